@@ -1,0 +1,291 @@
+"""The frozen dataclasses that stages hand to each other, and their JSON form in a run folder."""
+
+import dataclasses
+import hashlib
+import json
+import os
+import types
+import typing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from ray_ft.errors import ConfigError, MissingArtifactError
+from ray_ft.strategies import STRATEGIES, Strategy
+
+
+@dataclass(frozen=True)
+class TrainingSet:
+    """What prepare made: packed shards, retrieval passages, evaluation questions, and the account of every file.
+
+    Layout below `path`:
+      documents.parquet/   one row per source file: id, path, format, split, status, reason, num_bytes, text
+      examples.parquet/    one row per example: prompt, completion, chunk_id, document_id, recipe, origin, split
+      passages.parquet/    one row per passage of every document that was read: Chunk's fields and split
+      questions.jsonl      Question rows (held-out and seen strata)
+      shards/manifest.json {"version", "max_seq_len", "tokenizer_digest", "template_digest", "data_digest",
+                            "splits": {split: {"num_rows", "num_tokens", "num_target_tokens",
+                                               "shards": [{"file", "num_rows", "sha256"}]}}}
+      shards/SPLIT-NNNNN.npy   int32 [rows, 3, max_seq_len]: input_ids, labels, position_ids. Labels are unshifted
+                               (label i is token i, or -100); position_ids restart at 0 with each example, and the
+                               label there is -100, so nothing is predicted across a border. Padding, at the end of
+                               a row, is one more example: pad ids, positions from 0, labels -100.
+      shards/SPLIT-NNNNN.chunks.jsonl   line i: the chunk ids packed into row i, for error messages and lineage
+    """
+
+    path: str
+    recipes: tuple[str, ...]
+    num_documents: dict[str, int]  # per split
+    num_examples: dict[str, int]  # per split
+    num_rows: dict[str, int]  # packed rows per split
+    num_tokens: dict[str, int]  # tokens in packed rows, padding excluded
+    num_target_tokens: dict[str, int]  # tokens that the loss sees
+    num_questions: int
+    files: dict[str, int]  # ok, and "skipped: reason" -> number of files
+    max_seq_len: int
+    tokenizer_digest: str
+    template_digest: str
+    data_digest: str  # of the shards' bytes: what training's resume relies on
+    fingerprint: str
+
+
+@dataclass(frozen=True)
+class Workload:
+    """What is to be trained, for the estimator."""
+
+    num_tokens: int  # per epoch, padding excluded
+    num_epochs: float
+    max_seq_len: int
+    global_batch_size: int  # packed rows per optimizer step
+    mean_example_tokens: float | None = None  # attention stays inside an example; None: one example fills a row
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Bytes on one GPU at the phase that binds; `total` is what the device must hold then."""
+
+    weights: int
+    gradients: int
+    optimizer: int
+    activations: int
+    logits: int
+    transient: int
+    fixed: int
+    total: int
+    phase: str
+    phases: dict[str, int] = field(default_factory=dict)  # phase -> bytes on the device
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """One candidate of the plan: what it needs, how long it takes, and why it lost (empty for the chosen one)."""
+
+    strategy: Strategy
+    num_workers: int
+    micro_batch_size: int
+    gradient_accumulation_steps: int
+    gradient_checkpointing: bool
+    memory: Memory
+    host_memory_bytes: int  # per node
+    tokens_per_second: float  # all GPUs
+    hours: float
+    cost: float  # US dollars
+    fits: bool
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How training will run, and why not otherwise."""
+
+    model: str
+    gpu: str
+    strategy: Strategy
+    num_workers: int
+    micro_batch_size: int
+    gradient_accumulation_steps: int
+    gradient_checkpointing: bool
+    estimate: Estimate
+    rejected: tuple[Estimate, ...] = ()
+    notes: tuple[str, ...] = ()  # assumptions, e.g. a token count before there is a training set
+
+
+@dataclass(frozen=True)
+class TunedModel:
+    """What train made: an adapter beside its base, or a whole model."""
+
+    base_model: str  # as the config names it
+    base_path: str  # local folder of the base's weights
+    base_digest: str
+    path: str  # adapter folder, or model folder
+    is_adapter: bool
+    strategy: Strategy
+    metrics: dict[str, float]
+    steps: int
+    fingerprint: str
+
+
+@dataclass(frozen=True)
+class Score:
+    """One metric of one system: mean over questions (or documents) with a 95% interval over documents."""
+
+    system: str
+    metric: str
+    mean: float
+    low: float
+    high: float
+    num_items: int
+    stratum: str = "all"
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """A paired difference between two systems on the same items."""
+
+    metric: str
+    treatment: str
+    control: str
+    difference: float
+    low: float
+    high: float
+    p_value: float
+    num_items: int
+    verdict: Literal["better", "worse", "no meaningful difference", "undecided"]
+    stratum: str = "all"
+
+
+@dataclass(frozen=True)
+class Report:
+    """How the tuned model compares with its base and with retrieval."""
+
+    model: str
+    scores: tuple[Score, ...]
+    contrasts: tuple[Contrast, ...]
+    num_questions: int
+    samples_path: str
+    html_path: str
+    fingerprint: str
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """A running HTTP endpoint."""
+
+    url: str
+    models: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Job:
+    """A submitted cluster job."""
+
+    id: str
+    address: str
+    status: str
+
+
+Artifact = TypeVar("Artifact", TrainingSet, Plan, TunedModel, Report)
+
+FILES: dict[type, tuple[str, str]] = {
+    TrainingSet: ("training_set.json", "prepare"),
+    Plan: ("plan.json", "plan"),
+    TunedModel: ("tuned_model.json", "train"),
+    Report: ("report.json", "evaluate"),
+}
+"""File in the run folder, and the verb that makes it."""
+
+
+def digest(*parts: Any) -> str:
+    """First 16 hex digits of the SHA-256 of the parts' JSON; equal for equal values on every machine."""
+    text = json.dumps([to_json(p) for p in parts], sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def save(artifact: Any, run_path: str | Path, inputs: dict[str, Any] | None = None) -> Path:
+    """Write an artifact into its run folder, atomically; `inputs` are the config values that its fingerprint covers."""
+    file, _ = FILES[type(artifact)]
+    path = Path(run_path) / file
+    write_text(path, json.dumps({"inputs": to_json(inputs or {}), "artifact": to_json(artifact)}, indent=1) + "\n")
+    return path
+
+
+def load(cls: type[Artifact], run_path: str | Path, *, config_path: str = "CONFIG") -> Artifact:
+    """Read an artifact; MissingArtifactError names the verb that makes it."""
+    file, verb = FILES[cls]
+    path = Path(run_path) / file
+    try:
+        value = json.loads(path.read_text())["artifact"]
+        return typing.cast(Artifact, from_json(cls, value))
+    except FileNotFoundError:
+        name = file.removesuffix(".json").replace("_", " ")
+        raise MissingArtifactError(f"No {name} in {run_path}. Run `ray-ft {verb} {config_path}` first.") from None
+    except (json.JSONDecodeError, KeyError, TypeError) as error:
+        raise MissingArtifactError(
+            f"{path} is damaged or from another version ({error}). Run `ray-ft {verb} {config_path} --force`."
+        ) from None
+
+
+def load_inputs(cls: type, run_path: str | Path) -> dict[str, Any] | None:
+    """The config values an existing artifact was made from; None where there is no artifact."""
+    path = Path(run_path) / FILES[cls][0]
+    try:
+        inputs = json.loads(path.read_text())["inputs"]
+    except (FileNotFoundError, json.JSONDecodeError, KeyError):
+        return None
+    assert isinstance(inputs, dict)
+    return inputs
+
+
+def changed_keys(old: Any, new: Any, prefix: str = "") -> list[str]:
+    """Dotted keys in which two JSON values differ, as `key: old -> new`."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        keys = sorted({*old, *new})
+        return [line for k in keys for line in changed_keys(old.get(k), new.get(k), f"{prefix}.{k}" if prefix else k)]
+    if old == new:
+        return []
+    return [f"{prefix}: {json.dumps(old)} -> {json.dumps(new)}"]
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file so that a crash or a full disk leaves either the old content or the new, never half of it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        partial.write_text(text)
+        os.replace(partial, path)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise ConfigError(f"cannot write {path}: {error.strerror}") from None
+
+
+def to_json(value: Any) -> Any:
+    """JSON form of dataclasses, tuples and paths."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {f.name: to_json(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    if isinstance(value, dict):
+        return {str(k): to_json(v) for k, v in value.items()}
+    if isinstance(value, (tuple, list)):
+        return [to_json(v) for v in value]
+    if isinstance(value, Path):
+        return str(value)
+    return value
+
+
+def from_json(annotation: Any, value: Any) -> Any:
+    """Inverse of `to_json` for a type: rebuilds dataclasses, tuples and strategies."""
+    origin = typing.get_origin(annotation)
+    if annotation is Strategy:
+        annotation = STRATEGIES[value["name"]]
+    if isinstance(annotation, type) and dataclasses.is_dataclass(annotation):
+        hints = typing.get_type_hints(annotation)
+        return annotation(**{k: from_json(hints[k], v) for k, v in value.items()})
+    if origin is tuple:
+        return tuple(from_json(typing.get_args(annotation)[0], v) for v in value)
+    if origin is dict:
+        return {k: from_json(typing.get_args(annotation)[1], v) for k, v in value.items()}
+    if origin in (typing.Union, types.UnionType):
+        if value is None:
+            return None
+        return from_json(next(a for a in typing.get_args(annotation) if a is not type(None)), value)
+    return value

@@ -1,0 +1,401 @@
+"""Every YAML key as a frozen dataclass, and `load_config`, the one front door; imports neither torch nor ray."""
+
+import dataclasses
+import types
+import typing
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from omegaconf import MISSING, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from ray_ft.engines import ENGINES, Engine, TransformersEngine
+from ray_ft.errors import ConfigError
+from ray_ft.recipes import RECIPES, Recipe
+from ray_ft.registry import Registry
+from ray_ft.retrievers import RETRIEVERS, BM25, Retriever
+from ray_ft.strategies import STRATEGIES, Strategy
+
+System = Literal["base", "tuned", "base+rag", "tuned+rag"]
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """The base model."""
+
+    name: str = MISSING
+    """Hugging Face hub id, local folder, or builtin:NAME for a small model that is made on the spot."""
+    revision: str | None = None
+    """Branch, tag or commit on the hub; null takes the default branch."""
+    max_seq_len: int = 2048
+    """Tokens per packed training row, and the context that the estimator plans for."""
+    chat_template: str | None = None
+    """Path of a Jinja chat template; null takes the tokenizer's own."""
+    system_prompt: str | None = None
+    """System message of every training example and every question; null sends none."""
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """How documents and code become the training set."""
+
+    sources: tuple[str, ...] = MISSING
+    """Files and folders to read."""
+    include: tuple[str, ...] = ()
+    """Glob patterns of paths to keep, relative to their source; empty keeps every known format."""
+    exclude: tuple[str, ...] = ()
+    """Glob patterns of paths to drop."""
+    max_file_bytes: int = 20_000_000
+    """Larger files are skipped and counted."""
+    recipes: tuple[Recipe, ...] = MISSING
+    """How documents become examples; each takes the documents or the code it applies to."""
+    generator: Engine | None = None
+    """Engine that recipes may ask to write questions or summaries; null uses extractive fallbacks."""
+    validation_fraction: float = 0.05
+    """Fraction of documents held out for the loss during training."""
+    test_fraction: float = 0.1
+    """Fraction of documents held out for evaluation."""
+    passage_tokens: int = 256
+    """Longest passage of the retrieval index, in tokens."""
+
+
+@dataclass(frozen=True)
+class PlanConfig:
+    """What the estimator may assume and choose."""
+
+    gpu: str | None = None
+    """Catalogue name such as A100-80GB; null asks Ray which GPUs are there."""
+    num_gpus: int | None = None
+    """Number of GPUs; null takes all that Ray reports, or 1 when plan.gpu is set."""
+    gpus_per_node: int | None = None
+    """GPUs in one machine; null takes min(num_gpus, 8)."""
+    host_memory_gib: float | None = None
+    """Host memory of one machine; null takes what Ray reports, or the catalogue's usual."""
+    price_per_hour: float | None = None
+    """US dollars per GPU and hour; null takes the catalogue's."""
+    objective: Literal["cost", "time", "memory"] = "cost"
+    """What the chosen row minimises among those that fit."""
+    headroom_fraction: float = 0.05
+    """Fraction of GPU memory that a fitting row leaves free."""
+    num_tokens: int | None = None
+    """Training tokens to plan for; null takes the prepared training set's, or 10 million before there is one."""
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """How the model is tuned."""
+
+    strategy: Strategy | None = None
+    """full, lora or qlora; null lets the plan choose."""
+    num_epochs: float = 3.0
+    """Passes over the training set."""
+    max_steps: int | None = None
+    """Optimizer steps; null takes num_epochs."""
+    learning_rate: float | None = None
+    """Peak learning rate; null takes the strategy's: 2e-4 for adapters, 1e-5 for full."""
+    lr_scheduler: Literal["cosine", "linear", "constant"] = "cosine"
+    """Shape after warm-up."""
+    warmup_ratio: float = 0.03
+    """Fraction of the steps in which the learning rate rises from 0."""
+    weight_decay: float = 0.0
+    """AdamW's decoupled weight decay."""
+    max_grad_norm: float = 1.0
+    """Gradient-norm clip; 0 turns it off."""
+    global_batch_size: int = 8
+    """Packed rows per optimizer step, over all workers and accumulation steps."""
+    micro_batch_size: int | None = None
+    """Rows per worker and forward pass; null lets the plan choose."""
+    num_workers: int | None = None
+    """Ray Train workers, one per GPU; null lets the plan choose."""
+    gradient_checkpointing: bool | None = None
+    """Recompute activations in the backward pass; null lets the plan choose."""
+    log_every: int = 1
+    """Steps between log lines."""
+    eval_every: int | None = None
+    """Steps between validation losses; null: four times in a run."""
+    checkpoint_every: int | None = None
+    """Steps between checkpoints; null: ten times in a run."""
+    num_checkpoints_to_keep: int = 2
+    """Older checkpoints are deleted."""
+    max_failures: int = 3
+    """Worker failures that are survived by going on from the last checkpoint."""
+
+
+@dataclass(frozen=True)
+class EvaluationConfig:
+    """How the tuned model is compared with its base and with retrieval."""
+
+    systems: tuple[System, ...] = ("base", "tuned", "base+rag", "tuned+rag")
+    """What is compared; +rag puts retrieved passages in front of the question."""
+    questions: str | None = None
+    """JSONL of your own questions (question, reference, optional key_facts); null takes those that prepare made."""
+    num_questions: int = 200
+    """Questions asked, at most; half of them about documents that were trained on."""
+    retriever: Retriever = field(default_factory=BM25)
+    """How passages are found."""
+    num_passages: int = 3
+    """Passages put in front of a question."""
+    max_new_tokens: int = 128
+    """Longest answer, in tokens."""
+    num_documents: int = 50
+    """Held-out documents for bits per byte, at most."""
+    num_bootstrap: int = 10_000
+    """Bootstrap draws for the intervals."""
+
+
+@dataclass(frozen=True)
+class ServingConfig:
+    """Where and what the endpoint serves."""
+
+    host: str = "127.0.0.1"
+    """Address to listen on."""
+    port: int = 8000
+    """Port to listen on."""
+    adapters: dict[str, str] = field(default_factory=dict)
+    """More adapters, as name: folder; this run's own is always served under run_name."""
+    max_new_tokens: int = 512
+    """Longest answer when a request names none, and the most that it may ask for."""
+    num_replicas: int = 1
+    """Copies of the model."""
+
+
+@dataclass(frozen=True)
+class Config:
+    """One run: a model, its data, and how it is planned, trained, evaluated and served."""
+
+    run_name: str = MISSING
+    """Name of the run and of its folder."""
+    output_dir: str = "outputs"
+    """Folder of all runs; on a cluster, storage that every node sees."""
+    seed: int = 0
+    """Seed of the split, the order of batches, the adapters and the bootstrap."""
+    model: ModelConfig = field(default_factory=ModelConfig)
+    data: DataConfig = field(default_factory=DataConfig)
+    plan: PlanConfig = field(default_factory=PlanConfig)
+    train: TrainConfig = field(default_factory=TrainConfig)
+    evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
+    engine: Engine = field(default_factory=TransformersEngine)
+    """Engine that answers in evaluation and serving."""
+    serving: ServingConfig = field(default_factory=ServingConfig)
+
+    @property
+    def run_path(self) -> Path:
+        """The run's folder."""
+        return Path(self.output_dir) / self.run_name
+
+
+def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
+    """Read a YAML file, apply `key=value` overrides, fill the slots and check every key and value.
+
+    Raises ConfigError naming the file, the key, what was given and what would work.
+    """
+    source = str(path)
+    try:
+        raw = OmegaConf.load(path)
+    except FileNotFoundError:
+        raise ConfigError(f"{source}: no such file") from None
+    except IsADirectoryError:
+        raise ConfigError(f"{source}: is a folder; give a YAML file") from None
+    except Exception as error:  # yaml's scanner and parser errors share no base with OmegaConf's
+        raise ConfigError(f"{source}: not valid YAML: {' '.join(str(error).split())}") from None
+    return parse_config(raw, overrides, source=source)
+
+
+def parse_config(raw: Any, overrides: Iterable[str] = (), *, source: str = "config") -> Config:
+    """As `load_config`, for a mapping that is already in memory."""
+    try:
+        tree = OmegaConf.create(raw) if not OmegaConf.is_config(raw) else raw
+        if not OmegaConf.is_dict(tree):
+            raise ConfigError(f"{source}: a configuration is a mapping of keys, e.g. `run_name: handbook`")
+        overrides = list(overrides)
+        for override in overrides:
+            if "=" not in override:
+                raise ConfigError(f"{override!r} is no override; write key=value, e.g. train.num_epochs=2")
+        merged = OmegaConf.merge(tree, OmegaConf.from_dotlist(overrides))
+        plain = OmegaConf.to_container(merged, resolve=True)
+    except OmegaConfBaseException as error:
+        raise ConfigError(f"{source}: {_first_line(error)}") from None
+    assert isinstance(plain, dict)
+    config: Config = _build(Config, plain, key="", source=source)
+    _require_all(config, key="", source=source)
+    _check_values(config, source)
+    return config
+
+
+def to_plain(value: Any) -> Any:
+    """The YAML form of a config or one of its sections: dicts, lists and scalars."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {f.name: to_plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    if isinstance(value, (tuple, list)):
+        return [to_plain(v) for v in value]
+    if isinstance(value, Mapping):
+        return {k: to_plain(v) for k, v in value.items()}
+    return value
+
+
+# --- slots ------------------------------------------------------------------------------------------------------------
+
+SLOTS: dict[type, Registry[Any]] = {Recipe: RECIPES, Strategy: STRATEGIES, Engine: ENGINES, Retriever: RETRIEVERS}
+Section = TypeVar("Section")
+
+
+def slot_of(annotation: Any) -> tuple[Registry[Any], bool] | None:
+    """The registry behind a field's type, and whether it is a list of slots; None for ordinary fields."""
+    if isinstance(annotation, type) and annotation in SLOTS:
+        return SLOTS[annotation], False
+    arguments = typing.get_args(annotation)
+    for base, registry in SLOTS.items():
+        if base in arguments:
+            return registry, typing.get_origin(annotation) is tuple
+    return None
+
+
+def _build(cls: type[Section], raw: Any, *, key: str, source: str) -> Section:
+    """One section: its slots and sub-sections are built on their own, its plain keys are checked by OmegaConf."""
+    if raw is None:
+        raw = {}
+    if not isinstance(raw, dict):
+        raise ConfigError(f"{source}: {key}: expected a mapping of keys, got {raw!r}")
+    hints = typing.get_type_hints(cls)
+    slots = {name: slot for name, hint in hints.items() if (slot := slot_of(hint)) is not None}
+    sections = {n for n, h in hints.items() if n not in slots and isinstance(h, type) and dataclasses.is_dataclass(h)}
+    ordinary = {k: v for k, v in raw.items() if k not in slots and k not in sections}
+    built: dict[str, Any] = {}
+    try:
+        merged = OmegaConf.merge(OmegaConf.structured(cls), OmegaConf.create(ordinary))
+        for f in dataclasses.fields(cls):  # type: ignore[arg-type]
+            if f.name in hints and f.name not in slots and f.name not in sections:
+                missing = OmegaConf.is_missing(merged, f.name)
+                value = MISSING if missing else merged[f.name]
+                value = OmegaConf.to_object(value) if OmegaConf.is_config(value) else value
+                built[f.name] = _tuples(value, hints[f.name])
+    except OmegaConfBaseException as error:
+        where = ".".join(part for part in (key, error.full_key or "") if part)
+        raise ConfigError(f"{source}: {where}: {_first_line(error)}") from None
+    for name, slot in slots.items():
+        if name in raw:
+            here = f"{key}.{name}" if key else name
+            built[name] = _fill_slot(slot, raw[name], hints[name], key=here, source=source)
+    for name in sections:
+        built[name] = _build(hints[name], raw.get(name), key=f"{key}.{name}" if key else name, source=source)
+    return cls(**built)
+
+
+def _require_all(section: Any, *, key: str, source: str) -> None:
+    """Required values, asked for last so that a mistyped key is named before the one it left empty."""
+    for f in dataclasses.fields(section):
+        value = getattr(section, f.name)
+        here = f"{key}.{f.name}" if key else f.name
+        if isinstance(value, str) and value == MISSING:
+            doc = field_docs(type(section)).get(f.name, "")
+            raise ConfigError(f"{source}: {here} is required: {doc}")
+        if dataclasses.is_dataclass(value):
+            _require_all(value, key=here, source=source)
+
+
+def _fill_slot(slot: tuple[Registry[Any], bool], raw: Any, annotation: Any, *, key: str, source: str) -> Any:
+    registry, is_list = slot
+    if is_list:
+        if not isinstance(raw, list) or not raw:
+            raise ConfigError(f"{source}: {key}: expected a list, e.g. [{{name: {next(iter(registry))}}}], got {raw!r}")
+        return tuple(
+            _fill_slot((registry, False), item, annotation, key=f"{key}[{i}]", source=source)
+            for i, item in enumerate(raw)
+        )
+    if raw is None and type(None) in typing.get_args(annotation):
+        return None
+    if isinstance(raw, str):
+        raw = {"name": raw}  # `strategy: lora` is short for `strategy: {name: lora}`
+    if not isinstance(raw, dict) or not isinstance(raw.get("name"), str):
+        raise ConfigError(f"{source}: {key}.name is required; choose one of {', '.join(registry)}")
+    try:
+        cls = registry[raw["name"]]
+    except ConfigError as error:
+        raise ConfigError(f"{source}: {key}.name: {error}") from None
+    return _build(cls, raw, key=key, source=source)
+
+
+def _tuples(value: Any, annotation: Any) -> Any:
+    """OmegaConf hands lists back for tuple fields; frozen sections hold tuples."""
+    if isinstance(value, list) and typing.get_origin(annotation) is tuple:
+        return tuple(value)
+    return value
+
+
+def _first_line(error: BaseException) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
+
+
+def _check_values(config: Config, source: str) -> None:
+    """Ranges that types cannot say."""
+
+    def require(condition: bool, key: str, given: object, wanted: str) -> None:
+        if not condition:
+            raise ConfigError(f"{source}: {key}: {given!r} must be {wanted}")
+
+    train, data, evaluation = config.train, config.data, config.evaluation
+    require(
+        bool(config.run_name) and "/" not in config.run_name and config.run_name not in (".", ".."),
+        "run_name", config.run_name, "a folder name without '/'",
+    )  # fmt: skip
+    require(config.model.max_seq_len >= 16, "model.max_seq_len", config.model.max_seq_len, "at least 16")
+    require(len(data.sources) > 0, "data.sources", list(data.sources), "a list with at least one file or folder")
+    for name in ("validation_fraction", "test_fraction"):
+        require(0 <= getattr(data, name) < 1, f"data.{name}", getattr(data, name), "in [0, 1)")
+    held_out = data.validation_fraction + data.test_fraction
+    require(held_out < 1, "data.validation_fraction + data.test_fraction", held_out, "below 1")
+    require(train.num_epochs > 0, "train.num_epochs", train.num_epochs, "above 0")
+    for name in (
+        "max_steps", "global_batch_size", "micro_batch_size", "num_workers", "log_every", "eval_every",
+        "checkpoint_every", "num_checkpoints_to_keep",
+    ):  # fmt: skip
+        value = getattr(train, name)
+        require(value is None or value >= 1, f"train.{name}", value, "at least 1")
+    require(0 <= train.warmup_ratio < 1, "train.warmup_ratio", train.warmup_ratio, "in [0, 1)")
+    rate = train.learning_rate
+    require(rate is None or rate > 0, "train.learning_rate", rate, "above 0")
+    if train.strategy is not None:
+        stage = train.strategy.zero_stage
+        require(stage in (-1, 0, 1, 2, 3), "train.strategy.zero_stage", stage, "0, 1, 2, 3, or -1 for the plan's choice")
+    require(len(evaluation.systems) > 0, "evaluation.systems", list(evaluation.systems), "a list of systems")
+    require(1 <= config.serving.port <= 65535, "serving.port", config.serving.port, "in 1..65535")
+
+
+def field_docs(cls: type) -> dict[str, str]:
+    """The one-line docstring beneath each field, of the class and its bases; the reference page is made from it."""
+    import ast
+    import inspect
+    import textwrap
+
+    docs: dict[str, str] = {}
+    for base in reversed(cls.__mro__):
+        if not dataclasses.is_dataclass(base):
+            continue
+        body = ast.parse(textwrap.dedent(inspect.getsource(base))).body[0]
+        assert isinstance(body, ast.ClassDef)
+        for node, following in zip(body.body, body.body[1:], strict=False):
+            if (
+                isinstance(node, ast.AnnAssign)
+                and isinstance(node.target, ast.Name)
+                and isinstance(following, ast.Expr)
+                and isinstance(following.value, ast.Constant)
+                and isinstance(following.value.value, str)
+            ):
+                docs[node.target.id] = " ".join(following.value.value.split())
+    return docs
+
+
+def type_name(annotation: Any) -> str:
+    """A field's type as a user reads it: `int | null`, `one of a, b`, `list of str`."""
+    if typing.get_origin(annotation) is Literal:
+        return "one of " + ", ".join(str(v) for v in typing.get_args(annotation))
+    if typing.get_origin(annotation) in (typing.Union, types.UnionType):
+        return " | ".join("null" if a is type(None) else type_name(a) for a in typing.get_args(annotation))
+    if typing.get_origin(annotation) is tuple:
+        return f"list of {type_name(typing.get_args(annotation)[0])}"
+    if typing.get_origin(annotation) is dict:
+        return "mapping of " + " to ".join(type_name(a) for a in typing.get_args(annotation))
+    return str(getattr(annotation, "__name__", annotation))

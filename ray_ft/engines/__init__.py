@@ -1,0 +1,21 @@
+"""The engines a config can name; each file enrols one."""
+
+from ray_ft.engines.base import (
+    ENGINES,
+    Engine,
+    GenerateRequest,
+    GenerateResult,
+    LoadedModel,
+    TextDelta,
+)
+from ray_ft.engines.transformers import TransformersEngine
+
+__all__ = [
+    "ENGINES",
+    "Engine",
+    "GenerateRequest",
+    "GenerateResult",
+    "LoadedModel",
+    "TextDelta",
+    "TransformersEngine",
+]

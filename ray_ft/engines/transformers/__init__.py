@@ -1,0 +1,24 @@
+"""Generation with transformers and PEFT, on CPU and GPU."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from ray_ft.engines.base import ENGINES, Engine, LoadedModel
+
+
+@ENGINES.register("transformers")
+@dataclass(frozen=True)
+class TransformersEngine(Engine):
+    """A local model with its adapters in one process."""
+
+    name: str = "transformers"
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    """Compute dtype; auto is bfloat16 on GPUs that have it, float16 on older ones, float32 on CPU."""
+    quantization: Literal["none", "int8", "nf4"] = "none"
+    """How the base's weights are held; an adapter trained by QLoRA is served beside 16-bit weights by default."""
+    batch_size: int = 1
+    """Requests decoded together; 1 makes an answer independent of its neighbours, more is faster on GPUs."""
+
+    def load(self, model_path: str, adapters: Mapping[str, str]) -> LoadedModel:
+        raise NotImplementedError

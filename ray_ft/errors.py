@@ -1,0 +1,57 @@
+"""Every exception that ray_ft raises on purpose, so that callers can catch by cause; anything else is a bug.
+
+    RayFTError
+    ├── ConfigError (ValueError)                    a key, a value or a run folder that cannot work
+    ├── DataError (ValueError)                      documents that give no training set
+    ├── MissingArtifactError (FileNotFoundError)    a stage's input that no verb has made yet
+    ├── MissingDependencyError (ImportError)        an optional package that is not installed
+    ├── ModelError (ValueError)                     a model or adapter that cannot be loaded or does not belong
+    ├── DoesNotFitError                             no strategy fits the hardware
+    ├── TrainingError                               a run that cannot go on: non-finite loss, full disk
+    ├── GenerationError                             an engine that did not answer
+    └── JobError                                    a cluster that cannot be reached, or a job that failed
+"""
+
+
+class RayFTError(Exception):
+    """Base of all errors a user can act on: the message says what, where, what was given and what would work."""
+
+    exit_code = 1
+
+
+class ConfigError(RayFTError, ValueError):
+    """A configuration key, value or run folder that cannot work."""
+
+    exit_code = 2
+
+
+class DataError(RayFTError, ValueError):
+    """Documents from which no training set can be made."""
+
+
+class MissingArtifactError(RayFTError, FileNotFoundError):
+    """A stage's input does not exist; the message names the verb that makes it."""
+
+
+class MissingDependencyError(RayFTError, ImportError):
+    """An optional package is missing; the message holds the install command."""
+
+
+class ModelError(RayFTError, ValueError):
+    """A model or adapter that cannot be found or loaded, or that belongs to another base model."""
+
+
+class DoesNotFitError(RayFTError):
+    """No strategy fits the hardware; the message names the closest one and what would make it fit."""
+
+
+class TrainingError(RayFTError):
+    """Training cannot go on: a non-finite loss, a full disk, or workers that keep failing."""
+
+
+class GenerationError(RayFTError):
+    """An engine could not answer."""
+
+
+class JobError(RayFTError):
+    """A cluster cannot be reached, or a submitted job failed."""

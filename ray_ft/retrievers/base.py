@@ -1,0 +1,30 @@
+"""What every retriever answers: index the passages once, then find the best ones for a question."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from ray_ft.registry import Registry
+from ray_ft.rows import Chunk
+
+
+class Index(Protocol):
+    """Indexed passages, ready to be searched."""
+
+    def search(self, question: str, num_passages: int) -> list[Chunk]:
+        """The best passages first; fewer than `num_passages` when there are no more."""
+        ...
+
+
+@dataclass(frozen=True)
+class Retriever:
+    """How passages are found for a question; used by evaluation and serving."""
+
+    name: str = ""
+    """The retriever's name in the registry."""
+
+    def index(self, passages: list[Chunk]) -> Index:
+        """Build the index; `passages` must not be empty."""
+        raise NotImplementedError
+
+
+RETRIEVERS: Registry[Retriever] = Registry("retriever")

@@ -1,0 +1,122 @@
+"""The rows that flow through Ray Data, as frozen dataclasses; `as_row` and `from_row` turn them into Arrow-ready dicts."""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeVar
+
+BlockType = Literal["heading", "paragraph", "list", "code", "table"]
+Origin = Literal["source", "extractive", "generated"]
+Split = Literal["train", "validation", "test"]
+
+Generate = Callable[[list[str]], list[str]]
+"""What a recipe may ask of an engine: prompts in, one text for each out, in the same order."""
+
+CountTokens = Callable[[str], int]
+"""Number of tokens of a text under the tokenizer of the model that will be tuned."""
+
+
+@dataclass(frozen=True)
+class Block:
+    """One structural unit of a document; spans count characters (`start` <= i < `end`) and 1-based lines of `Document.text`."""
+
+    type: BlockType
+    text: str
+    start: int
+    end: int
+    line_start: int
+    line_end: int
+    level: int = 0  # heading depth, 1 is the top; 0 for everything else
+    page: int = 0  # 1-based page of paged formats; 0 where there are no pages
+
+
+@dataclass(frozen=True)
+class Document:
+    """One source file after parsing. `id` is sha256(content)[:16] + ":" + relative path, so renames and edits both change it."""
+
+    id: str
+    text: str
+    path: str
+    format: str  # markdown, rst, html, text, python, ...
+    language: str = ""  # programming language for code, else ""
+    blocks: tuple[Block, ...] = ()
+    metadata: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """A passage of one document that recipes turn into examples and retrieval indexes."""
+
+    id: str  # "<document id>#<index>"
+    document_id: str
+    text: str
+    num_tokens: int
+    heading_path: tuple[str, ...] = ()
+    start: int = 0  # character span in Document.text
+    end: int = 0
+    metadata: dict[str, str] = field(default_factory=dict)  # for code: kind, name, signature, docstring
+
+
+@dataclass(frozen=True)
+class Example:
+    """One training example; `prompt` is "" for plain language modelling, where every token is a target."""
+
+    prompt: str
+    completion: str
+    chunk_id: str
+    document_id: str
+    recipe: str
+    origin: Origin = "source"  # extractive: made by rule from the text; generated: written by an engine
+
+
+@dataclass(frozen=True)
+class Question:
+    """One evaluation item. `stratum` says whether its document was trained on (`seen`) or held out."""
+
+    id: str
+    document_id: str
+    chunk_id: str
+    question: str
+    reference: str
+    key_facts: tuple[str, ...] = ()
+    kind: str = "definition"
+    stratum: Literal["seen", "held_out"] = "held_out"
+    origin: Origin = "extractive"
+
+
+Row = TypeVar("Row", Block, Document, Chunk, Example, Question)
+
+
+def as_row(row: Any) -> dict[str, Any]:
+    """Plain dict of a row: nested rows become dicts, tuples become lists, str maps become sorted key/value lists."""
+    plain: dict[str, Any] = {}
+    for f in dataclasses.fields(row):
+        value = getattr(row, f.name)
+        if isinstance(value, dict):
+            # Arrow would merge the keys of all rows into one struct; pairs keep each row's own.
+            plain[f.name] = [{"key": k, "value": v} for k, v in sorted(value.items())]
+        elif isinstance(value, tuple):
+            plain[f.name] = [as_row(v) if dataclasses.is_dataclass(v) else v for v in value]
+        else:
+            plain[f.name] = value
+    return plain
+
+
+def from_row(cls: type[Row], row: Mapping[str, Any]) -> Row:
+    """Inverse of `as_row`; columns that `cls` does not know are ignored."""
+    values: dict[str, Any] = {}
+    for f in dataclasses.fields(cls):
+        if f.name not in row:
+            continue
+        value = row[f.name]
+        if f.name == "metadata":
+            values[f.name] = {str(p["key"]): str(p["value"]) for p in value}
+        elif f.name == "blocks":
+            values[f.name] = tuple(from_row(Block, b) for b in value)
+        elif f.name in ("heading_path", "key_facts"):
+            values[f.name] = tuple(str(v) for v in value)
+        elif f.type is int or f.type == "int":
+            values[f.name] = int(value)
+        else:
+            values[f.name] = value
+    return cls(**values)
