@@ -359,7 +359,9 @@ def _check_values(config: Config, source: str) -> None:
     require(rate is None or rate > 0, "train.learning_rate", rate, "above 0")
     if train.strategy is not None:
         stage = train.strategy.zero_stage
-        require(stage in (-1, 0, 1, 2, 3), "train.strategy.zero_stage", stage, "0, 1, 2, 3, or -1 for the plan's choice")
+        require(
+            stage in (-1, 0, 1, 2, 3), "train.strategy.zero_stage", stage, "0, 1, 2, 3, or -1 for the plan's choice"
+        )
     require(len(evaluation.systems) > 0, "evaluation.systems", list(evaluation.systems), "a list of systems")
     require(1 <= config.serving.port <= 65535, "serving.port", config.serving.port, "in 1..65535")
 

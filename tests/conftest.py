@@ -34,4 +34,4 @@ def tiny_model_path(tmp_path_factory: pytest.TempPathFactory) -> str:
     """Folder of a builtin:tiny base with random weights and a trained tokenizer, made once per session."""
     from ray_ft.base_model import build_builtin
 
-    return str(build_builtin("tiny", tmp_path_factory.mktemp("models"), pretrain_seconds=0))
+    return str(build_builtin("tiny", tmp_path_factory.mktemp("models"), pretrain_steps=0))
