@@ -136,6 +136,7 @@ class Score:
     high: float
     num_items: int
     stratum: str = "all"
+    num_documents: int = 0
 
 
 @dataclass(frozen=True)
@@ -152,6 +153,11 @@ class Contrast:
     num_items: int
     verdict: Literal["better", "worse", "no meaningful difference", "undecided"]
     stratum: str = "all"
+    num_documents: int = 0
+    primary: bool = False  # fixed in advance, and part of the family that `p_holm` adjusts
+    p_holm: float | None = None  # None outside the family
+    margin: float = 0.0  # differences within +-margin do not matter
+    num_more: int | None = None  # for "undecided": about how many more items would decide
 
 
 @dataclass(frozen=True)
@@ -165,7 +171,8 @@ class Report:
     samples_path: str
     html_path: str
     fingerprint: str
-    notes: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()  # warnings and limits, as sentences
+    details: dict[str, str] = field(default_factory=dict)  # how it was made: digests, seeds, counts, versions
 
 
 @dataclass(frozen=True)
@@ -252,7 +259,7 @@ def write_text(path: Path, text: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
-        partial.write_text(text)
+        partial.write_text(text, encoding="utf-8")
         os.replace(partial, path)
     except OSError as error:
         partial.unlink(missing_ok=True)

@@ -143,6 +143,8 @@ class EvaluationConfig:
     """Held-out documents for bits per byte, at most."""
     num_bootstrap: int = 10_000
     """Bootstrap draws for the intervals."""
+    margin: float = 0.02
+    """Smallest difference that matters, on a scale of 0 to 1; for bits per byte, as a fraction of the base's."""
 
 
 @dataclass(frozen=True)
@@ -363,6 +365,11 @@ def _check_values(config: Config, source: str) -> None:
             stage in (-1, 0, 1, 2, 3), "train.strategy.zero_stage", stage, "0, 1, 2, 3, or -1 for the plan's choice"
         )
     require(len(evaluation.systems) > 0, "evaluation.systems", list(evaluation.systems), "a list of systems")
+    for name in ("num_questions", "num_passages", "max_new_tokens"):
+        require(getattr(evaluation, name) >= 1, f"evaluation.{name}", getattr(evaluation, name), "at least 1")
+    require(evaluation.num_documents >= 0, "evaluation.num_documents", evaluation.num_documents, "at least 0")
+    require(evaluation.num_bootstrap >= 100, "evaluation.num_bootstrap", evaluation.num_bootstrap, "at least 100")
+    require(0 <= evaluation.margin < 1, "evaluation.margin", evaluation.margin, "in [0, 1)")
     require(1 <= config.serving.port <= 65535, "serving.port", config.serving.port, "in 1..65535")
 
 

@@ -71,7 +71,11 @@ class Example:
 
 @dataclass(frozen=True)
 class Question:
-    """One evaluation item. `stratum` says whether its document was trained on (`seen`) or held out."""
+    """One evaluation item.
+
+    `stratum` says whether its document was trained on (`seen`) or held out; `own` marks a user's question about a
+    document that the training set does not know. A question that the documents do not answer has no reference.
+    """
 
     id: str
     document_id: str
@@ -80,8 +84,9 @@ class Question:
     reference: str
     key_facts: tuple[str, ...] = ()
     kind: str = "definition"
-    stratum: Literal["seen", "held_out"] = "held_out"
+    stratum: Literal["seen", "held_out", "own"] = "held_out"
     origin: Origin = "extractive"
+    answerable: bool = True
 
 
 Row = TypeVar("Row", Block, Document, Chunk, Example, Question)
