@@ -41,7 +41,10 @@ class TextDelta:
 
 
 class LoadedModel(Protocol):
-    """A base model with adapters, ready to answer. Not thread-safe: one caller at a time."""
+    """A base model with adapters, ready to answer.
+
+    Not thread-safe: one caller at a time. One thread may hold several open streams and advance them in turn.
+    """
 
     max_seq_len: int
 
@@ -73,12 +76,16 @@ class Engine:
     name: str = ""
     """The engine's name in the registry."""
 
-    def load(self, model_path: str, adapters: Mapping[str, str]) -> LoadedModel:
+    def load(self, model_path: str, adapters: Mapping[str, str], *, chat_template: str | None = None) -> LoadedModel:
         """Load the base at `model_path` and the adapters `{name: folder}`.
 
-        Raises ModelError when the base or an adapter cannot be loaded, or an adapter belongs to another base.
+        `chat_template` is the path of a Jinja file that replaces the tokenizer's own template. Raises ModelError when
+        the base or an adapter cannot be loaded, or an adapter belongs to another base.
         """
         raise NotImplementedError
+
+    def check_adapters(self, model_path: str, adapters: Mapping[str, str]) -> None:
+        """Refuse adapters that `load` would refuse, as far as that can be known without loading the base."""
 
 
 ENGINES: Registry[Engine] = Registry("engine")

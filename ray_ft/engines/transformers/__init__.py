@@ -20,5 +20,13 @@ class TransformersEngine(Engine):
     batch_size: int = 1
     """Requests decoded together; 1 makes an answer independent of its neighbours, more is faster on GPUs."""
 
-    def load(self, model_path: str, adapters: Mapping[str, str]) -> LoadedModel:
-        raise NotImplementedError
+    def load(self, model_path: str, adapters: Mapping[str, str], *, chat_template: str | None = None) -> LoadedModel:
+        from ray_ft.engines.transformers.model import load_model
+
+        return load_model(self, model_path, adapters, chat_template=chat_template)
+
+    def check_adapters(self, model_path: str, adapters: Mapping[str, str]) -> None:
+        from ray_ft.engines.transformers.adapters import check_adapter
+
+        for name, folder in adapters.items():
+            check_adapter(name, folder, model_path=model_path)
