@@ -1,9 +1,15 @@
-"""BM25 retrieval with bm25s: sparse, fast, no model."""
+"""BM25 retrieval with bm25s: sparse, fast, and without a model."""
 
+import re
+import unicodedata
 from dataclasses import dataclass
+from typing import Any
 
 from ray_ft.retrievers.base import RETRIEVERS, Index, Retriever
 from ray_ft.rows import Chunk
+
+_WORD = re.compile(r"\w+")
+_CAMEL = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
 
 
 @RETRIEVERS.register("bm25")
@@ -18,4 +24,54 @@ class BM25(Retriever):
     """How much long passages are discounted."""
 
     def index(self, passages: list[Chunk]) -> Index:
-        raise NotImplementedError
+        """Index the text and the heading path, so that a section's title finds its passages."""
+        return BM25Index(passages, k1=self.k1, b=self.b)
+
+
+class BM25Index:
+    """Passages under BM25 in Lucene's variant, whose scores are positive for every shared word.
+
+    score(q, d) = sum over words t of q: idf_t * f / (f + k1 (1 - b + b |d| / mean |d|)), where
+    idf_t = ln(1 + (N - n_t + 0.5) / (n_t + 0.5)), f is the count of t in d, n_t the number of passages that hold t and
+    N that of all passages (Robertson and Zaragoza 2009; Lucene).
+    """
+
+    def __init__(self, passages: list[Chunk], *, k1: float, b: float) -> None:
+        import bm25s
+
+        assert passages, "an index needs at least one passage"
+        self._passages = passages
+        words = [split_words(" ".join((*p.heading_path, p.text))) for p in passages]
+        self._scorer: Any = None
+        if any(words):  # bm25s cannot index a corpus without a single word
+            # The numpy backends are named, so that an installed numba or scipy changes no score.
+            self._scorer = bm25s.BM25(k1=k1, b=b, method="lucene", backend="numpy", csc_backend="numpy")
+            self._scorer.index(words, show_progress=False)
+
+    def search(self, question: str, num_passages: int) -> list[Chunk]:
+        """Passages that share a word with the question, best first; equal scores keep the passages' own order."""
+        import numpy as np
+
+        if self._scorer is None:
+            return []
+        words = [word for word in split_words(question) if word in self._scorer.vocab_dict]
+        if not words:
+            return []
+        scores = self._scorer.get_scores(words)
+        best = np.argsort(-scores, kind="stable")[:num_passages]
+        return [self._passages[i] for i in best if scores[i] > 0]
+
+
+def split_words(text: str) -> list[str]:
+    """Case-folded words without English stop words; identifiers count whole and by part.
+
+    `max_seq_len` gives max_seq_len, max, seq and len, so that a question in plain words finds code.
+    """
+    from bm25s.stopwords import STOPWORDS_EN
+
+    words: list[str] = []
+    for word in _WORD.findall(unicodedata.normalize("NFKC", text)):
+        parts = [part for piece in word.split("_") for part in (_CAMEL.findall(piece) if piece.isascii() else [piece])]
+        pieces = [word, *parts] if len(parts) > 1 else [word]
+        words.extend(folded for piece in pieces if (folded := piece.casefold()) not in STOPWORDS_EN)
+    return words

@@ -1,0 +1,62 @@
+"""Every retriever against one suite; registering a retriever enrols it here."""
+
+import pytest
+
+from ray_ft.retrievers import RETRIEVERS, Retriever
+from ray_ft.rows import Chunk
+
+TEXTS = (
+    "The scheduler retries a failed task three times before it gives up.",
+    "Adapters are small matrices beside frozen weights.",
+    "Set `max_seq_len` to bound the length of a packed row.",
+    "Passages are cut at sentence ends, never inside a word.",
+)
+PASSAGES = [
+    Chunk(id=f"handbook#{i}", document_id="handbook", text=text, num_tokens=12, heading_path=("Handbook",))
+    for i, text in enumerate(TEXTS)
+]
+
+
+@pytest.fixture(params=list(RETRIEVERS))
+def retriever(request: pytest.FixtureRequest) -> Retriever:
+    """One of each, with its own defaults."""
+    return RETRIEVERS[request.param]()
+
+
+def test_a_retriever_knows_its_name(retriever: Retriever) -> None:
+    assert RETRIEVERS[retriever.name] is type(retriever)
+
+
+@pytest.mark.parametrize("position", range(len(TEXTS)))
+def test_a_passage_is_found_by_its_own_text(retriever: Retriever, position: int) -> None:
+    assert retriever.index(PASSAGES).search(TEXTS[position], 1)[0] == PASSAGES[position]
+
+
+def test_no_more_passages_come_back_than_were_asked_for(retriever: Retriever) -> None:
+    assert len(retriever.index(PASSAGES).search("frozen weights of a failed task", 1)) == 1
+
+
+def test_no_passage_comes_back_twice_when_more_are_asked_for_than_exist(retriever: Retriever) -> None:
+    found = retriever.index(PASSAGES).search(" ".join(TEXTS), 50)
+    assert len({chunk.id for chunk in found}) == len(found) <= len(PASSAGES)
+
+
+def test_the_same_question_finds_the_same_passages_in_the_same_order(retriever: Retriever) -> None:
+    question = "which weights does a failed task keep in a packed row?"
+    assert retriever.index(PASSAGES).search(question, 4) == retriever.index(list(PASSAGES)).search(question, 4)
+
+
+def test_equal_passages_keep_their_own_order(retriever: Retriever) -> None:
+    twins = [Chunk(id=f"twin#{i}", document_id="twin", text=TEXTS[1], num_tokens=9) for i in range(20)]
+    found = retriever.index(twins).search("frozen weights", 5)
+    assert [chunk.id for chunk in found] == ["twin#0", "twin#1", "twin#2", "twin#3", "twin#4"]
+
+
+@pytest.mark.parametrize("question", ["", "   ", "?!", "the", "日本語だけの質問", "\x00\ufffd"])
+def test_a_question_with_nothing_to_find_is_no_error(retriever: Retriever, question: str) -> None:
+    assert len(retriever.index(PASSAGES).search(question, 3)) <= 3
+
+
+def test_passages_without_words_can_be_indexed(retriever: Retriever) -> None:
+    empty = [Chunk(id="empty#0", document_id="empty", text="---", num_tokens=1)]
+    assert len(retriever.index(empty).search("weights", 3)) <= 1

@@ -1,0 +1,42 @@
+"""What BM25 matches: headings, parts of identifiers, words beyond English; and its formula by hand."""
+
+import math
+
+import pytest
+
+from ray_ft.retrievers.bm25 import BM25, BM25Index, split_words
+from ray_ft.rows import Chunk
+
+
+def passage(text: str, *, name: str = "a", heading_path: tuple[str, ...] = ()) -> Chunk:
+    return Chunk(id=f"{name}#0", document_id=name, text=text, num_tokens=1, heading_path=heading_path)
+
+
+def test_a_heading_finds_its_passage() -> None:
+    passages = [passage("Run it twice.", name="a"), passage("Run it once.", name="b", heading_path=("Installation",))]
+    assert BM25().index(passages).search("installation", 2) == [passages[1]]
+
+
+def test_identifiers_are_found_whole_and_by_part() -> None:
+    assert split_words("max_seq_len") == ["max_seq_len", "max", "seq", "len"]
+    assert split_words("HTTPServer2 loadModel") == ["httpserver2", "http", "server", "2", "loadmodel", "load", "model"]
+
+
+def test_stop_words_and_case_do_not_count() -> None:
+    assert split_words("What is THE Scheduler?") == ["what", "scheduler"]
+
+
+def test_words_of_other_scripts_are_kept() -> None:
+    assert split_words("Größe naïve Привет") == ["grösse", "naïve", "привет"]
+
+
+def test_a_question_without_a_known_word_finds_nothing() -> None:
+    assert BM25().index([passage("alpha beta")]).search("gamma", 3) == []
+
+
+def test_scores_follow_the_formula() -> None:
+    index = BM25Index([passage("alpha beta", name="a"), passage("beta gamma delta gamma", name="b")], k1=1.5, b=0.75)
+    scores = index._scorer.get_scores(["gamma"])
+    # N = 2, n = 1: idf = ln(1 + 1.5 / 1.5) = ln 2. f = 2, |d| = 4, mean = 3: k1 (1 - b + b 4 / 3) = 1.5 * 1.25 = 1.875
+    assert scores[1] == pytest.approx(math.log(2) * 2 / (2 + 1.875), rel=1e-6)
+    assert scores[0] == 0
