@@ -1,1 +1,89 @@
 """ray_ft: fine-tune open language models on your own documents and code, on your own Ray cluster."""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ray_ft.api import evaluate, export, plan, prepare, run, serve, submit, train
+    from ray_ft.artifacts import Endpoint, Estimate, Job, Memory, Plan, Report, TrainingSet, TunedModel
+    from ray_ft.config import (
+        Config,
+        DataConfig,
+        EvaluationConfig,
+        ModelConfig,
+        PlanConfig,
+        ServingConfig,
+        TrainConfig,
+        load_config,
+    )
+    from ray_ft.errors import (
+        ConfigError,
+        DataError,
+        DoesNotFitError,
+        GenerationError,
+        JobError,
+        MissingArtifactError,
+        MissingDependencyError,
+        ModelError,
+        RayFTError,
+        TrainingError,
+    )
+
+__version__ = "0.1.0"
+__all__ = [
+    "Config",
+    "ConfigError",
+    "DataConfig",
+    "DataError",
+    "DoesNotFitError",
+    "Endpoint",
+    "Estimate",
+    "EvaluationConfig",
+    "GenerationError",
+    "Job",
+    "JobError",
+    "Memory",
+    "MissingArtifactError",
+    "MissingDependencyError",
+    "ModelConfig",
+    "ModelError",
+    "Plan",
+    "PlanConfig",
+    "RayFTError",
+    "Report",
+    "ServingConfig",
+    "TrainConfig",
+    "TrainingError",
+    "TrainingSet",
+    "TunedModel",
+    "evaluate",
+    "export",
+    "load_config",
+    "plan",
+    "prepare",
+    "run",
+    "serve",
+    "submit",
+    "train",
+]
+
+_HOMES = {
+    "ray_ft.api": ("evaluate", "export", "plan", "prepare", "run", "serve", "submit", "train"),
+    "ray_ft.artifacts": (
+        "Endpoint", "Estimate", "Job", "Memory", "Plan", "Report", "TrainingSet", "TunedModel",
+    ),
+    "ray_ft.config": (
+        "Config", "DataConfig", "EvaluationConfig", "ModelConfig", "PlanConfig", "ServingConfig", "TrainConfig",
+        "load_config",
+    ),
+}  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    """Import on first use, so that `ray-ft --help` reads no configuration code; every other name is an error."""
+    if name not in __all__:
+        raise AttributeError(f"module 'ray_ft' has no attribute {name!r}")
+    home = next((module for module, names in _HOMES.items() if name in names), "ray_ft.errors")
+    value = getattr(importlib.import_module(home), name)
+    globals()[name] = value
+    return value

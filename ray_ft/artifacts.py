@@ -233,6 +233,11 @@ def load(cls: type[Artifact], run_path: str | Path, *, config_path: str = "CONFI
         ) from None
 
 
+def remove(cls: type, run_path: str | Path) -> None:
+    """Forget an artifact, so that a rebuild that breaks off does not leave the old one looking finished."""
+    (Path(run_path) / FILES[cls][0]).unlink(missing_ok=True)
+
+
 def load_inputs(cls: type, run_path: str | Path) -> dict[str, Any] | None:
     """The config values an existing artifact was made from; None where there is no artifact."""
     path = Path(run_path) / FILES[cls][0]
@@ -260,7 +265,7 @@ def write_text(path: Path, text: str) -> None:
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         partial.write_text(text, encoding="utf-8")
-        os.replace(partial, path)
+        partial.replace(path)
     except OSError as error:
         partial.unlink(missing_ok=True)
         raise ConfigError(f"cannot write {path}: {error.strerror}") from None

@@ -1,7 +1,7 @@
-"""Finds the base model's folder: on the hub, on disk, or made on the spot for `builtin:NAME`; and tells two bases apart.
+"""Finds the base model's folder: on the hub, on disk, or made on the spot for `builtin:NAME`; tells two bases apart.
 
-The builtin models are small Llamas with a byte-level BPE tokenizer, pre-trained for a minute on the docstrings and source
-of the Python standard library, which every machine with Python has. They are for trying the pipeline, not for use.
+The builtin models are small Llamas with a byte-level BPE tokenizer, pre-trained for a minute on the docstrings and
+source of the Python standard library, which every machine has. They are for trying the pipeline, not for use.
 """
 
 import ast
@@ -36,7 +36,8 @@ def resolve_model(
 ) -> str:
     """Local folder of a model; downloads or builds it when it is not there yet.
 
-    A builtin model is built once, below `output_dir`, so that every worker that sees the run folder loads the same weights.
+    A builtin model is built once, below `output_dir`, so that every worker that sees the run folder loads the same
+    weights.
     Raises ModelError when there is no such model or the hub cannot be reached.
     """
     if name.startswith(BUILTIN_PREFIX):
@@ -73,7 +74,7 @@ def load_tokenizer(model_path: str | Path, chat_template: str | None = None) -> 
             raise ConfigError(f"model.chat_template: cannot read {chat_template}: {error.strerror}") from None
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
-    return tokenizer  # type: ignore[no-any-return]
+    return tokenizer
 
 
 def tokenizer_digest(model_path: str | Path) -> str:
@@ -93,8 +94,8 @@ def template_digest(tokenizer: Any) -> str:
 def base_digest(model_path: str | Path) -> str:
     """Tells two bases apart without reading all of their weights.
 
-    Covers config.json, and of every weight file its name, size, first and last MiB (safetensors keeps its header, with every
-    tensor's name, shape and place, at the front).
+    Covers config.json, and of every weight file its name, size, first and last MiB (safetensors keeps its header,
+    with every tensor's name, shape and place, at the front).
     """
     folder = Path(model_path)
     hasher = hashlib.sha256()
@@ -117,9 +118,8 @@ def build_builtin(name: str, folder: str | Path, *, pretrain_steps: int = PRETRA
 
     Tokenizer and weights depend on the Python version's standard library, on torch, and on a fixed seed.
     """
-    key = hashlib.sha256(
-        json.dumps([BUILTIN_CONFIGS[name], CHAT_TEMPLATE, pretrain_steps, PRETRAIN_BATCH, PRETRAIN_TOKENS], sort_keys=True).encode()
-    ).hexdigest()[:8]  # fmt: skip
+    recipe = [BUILTIN_CONFIGS[name], CHAT_TEMPLATE, pretrain_steps, PRETRAIN_BATCH, PRETRAIN_TOKENS]
+    key = hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()[:8]
     target = Path(folder).resolve() / f"{name}-{key}"
     if (target / "config.json").is_file():
         return target
@@ -173,7 +173,7 @@ def _download(name: str, revision: str | None, tokenizer_only: bool) -> str:
 
 
 def _standard_library() -> Iterator[tuple[str, list[tuple[str, str]]]]:
-    """Source of standard-library modules, and (question, answer) pairs from the docstrings of their public functions."""
+    """Source of standard-library modules, with (question, answer) pairs from their public functions' docstrings."""
     root = Path(sysconfig.get_paths()["stdlib"])
     for path in sorted(root.glob("*.py")) + sorted(root.glob("*/__init__.py")):
         if "site-packages" in path.parts or "test" in path.parts:
@@ -223,12 +223,15 @@ def _train_weights(name: str, tokenizer: Any, documents: list[tuple[str, list[tu
 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
+        values = {k: v for k, v in BUILTIN_CONFIGS[name].items() if k not in ("architectures", "model_type")}
         config = LlamaConfig(
-            **{k: v for k, v in BUILTIN_CONFIGS[name].items() if k not in ("architectures", "model_type", "rope_theta")},
-            rope_parameters={"rope_type": "default", "rope_theta": BUILTIN_CONFIGS[name]["rope_theta"]},
-            pad_token_id=tokenizer.pad_token_id, bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.eos_token_id,
+            **{k: v for k, v in values.items() if k != "rope_theta"},
+            rope_parameters={"rope_type": "default", "rope_theta": values["rope_theta"]},
+            pad_token_id=tokenizer.pad_token_id,
+            bos_token_id=tokenizer.bos_token_id,
+            eos_token_id=tokenizer.eos_token_id,
             dtype="float32",
-        )  # fmt: skip
+        )
         model = LlamaForCausalLM(config)
         model.generation_config.eos_token_id = tokenizer.eos_token_id
         model.generation_config.pad_token_id = tokenizer.pad_token_id

@@ -15,7 +15,7 @@ from ray_ft.engines import ENGINES, Engine, TransformersEngine
 from ray_ft.errors import ConfigError
 from ray_ft.recipes import RECIPES, Recipe
 from ray_ft.registry import Registry
-from ray_ft.retrievers import RETRIEVERS, BM25, Retriever
+from ray_ft.retrievers import BM25, RETRIEVERS, Retriever
 from ray_ft.strategies import STRATEGIES, Strategy
 
 System = Literal["base", "tuned", "base+rag", "tuned+rag"]
@@ -266,7 +266,7 @@ def _build(cls: type[Section], raw: Any, *, key: str, source: str) -> Section:
     ordinary = {k: v for k, v in raw.items() if k not in slots and k not in sections}
     built: dict[str, Any] = {}
     try:
-        merged = OmegaConf.merge(OmegaConf.structured(cls), OmegaConf.create(ordinary))
+        merged: Any = OmegaConf.merge(OmegaConf.structured(cls), OmegaConf.create(ordinary))
         for f in dataclasses.fields(cls):  # type: ignore[arg-type]
             if f.name in hints and f.name not in slots and f.name not in sections:
                 missing = OmegaConf.is_missing(merged, f.name)

@@ -10,7 +10,7 @@ T = TypeVar("T")
 
 
 class Registry(Generic[T]):
-    """Choices of one kind by name; a choice enrols itself with `@REGISTRY.register` and brings its own config fields."""
+    """Choices of one kind by name; a choice enrols itself with `@REGISTRY.register` and brings its config fields."""
 
     def __init__(self, kind: str) -> None:
         self.kind = kind

@@ -1,4 +1,4 @@
-"""The rows that flow through Ray Data, as frozen dataclasses; `as_row` and `from_row` turn them into Arrow-ready dicts."""
+"""The rows that flow through Ray Data, as frozen dataclasses; `as_row` and `from_row` make them Arrow-ready dicts."""
 
 import dataclasses
 from collections.abc import Callable, Mapping
@@ -18,7 +18,7 @@ CountTokens = Callable[[str], int]
 
 @dataclass(frozen=True)
 class Block:
-    """One structural unit of a document; spans count characters (`start` <= i < `end`) and 1-based lines of `Document.text`."""
+    """One structural unit of a document; spans count characters (start <= i < end) and 1-based lines of the text."""
 
     type: BlockType
     text: str
@@ -32,7 +32,7 @@ class Block:
 
 @dataclass(frozen=True)
 class Document:
-    """One source file after parsing. `id` is sha256(content)[:16] + ":" + relative path, so renames and edits both change it."""
+    """One source file after parsing. `id` is sha256(content)[:16] + ":" + relative path: renames and edits change it."""
 
     id: str
     text: str

@@ -1,0 +1,366 @@
+"""The public functions: load a stage's inputs, call the stage, save what it made.
+
+Each stage is skipped when its artifact was already made from the same configuration and inputs; where they differ, the
+run folder is left alone and the difference is named.
+"""
+
+import logging
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+
+from ray_ft import artifacts
+from ray_ft.artifacts import Endpoint, Job, Plan, Report, TrainingSet, TunedModel, Workload
+from ray_ft.base_model import resolve_model
+from ray_ft.config import Config, load_config, to_plain
+from ray_ft.errors import ConfigError, JobError
+from ray_ft.hardware import Hardware, hardware_for
+
+__all__ = [
+    "evaluate",
+    "export",
+    "load_config",
+    "plan",
+    "prepare",
+    "run",
+    "serve",
+    "submit",
+    "train",
+]
+
+log = logging.getLogger("ray_ft")
+Artifact = TypeVar("Artifact", TrainingSet, TunedModel, Report)
+
+ASSUMED_TOKENS = 10_000_000  # what plan assumes before there is a training set
+
+
+def prepare(config: Config, *, force: bool = False) -> TrainingSet:
+    """Turn documents and code into the training set of this run.
+
+    Raises DataError when the sources give nothing to train on, ConfigError when the run folder holds another one.
+    """
+    from ray_ft.data.prepare import prepare_training_set, sources_digest
+
+    inputs = _data_inputs(config) | {"sources": sources_digest(config.data)}
+    existing = _existing(TrainingSet, config, inputs, verb="prepare", force=force)
+    if existing is not None and Path(existing.path).is_dir():
+        return existing
+    with ray_session(config):
+        model_path = resolve_model(
+            config.model.name, output_dir=config.output_dir, revision=config.model.revision, tokenizer_only=True
+        )
+        made = prepare_training_set(
+            config.data,
+            model=config.model,
+            model_path=model_path,
+            output_path=str(config.run_path.resolve() / "data"),
+            seed=config.seed,
+            inputs_digest=artifacts.digest(inputs),
+        )
+    _save(made, config, inputs)
+    return made
+
+
+def plan(config: Config, *, hardware: Hardware | None = None) -> Plan:
+    """Predict memory, time and cost of every strategy and choose one; `hardware` None takes plan.gpu, else asks Ray.
+
+    Raises DoesNotFitError when no strategy fits.
+    """
+    from ray_ft.model_shape import load_model_shape
+    from ray_ft.planning.choose import choose_plan
+
+    shape = load_model_shape(config.model.name, revision=config.model.revision)
+    if hardware is None:
+        hardware = _hardware(config)
+    workload, notes = _workload(config)
+    made = choose_plan(shape, hardware=hardware, workload=workload, train=config.train, plan=config.plan, notes=notes)
+    artifacts.save(made, config.run_path, {"model": to_plain(config.model), "plan": to_plain(config.plan)})
+    return made
+
+
+def train(config: Config, *, plan: Plan | None = None, resume: bool = False, force: bool = False) -> TunedModel:
+    """Tune the model as planned; `resume` goes on from the last checkpoint of an unfinished run.
+
+    Raises MissingArtifactError without a training set, TrainingError when training cannot go on.
+    """
+    from ray_ft.training.fine_tune import fine_tune
+
+    training_set = artifacts.load(TrainingSet, config.run_path, config_path=_named(config))
+    inputs = _train_inputs(config, training_set)
+    existing = _existing(TunedModel, config, inputs, verb="train", force=force)
+    if existing is not None and Path(existing.path).is_dir():
+        return existing
+    with ray_session(config):
+        plan = plan if plan is not None else make_plan(config)
+        model_path = resolve_model(config.model.name, output_dir=config.output_dir, revision=config.model.revision)
+        made = fine_tune(
+            training_set,
+            plan,
+            model=config.model,
+            model_path=model_path,
+            train=config.train,
+            run_path=str(config.run_path.resolve()),
+            seed=config.seed,
+            resume=resume,
+            force=force,
+            inputs=inputs,
+            fingerprint=artifacts.digest(inputs),
+        )
+    _save(made, config, inputs)
+    return made
+
+
+def evaluate(config: Config, *, force: bool = False) -> Report:
+    """Compare base, tuned and retrieval on the same held-out questions and write the report.
+
+    Raises MissingArtifactError without a tuned model.
+    """
+    from ray_ft.evaluation.compare import compare
+
+    training_set = artifacts.load(TrainingSet, config.run_path, config_path=_named(config))
+    tuned = artifacts.load(TunedModel, config.run_path, config_path=_named(config))
+    inputs = _evaluation_inputs(config, tuned)
+    existing = _existing(Report, config, inputs, verb="evaluate", force=force)
+    if existing is not None and Path(existing.html_path).is_file():
+        return existing
+    with ray_session(config):
+        made = compare(
+            training_set=training_set,
+            tuned=tuned,
+            model=config.model,
+            evaluation=config.evaluation,
+            engine=config.engine,
+            run_path=str(config.run_path.resolve()),
+            seed=config.seed,
+            fingerprint=artifacts.digest(inputs),
+        )
+    _save(made, config, inputs)
+    return made
+
+
+def serve(config: Config, *, blocking: bool = True) -> Endpoint:
+    """Serve the base and its adapters over HTTP; `blocking` waits until interrupted.
+
+    Raises ModelError when an adapter belongs to another base, ConfigError when the port is taken.
+    """
+    from ray_ft.serving.deploy import deploy
+
+    tuned = artifacts.load(TunedModel, config.run_path, config_path=_named(config))
+    adapters = dict(config.serving.adapters)
+    base_path, base_name = tuned.base_path, config.model.name
+    if tuned.is_adapter:
+        adapters = {config.run_name: tuned.path} | adapters
+    else:
+        base_path, base_name = tuned.path, config.run_name
+    with ray_session(config, keep=not blocking):
+        return deploy(
+            base_path=base_path,
+            base_name=base_name,
+            adapters=adapters,
+            engine=config.engine,
+            serving=config.serving,
+            blocking=blocking,
+        )
+
+
+def run(config: Config, *, resume: bool = False, force: bool = False) -> Report:
+    """prepare, plan, train and evaluate; what already matches the configuration is skipped."""
+    with one_ray_session():
+        prepare(config, force=force)
+        train(config, resume=resume, force=force)
+        return evaluate(config, force=force)
+
+
+def export(config: Config, path: str | Path, *, merge: bool = False) -> Path:
+    """Write the tuned model to a folder in plain PEFT or Hugging Face format; `merge` folds the adapter into its base.
+
+    Raises ConfigError when the folder is not empty.
+    """
+    from ray_ft.training.export import export_model
+
+    tuned = artifacts.load(TunedModel, config.run_path, config_path=_named(config))
+    return export_model(tuned, path=str(path), merge=merge, chat_template=config.model.chat_template)
+
+
+def submit(
+    config: Config,
+    verb: str = "run",
+    *,
+    address: str,
+    config_path: str = "config.yaml",
+    overrides: Sequence[str] = (),
+    follow: bool = True,
+) -> Job:
+    """Run a verb of this configuration as a job on a Ray cluster that is there.
+
+    Raises JobError when the cluster cannot be reached or the job fails.
+    """
+    from ray_ft.jobs.submit import submit_job
+
+    return submit_job(
+        config, config_path=config_path, overrides=list(overrides), verb=verb, address=address, follow=follow
+    )
+
+
+make_plan = plan  # `train` has a parameter of that name
+
+
+@contextmanager
+def ray_session(config: Config, *, keep: bool = False) -> Iterator[None]:
+    """Connect to the cluster of RAY_ADDRESS, or start a local one and stop it again unless `keep`.
+
+    A session that is already open (a notebook's, a test's) is used and left open.
+    """
+    import ray
+
+    quiet_libraries()
+    if ray.is_initialized():
+        yield
+        return
+    address = os.environ.get("RAY_ADDRESS")
+    verbose = log.isEnabledFor(logging.DEBUG)
+    options = {"log_to_driver": verbose, "logging_level": logging.ERROR}
+    if address is None:
+        ray.init(address="local", include_dashboard=False, **options)
+    else:
+        try:
+            ray.init(address=address, **options)
+        except (ConnectionError, RuntimeError, ValueError) as error:
+            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            raise JobError(f"cannot connect to the Ray cluster at {address}: {reason}") from None
+    try:
+        yield
+    finally:
+        if not keep and not _session_is_shared.get():
+            ray.shutdown()
+
+
+_session_is_shared: ContextVar[bool] = ContextVar("session_is_shared", default=False)
+
+
+@contextmanager
+def one_ray_session() -> Iterator[None]:
+    """Let the stages inside share one cluster: the first that needs it starts it, and it stops at the end."""
+    token = _session_is_shared.set(True)
+    try:
+        yield
+    finally:
+        _session_is_shared.reset(token)
+        if "ray" in sys.modules:
+            sys.modules["ray"].shutdown()
+
+
+def quiet_libraries() -> None:
+    """Keep other libraries' progress bars and start-up chatter off the terminal; their errors stay."""
+    os.environ.setdefault("RAY_DATA_DISABLE_PROGRESS_BARS", "1")
+    os.environ.setdefault("RAY_TRAIN_METRICS_ENABLED", "0")
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    for name in ("ray.data", "ray.train", "ray.serve", "ray.tune"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+
+
+# --- what a fingerprint covers ----------------------------------------------------------------------------------------
+
+
+def _data_inputs(config: Config) -> dict[str, Any]:
+    model = to_plain(config.model)
+    return {"model": model, "data": to_plain(config.data), "seed": config.seed}
+
+
+def _train_inputs(config: Config, training_set: TrainingSet) -> dict[str, Any]:
+    # Workers, micro-batches and logging change how a run is carried out, not what it computes.
+    runtime = {
+        "num_workers", "micro_batch_size", "gradient_checkpointing", "log_every", "checkpoint_every",
+        "num_checkpoints_to_keep", "max_failures",
+    }  # fmt: skip
+    section = {k: v for k, v in to_plain(config.train).items() if k not in runtime}
+    if isinstance(section["strategy"], dict):
+        section["strategy"] = {k: v for k, v in section["strategy"].items() if k not in ("zero_stage", "offload")}
+    return {
+        "model": to_plain(config.model),
+        "train": section,
+        "seed": config.seed,
+        "training_set": training_set.fingerprint,
+    }
+
+
+def _evaluation_inputs(config: Config, tuned: TunedModel) -> dict[str, Any]:
+    engine = {k: v for k, v in to_plain(config.engine).items() if k != "batch_size"}
+    section = to_plain(config.evaluation)
+    if config.evaluation.questions is not None:
+        path = Path(config.evaluation.questions)
+        section["questions_digest"] = artifacts.digest(path.read_text(errors="replace")) if path.is_file() else None
+    return {"evaluation": section, "engine": engine, "seed": config.seed, "tuned_model": tuned.fingerprint}
+
+
+def _existing(
+    cls: type[Artifact], config: Config, inputs: dict[str, Any], *, verb: str, force: bool
+) -> Artifact | None:
+    """The artifact that is already there and matches; None when there is none or it is to be rebuilt."""
+    old = artifacts.load_inputs(cls, config.run_path)
+    if old is None or force:
+        if force:
+            artifacts.remove(cls, config.run_path)
+        return None
+    changed = artifacts.changed_keys(old, artifacts.to_json(inputs))
+    if changed:
+        shown = "; ".join(changed[:3]) + (f"; and {len(changed) - 3} more" if len(changed) > 3 else "")
+        name = artifacts.FILES[cls][0].removesuffix(".json").replace("_", " ")
+        raise ConfigError(
+            f"{config.run_path} holds a {name} made from another configuration ({shown}). "
+            f"Choose another run_name, or rebuild it with `ray-ft {verb} ... --force`."
+        )
+    log.info("%s: up to date, skipped", verb)
+    return artifacts.load(cls, config.run_path)
+
+
+def _save(artifact: Artifact, config: Config, inputs: dict[str, Any]) -> None:
+    artifacts.save(artifact, config.run_path, inputs)
+    artifacts.write_text(config.run_path / "config.yaml", yaml.safe_dump(to_plain(config), sort_keys=False))
+
+
+def _hardware(config: Config) -> Hardware:
+    if config.plan.gpu is not None:
+        return hardware_for(config.plan)
+    from ray_ft.hardware import detect
+
+    with ray_session(config):
+        return detect(config.plan)
+
+
+def _workload(config: Config) -> tuple[Workload, tuple[str, ...]]:
+    notes: tuple[str, ...] = ()
+    num_tokens = config.plan.num_tokens
+    mean_example_tokens = None
+    if artifacts.load_inputs(TrainingSet, config.run_path) is not None:
+        training_set = artifacts.load(TrainingSet, config.run_path)
+        num_tokens = num_tokens or training_set.num_tokens.get("train", 0)
+        mean_example_tokens = num_tokens / max(training_set.num_examples.get("train", 0), 1)
+    elif num_tokens is None:
+        num_tokens = ASSUMED_TOKENS
+        notes = (f"no training set yet: time and cost are for {ASSUMED_TOKENS:,} tokens per epoch (plan.num_tokens)",)
+    num_epochs = config.train.num_epochs
+    if config.train.max_steps is not None:
+        rows = config.train.max_steps * config.train.global_batch_size
+        num_epochs = rows * config.model.max_seq_len / max(num_tokens, 1)
+    workload = Workload(
+        num_tokens=num_tokens,
+        num_epochs=num_epochs,
+        max_seq_len=config.model.max_seq_len,
+        global_batch_size=config.train.global_batch_size,
+        mean_example_tokens=mean_example_tokens,
+    )
+    return workload, notes
+
+
+def _named(config: Config) -> str:
+    saved = config.run_path / "config.yaml"
+    return str(saved) if saved.is_file() else "CONFIG"

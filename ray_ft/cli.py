@@ -1,0 +1,291 @@
+"""The command line: parses a verb, a config path and overrides, calls one public function, prints what it returns."""
+
+import argparse
+import json
+import logging
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from ray_ft.errors import ConfigError, RayFTError
+
+if TYPE_CHECKING:
+    from ray_ft.artifacts import Report, TrainingSet, TunedModel
+    from ray_ft.config import Config
+
+VERBS = {
+    "prepare": "turn documents and code into a training set",
+    "plan": "predict memory, time and cost; choose the strategy",
+    "train": "tune the model",
+    "evaluate": "compare base, tuned and retrieval; write the report",
+    "serve": "serve the base and its adapters over HTTP",
+    "run": "prepare, plan, train and evaluate; skips what is done",
+    "submit": "run a verb as a job on a Ray cluster that is there",
+    "export": "write the tuned model in plain PEFT or Hugging Face format",
+    "show": "list the recipes, strategies, engines and retrievers; or a config and its run",
+}
+JOB_VERBS = ("prepare", "plan", "train", "evaluate", "serve", "run", "show")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one verb; returns the exit code: 0, 1 for a failure, 2 for a configuration that cannot work."""
+    arguments = build_parser().parse_args(argv)
+    if arguments.verb is None:
+        build_parser().print_help()
+        return 0
+    logging.basicConfig(format="%(message)s", level=logging.WARNING, stream=sys.stderr)
+    logging.getLogger("ray_ft").setLevel(logging.DEBUG if arguments.verbose else logging.INFO)
+    if arguments.address:
+        os.environ["RAY_ADDRESS"] = arguments.address
+    try:
+        return _COMMANDS[arguments.verb](arguments)
+    except RayFTError as error:
+        if arguments.verbose:
+            raise
+        print(f"ray-ft {arguments.verb}: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print(f"ray-ft {arguments.verb}: interrupted", file=sys.stderr)
+        return 130
+
+
+class _VerbParser(argparse.ArgumentParser):
+    """Takes flags and key=value in any order: `plan CONFIG --json plan.gpu=L4`."""
+
+    _inside = False
+
+    def parse_known_args(self, args=None, namespace=None):  # type: ignore[no-untyped-def, override]
+        if self._inside:
+            return super().parse_known_args(args, namespace)
+        self._inside = True
+        try:
+            return self.parse_known_intermixed_args(args, namespace)
+        finally:
+            self._inside = False
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser of `ray-ft`; one sub-parser per verb."""
+    parser = argparse.ArgumentParser(
+        prog="ray-ft",
+        description="Fine-tune open language models on your own documents and code, on your own Ray cluster.",
+        epilog="What a run is lives in CONFIG and its key=value overrides; flags only say how the command behaves.",
+    )
+    verbs = parser.add_subparsers(dest="verb", metavar="VERB", parser_class=_VerbParser)
+    for verb, text in VERBS.items():
+        sub = verbs.add_parser(verb, help=text, description=text[0].upper() + text[1:] + ".")
+        if verb == "show":
+            sub.add_argument("config", nargs="?", metavar="CONFIG", help="YAML file")
+        else:
+            sub.add_argument("config", metavar="CONFIG", help="YAML file")
+        if verb == "submit":
+            sub.add_argument("job_verb", nargs="?", metavar="verb", help=f"one of {', '.join(JOB_VERBS)}; default run")
+            sub.add_argument("--detach", action="store_true", help="return once the job is submitted")
+            sub.add_argument("--stop", metavar="ID", help="stop a submitted job instead of submitting one")
+        sub.add_argument("overrides", nargs="*", metavar="key=value", help="override a key of CONFIG")
+        if verb == "serve":
+            sub.add_argument("--detach", action="store_true", help="return once the endpoint answers")
+        if verb in ("prepare", "train", "evaluate", "run"):
+            sub.add_argument("--force", action="store_true", help="rebuild what is there")
+        if verb in ("train", "run"):
+            sub.add_argument("--resume", action="store_true", help="go on from the last checkpoint")
+        if verb == "export":
+            sub.add_argument("--to", required=True, metavar="FOLDER", help="where to write")
+            sub.add_argument("--merge", action="store_true", help="fold the adapter into its base")
+        sub.add_argument("--address", metavar="URL", help="Ray cluster; default RAY_ADDRESS, else one on this machine")
+        sub.add_argument("--json", action="store_true", help="print the result as JSON")
+        sub.add_argument("--verbose", action="store_true", help="more log lines, and tracebacks")
+    return parser
+
+
+def _load(arguments: argparse.Namespace) -> "Config":
+    from ray_ft.config import load_config
+
+    return load_config(arguments.config, arguments.overrides)
+
+
+def _print_json(value: object) -> None:
+    from ray_ft.artifacts import to_json
+
+    print(json.dumps(to_json(value), indent=1))
+
+
+def _prepare(arguments: argparse.Namespace) -> int:
+    from ray_ft import api
+
+    made = api.prepare(_load(arguments), force=arguments.force)
+    _print_json(made) if arguments.json else _print_training_set(made)
+    return 0
+
+
+def _plan(arguments: argparse.Namespace) -> int:
+    from ray_ft import api
+
+    made = api.plan(_load(arguments))
+    if arguments.json:
+        _print_json(made)
+    else:
+        from ray_ft.planning.table import render_plan
+
+        print(render_plan(made))
+    return 0
+
+
+def _train(arguments: argparse.Namespace) -> int:
+    from ray_ft import api
+
+    made = api.train(_load(arguments), resume=arguments.resume, force=arguments.force)
+    _print_json(made) if arguments.json else _print_tuned_model(made)
+    return 0
+
+
+def _evaluate(arguments: argparse.Namespace) -> int:
+    from ray_ft import api
+
+    made = api.evaluate(_load(arguments), force=arguments.force)
+    _print_json(made) if arguments.json else _print_report(made)
+    return 0
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    from ray_ft import api
+
+    made = api.run(_load(arguments), resume=arguments.resume, force=arguments.force)
+    if arguments.json:
+        _print_json(made)
+        return 0
+    _print_report(made)
+    print(f"Serve it:  ray-ft serve {' '.join([arguments.config, *arguments.overrides])}")
+    return 0
+
+
+def _serve(arguments: argparse.Namespace) -> int:
+    from ray_ft import api
+
+    made = api.serve(_load(arguments), blocking=not arguments.detach)
+    if arguments.json:
+        _print_json(made)
+    return 0
+
+
+def _export(arguments: argparse.Namespace) -> int:
+    from ray_ft import api
+
+    path = api.export(_load(arguments), arguments.to, merge=arguments.merge)
+    _print_json({"path": str(path)}) if arguments.json else print(f"Exported to {path}")
+    return 0
+
+
+def _submit(arguments: argparse.Namespace) -> int:
+    from ray_ft import api
+
+    if not arguments.address and not os.environ.get("RAY_ADDRESS"):
+        raise ConfigError("submit needs --address URL, e.g. --address http://head:8265")
+    address = arguments.address or os.environ["RAY_ADDRESS"]
+    if arguments.stop:
+        from ray_ft.jobs.submit import stop_job
+
+        stopped = stop_job(arguments.stop, address=address)
+        _print_json(stopped) if arguments.json else print(f"{stopped.id}: {stopped.status}")
+        return 0
+    verb, overrides = arguments.job_verb or "run", list(arguments.overrides)
+    if "=" in verb:  # `submit CONFIG key=value`: the verb was left out
+        verb, overrides = "run", [verb, *overrides]
+    if verb not in JOB_VERBS:
+        raise ConfigError(f"submit: {verb!r} is no verb of a job; choose one of {', '.join(JOB_VERBS)}")
+    arguments.overrides = overrides
+    job = api.submit(
+        _load(arguments),
+        verb,
+        address=address,
+        config_path=arguments.config,
+        overrides=overrides,
+        follow=not arguments.detach,
+    )
+    _print_json(job) if arguments.json else print(f"{job.id}: {job.status}")
+    return 0
+
+
+def _show(arguments: argparse.Namespace) -> int:
+    from ray_ft.config import ENGINES, RECIPES, RETRIEVERS, STRATEGIES, to_plain
+
+    if arguments.config is not None:
+        config = _load(arguments)
+        if arguments.json:
+            _print_json(to_plain(config))
+        else:
+            _print_run(config)
+        return 0
+    registries = {"recipes": RECIPES, "strategies": STRATEGIES, "engines": ENGINES, "retrievers": RETRIEVERS}
+    choices = {
+        kind: {name: ((registry[name].__doc__ or "").strip().splitlines() or [""])[0] for name in registry}
+        for kind, registry in registries.items()
+    }
+    if arguments.json:
+        _print_json(choices)
+        return 0
+    for kind, named in choices.items():
+        print(kind)
+        for name, text in named.items():
+            print(f"  {name:<14} {text}")
+    return 0
+
+
+_COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
+    "prepare": _prepare,
+    "plan": _plan,
+    "train": _train,
+    "evaluate": _evaluate,
+    "serve": _serve,
+    "run": _run,
+    "submit": _submit,
+    "export": _export,
+    "show": _show,
+}
+
+
+def _print_training_set(made: "TrainingSet") -> None:
+    files = ", ".join(f"{count} {reason}" for reason, count in sorted(made.files.items(), key=lambda item: -item[1]))
+    print(f"files       {files}")
+    print(f"{'split':<11} {'documents':>9} {'examples':>9} {'rows':>7} {'tokens':>10} {'trained':>10}")
+    for split in ("train", "validation", "test"):
+        counts = (made.num_documents, made.num_examples, made.num_rows, made.num_tokens, made.num_target_tokens)
+        cells = [c.get(split, 0) for c in counts]
+        print(f"{split:<11} {cells[0]:>9,} {cells[1]:>9,} {cells[2]:>7,} {cells[3]:>10,} {cells[4]:>10,}")
+    print(f"questions   {made.num_questions}")
+    print(f"Training set: {made.path}")
+
+
+def _print_tuned_model(made: "TunedModel") -> None:
+    metrics = ", ".join(f"{name} {value:.4g}" for name, value in sorted(made.metrics.items()))
+    kind = "adapter" if made.is_adapter else "model"
+    print(f"{made.strategy.name}: {made.steps} steps; {metrics}")
+    print(f"Tuned {kind}: {made.path}")
+
+
+def _print_report(made: "Report") -> None:
+    for contrast in made.contrasts:
+        if contrast.stratum == "all":
+            print(
+                f"{contrast.treatment} vs {contrast.control}, {contrast.metric}: {contrast.difference:+.3f} "
+                f"[{contrast.low:+.3f}, {contrast.high:+.3f}]  {contrast.verdict}"
+            )
+    print(f"Report: {made.html_path}")
+
+
+def _print_run(config: "Config") -> None:
+    import yaml
+
+    from ray_ft.artifacts import FILES
+    from ray_ft.config import to_plain
+
+    print(yaml.safe_dump(to_plain(config), sort_keys=False).rstrip())
+    print(f"\n{config.run_path}")
+    for file, verb in FILES.values():
+        state = "made" if (config.run_path / file).is_file() else f"not yet: ray-ft {verb}"
+        print(f"  {file:<18} {state}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
