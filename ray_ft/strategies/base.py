@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+from ray_ft.errors import ModelError
 from ray_ft.model_shape import ModelShape
 from ray_ft.registry import Registry
 
@@ -33,8 +34,30 @@ class Strategy:
         raise NotImplementedError
 
     def weight_bytes(self, shape: ModelShape, *, compute_bytes: int = 2) -> int:
-        """Bytes of all weights on one GPU before sharding; `compute_bytes` is the width of the compute dtype (2 for bf16)."""
+        """Bytes of all weights, adapters included, on one GPU before sharding.
+
+        `compute_bytes` is the width of the compute dtype: 2 for bf16 and fp16, 4 for fp32.
+        """
         raise NotImplementedError
+
+    def trained_linears(self, shape: ModelShape) -> tuple[str, ...]:
+        """Names of a decoder layer's linear layers that train, by themselves or through an adapter."""
+        raise NotImplementedError
+
+    def saved_bytes_per_token(self, shape: ModelShape, *, compute_bytes: int = 2) -> int:
+        """Bytes per token that one decoder layer keeps for the gradients of its trained weights.
+
+        What it keeps to carry the gradient through frozen weights comes on top and is the same for every strategy.
+        """
+        raise NotImplementedError
+
+    def dequantised_parameters(self, shape: ModelShape) -> int:
+        """Weights that every pass first turns back from a few bits into the compute dtype."""
+        return 0
+
+    def zero3_shards_base(self) -> bool:
+        """Whether ZeRO-3 can split the base's weights over the workers."""
+        return True
 
     def load_model(self, model_path: str, *, dtype: Any, device: Any, seed: int) -> "PreTrainedModel":
         """Load the base from a local folder on a worker and make exactly the weights that train require gradients.
@@ -45,3 +68,29 @@ class Strategy:
 
 
 STRATEGIES: Registry[Strategy] = Registry("strategy")
+
+
+def load_base(model_path: str, *, dtype: Any, device: Any, quantization: Any = None) -> "PreTrainedModel":
+    """The base with its weights in `dtype` on `device`, or quantised; every weight still trains.
+
+    Attention is PyTorch's SDPA: with restarting position ids and no mask, transformers keeps packed examples apart there.
+    """
+    from transformers import AutoModelForCausalLM
+    from transformers.integrations import is_deepspeed_zero3_enabled
+
+    # ZeRO-3 partitions each weight as it is loaded, and chooses the device itself.
+    placement = {} if is_deepspeed_zero3_enabled() and quantization is None else {"device_map": {"": str(device)}}
+    try:
+        model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
+            model_path,
+            dtype=dtype,
+            attn_implementation="sdpa",
+            local_files_only=True,
+            quantization_config=quantization,
+            **placement,
+        )
+    except (OSError, ValueError) as error:
+        reason = str(error).strip().splitlines() or [type(error).__name__]
+        raise ModelError(f"{model_path}: the model cannot be loaded: {reason[0]}") from error
+    model.config.use_cache = False  # a cache would switch the isolation of packed examples off
+    return model

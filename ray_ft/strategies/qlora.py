@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from ray_ft.model_shape import ModelShape
-from ray_ft.strategies.base import STRATEGIES
+from ray_ft.strategies.base import STRATEGIES, load_base
 from ray_ft.strategies.lora import LoRA
 
 if TYPE_CHECKING:
@@ -23,7 +23,46 @@ class QLoRA(LoRA):
     """Quantise the quantisation constants too: 0.5159 instead of 0.5625 bytes per parameter (4 bits only)."""
 
     def weight_bytes(self, shape: ModelShape, *, compute_bytes: int = 2) -> int:
-        raise NotImplementedError
+        """Linear layers of the decoder quantised; embedding, norms, output head and adapters in the compute dtype."""
+        other = shape.num_parameters - shape.layer_parameters + self.trainable_parameters(shape)
+        return compute_bytes * other + self.quantised_bytes(shape)
+
+    def quantised_bytes(self, shape: ModelShape) -> int:
+        """Bytes of the quantised weights and their constants.
+
+        NF4 packs two weights per byte and adds an fp32 constant for every 64: 1/2 + 4/64. Double quantisation stores
+        those constants in one byte, with an fp32 constant for every 256 of them: 1/2 + 1/64 + 4/(64 * 256).
+        LLM.int8() has one byte per weight and an fp32 scale per output.
+        """
+        weights = shape.layer_parameters
+        if self.bits == 8:
+            return weights + 4 * shape.num_layers * sum(outputs for _, outputs in shape.linears.values())
+        constants = 1 / 64 + 4 / (64 * 256) if self.double_quant else 4 / 64
+        return round(weights * (1 / 2 + constants))
+
+    def dequantised_parameters(self, shape: ModelShape) -> int:
+        return shape.layer_parameters
+
+    def zero3_shards_base(self) -> bool:
+        """ZeRO-3 splits only floating-point storage, which NF4 can hide in and int8 cannot."""
+        return self.bits == 4
 
     def load_model(self, model_path: str, *, dtype: Any, device: Any, seed: int) -> "PreTrainedModel":
-        raise NotImplementedError
+        base = load_base(model_path, dtype=dtype, device=device, quantization=self.quantization(dtype))
+        return self.add_adapters(base, seed=seed)
+
+    def quantization(self, dtype: Any) -> Any:
+        """How bitsandbytes stores the base, and the dtype it computes in."""
+        import torch
+        from transformers import BitsAndBytesConfig
+
+        if self.bits == 8:
+            return BitsAndBytesConfig(load_in_8bit=True)
+        return BitsAndBytesConfig(
+            load_in_4bit=True,
+            bnb_4bit_quant_type="nf4",
+            bnb_4bit_use_double_quant=self.double_quant,
+            bnb_4bit_compute_dtype=dtype,
+            # ZeRO-3 splits only floating-point storage; the bits inside are the same.
+            bnb_4bit_quant_storage=dtype if self.zero_stage == 3 else torch.uint8,
+        )
