@@ -1,0 +1,97 @@
+"""The front door of the configuration: what is accepted, and the one line for what is not."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from ray_ft.config import load_config, parse_config, to_plain
+from ray_ft.errors import ConfigError
+from ray_ft.strategies import LoRA, QLoRA
+
+MINIMAL: dict[str, Any] = {
+    "run_name": "handbook",
+    "model": {"name": "builtin:tiny"},
+    "data": {"sources": ["docs"], "recipes": ["paragraph"]},
+}
+
+
+def test_defaults_fill_what_a_minimal_config_leaves_out() -> None:
+    config = parse_config(MINIMAL)
+    assert config.train.num_epochs == 3.0
+    assert config.engine.name == "transformers"
+
+
+def test_a_slot_takes_its_class_from_the_registry_and_that_class_brings_its_keys() -> None:
+    config = parse_config(MINIMAL | {"train": {"strategy": {"name": "qlora", "r": 4}}})
+    assert config.train.strategy == QLoRA(r=4)
+
+
+def test_a_bare_word_is_short_for_a_slot_with_that_name() -> None:
+    assert parse_config(MINIMAL, ["train.strategy=lora"]).train.strategy == LoRA()
+
+
+def test_overrides_win_over_the_file() -> None:
+    assert parse_config(MINIMAL, ["train.num_epochs=1", "run_name=b"]).train.num_epochs == 1.0
+
+
+def test_the_plain_form_loads_back_to_an_equal_config() -> None:
+    config = parse_config(MINIMAL, ["train.strategy=lora", "serving.adapters.a=/x"])
+    assert parse_config(yaml.safe_load(yaml.safe_dump(to_plain(config)))) == config
+
+
+def test_a_loaded_config_is_frozen_all_the_way_down() -> None:
+    config = parse_config(MINIMAL)
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        config.train.num_epochs = 2.0  # type: ignore[misc]
+    assert isinstance(config.data.sources, tuple)
+    assert isinstance(config.data.recipes, tuple)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"run_nam": "x"}, "run_nam: Key 'run_nam' not in 'Config'. Did you mean: 'run_name'?"),
+        ({"train": {"lerning_rate": 1}}, "train.lerning_rate: Key 'lerning_rate' not in 'TrainConfig'. Did you mean"),
+        ({"train": {"strategy": {"name": "lora", "rank": 4}}}, "train.strategy.rank: Key 'rank' not in 'LoRA'"),
+        ({"train": {"strategy": {"name": "dora"}}}, "train.strategy.name: no such strategy 'dora'; choose one of full"),
+        ({"train": {"num_epochs": "three"}}, "train.num_epochs: Value 'three' of type 'str' could not be converted"),
+        ({"train": {"lr_scheduler": "cosin"}}, "train.lr_scheduler: Invalid value 'cosin', expected one of"),
+        ({"train": 3}, "train: expected a mapping of keys, got 3"),
+        ({"train": {"global_batch_size": 0}}, "train.global_batch_size: 0 must be at least 1"),
+        ({"data": {"sources": ["docs"], "recipes": []}}, "data.recipes: expected a list"),
+        ({"data": {"sources": [], "recipes": ["paragraph"]}}, "data.sources: [] must be a list with at least one"),
+        ({"model": {}}, "model.name is required: Hugging Face hub id, local folder"),
+        ({"run_name": "a/b"}, "run_name: 'a/b' must be a folder name without '/'"),
+    ],
+)
+def test_a_bad_value_gets_one_line_that_names_key_and_remedy(change: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse_config(MINIMAL | change, source="handbook.yaml")
+    assert str(caught.value).startswith("handbook.yaml: ")
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [("a: [1", "not valid YAML"), ("- a\n- b\n", "a configuration is a mapping"), ("", "run_name is required")],
+)
+def test_a_broken_file_gets_one_line(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "broken.yaml"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match=message) as caught:
+        load_config(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"nowhere\.yaml: no such file"):
+        load_config(tmp_path / "nowhere.yaml")
+
+
+def test_an_override_without_an_equals_sign_is_explained() -> None:
+    with pytest.raises(ConfigError, match="write key=value"):
+        parse_config(MINIMAL, ["train.num_epochs"])
