@@ -4,6 +4,8 @@ import argparse
 import json
 import logging
 import os
+import shlex
+import shutil
 import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
@@ -156,7 +158,8 @@ def _run(arguments: argparse.Namespace) -> int:
         _print_json(made)
         return 0
     _print_report(made)
-    print(f"Serve it:  ray-ft serve {' '.join([arguments.config, *arguments.overrides])}")
+    program = "ray-ft" if shutil.which("ray-ft") else os.path.relpath(sys.argv[0])
+    print(f"Serve: {shlex.join([program, 'serve', arguments.config, *arguments.overrides])}")
     return 0
 
 

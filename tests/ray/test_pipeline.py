@@ -1,0 +1,116 @@
+"""The whole line on one small folder; what is done is skipped, and nothing is mixed up."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+import ray_ft
+from ray_ft.config import Config, parse_config
+from ray_ft.errors import ConfigError
+
+pytestmark = pytest.mark.ray
+
+GUIDE = """# {product}
+
+{product} is a service that keeps the {noun} of a company in order.
+
+## Install
+
+Run `{command} install` on the head node. It listens on port {port} and needs {memory} GiB of memory.
+
+## Back up
+
+Run `{command} backup --to FOLDER` every night. A backup is kept for {days} days.
+"""
+
+CODE = '''"""Client of {product}."""
+
+
+def connect_{command}(host: str, port: int = {port}) -> str:
+    """Open a session with the {noun} of {product} and return its address."""
+    return f"{{host}}:{{port}}"
+
+
+def backup_{command}(folder: str, days: int = {days}) -> list[str]:
+    """List the backups in a folder that are younger than the given number of days."""
+    return [name for name in folder.split("/") if name][:days]
+'''
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory: pytest.TempPathFactory, tiny_model_path: str, ray_cluster: None) -> Config:
+    root = tmp_path_factory.mktemp("company")
+    docs = root / "docs"
+    docs.mkdir()
+    for i, noun in enumerate(["invoices", "contracts", "tickets", "recipes", "drawings", "letters", "orders", "maps"]):
+        values = {
+            "product": f"{noun.title()}Base", "noun": noun, "command": f"{noun[:3]}ctl", "port": 7000 + i,
+            "memory": 2 + i, "days": 10 + i,
+        }  # fmt: skip
+        (docs / f"{noun}.md").write_text(GUIDE.format(**values))
+        (docs / f"{noun}.py").write_text(CODE.format(**values))
+    return parse_config(
+        {
+            "run_name": "company",
+            "output_dir": str(root / "outputs"),
+            "model": {"name": tiny_model_path, "max_seq_len": 256},
+            "data": {"sources": [str(docs)], "recipes": ["qa", "code_summary"], "test_fraction": 0.25},
+            "train": {"strategy": {"name": "qlora", "r": 4}, "max_steps": 4, "global_batch_size": 2},
+            "evaluation": {"num_questions": 6, "max_new_tokens": 8, "num_bootstrap": 200},
+        }
+    )
+
+
+@pytest.fixture(scope="module")
+def report(config: Config) -> ray_ft.Report:
+    return ray_ft.run(config)
+
+
+def test_one_call_makes_every_artifact_of_a_run(config: Config, report: ray_ft.Report) -> None:
+    made = {path.name for path in config.run_path.iterdir()}
+    expected = {"config.yaml", "training_set.json", "plan.json", "tuned_model.json", "report.json", "report.html"}
+    assert expected | {"report.md", "data", "checkpoints", "adapter", "metrics.jsonl"} <= made
+    assert {score.system for score in report.scores} >= {"base", "tuned", "base+rag", "tuned+rag"}
+
+
+def test_a_second_run_returns_the_same_report_without_doing_anything(config: Config, report: ray_ft.Report) -> None:
+    before = {path: path.stat().st_mtime_ns for path in config.run_path.rglob("*") if path.is_file()}
+    assert ray_ft.run(config) == report
+    assert {path: path.stat().st_mtime_ns for path in config.run_path.rglob("*") if path.is_file()} == before
+
+
+def test_a_run_folder_of_another_config_is_refused_with_the_difference(config: Config, report: ray_ft.Report) -> None:
+    before = (config.run_path / "training_set.json").read_text()
+    other = parse_config(ray_ft.config.to_plain(config), ["data.test_fraction=0.3"])
+    with pytest.raises(ConfigError, match=r"data\.test_fraction: 0\.25 -> 0\.3.*--force"):
+        ray_ft.run(other)
+    assert (config.run_path / "training_set.json").read_text() == before
+
+
+def test_the_adapter_loads_in_plain_peft_and_the_merged_export_in_plain_transformers(
+    config: Config, report: ray_ft.Report, tiny_model_path: str, tmp_path: Path
+) -> None:
+    import torch
+    from peft import PeftModel
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    merged_path = ray_ft.export(config, tmp_path / "merged", merge=True)
+    adapter_path = ray_ft.export(config, tmp_path / "adapter")
+    ids = AutoTokenizer.from_pretrained(merged_path)("Run invctl backup every night", return_tensors="pt").input_ids
+    base = AutoModelForCausalLM.from_pretrained(tiny_model_path)
+    with torch.no_grad():
+        plain = base(ids).logits
+        beside = PeftModel.from_pretrained(base, adapter_path)(ids).logits
+        merged = AutoModelForCausalLM.from_pretrained(merged_path)(ids).logits
+    assert not torch.equal(beside, plain)  # the adapter does something
+    # (W + BA)x and Wx + BAx differ by fp32 rounding only.
+    torch.testing.assert_close(merged, beside, atol=1e-4, rtol=1e-4)
+
+
+def test_the_report_page_and_its_json_agree(config: Config, report: ray_ft.Report) -> None:
+    saved = json.loads((config.run_path / "report.json").read_text())["artifact"]
+    page = Path(report.html_path).read_text()
+    assert saved["num_questions"] == report.num_questions
+    assert "tuned+rag" in page
+    assert f"{report.num_questions}" in page
