@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ray_ft.engines.transformers import TransformersEngine
 
 SCORING_WINDOW = 2048
-"""Most tokens scored in one pass; the logits of a longer one, over a large vocabulary, would not fit beside the weights."""
+"""Most tokens scored in one pass; the logits of more, over a large vocabulary, would not fit beside the weights."""
 
 
 def load_model(

@@ -82,7 +82,7 @@ class Prompts:
         ids.add(self.tokenizer.eos_token_id)
         if turn is not None:
             after = self.encode_text(turn[1].lstrip())
-            if after and after[0] in self.tokenizer.all_special_ids:
+            if after and after[0] in self.tokenizer.added_tokens_decoder:  # not a piece of ordinary text
                 ids.add(after[0])
         return frozenset(int(i) for i in ids if i is not None)
 
