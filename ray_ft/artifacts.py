@@ -108,6 +108,7 @@ class Plan:
     estimate: Estimate
     rejected: tuple[Estimate, ...] = ()
     notes: tuple[str, ...] = ()  # assumptions, e.g. a token count before there is a training set
+    memory_limit_bytes: int = 0  # of one GPU (of the host for "cpu"), after plan.headroom_fraction
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,82 @@
+"""One candidate's memory, time and cost as an Estimate; which candidates there are is choose.py's."""
+
+from dataclasses import dataclass
+
+from ray_ft.artifacts import Estimate, Workload
+from ray_ft.hardware import GIB, Hardware
+from ray_ft.model_shape import ModelShape
+from ray_ft.planning.activations import Stack
+from ray_ft.planning.memory import Candidate, host_memory_per_node, memory_per_gpu
+from ray_ft.planning.throughput import num_steps, startup_seconds, step_time
+
+
+@dataclass(frozen=True)
+class Job:
+    """Everything an estimate depends on beside the candidate."""
+
+    shape: ModelShape
+    hardware: Hardware
+    workload: Workload
+    max_steps: int | None = None
+    headroom_fraction: float = 0.05
+    fused_loss: bool = False
+
+    @property
+    def usable_bytes(self) -> int:
+        """Memory of one GPU (of the host for "cpu") that a fitting row may fill."""
+        return int(self.hardware.memory_bytes * (1 - self.headroom_fraction))
+
+    @property
+    def usable_host_bytes(self) -> int:
+        """Host memory per node that a fitting row may fill."""
+        return int(self.hardware.host_memory_bytes * (1 - self.headroom_fraction))
+
+
+def stack_for(candidate: Candidate, job: Job) -> Stack:
+    """The loop on this hardware: fp32 on CPU; full tuning fragments the allocator's memory more than adapters do."""
+    return Stack(
+        compute_bytes=4 if job.hardware.is_cpu else 2,
+        fused_loss=job.fused_loss,
+        padding_factor=1.02 if candidate.strategy.is_adapter else 1.05,
+    )
+
+
+def estimate(candidate: Candidate, job: Job) -> Estimate:
+    """Memory, time and cost of a candidate, and whether it fits; `reason` says why not."""
+    shape, hardware, workload = job.shape, job.hardware, job.workload
+    stack = stack_for(candidate, job)
+    memory = memory_per_gpu(shape, candidate, max_seq_len=workload.max_seq_len, stack=stack, on_cpu=hardware.is_cpu)
+    host = host_memory_per_node(shape, candidate, hardware=hardware, stack=stack, worker_bytes=memory.total)
+    seconds = sum(step_time(shape, candidate, hardware=hardware, workload=workload, stack=stack))
+    hours = (num_steps(workload, job.max_steps) * seconds + startup_seconds(shape, hardware=hardware)) / 3600
+    reason = ""
+    if not hardware.is_cpu and memory.total > job.usable_bytes:
+        reason = f"needs {gib(memory.total)} of {gib(job.usable_bytes)} GiB usable; binds at {memory.phase}"
+    elif host > job.usable_host_bytes:
+        what = f"; binds at {memory.phase}" if hardware.is_cpu else ""
+        reason = f"needs {gib(host)} of {gib(job.usable_host_bytes)} GiB host memory{what}"
+    return Estimate(
+        strategy=candidate.strategy,
+        num_workers=candidate.num_workers,
+        micro_batch_size=candidate.micro_batch_size,
+        gradient_accumulation_steps=candidate.gradient_accumulation_steps,
+        gradient_checkpointing=candidate.gradient_checkpointing,
+        memory=memory,
+        host_memory_bytes=host,
+        tokens_per_second=workload.global_batch_size * workload.max_seq_len / seconds,
+        hours=hours,
+        cost=hours * candidate.num_workers * hardware.price_per_hour,
+        fits=not reason,
+        reason=reason,
+    )
+
+
+def shortage(row: Estimate, job: Job) -> float:
+    """Needed over usable memory, of the device or the host, whichever is worse; above 1 it does not fit."""
+    device = 0.0 if job.hardware.is_cpu else row.memory.total / job.usable_bytes
+    return max(device, row.host_memory_bytes / job.usable_host_bytes)
+
+
+def gib(num_bytes: float) -> str:
+    """GiB with one decimal."""
+    return f"{num_bytes / GIB:.1f}"

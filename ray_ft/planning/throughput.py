@@ -1,0 +1,130 @@
+"""Time of one candidate: arithmetic, dequantisation, communication and the optimizer, per step and for the whole run.
+
+Rates are those of plain PyTorch with SDPA, from published runs, not of a vendor sheet: expect 30% either way.
+"""
+
+import itertools
+import math
+from typing import NamedTuple
+
+from ray_ft.artifacts import Workload
+from ray_ft.hardware import Hardware
+from ray_ft.model_shape import ModelShape
+from ray_ft.planning.activations import Stack
+from ray_ft.planning.memory import Candidate
+
+LAYER_LAUNCH_SECONDS = 1.2e-3  # of one layer and pass: Python and kernel launches, when the GPU waits for them
+CPU_DEQUANTISE_RATE = 1e8  # parameters per second that bitsandbytes turns back from NF4 on a CPU
+DEQUANTISE_BYTES = 4.75  # moved per parameter, at 45% of the memory's bandwidth
+HOST_BANDWIDTH = 100e9  # bytes per second of a server's memory, which its workers share
+READ_RATE = 1e9  # bytes per second of a checkpoint from disk or network storage
+
+
+class StepTime(NamedTuple):
+    """Seconds of one optimizer step."""
+
+    compute: float
+    dequantise: float
+    communication: float
+    optimizer: float
+
+
+def step_time(
+    shape: ModelShape, candidate: Candidate, *, hardware: Hardware, workload: Workload, stack: Stack
+) -> StepTime:
+    """Seconds of one optimizer step of one global batch."""
+    micro_steps = candidate.gradient_accumulation_steps
+    tokens = candidate.micro_batch_size * workload.max_seq_len
+    flops = tokens * flops_per_token(shape, candidate, workload=workload, stack=stack)
+    here = min(candidate.num_workers, hardware.gpus_per_node)
+    peak = hardware.peak_flops / (here if hardware.is_cpu else 1)
+    compute = flops / (peak * hardware.efficiency * _saturation(tokens))
+    passes = 4 if candidate.gradient_checkpointing else 3
+    if not hardware.is_cpu:
+        compute = max(compute, passes * shape.num_layers * LAYER_LAUNCH_SECONDS)
+
+    rate = CPU_DEQUANTISE_RATE if hardware.is_cpu else 0.45 * hardware.memory_bandwidth / DEQUANTISE_BYTES
+    dequantise = (passes - 1) * candidate.strategy.dequantised_parameters(shape) / rate
+    per_micro, per_step = communication(shape, candidate, hardware=hardware, stack=stack)
+    return StepTime(
+        compute=micro_steps * compute,
+        dequantise=micro_steps * dequantise,
+        communication=micro_steps * per_micro + per_step,
+        optimizer=optimizer_seconds(shape, candidate, hardware=hardware),
+    )
+
+
+def flops_per_token(shape: ModelShape, candidate: Candidate, *, workload: Workload, stack: Stack) -> float:
+    """2 per weight forward, 2 for the gradient of the layer's input, 2 for that of a weight that trains; and attention.
+
+    Attention's forward pass costs 2 * 2 * positions * q per layer, half of it where the kernel skips what comes later;
+    its backward pass 2.5 times as much. Checkpointing repeats the layers' forward pass.
+    """
+    strategy = candidate.strategy
+    products = shape.layer_parameters + shape.head_parameters
+    flops = 4.0 * products + (6.0 * strategy.trainable_parameters(shape) if strategy.is_adapter else 2.0 * products)
+    positions = workload.max_seq_len  # the mask of packed rows is computed in full
+    causal = 1.0
+    if not stack.masked_attention:
+        positions = round(min(workload.mean_example_tokens or workload.max_seq_len, workload.max_seq_len))
+        causal = 0.5
+    attention = 4 * causal * positions * shape.query_size * shape.num_layers
+    recomputed = 2.0 * shape.layer_parameters + attention if candidate.gradient_checkpointing else 0.0
+    return flops + 3.5 * attention + recomputed
+
+
+def communication(shape: ModelShape, candidate: Candidate, *, hardware: Hardware, stack: Stack) -> tuple[float, float]:
+    """Seconds of collectives and PCIe transfers, (per micro-batch, per step), that arithmetic does not hide.
+
+    Between nodes a ring passes each node's network once, so the slower of the two links counts.
+    """
+    strategy, workers, c = candidate.strategy, candidate.num_workers, stack.compute_bytes
+    trained = c * strategy.trainable_parameters(shape)
+    weights = strategy.weight_bytes(shape, compute_bytes=c)
+    link = hardware.interconnect_bandwidth
+    if workers > hardware.gpus_per_node:
+        link = min(link, hardware.network_bandwidth)
+    others = (workers - 1) / workers
+    if strategy.zero_stage == 3:  # gather forward and backward, scatter gradients; half hides behind arithmetic
+        per_micro, per_step = 0.5 * (2 * weights + trained) * others / link, 0.0
+    elif strategy.zero_stage == 2:  # scatters gradients after every micro-batch
+        per_micro, per_step = trained * others / link, trained * others / link
+    else:  # all-reduce, or scatter and gather, once per step
+        per_micro, per_step = 0.0, 2 * trained * others / link
+    if strategy.offload != "none":  # gradients down, parameters up
+        per_step += 2 * trained / workers / hardware.pcie_bandwidth
+    if strategy.offload == "all":
+        passes = 3 if candidate.gradient_checkpointing else 2
+        per_micro += passes * weights / workers / hardware.pcie_bandwidth
+    return per_micro, per_step
+
+
+def optimizer_seconds(shape: ModelShape, candidate: Candidate, *, hardware: Hardware) -> float:
+    """AdamW reads and writes 28 bytes per parameter, in GPU memory or, offloaded, in the host's."""
+    strategy = candidate.strategy
+    shard = strategy.trainable_parameters(shape) / (candidate.num_workers if strategy.zero_stage else 1)
+    if strategy.offload == "none":
+        return 28 * shard / (0.8 * hardware.memory_bandwidth)
+    return 28 * shard * min(candidate.num_workers, hardware.gpus_per_node) / HOST_BANDWIDTH
+
+
+def num_steps(workload: Workload, max_steps: int | None) -> int:
+    """Optimizer steps of the run, from packed rows without padding."""
+    rows = math.ceil(workload.num_tokens / workload.max_seq_len)
+    return max_steps or max(1, math.ceil(workload.num_epochs * rows / workload.global_batch_size))
+
+
+def startup_seconds(shape: ModelShape, *, hardware: Hardware) -> float:
+    """Ray workers, imports and reading a 16-bit checkpoint; evaluation and checkpoints while training come on top."""
+    return (15.0 if hardware.is_cpu else 60.0) + 2 * shape.num_parameters / READ_RATE
+
+
+def _saturation(tokens: int) -> float:
+    """Share of the usual efficiency with few tokens in flight: 0.5 at 256, 0.6 at 512, 1 from 2048 on (A100, 7B)."""
+    points = [(256, 0.5), (512, 0.6), (2048, 1.0)]
+    if tokens <= points[0][0]:
+        return 0.5
+    for (low, at_low), (high, at_high) in itertools.pairwise(points):
+        if tokens <= high:
+            return at_low + (at_high - at_low) * math.log(tokens / low) / math.log(high / low)
+    return 1.0
