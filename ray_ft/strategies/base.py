@@ -28,6 +28,8 @@ class Strategy:
     default_learning_rate: ClassVar[float] = 1e-5
     is_adapter: ClassVar[bool] = False
     """True: the result is an adapter beside a frozen base; False: a whole model."""
+    is_quantised: ClassVar[bool] = False
+    """True: bitsandbytes packs the base's weights, so each worker loads them whole, under ZeRO-3 too."""
 
     def trainable_parameters(self, shape: ModelShape) -> int:
         """Number of parameters that get gradients."""
@@ -73,7 +75,7 @@ STRATEGIES: Registry[Strategy] = Registry("strategy")
 def load_base(model_path: str, *, dtype: Any, device: Any, quantization: Any = None) -> "PreTrainedModel":
     """The base with its weights in `dtype` on `device`, or quantised; every weight still trains.
 
-    Attention is PyTorch's SDPA: with restarting position ids and no mask, transformers keeps packed examples apart there.
+    Attention is PyTorch's SDPA: with restarting position ids and no mask, transformers keeps packed examples apart.
     """
     from transformers import AutoModelForCausalLM
     from transformers.integrations import is_deepspeed_zero3_enabled

@@ -65,7 +65,8 @@ class LoRA(Strategy):
         if self.lora_dropout > 0:
             return sum((compute_bytes + 1) * width + compute_bytes * self.r for width in inputs.values())
         shared = {SHARED_INPUTS.get(name, name): width for name, width in inputs.items()}
-        shared.pop("attention", None)  # attention keeps its output, the output projection's input, anyway
+        if not shape.fused:  # attention keeps its output anyway; Phi-3's output projection reads a copy
+            shared.pop("attention", None)
         return compute_bytes * (sum(shared.values()) + self.r * len(names))
 
     def load_model(self, model_path: str, *, dtype: Any, device: Any, seed: int) -> "PreTrainedModel":
@@ -89,7 +90,7 @@ class LoRA(Strategy):
             torch.manual_seed(seed)
             try:
                 # DeepSpeed keeps the fp32 masters; adapters wider than their base break ZeRO-3's buckets.
-                return get_peft_model(base, config, autocast_adapter_dtype=False)  # type: ignore[no-any-return]
+                return get_peft_model(base, config, autocast_adapter_dtype=False)
             except ValueError as error:
                 raise ConfigError(f"train.strategy: {str(error).strip().splitlines()[0]}") from error
 

@@ -1,7 +1,7 @@
 """QLoRA (arXiv 2305.14314): LoRA beside a base quantised to 4 bits (NF4) or 8 bits with bitsandbytes."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from ray_ft.model_shape import ModelShape
 from ray_ft.strategies.base import STRATEGIES, load_base
@@ -21,6 +21,8 @@ class QLoRA(LoRA):
     """4: NF4; 8: LLM.int8()."""
     double_quant: bool = True
     """Quantise the quantisation constants too: 0.5159 instead of 0.5625 bytes per parameter (4 bits only)."""
+
+    is_quantised: ClassVar[bool] = True
 
     def weight_bytes(self, shape: ModelShape, *, compute_bytes: int = 2) -> int:
         """Linear layers of the decoder quantised; embedding, norms, output head and adapters in the compute dtype."""

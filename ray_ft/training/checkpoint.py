@@ -1,0 +1,252 @@
+"""Saves and restores all that a run needs to go on bit by bit: weights, optimizer, schedule, random state and cursor.
+
+A checkpoint is a folder `checkpoints/step-000120` that appears by a rename once all ranks have written their files, and
+that lists every file with its size, so a half-written one is never taken for a whole one:
+
+    checkpoint.json      the cursor (step), what the run is, the versions it ran on, and the files
+    state/               DeepSpeed's own format: trainable weights, optimizer and schedule, one shard per rank
+    rng-00000.pt         random state of each rank
+    adapter/             PEFT folder, for adapters
+"""
+
+import json
+import logging
+import shutil
+import subprocess
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from ray_ft.artifacts import changed_keys
+from ray_ft.errors import ConfigError, TrainingError
+
+log = logging.getLogger("ray_ft")
+
+FOLDER = "checkpoints"
+RECORD = "checkpoint.json"
+STATE = "state"
+PACKAGES = ("ray_ft", "torch", "transformers", "peft", "deepspeed", "bitsandbytes", "ray", "numpy")
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A complete checkpoint on disk."""
+
+    path: Path
+    step: int
+    record: dict[str, Any]
+
+
+def complete_checkpoints(run_path: str | Path) -> list[Checkpoint]:
+    """Checkpoints whose every file is there in full, oldest first."""
+    found = []
+    for folder in sorted((Path(run_path) / FOLDER).glob("step-*")):
+        try:
+            record = json.loads((folder / RECORD).read_text())
+            whole = all((folder / name).stat().st_size == size for name, size in record["files"].items())
+        except (OSError, ValueError, KeyError):
+            continue
+        if whole:
+            found.append(Checkpoint(folder, int(record["step"]), record))
+    return found
+
+
+def latest_checkpoint(run_path: str | Path) -> Checkpoint | None:
+    """The newest complete checkpoint; None before the first."""
+    return next(reversed(complete_checkpoints(run_path)), None)
+
+
+def check_same_run(checkpoint: Checkpoint, identity: dict[str, Any]) -> None:
+    """Going on is exact only with the same data, base, hyperparameters and sharding.
+
+    Raises ConfigError naming what differs.
+    """
+    changed = changed_keys(checkpoint.record["run"], identity)
+    if changed:
+        shown = "; ".join(changed[:3]) + (f"; and {len(changed) - 3} more" if len(changed) > 3 else "")
+        raise ConfigError(
+            f"cannot resume from {checkpoint.path}: the run has changed ({shown}). "
+            "Restore those values, or start over with `--force`."
+        )
+
+
+def save_checkpoint(
+    engine: Any,
+    run_path: str | Path,
+    *,
+    step: int,
+    identity: dict[str, Any],
+    keep: int,
+    metrics: dict[str, float],
+    problem: str | None = None,
+) -> Path:
+    """Write the checkpoint of `step` with all ranks together, and delete all but the newest `keep`.
+
+    `problem` is what this rank has failed to write since the last time. Where any rank fails, all raise the same
+    TrainingError, the half-written folder is removed, and the previous checkpoint stays.
+    """
+    import torch.distributed as dist
+
+    from ray_ft.training.export import gather_trainable, write_adapter
+
+    checkpoints = Path(run_path) / FOLDER
+    partial, target = checkpoints / f".partial-step-{step:06d}", checkpoints / f"step-{step:06d}"
+    first = dist.get_rank() == 0
+    failures: list[str] = [] if problem is None else [problem]
+    if first:
+        attempt(failures, _make_empty, partial)
+    agree(failures, step=step, partial=partial)
+
+    with _FailuresKept(engine, failures):
+        engine.save_checkpoint(str(partial), tag=STATE, save_latest=False, exclude_frozen_parameters=True)
+    attempt(failures, write_tensors, random_state(), partial / f"rng-{dist.get_rank():05d}.pt")
+    if hasattr(engine.module, "peft_config"):
+        weights = gather_trainable(engine)
+        if first:
+            attempt(failures, write_adapter, engine.module, weights, partial / "adapter", {})
+        del weights
+    dist.barrier()  # all files are there before rank 0 lists them
+    if first:
+        record = {
+            "step": step,
+            "metrics": metrics,
+            "run": identity,
+            "versions": versions(),
+            "git_revision": git_revision(),
+        }
+        attempt(failures, _write_record, partial, record)
+    agree(failures, step=step, partial=partial)
+
+    if first:
+        shutil.rmtree(target, ignore_errors=True)  # of a run that died between the rename and its next step
+        partial.rename(target)
+        for old in complete_checkpoints(run_path)[:-keep]:
+            shutil.rmtree(old.path, ignore_errors=True)
+    dist.barrier()
+    return target
+
+
+def restore_checkpoint(engine: Any, checkpoint: Checkpoint) -> int:
+    """Bring engine and random state back to where they were; returns the cursor."""
+    import torch
+    import torch.distributed as dist
+
+    # Frozen weights are not in the checkpoint; the strategy has just loaded them from the base.
+    loaded, _ = engine.load_checkpoint(str(checkpoint.path), tag=STATE, load_module_strict=False)
+    if loaded is None:
+        raise TrainingError(f"{checkpoint.path}: DeepSpeed found nothing to load")
+    state = torch.load(checkpoint.path / f"rng-{dist.get_rank():05d}.pt", weights_only=True)
+    torch.set_rng_state(state["cpu"])
+    if torch.cuda.is_available() and "cuda" in state:
+        torch.cuda.set_rng_state(state["cuda"])
+    return checkpoint.step
+
+
+def remove_leftovers(run_path: str | Path) -> None:
+    """Delete what a killed run left half-written, and Ray's snapshot of the folder.
+
+    Ray writes that snapshot in place, so a kill can leave it cut short, and it refuses to start on such a one. The
+    folders themselves say which checkpoints there are.
+    """
+    checkpoints = Path(run_path) / FOLDER
+    for partial in checkpoints.glob(".partial-*"):
+        shutil.rmtree(partial, ignore_errors=True)
+    (checkpoints / "checkpoint_manager_snapshot.json").unlink(missing_ok=True)
+
+
+def agree(failures: list[str], *, step: int | None = None, partial: Path | None = None) -> None:
+    """Compare notes with all ranks: where one has failed, all raise the same TrainingError and none waits for it."""
+    import torch.distributed as dist
+
+    everyone: list[str | None] = [None] * dist.get_world_size()
+    dist.all_gather_object(everyone, failures[0] if failures else None)
+    problem = next((p for p in everyone if p is not None), None)
+    if problem is None:
+        return
+    if partial is not None and dist.get_rank() == 0:
+        shutil.rmtree(partial, ignore_errors=True)
+    where = f"at step {step}: " if step is not None else ""
+    raise TrainingError(f"{where}{problem}")
+
+
+def write_tensors(state: Any, path: Path | str) -> None:
+    """torch.save that fails with the operating system's reason; torch alone says "unexpected pos 64 vs 0"."""
+    import torch
+
+    try:
+        with Path(path).open("wb") as file:
+            torch.save(state, file)
+    except RuntimeError as error:
+        if isinstance(error.__context__, OSError):
+            raise error.__context__ from None
+        raise
+
+
+def random_state() -> dict[str, Any]:
+    """State of the generators that training draws from."""
+    import torch
+
+    state = {"cpu": torch.get_rng_state()}
+    if torch.cuda.is_available():
+        state["cuda"] = torch.cuda.get_rng_state()
+    return state
+
+
+def versions() -> dict[str, str]:
+    """Installed versions of the packages that a run's numbers depend on."""
+    found = {}
+    for name in PACKAGES:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:  # run from a checkout, or bitsandbytes on a machine without it
+            found[name] = ""
+    return found
+
+
+def git_revision() -> str:
+    """Revision of the checkout that ray_ft runs from; empty for an installed package."""
+    try:
+        shown = subprocess.run(
+            ["git", "describe", "--always", "--dirty", "--abbrev=40"],
+            cwd=Path(__file__).parent, capture_output=True, text=True, timeout=10, check=True,
+        )  # fmt: skip
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return shown.stdout.strip()
+
+
+class _FailuresKept:
+    """While the context lasts, what DeepSpeed cannot write lands in `failures`.
+
+    It would otherwise leave `save_checkpoint` on this rank while the others wait in its last barrier.
+    """
+
+    def __init__(self, engine: Any, failures: list[str]) -> None:
+        self.writer, self.failures = engine.checkpoint_engine, failures
+
+    def __enter__(self) -> None:
+        self.writer.save = lambda state_dict, path: attempt(self.failures, write_tensors, state_dict, path)
+
+    def __exit__(self, *_: object) -> None:
+        del self.writer.save  # the class's own method shows again
+
+
+def attempt(failures: list[str], write: Any, *arguments: Any) -> None:
+    """Call `write`; a full disk, a missing permission or the like becomes a line in `failures`."""
+    from safetensors import SafetensorError
+
+    try:
+        write(*arguments)
+    except (OSError, SafetensorError) as error:
+        failures.append(f"cannot write to the run folder: {getattr(error, 'strerror', None) or error}")
+
+
+def _make_empty(folder: Path) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+    (folder / STATE).mkdir(parents=True)
+
+
+def _write_record(folder: Path, record: dict[str, Any]) -> None:
+    files = {str(f.relative_to(folder)): f.stat().st_size for f in sorted(folder.rglob("*")) if f.is_file()}
+    (folder / RECORD).write_text(json.dumps({**record, "files": files}, indent=1) + "\n")

@@ -1,0 +1,243 @@
+"""Runs training: builds the Ray Train job, follows it on the terminal, and returns the TunedModel.
+
+What a worker does is worker.py's; what may be gone on from is checkpoint.py's.
+"""
+
+import logging
+import shutil
+from pathlib import Path
+from typing import Any
+
+from ray_ft.artifacts import Plan, TrainingSet, TunedModel, to_json
+from ray_ft.base_model import base_digest, tokenizer_digest
+from ray_ft.config import ModelConfig, TrainConfig
+from ray_ft.errors import ConfigError, DataError, DoesNotFitError, TrainingError
+from ray_ft.training.batches import num_steps
+from ray_ft.training.checkpoint import FOLDER, check_same_run, latest_checkpoint, remove_leftovers
+from ray_ft.training.progress import METRICS_FILE, TENSORBOARD_FOLDER, ProgressLines
+from ray_ft.training.worker import TrainingTask, run_worker
+
+log = logging.getLogger("ray_ft")
+
+START_ATTEMPTS = 10  # of a minute each, in which a cluster may bring up the machines that are missing
+
+
+def fine_tune(
+    training_set: TrainingSet,
+    plan: Plan,
+    *,
+    model: ModelConfig,
+    model_path: str,
+    train: TrainConfig,
+    run_path: str,
+    seed: int,
+    inputs: dict[str, Any],
+    fingerprint: str,
+    resume: bool = False,
+    force: bool = False,
+) -> TunedModel:
+    """Tune the model as planned, on the Ray cluster that is connected, and write it into the run folder.
+
+    `resume` goes on from the last checkpoint of an unfinished run, `force` throws it away. Raises ConfigError when
+    there is one and neither is given, TrainingError when training cannot go on.
+    """
+    _check(training_set, plan, model_path=model_path, train=train)
+    task = make_task(
+        training_set, plan, model=model, model_path=model_path, train=train, run_path=run_path, seed=seed, inputs=inputs
+    )
+    _begin(task, resume=resume, force=force)
+    num_workers, cpus_per_worker = plan.num_workers, task.num_threads
+    _check_cluster(plan, cpus_per_worker=cpus_per_worker)
+    rows = training_set.num_rows["train"]
+    log.info("training %s on %d packed rows: %d steps of %d rows on %d %s", _name(plan), rows, task.num_steps,
+             train.global_batch_size, num_workers, "CPU workers" if plan.gpu == "cpu" else plan.gpu)  # fmt: skip
+    with ProgressLines(run_path, num_steps=task.num_steps):
+        metrics = _run(task, num_workers=num_workers, cpus_per_worker=cpus_per_worker)
+    return TunedModel(
+        base_model=model.name,
+        base_path=model_path,
+        base_digest=task.about_base["base_digest"],
+        path=str(task.output_path),
+        is_adapter=plan.strategy.is_adapter,
+        strategy=plan.strategy,
+        metrics=metrics,
+        steps=task.num_steps,
+        fingerprint=fingerprint,
+    )
+
+
+def make_task(
+    training_set: TrainingSet,
+    plan: Plan,
+    *,
+    model: ModelConfig,
+    model_path: str,
+    train: TrainConfig,
+    run_path: str,
+    seed: int,
+    inputs: dict[str, Any],
+    num_cpus: int | None = None,
+) -> TrainingTask:
+    """What the workers are told. `num_cpus` None asks Ray how many cores CPU workers may share."""
+    base_path = str(Path(model_path).resolve())
+    is_local = Path(model.name).expanduser().is_dir() or model.name.startswith("builtin:")
+    about_base = {
+        "base_model": base_path if is_local else model.name,
+        "base_digest": base_digest(base_path),
+        "tokenizer_digest": training_set.tokenizer_digest,
+        "template_digest": training_set.template_digest,
+    }
+    steps = num_steps(
+        training_set.num_rows["train"],
+        global_batch_size=train.global_batch_size,
+        num_epochs=train.num_epochs,
+        max_steps=train.max_steps,
+    )
+    learning_rate = plan.strategy.default_learning_rate if train.learning_rate is None else train.learning_rate
+    sharding = {"num_workers": plan.num_workers, "micro_batch_size": plan.micro_batch_size}
+    identity = {
+        "inputs": inputs,
+        "strategy": to_json(plan.strategy),
+        # ZeRO 1-3 write one shard per worker, and dropout draws from each worker's own random state.
+        "sharding": sharding if plan.strategy.zero_stage > 0 or getattr(plan.strategy, "lora_dropout", 0.0) > 0 else {},
+        "data_digest": training_set.data_digest,
+        "base_digest": about_base["base_digest"],
+        "num_steps": steps,
+        "seed": seed,
+    }
+    use_gpu = plan.gpu != "cpu"
+    return TrainingTask(
+        training_set_path=str(Path(training_set.path).resolve()),
+        base_path=base_path,
+        about_base=about_base,
+        chat_template=None if model.chat_template is None else str(Path(model.chat_template).resolve()),
+        run_path=str(Path(run_path).resolve()),
+        strategy=plan.strategy,
+        use_gpu=use_gpu,
+        num_threads=1 if use_gpu else max(1, (num_cpus or _num_cpus()) // plan.num_workers),
+        micro_batch_size=plan.micro_batch_size,
+        gradient_accumulation_steps=plan.gradient_accumulation_steps,
+        gradient_checkpointing=plan.gradient_checkpointing,
+        train=train,
+        learning_rate=learning_rate,
+        num_steps=steps,
+        eval_every=train.eval_every or max(1, steps // 4),
+        checkpoint_every=train.checkpoint_every or max(1, steps // 10),
+        seed=seed,
+        identity=to_json(identity),
+    )
+
+
+def _check(training_set: TrainingSet, plan: Plan, *, model_path: str, train: TrainConfig) -> None:
+    """What would otherwise come to light on the workers, minutes later."""
+    if training_set.num_rows.get("train", 0) == 0:
+        raise DataError(f"{training_set.path} has no rows to train on; every document was skipped or held out")
+    if tokenizer_digest(model_path) != training_set.tokenizer_digest:
+        raise ConfigError(
+            f"{training_set.path} was made with another tokenizer than that of {model_path}. "
+            "Run `ray-ft prepare ... --force`."
+        )
+    per_pass = plan.num_workers * plan.micro_batch_size
+    if per_pass * plan.gradient_accumulation_steps != train.global_batch_size:
+        raise ConfigError(
+            f"train.global_batch_size: {train.global_batch_size} rows do not divide into {plan.num_workers} workers x "
+            f"{plan.micro_batch_size} rows x {plan.gradient_accumulation_steps} accumulation steps of the plan"
+        )
+
+
+def _begin(task: TrainingTask, *, resume: bool, force: bool) -> None:
+    """Decide between a fresh start and going on, and leave the run folder fit for it."""
+    run_path = Path(task.run_path)
+    if force:
+        for name in (FOLDER, TENSORBOARD_FOLDER, task.output_path.name):
+            shutil.rmtree(run_path / name, ignore_errors=True)
+        (run_path / METRICS_FILE).unlink(missing_ok=True)
+    checkpoint = latest_checkpoint(run_path)
+    if checkpoint is not None and not resume:
+        raise ConfigError(
+            f"{run_path} holds an unfinished run (checkpoint at step {checkpoint.step} of {task.num_steps}). "
+            "Go on with `--resume`, or start over with `--force`."
+        )
+    if checkpoint is not None:
+        check_same_run(checkpoint, task.identity)
+        log.info("going on from %s", checkpoint.path)
+    elif resume:
+        log.info("no checkpoint in %s yet; starting at the first step", run_path)
+    remove_leftovers(run_path)
+
+
+def _run(task: TrainingTask, *, num_workers: int, cpus_per_worker: int) -> dict[str, float]:
+    from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
+    from ray.train import TrainingFailedError as RayTrainingFailedError
+    from ray.train.torch import TorchConfig, TorchTrainer
+
+    resources = {"GPU": 1.0, "CPU": 1.0} if task.use_gpu else {"CPU": float(cpus_per_worker)}
+    trainer = TorchTrainer(
+        run_worker,
+        train_loop_config=task,
+        torch_config=TorchConfig(backend="nccl" if task.use_gpu else "gloo"),
+        scaling_config=ScalingConfig(num_workers=num_workers, use_gpu=task.use_gpu, resources_per_worker=resources),
+        run_config=RunConfig(
+            name=FOLDER,
+            storage_path=task.run_path,
+            failure_config=FailureConfig(max_failures=task.train.max_failures, controller_failure_limit=START_ATTEMPTS),
+            # Old checkpoints are deleted by the workers, who know which are complete.
+            checkpoint_config=CheckpointConfig(num_to_keep=None),
+        ),
+    )
+    try:
+        outcome = trainer.fit().return_value
+    except RayTrainingFailedError as error:
+        raise TrainingError(_failure(error, task)) from error
+    if "error" in outcome:
+        raise _with_way_out(outcome["error"], task)
+    metrics: dict[str, float] = outcome["metrics"]
+    return metrics
+
+
+def _failure(error: BaseException, task: TrainingTask) -> str:
+    causes = getattr(error, "worker_failures", {}) or {0: error}
+    first = next(iter(causes.values()))
+    lines = [line for line in str(first).strip().splitlines() if line.strip()]
+    times = f"the workers failed {task.train.max_failures + 1} times (train.max_failures)"
+    return f"{times}, last with: {lines[-1].strip() if lines else type(first).__name__}. {_way_out(task)}"
+
+
+def _with_way_out(error: Exception, task: TrainingTask) -> Exception:
+    """The error that the workers agreed on, with what is left and how to go on from it."""
+    if not isinstance(error, TrainingError):
+        return error
+    return TrainingError(f"{str(error).rstrip('.')}. {_way_out(task)}")
+
+
+def _way_out(task: TrainingTask) -> str:
+    checkpoint = latest_checkpoint(task.run_path)
+    if checkpoint is None:
+        return "There is no checkpoint yet."
+    return f"The checkpoint of step {checkpoint.step} is kept; go on with `--resume`."
+
+
+def _check_cluster(plan: Plan, *, cpus_per_worker: int) -> None:
+    """Say at once what the cluster lacks, unless it can grow."""
+    import ray
+
+    have = ray.cluster_resources()
+    kind, per_worker = ("CPU", cpus_per_worker) if plan.gpu == "cpu" else ("GPU", 1)
+    needed, there = per_worker * plan.num_workers, int(have.get(kind, 0))
+    if there >= needed:
+        return
+    if len(ray.nodes()) == 1 and plan.gpu != "cpu":
+        raise DoesNotFitError(
+            f"the plan needs {needed} {plan.gpu} but Ray has {there} {kind}s; set train.num_workers, or RAY_ADDRESS"
+        )
+    log.info("the plan needs %d %ss and the cluster has %d now; waiting for it to grow", needed, kind, there)
+
+
+def _num_cpus() -> int:
+    import ray
+
+    return int(ray.cluster_resources().get("CPU", 1))
+
+
+def _name(plan: Plan) -> str:
+    return f"{plan.model} by {plan.strategy.name}, ZeRO-{plan.strategy.zero_stage}"
