@@ -50,6 +50,11 @@ class ModelShape:
         return self.model_type == "phi3"
 
     @property
+    def wide_norms(self) -> bool:
+        """Gemma multiplies the normalised values by the norm's weight in fp32, the others in the compute dtype."""
+        return self.model_type == "gemma"
+
+    @property
     def linears(self) -> dict[str, tuple[int, int]]:
         """(inputs, outputs) of the linear layers of one decoder layer, by their module names."""
         h, f, q, k = self.hidden_size, self.intermediate_size, self.query_size, self.key_size

@@ -29,13 +29,15 @@ class Full(Strategy):
     def saved_bytes_per_token(self, shape: ModelShape, *, compute_bytes: int = 2) -> int:
         """Inputs of the linear layers, and what the norms multiply with their weights.
 
-        The output projection's input is counted with attention, which keeps its output anyway.
+        The output projection's input is counted with attention, which keeps its output anyway; Phi-3's is a copy.
         """
         normalised = 2 * shape.hidden_size  # one tensor per norm, before its weight is applied
         if shape.qk_norm:
             normalised += shape.query_size + shape.key_size
         inputs = 2 * shape.hidden_size + shape.intermediate_size  # of query-key-value, gate-up, down
-        return compute_bytes * (normalised + inputs)
+        if shape.fused:
+            inputs += shape.query_size
+        return (4 if shape.wide_norms else compute_bytes) * normalised + compute_bytes * inputs
 
     def load_model(self, model_path: str, *, dtype: Any, device: Any, seed: int) -> "PreTrainedModel":
         return load_base(model_path, dtype=dtype, device=device)
