@@ -1,0 +1,177 @@
+"""Jobs on a cluster that this file starts for itself, with its own ports and processes."""
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import textwrap
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from ray_ft.config import Config, parse_config
+from ray_ft.errors import JobError
+from ray_ft.jobs.submit import stop_job, submit_job
+
+pytestmark = pytest.mark.ray
+
+PROBE = """
+    import json, os, ray, ray_ft
+    ray.init(log_to_driver=False)
+    @ray.remote
+    def home():
+        import ray_ft.jobs.submit
+        return ray_ft.jobs.submit.__file__
+    print("PROBE " + json.dumps({
+        "driver": ray_ft.__file__, "worker": ray.get(home.remote()), "secret": os.environ.get("RAY_FT_TEST_SECRET"),
+        "files": sorted(os.path.relpath(os.path.join(d, f)) for d, _, files in os.walk(".") for f in files),
+    }))
+"""
+
+
+@pytest.fixture(scope="module")
+def dashboard() -> Iterator[str]:
+    """Dashboard address of a cluster in a process group of its own."""
+    with socket.socket() as gcs, socket.socket() as http, socket.socket() as agent, socket.socket() as client:
+        sockets = (gcs, http, agent, client)
+        for one in sockets:
+            one.bind(("127.0.0.1", 0))
+        gcs_port, http_port, agent_port, client_port = (one.getsockname()[1] for one in sockets)
+    folder = tempfile.mkdtemp(prefix="rft", dir="/tmp")  # short: socket paths have a limit of 107 bytes
+    command = [
+        sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block", "--disable-usage-stats",
+        f"--port={gcs_port}", f"--dashboard-port={http_port}", f"--dashboard-agent-listen-port={agent_port}",
+        f"--ray-client-server-port={client_port}", "--node-ip-address=127.0.0.1", f"--temp-dir={folder}",
+        "--num-cpus=2", f"--object-store-memory={100 * 2**20}", "--min-worker-port=0", "--max-worker-port=0",
+    ]  # fmt: skip
+    environment = {k: v for k, v in os.environ.items() if k != "RAY_ADDRESS"} | {"RAY_AUTH_MODE": "disabled"}
+    environment["RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S"] = "0"  # nothing to drain at the end
+    process = subprocess.Popen(
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
+    )
+    try:
+        assert process.stdout is not None
+        output: list[str] = []
+        for line in process.stdout:
+            output.append(line)
+            if "runtime started" in line:
+                break
+        else:
+            pytest.fail("the cluster did not start:\n" + "".join(output[-30:]))
+        threading.Thread(target=process.stdout.read, daemon=True).start()  # a full pipe would block the cluster
+        yield f"http://127.0.0.1:{http_port}"
+    finally:
+        family = psutil.Process(process.pid).children(recursive=True) if process.poll() is None else []
+        os.killpg(process.pid, signal.SIGTERM)
+        try:
+            process.wait(timeout=30)
+        finally:
+            for child in family:
+                if child.is_running():
+                    child.kill()
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Config:
+    """A run whose sources include a folder that looks like this package."""
+    for name, text in {
+        "docs/a.md": "# A\n",
+        "ray_ft/__init__.py": "raise RuntimeError('a document, not code')\n",
+    }.items():
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).write_text(text)
+    monkeypatch.chdir(tmp_path)
+    return parse_config({
+        "run_name": "handbook qa",
+        "output_dir": str(tmp_path / "outputs"),
+        "model": {"name": "builtin:tiny"},
+        "data": {"sources": ["docs", "ray_ft"], "recipes": ["paragraph"]},
+    })  # fmt: skip
+
+
+def as_python(tmp_path: Path, command: str) -> str:
+    """An executable that runs `command` where a job runs Python, whatever its arguments."""
+    path = tmp_path / "python"
+    path.write_text(f"#!/bin/sh\nexec {command}\n")
+    path.chmod(0o755)
+    return str(path)
+
+
+def test_a_job_shows_its_configuration_and_its_log_is_followed(
+    dashboard: str, config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RAY_ADDRESS", "http://127.0.0.1:1")  # must not win over the address that is given
+    log: list[str] = []
+    job = submit_job(
+        config, config_path="c.yaml", overrides=[], verb="show", address=dashboard, on_log=log.append,
+        python=sys.executable,
+    )  # fmt: skip
+    assert job.status == "SUCCEEDED"
+    assert job.id.startswith("handbook-qa-show-")
+    assert "run_name: handbook qa" in log
+
+
+def test_a_job_runs_this_code_with_the_named_files_and_none_of_the_environment(
+    dashboard: str, config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RAY_FT_TEST_SECRET", "hunter2")
+    probe = tmp_path / "probe.py"
+    probe.write_text(textwrap.dedent(PROBE))
+    log: list[str] = []
+    submit_job(
+        config, config_path="c.yaml", overrides=[], verb="prepare", address=dashboard, on_log=log.append,
+        python=as_python(tmp_path, f"{sys.executable} -P {probe}"),
+    )  # fmt: skip
+    seen = json.loads(next(line for line in log if line.startswith("PROBE ")).removeprefix("PROBE "))
+    assert "py_modules_files" in seen["driver"]
+    assert "py_modules_files" in seen["worker"]
+    assert seen["files"] == [".ray_ft/config.yaml", "docs/a.md", "ray_ft/__init__.py"]
+    assert seen["secret"] is None
+
+
+def test_a_job_that_fails_gives_its_last_line(dashboard: str, config: Config) -> None:
+    with pytest.raises(JobError, match=r"handbook-qa-train-\w+ failed with exit code 1: ray-ft train: No training set"):
+        submit_job(
+            config, config_path="c.yaml", overrides=[], verb="train", address=dashboard, on_log=lambda line: None,
+            python=sys.executable,
+        )  # fmt: skip
+
+
+def test_a_job_stops_on_request(dashboard: str, config: Config, tmp_path: Path) -> None:
+    job = submit_job(
+        config, config_path="c.yaml", overrides=[], verb="show", address=dashboard, on_log=lambda line: None,
+        follow=False, python=as_python(tmp_path, "sleep 600"),
+    )  # fmt: skip
+    assert job.status == "PENDING"
+    assert stop_job(job.id, address=dashboard).status == "STOPPED"
+    assert stop_job(job.id, address=dashboard).status == "STOPPED"  # once more changes nothing
+
+
+def test_an_interrupt_while_following_stops_the_job(dashboard: str, config: Config, tmp_path: Path) -> None:
+    log: list[str] = []
+
+    def interrupt_once_it_runs(line: str) -> None:
+        log.append(line)
+        if line == "it runs":
+            raise KeyboardInterrupt
+
+    with pytest.raises(JobError, match="was stopped"):
+        submit_job(
+            config, config_path="c.yaml", overrides=[], verb="show", address=dashboard, on_log=interrupt_once_it_runs,
+            python=as_python(tmp_path, "sh -c 'echo it runs; sleep 600'"),
+        )  # fmt: skip
+    job_id = next(line.split()[1] for line in log if line.startswith("Submitted "))
+    assert stop_job(job_id, address=dashboard).status == "STOPPED"
+
+
+def test_stopping_an_unknown_job_names_the_known_ones(dashboard: str) -> None:
+    with pytest.raises(JobError, match=r"no job nobody at http://127.0.0.1:\d+; there are "):
+        stop_job("nobody", address=dashboard)
