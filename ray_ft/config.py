@@ -264,18 +264,7 @@ def _build(cls: type[Section], raw: Any, *, key: str, source: str) -> Section:
     slots = {name: slot for name, hint in hints.items() if (slot := slot_of(hint)) is not None}
     sections = {n for n, h in hints.items() if n not in slots and isinstance(h, type) and dataclasses.is_dataclass(h)}
     ordinary = {k: v for k, v in raw.items() if k not in slots and k not in sections}
-    built: dict[str, Any] = {}
-    try:
-        merged: Any = OmegaConf.merge(OmegaConf.structured(cls), OmegaConf.create(ordinary))
-        for f in dataclasses.fields(cls):  # type: ignore[arg-type]
-            if f.name in hints and f.name not in slots and f.name not in sections:
-                missing = OmegaConf.is_missing(merged, f.name)
-                value = MISSING if missing else merged[f.name]
-                value = OmegaConf.to_object(value) if OmegaConf.is_config(value) else value
-                built[f.name] = _tuples(value, hints[f.name])
-    except OmegaConfBaseException as error:
-        where = ".".join(part for part in (key, error.full_key or "") if part)
-        raise ConfigError(f"{source}: {where}: {_first_line(error)}") from None
+    built = _checked(cls, ordinary, hints, skip={*slots, *sections}, key=key, source=source)
     for name, slot in slots.items():
         if name in raw:
             here = f"{key}.{name}" if key else name
@@ -283,6 +272,34 @@ def _build(cls: type[Section], raw: Any, *, key: str, source: str) -> Section:
     for name in sections:
         built[name] = _build(hints[name], raw.get(name), key=f"{key}.{name}" if key else name, source=source)
     return cls(**built)
+
+
+def _checked(
+    cls: type, given: dict[str, Any], hints: dict[str, Any], *, skip: set[str], key: str, source: str
+) -> dict[str, Any]:
+    """The given plain keys of a section, checked against their fields' types; unnamed ones keep their defaults."""
+    if not given:
+        return {}
+    # A schema of the plain fields alone: OmegaConf would build every sub-section of the real class again.
+    fields = [(f.name, hints[f.name], _default(f)) for f in dataclasses.fields(cls) if f.name not in skip]
+    try:
+        merged: Any = OmegaConf.merge(OmegaConf.structured(dataclasses.make_dataclass(cls.__name__, fields)), given)
+        values = {name: merged[name] for name in given}
+    except OmegaConfBaseException as error:
+        where = ".".join(part for part in (key, error.full_key or "") if part)
+        raise ConfigError(f"{source}: {where}: {_first_line(error)}") from None
+    plain = {n: OmegaConf.to_object(v) if OmegaConf.is_config(v) else v for n, v in values.items()}
+    return {name: _tuples(value, hints[name]) for name, value in plain.items()}
+
+
+def _default(f: dataclasses.Field[Any]) -> Any:
+    """A field's default in the form that OmegaConf takes: no bare tuples, "???" where a value is required."""
+    if f.default_factory is not dataclasses.MISSING:
+        return field(default_factory=f.default_factory)
+    if isinstance(f.default, tuple):
+        items = list(f.default)
+        return field(default_factory=lambda: list(items))
+    return MISSING if f.default is dataclasses.MISSING else f.default
 
 
 def _require_all(section: Any, *, key: str, source: str) -> None:
