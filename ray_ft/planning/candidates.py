@@ -14,6 +14,7 @@ from ray_ft.strategies import AUTO_STAGE, STRATEGIES, Strategy
 Offload = Literal["none", "optimizer", "all"]
 OFFLOADS: tuple[Offload, ...] = ("none", "optimizer", "all")
 WORTH_WAITING = 1.10  # of the cheapest row's cost: as much more may be paid to end sooner
+CPU_TOKENS = 4096  # in one forward pass
 TIE = 1.02  # rows this close in time are equal, and the simplest of them is taken
 
 
@@ -120,6 +121,8 @@ def _micro_batches(
         yield row(train.micro_batch_size)
         return
     sizes = [size for size in range(1, share + 1) if share % size == 0]
+    if job.hardware.is_cpu:  # more tokens at once fill memory and save no time there
+        sizes = [s for s in sizes if s * job.workload.max_seq_len <= CPU_TOKENS] or sizes[:1]
     largest = row(sizes[0])
     if objective != "memory" and largest.fits:
         low, high = 0, len(sizes)  # sizes[low] fits, sizes[high] does not

@@ -80,18 +80,17 @@ def _cause(row: Estimate, chosen: Estimate) -> str:
     """What a fitting row spends that the chosen one does not."""
     strategy, other = row.strategy, chosen.strategy
     if strategy.offload != "none" and other.offload == "none":
-        what = "weights and optimizer" if strategy.offload == "all" else "optimizer"
-        return f"moves the {what} over PCIe"
+        return f"moves {'all weights' if strategy.offload == 'all' else 'the optimizer'} over PCIe"
     if strategy.zero_stage == 3 and other.zero_stage < 3 and row.num_workers > 1:
-        return f"gathers the {'frozen base' if strategy.is_adapter else 'weights'} in each pass"
+        return f"gathers the {'base' if strategy.is_adapter else 'weights'} each pass"
     if not strategy.is_adapter and other.is_adapter:
-        return "gradients and optimizer for every weight"
+        return "every weight has gradients"
     if strategy.name != other.name and strategy.name == "qlora":
-        return "turns 4-bit weights back to 16 bits in each pass"
+        return "dequantises the base each pass"
     if strategy.zero_stage == 2 and other.zero_stage < 2 and row.gradient_accumulation_steps > 1:
-        return "exchanges gradients after every micro-batch"
+        return "reduces gradients per micro-batch"
     if strategy.zero_stage > other.zero_stage and row.num_workers > 1:
-        return "shards state that fits unsharded"
+        return "shards what fits whole"
     if row.gradient_checkpointing and not chosen.gradient_checkpointing:
         return "computes activations twice"
     return ""
