@@ -77,7 +77,7 @@ def build_parser() -> argparse.ArgumentParser:
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", parser_class=_VerbParser)
     for verb, text in VERBS.items():
         sub = verbs.add_parser(verb, help=text, description=text[0].upper() + text[1:] + ".")
-        if verb == "show":
+        if verb in ("show", "submit"):  # `submit --stop ID` needs none
             sub.add_argument("config", nargs="?", metavar="CONFIG", help="YAML file")
         else:
             sub.add_argument("config", metavar="CONFIG", help="YAML file")
@@ -192,6 +192,8 @@ def _submit(arguments: argparse.Namespace) -> int:
         stopped = stop_job(arguments.stop, address=address)
         _print_json(stopped) if arguments.json else print(f"{stopped.id}: {stopped.status}")
         return 0
+    if arguments.config is None:
+        raise ConfigError("submit needs a CONFIG, or --stop ID to stop a job")
     verb, overrides = arguments.job_verb or "run", list(arguments.overrides)
     if "=" in verb:  # `submit CONFIG key=value`: the verb was left out
         verb, overrides = "run", [verb, *overrides]
