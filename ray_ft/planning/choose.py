@@ -119,5 +119,5 @@ def _notes(job: Job, chosen: Estimate, jobs: list[Job]) -> list[str]:
         notes.append("time on CPU is a rough guess")
     else:
         notes.append(f"{hardware.price_per_hour:.2f} USD per GPU and hour; plan.price_per_hour sets your own")
-        notes.append("time is within about 30%, from published runs: nothing was measured on your GPUs")
+        notes.append("time comes from published runs of similar software and may be off by a factor of 1.5")
     return notes
