@@ -1,5 +1,6 @@
 """BM25 retrieval with bm25s: sparse, fast, and without a model."""
 
+import logging
 import re
 import unicodedata
 from dataclasses import dataclass
@@ -39,6 +40,8 @@ class BM25Index:
     def __init__(self, passages: list[Chunk], *, k1: float, b: float) -> None:
         import bm25s
 
+        # The library sets its logger to DEBUG when it is imported, and would write through our terminal handler.
+        logging.getLogger("bm25s").setLevel(logging.WARNING)
         assert passages, "an index needs at least one passage"
         self._passages = passages
         words = [split_words(" ".join((*p.heading_path, p.text))) for p in passages]

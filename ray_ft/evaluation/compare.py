@@ -1,0 +1,169 @@
+"""Compares base, tuned and retrieval on the same questions and writes the report: the entrance of evaluation."""
+
+import logging
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ray_ft.artifacts import Contrast, Report, Score, TrainingSet, TunedModel, write_text
+from ray_ft.config import EvaluationConfig, ModelConfig
+from ray_ft.engines import Engine
+from ray_ft.evaluation import findings, provenance
+from ray_ft.evaluation.answering import answer_all
+from ray_ft.evaluation.metrics import nats_to_bits
+from ray_ft.evaluation.own_questions import SourceDocument
+from ray_ft.evaluation.questions import (
+    load_documents,
+    load_passages,
+    load_questions,
+    sample_held_out_documents,
+    sample_questions,
+)
+from ray_ft.evaluation.report import render_html, render_markdown
+from ray_ft.evaluation.samples import Sample, gather_samples, write_lines
+from ray_ft.evaluation.scoring import (
+    MRR_DEPTH,
+    contrasts_of,
+    measure_answers,
+    measure_documents,
+    measure_retrieval,
+    scores_of,
+)
+from ray_ft.evaluation.systems import Done, Task, passage_text
+from ray_ft.rows import Chunk, Question
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Exam:
+    """Everything that is asked, the same for all systems."""
+
+    systems: tuple[str, ...]
+    questions: list[Question]
+    passages: list[Chunk]  # what retrieval finds them in; empty without retrieval
+    rankings: list[list[Chunk]]  # per question, best first
+    documents: list[SourceDocument]  # held out, with text, for bits per byte
+
+
+def compare(
+    *,
+    training_set: TrainingSet,
+    tuned: TunedModel,
+    model: ModelConfig,
+    evaluation: EvaluationConfig,
+    engine: Engine,
+    run_path: str,
+    seed: int,
+    fingerprint: str,
+) -> Report:
+    """Ask every system the same questions, judge the paired differences, and write samples, report.html and report.md.
+
+    Ray must be initialised. Raises ConfigError for bad questions, DataError when there are none, MissingArtifactError
+    for an incomplete training set, ModelError or GenerationError from the engine.
+    """
+    started = time.monotonic()
+    sources = load_documents(training_set)
+    exam = set_exam(training_set, evaluation, sources=sources, seed=seed)
+    done = answer_all(
+        _tasks(exam, num_passages=evaluation.num_passages),
+        questions=exam.questions,
+        tuned=tuned,
+        model=model,
+        evaluation=evaluation,
+        engine=engine,
+    )
+    scores, contrasts = judge(exam, done, evaluation=evaluation, seed=seed)
+    samples = gather_samples(exam.questions, exam.rankings, done, sources, num_passages=evaluation.num_passages)
+    logger.info("asked %d questions of %s in %.0f s", len(samples), ", ".join(exam.systems), time.monotonic() - started)
+    proof = provenance.split_proof(training_set, sources, exam.questions, exam.documents)
+    report = Report(
+        model=model.name,
+        scores=tuple(scores),
+        contrasts=tuple(contrasts),
+        num_questions=len(exam.questions),
+        samples_path=str(Path(run_path) / "evaluation" / "samples.jsonl"),
+        html_path=str(Path(run_path) / "report.html"),
+        fingerprint=fingerprint,
+        notes=(
+            *proof.leaks,
+            *provenance.prompt_differences(done),
+            *findings.warnings(scores, contrasts),
+            *provenance.limits(exam.questions, exam.documents, samples, evaluation),
+        ),
+        details=provenance.details(
+            training_set, tuned, model=model, evaluation=evaluation, engine=engine, seed=seed, done=done, proof=proof
+        ),
+    )
+    _write(report, samples, exam, done, run_path=Path(run_path), seed=seed)
+    return report
+
+
+def set_exam(
+    training_set: TrainingSet, evaluation: EvaluationConfig, *, sources: Sequence[SourceDocument], seed: int
+) -> Exam:
+    """Draw the questions and the held-out documents, and find the passages for every question once."""
+    systems = tuple(dict.fromkeys(evaluation.systems))
+    candidates = load_questions(training_set, evaluation.questions, sources)
+    questions = sample_questions(candidates, num_questions=evaluation.num_questions, seed=seed)
+    rankings: list[list[Chunk]] = [[] for _ in questions]
+    passages = load_passages(training_set) if any(system.endswith("+rag") for system in systems) else []
+    if passages:
+        index = evaluation.retriever.index(passages)
+        depth = max(MRR_DEPTH, evaluation.num_passages)
+        rankings = [index.search(question.question, depth) for question in questions]
+    documents = sample_held_out_documents(training_set, num_documents=evaluation.num_documents, seed=seed)
+    return Exam(systems, questions, passages, rankings, documents)
+
+
+def _tasks(exam: Exam, *, num_passages: int) -> list[Task]:
+    """Every system's questions, then every plain system's documents: retrieval has no part in bits per byte."""
+    tasks: list[Task] = []
+    for system in exam.systems:
+        for i, (question, ranking) in enumerate(zip(exam.questions, exam.rankings, strict=True)):
+            passages = tuple(map(passage_text, ranking[:num_passages])) if system.endswith("+rag") else ()
+            tasks.append(Task(index=i, kind="question", system=system, text=question.question, passages=passages))
+    for system in (s for s in exam.systems if not s.endswith("+rag")):
+        tasks.extend(
+            Task(index=i, kind="document", system=system, text=document.text)
+            for i, document in enumerate(exam.documents)
+        )
+    return tasks
+
+
+def judge(
+    exam: Exam, done: Sequence[Done], *, evaluation: EvaluationConfig, seed: int
+) -> tuple[list[Score], list[Contrast]]:
+    """Scores and contrasts of all strata, of the held-out documents' bits per byte, and of retrieval by itself."""
+    draws = {"num_bootstrap": evaluation.num_bootstrap, "seed": seed}
+    groups = measure_answers([d for d in done if d.kind == "question"], exam.questions, **draws)
+    texts = [document.text for document in exam.documents]
+    bits = measure_documents([d for d in done if d.kind == "document"], texts, **draws)
+    if bits is not None:
+        groups.append(bits)
+    finding = measure_retrieval(
+        exam.questions, exam.rankings, exam.passages, num_passages=evaluation.num_passages, **draws
+    )
+    scores = [score for group in (*groups, *finding) for score in scores_of(group)]
+    return scores, contrasts_of(groups, margin=evaluation.margin, **draws)
+
+
+def _write(
+    report: Report, samples: Sequence[Sample], exam: Exam, done: Sequence[Done], *, run_path: Path, seed: int
+) -> None:
+    """Every prompt, answer and score as JSON lines; then the report for people."""
+    write_lines(run_path / "evaluation" / "samples.jsonl", samples)
+    bits = [
+        {
+            "document_id": exam.documents[d.index].id,
+            "system": d.system,
+            "num_bytes": len(exam.documents[d.index].text.encode("utf-8", "replace")),
+            "bits": nats_to_bits(d.negative_log_likelihood),
+        }
+        for d in done
+        if d.kind == "document"
+    ]
+    write_lines(run_path / "evaluation" / "bits_per_byte.jsonl", bits)
+    write_text(run_path / "report.html", render_html(report, samples, seed=seed))
+    write_text(run_path / "report.md", render_markdown(report))

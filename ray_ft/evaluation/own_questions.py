@@ -1,0 +1,122 @@
+"""The user's own evaluation questions: JSON lines, checked one by one; the first bad line is named."""
+
+import difflib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, cast
+
+from ray_ft.errors import ConfigError
+from ray_ft.rows import Question
+
+Stratum = Literal["seen", "held_out", "own"]
+KEYS = ("question", "reference", "key_facts", "answerable", "document_id", "chunk_id", "id", "kind", "stratum")
+
+
+@dataclass(frozen=True)
+class SourceDocument:
+    """One file of the training set, as evaluation sees it; `text` is empty where it was not asked for."""
+
+    id: str
+    path: str
+    split: str
+    text: str = ""
+
+    @property
+    def content(self) -> str:
+        """The content's hash, which the id starts with: equal for copies of a file under other names."""
+        return self.id.split(":", 1)[0]
+
+
+def read_own_questions(path: Path, documents: Sequence[SourceDocument]) -> list[Question]:
+    """One question per line of JSON; ConfigError names the first line that is not one.
+
+    `question` and `reference` are required, `reference` not where `answerable` is false; `document_id` may be the
+    path of a document, as the training set knows it.
+    """
+    try:
+        raw = path.read_bytes()
+    except OSError as error:
+        raise ConfigError(f"evaluation.questions: cannot read {path}: {error.strerror}") from None
+    by_name = {name: document for document in documents for name in (document.id, document.path)}
+    questions: list[Question] = []
+    lines: dict[str, int] = {}
+    for number, line in enumerate(raw.removeprefix(b"\xef\xbb\xbf").split(b"\n"), start=1):
+        if not line.strip():
+            continue
+        where = f"evaluation.questions: {path}:{number}"
+        question = _own_question(_parse_line(line, where), number, by_name, where)
+        if question.id in lines:
+            raise ConfigError(f"{where}: id {question.id!r} is taken by line {lines[question.id]}; ids must differ")
+        lines[question.id] = number
+        questions.append(question)
+    if not questions:
+        raise ConfigError(
+            f'evaluation.questions: {path} holds no questions; write {{"question": ..., "reference": ...}}'
+        )
+    return questions
+
+
+def _parse_line(line: bytes, where: str) -> dict[str, Any]:
+    try:
+        value = json.loads(line.decode("utf-8"))
+    except UnicodeDecodeError:
+        raise ConfigError(f"{where}: not valid UTF-8") from None
+    except json.JSONDecodeError as error:
+        raise ConfigError(f"{where}: not valid JSON: {error.msg} at column {error.colno}") from None
+    if not isinstance(value, dict):
+        raise ConfigError(
+            f'{where}: expected an object, e.g. {{"question": "...", "reference": "..."}}, got {value!r:.60}'
+        )
+    return value
+
+
+def _own_question(value: dict[str, Any], number: int, by_name: dict[str, SourceDocument], where: str) -> Question:
+    answerable = value.get("answerable", True)
+    if not isinstance(answerable, bool):
+        raise ConfigError(f"{where}: answerable is {answerable!r:.60}; it must be true or false")
+    text = _text(value, "question", where, required=True)
+    reference = _text(value, "reference", where, required=answerable)
+    facts = value.get("key_facts") or ([reference] if answerable else [])
+    if not isinstance(facts, list) or not all(isinstance(fact, str) and fact.strip() for fact in facts):
+        raise ConfigError(f"{where}: key_facts is {facts!r:.60}; it must be a list of texts")
+    document = by_name.get(_text(value, "document_id", where))
+    stratum = value.get("stratum") or (
+        "own" if document is None else "seen" if document.split == "train" else "held_out"
+    )
+    if stratum not in ("seen", "held_out", "own"):
+        raise ConfigError(f"{where}: stratum is {stratum!r:.60}; it must be seen, held_out or own")
+    return Question(
+        id=_text(value, "id", where) or f"own-{number:05d}",
+        # A question about an unnamed document stands for itself.
+        document_id=document.id if document else _text(value, "document_id", where) or f"line {number}",
+        chunk_id=_text(value, "chunk_id", where),
+        question=text,
+        reference=reference,
+        key_facts=tuple(facts),
+        kind=_text(value, "kind", where) or "own",
+        stratum=cast(Stratum, stratum),
+        origin="source",
+        answerable=answerable,
+    )
+
+
+def _stratum(document: SourceDocument | None) -> Stratum:
+    """What is known about a question's document: nothing, or on which side of the split it is."""
+    if document is None:
+        return "own"
+    return "seen" if document.split == "train" else "held_out"
+
+
+def _text(value: dict[str, Any], key: str, where: str, *, required: bool = False) -> str:
+    if key not in value or value[key] is None:
+        if not required:
+            return ""
+        near = difflib.get_close_matches(key, [k for k in value if k not in KEYS], n=1)
+        hint = f" Did you mean {key!r} where it says {near[0]!r}?" if near else ""
+        raise ConfigError(f"{where}: {key!r} is missing; a line needs question and reference.{hint}")
+    text = value[key]
+    if not isinstance(text, str) or (required and not text.strip()):
+        raise ConfigError(f"{where}: {key} is {text!r:.60}; it must be a text" + (" with words" if required else ""))
+    return text

@@ -1,0 +1,155 @@
+"""What is compared: how each system is prompted, and the work that a loaded model does for it.
+
+Everything here runs where the model is; `answering.py` spreads it over the cluster.
+"""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from ray_ft.engines import GenerateRequest, LoadedModel
+from ray_ft.errors import GenerationError
+from ray_ft.rows import Chunk
+
+TUNED = "tuned"
+"""Name under which a tuned adapter is loaded beside its base."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """One piece of work for a loaded model: a question to answer, or a document to score."""
+
+    index: int  # place in the questions, or in the documents
+    kind: Literal["question", "document"]
+    system: str
+    text: str
+    passages: tuple[str, ...] = ()
+
+    @property
+    def is_tuned(self) -> bool:
+        """Whether the tuned model does it; the base otherwise."""
+        return self.system.split("+")[0] == TUNED
+
+
+@dataclass(frozen=True)
+class Done:
+    """A task's outcome: an answer with the prompt that asked for it, or a document's negative log-likelihood."""
+
+    index: int
+    kind: Literal["question", "document"]
+    system: str
+    prompt: str = ""
+    prompt_sha256: str = ""
+    num_passages: int = 0  # that fitted
+    answer: str = ""
+    num_prompt_tokens: int = 0
+    num_completion_tokens: int = 0
+    finish_reason: str = ""
+    negative_log_likelihood: float = 0.0  # nats
+    scores: Mapping[str, float] = field(default_factory=dict)
+    error: str = ""  # "ModelError: ..." when it could not be done
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """A finished prompt and how many passages found room in it."""
+
+    text: str
+    num_passages: int
+
+    @property
+    def sha256(self) -> str:
+        """Proof that two systems were asked the same."""
+        return hashlib.sha256(self.text.encode("utf-8", "replace")).hexdigest()
+
+
+def perform(
+    tasks: Sequence[Task],
+    model: LoadedModel,
+    *,
+    tuned_adapter: str | None,
+    system_prompt: str | None,
+    max_new_tokens: int,
+) -> list[Done]:
+    """Do all tasks on one loaded model; `tuned_adapter` is None where the loaded model is itself the tuned one."""
+    questions = [task for task in tasks if task.kind == "question"]
+    documents = [task for task in tasks if task.kind == "document"]
+    answers = _answer(questions, model, tuned_adapter, system_prompt, max_new_tokens)
+    return answers + _score_documents(documents, model, tuned_adapter)
+
+
+def _answer(
+    tasks: Sequence[Task], model: LoadedModel, tuned_adapter: str | None, system_prompt: str | None, max_new_tokens: int
+) -> list[Done]:
+    prompts = [
+        build_prompt(model, t.text, t.passages, system_prompt=system_prompt, max_new_tokens=max_new_tokens)
+        for t in tasks
+    ]
+    requests = [
+        GenerateRequest(
+            prompt=prompt.text, adapter=tuned_adapter if task.is_tuned else None, max_new_tokens=max_new_tokens
+        )
+        for task, prompt in zip(tasks, prompts, strict=True)
+    ]
+    return [
+        Done(
+            index=task.index,
+            kind="question",
+            system=task.system,
+            prompt=prompt.text,
+            prompt_sha256=prompt.sha256,
+            num_passages=prompt.num_passages,
+            answer=result.text,
+            num_prompt_tokens=result.num_prompt_tokens,
+            num_completion_tokens=result.num_completion_tokens,
+            finish_reason=result.finish_reason,
+        )
+        for task, prompt, result in zip(tasks, prompts, model.generate(requests), strict=True)
+    ]
+
+
+def _score_documents(tasks: Sequence[Task], model: LoadedModel, tuned_adapter: str | None) -> list[Done]:
+    done = []
+    for task in tasks:
+        adapter = tuned_adapter if task.is_tuned else None
+        nats = model.negative_log_likelihood([task.text], adapter=adapter)[0]
+        done.append(Done(index=task.index, kind="document", system=task.system, negative_log_likelihood=nats))
+    return done
+
+
+def build_prompt(
+    model: LoadedModel, question: str, passages: Sequence[str], *, system_prompt: str | None, max_new_tokens: int
+) -> Prompt:
+    """The chat prompt of a question, with as many of the passages in front of it as leave room for a full answer.
+
+    Passages are dropped from the end, the worst first. Raises GenerationError when not even the bare question fits.
+    """
+    room = model.max_seq_len - max_new_tokens
+    for num_passages in range(len(passages), -1, -1):
+        messages = [{"role": "user", "content": user_message(question, passages[:num_passages])}]
+        if system_prompt is not None:
+            messages.insert(0, {"role": "system", "content": system_prompt})
+        text = model.apply_chat_template(messages)
+        # One token is kept free for a beginning-of-text that an engine may put in front.
+        num_tokens = model.count_tokens(text) + 1
+        if num_tokens <= room:
+            return Prompt(text, num_passages)
+    raise GenerationError(
+        f"The question {question[:60]!r} takes {num_tokens} tokens, and the model's context of {model.max_seq_len} has "
+        f"room for {max(room, 0)} beside an answer of evaluation.max_new_tokens={max_new_tokens}. Shorten one of them."
+    )
+
+
+def user_message(question: str, passages: Sequence[str]) -> str:
+    """The bare question, or the passages, numbered, and then the question."""
+    if not passages:
+        return question
+    numbered = "\n\n".join(f"[{i}] {passage}" for i, passage in enumerate(passages, start=1))
+    return f"Answer the question with the help of these passages.\n\n{numbered}\n\nQuestion: {question}"
+
+
+def passage_text(passage: Chunk) -> str:
+    """A passage as it is shown to a model: its headings, then its text."""
+    headings = " > ".join(passage.heading_path)
+    return f"{headings}\n{passage.text}" if headings else passage.text

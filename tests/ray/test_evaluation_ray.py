@@ -1,0 +1,77 @@
+"""The whole evaluation on a cluster, with an engine whose right answers are known."""
+
+import json
+import math
+from pathlib import Path
+
+import exam_fixtures
+import pytest
+from exam_fixtures import KnowingEngine, tuned_model, write_training_set
+from ray import cloudpickle
+
+from ray_ft.artifacts import Report, load, save
+from ray_ft.config import EvaluationConfig, ModelConfig
+from ray_ft.errors import ModelError
+from ray_ft.evaluation.compare import compare
+
+pytestmark = pytest.mark.ray
+# Workers cannot import from the tests' folder.
+cloudpickle.register_pickle_by_value(exam_fixtures)
+MODEL = ModelConfig(name="fake", system_prompt=None)
+
+
+def run(folder: Path, *, is_adapter: bool = True, engine: KnowingEngine | None = None) -> Report:
+    return compare(
+        training_set=write_training_set(folder / "data"),
+        tuned=tuned_model(folder / "models", is_adapter=is_adapter),
+        model=MODEL,
+        evaluation=EvaluationConfig(num_questions=24, max_new_tokens=32, num_bootstrap=1000, num_documents=12),
+        engine=engine or KnowingEngine(),
+        run_path=str(folder / "run"),
+        seed=0,
+        fingerprint="r" * 16,
+    )
+
+
+def test_the_report_says_what_is_known_of_the_systems(ray_cluster: None, tmp_path: Path) -> None:
+    report = run(tmp_path)
+    means = {(s.stratum, s.system): s.mean for s in report.scores if s.metric == "key_fact_recall"}
+    assert means == {
+        ("seen", "base"): 0.0, ("seen", "tuned"): 1.0, ("seen", "base+rag"): 1.0, ("seen", "tuned+rag"): 1.0,
+        ("held_out", "base"): 0.0, ("held_out", "tuned"): 0.0, ("held_out", "base+rag"): 1.0,
+        ("held_out", "tuned+rag"): 1.0,
+    }  # fmt: skip
+    verdicts = {(c.stratum, c.treatment, c.control): c.verdict for c in report.contrasts if c.primary}
+    # 12 questions on 12 documents: the exact two-sided p of 12 equal signs is 2 / 2^12 = 0.0005, times 6 still < 0.05.
+    assert verdicts["seen", "tuned", "base"] == "better"
+    assert verdicts["held_out", "tuned", "base"] == "no meaningful difference"
+    assert verdicts["held_out", "tuned", "base+rag"] == "worse"
+    bits = {s.system: s.mean for s in report.scores if s.metric == "bits_per_byte"}
+    # 1.5 and 1.2 nats per byte over ln 2
+    assert bits == pytest.approx({"base": 1.5 / math.log(2), "tuned": 1.2 / math.log(2)})
+    assert all((tmp_path / "run" / name).is_file() for name in ("report.html", "report.md"))
+
+
+def test_an_adapter_and_a_whole_model_that_answer_alike_give_the_same_samples(
+    ray_cluster: None, tmp_path: Path
+) -> None:
+    first, second = run(tmp_path / "one"), run(tmp_path / "two", is_adapter=False)
+    lines = Path(first.samples_path).read_text().splitlines()
+    assert lines == Path(second.samples_path).read_text().splitlines()
+    assert first.scores == second.scores
+    assert first.contrasts == second.contrasts
+    samples = [json.loads(line) for line in lines]
+    assert len(samples) == 24
+    for sample in samples:
+        answers = sample["answers"]
+        assert list(answers) == ["base", "base+rag", "tuned", "tuned+rag"]
+        assert answers["base"]["prompt"] == f"<user>{sample['question']}<assistant>"
+        assert answers["base+rag"]["prompt_sha256"] == answers["tuned+rag"]["prompt_sha256"]
+    path = save(first, tmp_path / "one" / "run")
+    assert load(Report, path.parent) == first
+
+
+def test_an_engine_that_refuses_to_load_ends_with_its_own_line(ray_cluster: None, tmp_path: Path) -> None:
+    with pytest.raises(ModelError) as caught:
+        run(tmp_path, engine=KnowingEngine(refuses="adapter of another base"))
+    assert str(caught.value) == "adapter of another base"
