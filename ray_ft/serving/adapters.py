@@ -86,7 +86,10 @@ def _version(name: str, folder: str) -> str:
             raise ModelError(f"adapter {name!r} ({folder}): no {file}; give a folder in PEFT format")
         if file.endswith(".json"):
             # key order and spacing are no content
-            hasher.update(json.dumps(json.loads(path.read_text()), sort_keys=True).encode())
+            try:
+                hasher.update(json.dumps(json.loads(path.read_text()), sort_keys=True).encode())
+            except ValueError as error:
+                raise ModelError(f"adapter {name!r}: {path} is damaged: {error}") from None
         else:
             with path.open("rb") as stream:
                 while block := stream.read(2**22):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from ray_ft.serving.adapters import Catalogue
 from ray_ft.serving.errors import ApiError, Refusal, invalid
 from ray_ft.serving.protocol import Ask, ChatBody, CompletionBody
-from ray_ft.serving.responses import DONE, Piece, Reply, error_event, event
+from ray_ft.serving.responses import DONE, Piece, Reply, Status, error_event, event
 
 if TYPE_CHECKING:
     from fastapi import FastAPI, Request, Response
@@ -25,8 +25,8 @@ T = TypeVar("T")
 class Backend(Protocol):
     """What answers: `ModelReplica` in this process, or a Ray Serve deployment of it."""
 
-    async def max_seq_len(self) -> int:
-        """The model's context in tokens; raises when the model cannot answer."""
+    async def status(self) -> Status:
+        """How the model is doing; raises when it cannot answer."""
         ...
 
     async def answer(self, ask: Ask) -> list[Piece] | Refusal:
@@ -47,16 +47,16 @@ def create_api(catalogue: Catalogue, backend: Backend) -> "FastAPI":
     _answer_errors_as_json(api)
 
     async def health() -> dict[str, Any]:
-        await _reached(backend.max_seq_len(), status=503)
-        return {"status": "ok", "models": list(catalogue.ids)}
+        status = await _reached(backend.status(), http_status=503)
+        return {"status": "ok", "models": list(catalogue.ids), "num_open": status.num_open}
 
     async def models() -> dict[str, Any]:
-        max_seq_len = await _reached(backend.max_seq_len())
+        max_seq_len = (await _reached(backend.status())).max_seq_len
         return {"object": "list", "data": [catalogue.entry(m, max_seq_len=max_seq_len) for m in catalogue.models]}
 
     async def model(name: str) -> dict[str, Any]:
         found = catalogue.find(name)
-        return catalogue.entry(found, max_seq_len=await _reached(backend.max_seq_len()))
+        return catalogue.entry(found, max_seq_len=(await _reached(backend.status())).max_seq_len)
 
     async def chat(body: ChatBody) -> Any:
         return await respond(body, is_chat=True)
@@ -98,22 +98,22 @@ async def _check_body(request: "Request") -> None:
         raise ApiError(Refusal(413, f"the body is larger than {MAX_BODY_BYTES} bytes"))
 
 
-async def _reached(call: Awaitable[T], *, status: int = 500) -> T:
+async def _reached(call: Awaitable[T], *, http_status: int = 500) -> T:
     """The backend's answer; a backend that is gone or broken is an error in OpenAI's shape."""
     try:
         return await call
     except ApiError:
         raise
     except Exception as error:
-        raise ApiError(_backend_failure(error, status)) from error
+        raise ApiError(_backend_failure(error, http_status)) from error
 
 
-def _backend_failure(error: Exception, status: int = 500) -> Refusal:
+def _backend_failure(error: Exception, http_status: int = 500) -> Refusal:
     if type(error).__name__ == "BackPressureError":  # Ray Serve's; named, because this module works without Ray
         return Refusal(429, "too many requests are waiting; try again shortly", code="queue_full")
     logger.error("the model's replica failed", exc_info=error)
     reason = (str(error).strip().splitlines() or [type(error).__name__])[-1]
-    return Refusal(status, f"the model cannot answer: {reason}", code="engine_error")
+    return Refusal(http_status, f"the model cannot answer: {reason}", code="engine_error")
 
 
 async def _streamed(

@@ -1,13 +1,12 @@
-"""Builds the Ray Serve application: a gateway that speaks HTTP and replicas that hold the model; and starts it."""
+"""Starts the endpoint on a Ray cluster, after everything that can be checked has been checked; and stops it."""
 
 import contextlib
 import errno
 import json
-import os
 import signal
 import socket
 import threading
-from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,24 +16,13 @@ from ray_ft.artifacts import Endpoint, TunedModel
 from ray_ft.config import Config, ServingConfig, load_config
 from ray_ft.engines import Engine
 from ray_ft.errors import ConfigError, ModelError
-from ray_ft.serving.adapters import Catalogue, catalogue
-from ray_ft.serving.app import create_api
-from ray_ft.serving.errors import Refusal
-from ray_ft.serving.protocol import Ask
-from ray_ft.serving.replica import LoadingReplica
-from ray_ft.serving.responses import Piece
+from ray_ft.serving.adapters import catalogue
+from ray_ft.serving.application import build_application, replica_resources
 
 if TYPE_CHECKING:
     from ray.serve import Application
-    from ray.serve.handle import DeploymentHandle
 
 APP_NAME = "ray_ft"
-MAX_REQUESTS = 256
-"""Requests one process works on at a time; Ray Serve's own default of 5 would let streams starve each other."""
-MAX_QUEUED = 1024
-"""Requests that wait beyond that before clients are told to come back later."""
-MAX_CPUS = 8
-"""Cores one replica asks for on machines without a GPU; more bring a decode loop little."""
 
 
 def deploy(
@@ -55,7 +43,7 @@ def deploy(
     adapters = _absolute(adapters)
     served = catalogue(base_path, base_name, adapters)
     engine.check_adapters(base_path, adapters)
-    resources = _replica_resources(serving.num_replicas)
+    resources = replica_resources(serving.num_replicas)
     _check_serve_is_free()
     _check_port(serving)
     application = build_application(
@@ -98,7 +86,7 @@ def app(args: Mapping[str, Any]) -> "Application":
         engine=config.engine,
         serving=config.serving,
         chat_template=config.model.chat_template,
-        resources=_replica_resources(config.serving.num_replicas),
+        resources=replica_resources(config.serving.num_replicas),
     )
 
 
@@ -124,97 +112,9 @@ def models_of_run(config: Config) -> RunModels:
     return RunModels(tuned.path, config.run_name, dict(config.serving.adapters))
 
 
-def build_application(
-    served: Catalogue,
-    base_path: str,
-    adapters: Mapping[str, str],
-    *,
-    engine: Engine,
-    serving: ServingConfig,
-    chat_template: str | None,
-    resources: Mapping[str, float],
-) -> "Application":
-    """One gateway in front of `serving.num_replicas` copies of the model."""
-    from ray import serve
-
-    replica = serve.deployment(
-        LoadingReplica,
-        name="model",
-        num_replicas=serving.num_replicas,
-        ray_actor_options=dict(resources),
-        max_ongoing_requests=MAX_REQUESTS,
-        max_queued_requests=MAX_QUEUED,
-        graceful_shutdown_timeout_s=120,  # the default of 20 would cut long answers
-        health_check_timeout_s=120,
-    ).bind(engine, base_path, dict(adapters), max_new_tokens=serving.max_new_tokens, chat_template=chat_template)
-    gateway: Any = serve.deployment(
-        serve.ingress()(Gateway),
-        name="gateway",
-        ray_actor_options={"num_cpus": 0},
-        max_ongoing_requests=serving.num_replicas * MAX_REQUESTS + MAX_QUEUED,
-    )
-    application: Application = gateway.bind(replica, served)
-    return application
-
-
-class Gateway:
-    """Ray Serve's ingress: HTTP in, asks to the replicas, HTTP out."""
-
-    def __init__(self, replica: "DeploymentHandle", served: Catalogue) -> None:
-        self._backend = ReplicaHandle(replica)
-        self._served = served
-
-    def __serve_build_asgi_app__(self) -> Any:
-        return create_api(self._served, self._backend)
-
-
-class ReplicaHandle:
-    """`Backend` over a deployment handle; a reader that goes away cancels the work."""
-
-    def __init__(self, handle: "DeploymentHandle") -> None:
-        self._handle: Any = handle
-
-    async def max_seq_len(self) -> int:
-        return int(await self._handle.max_seq_len.remote())
-
-    async def answer(self, ask: Ask) -> list[Piece] | Refusal:
-        pieces: list[Piece] | Refusal = await self._handle.answer.remote(ask)
-        return pieces
-
-    async def stream(self, ask: Ask) -> AsyncGenerator[list[Piece] | Refusal, None]:
-        response = self._handle.options(stream=True).stream.remote(ask)
-        try:
-            async for item in response:
-                yield item
-        finally:
-            response.cancel()
-
-
 def _absolute(adapters: Mapping[str, str]) -> dict[str, str]:
     """A replica's process need not run in this one's folder."""
     return {name: str(Path(folder).expanduser().resolve()) for name, folder in adapters.items()}
-
-
-def _replica_resources(num_replicas: int) -> dict[str, float]:
-    """What one replica asks of Ray: a GPU where the cluster has any, else a fair share of a machine's cores.
-
-    Ray gives a process as many threads as it asks for cores.
-    """
-    import ray
-
-    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    num_gpus = int(sum(node.get("GPU", 0) for node in nodes))
-    if num_gpus:
-        if num_replicas > num_gpus:
-            raise ConfigError(
-                f"serving.num_replicas: {num_replicas} copies need as many GPUs; the cluster has {num_gpus}"
-            )
-        return {"num_gpus": 1, "num_cpus": 1}
-    num_cpus = int(sum(node.get("CPU", 0) for node in nodes))
-    if num_replicas > num_cpus:
-        raise ConfigError(f"serving.num_replicas: {num_replicas} copies need as many CPUs; the cluster has {num_cpus}")
-    largest = int(max(node.get("CPU", 0) for node in nodes))
-    return {"num_cpus": max(1, min(largest // num_replicas, os.cpu_count() or 1, MAX_CPUS))}
 
 
 def _check_serve_is_free() -> None:

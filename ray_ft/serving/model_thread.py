@@ -82,7 +82,10 @@ class ModelThread:
             while self._waiting and len(self._open) < MAX_OPEN:
                 self._open.append(self._waiting.popleft())
             # jobs of one adapter stand together, so that each round switches adapters as rarely as can be
-            self._open = [job for job in sorted(self._open, key=lambda job: job.adapter) if self._advance(job)]
+            for job in sorted(self._open, key=lambda job: job.adapter):
+                if not self._advance(job):
+                    job.stream = iter(())  # lets go of the row's keys and values now, not at the next collection
+                    self._open.remove(job)
 
     def _take_new(self) -> None:
         """Check all new jobs; sleeps only while there is nothing to do."""

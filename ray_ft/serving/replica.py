@@ -10,7 +10,7 @@ from ray_ft.errors import RayFTError
 from ray_ft.serving.errors import ApiError, Refusal, invalid
 from ray_ft.serving.model_thread import Broken, Event, Job, ModelThread
 from ray_ft.serving.protocol import Ask
-from ray_ft.serving.responses import Piece
+from ray_ft.serving.responses import Piece, Status
 
 COALESCE_SECONDS = 0.03
 """Text gathers this long after a stream's first piece: each message between processes costs about a millisecond."""
@@ -24,20 +24,15 @@ class ModelReplica:
         self._max_new_tokens = max_new_tokens
         self._thread = ModelThread(model)
 
-    async def max_seq_len(self) -> int:
-        """The model's context, in tokens; raises when the model can no longer answer."""
+    async def status(self) -> Status:
+        """How this copy is doing; raises when it can no longer answer."""
         self.check_health()
-        return self._max_seq_len
+        return Status(self._max_seq_len, self._thread.num_open)
 
     def check_health(self) -> None:
         """Called by Ray Serve; an exception makes it replace this replica."""
         if not self._thread.alive:
             raise RuntimeError("the model's thread has ended")
-
-    @property
-    def num_open(self) -> int:
-        """Answers being made or waiting to be."""
-        return self._thread.num_open
 
     def close(self) -> None:
         """Stop the model's thread."""

@@ -23,6 +23,14 @@ class Piece:
     num_completion_tokens: int = 0
 
 
+@dataclass(frozen=True)
+class Status:
+    """How one copy of the model is doing."""
+
+    max_seq_len: int  # the model's context, in tokens
+    num_open: int  # answers being made or waiting to be
+
+
 @dataclass
 class Reply:
     """What all bodies of one response share, and the counts that its usage needs."""

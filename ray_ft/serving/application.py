@@ -1,0 +1,115 @@
+"""The Ray Serve application: a gateway that speaks HTTP, and the replicas that hold the model."""
+
+import os
+from collections.abc import AsyncGenerator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from ray_ft.config import ServingConfig
+from ray_ft.engines import Engine
+from ray_ft.errors import ConfigError
+from ray_ft.serving.adapters import Catalogue
+from ray_ft.serving.app import create_api
+from ray_ft.serving.errors import Refusal
+from ray_ft.serving.protocol import Ask
+from ray_ft.serving.replica import LoadingReplica
+from ray_ft.serving.responses import Piece, Status
+
+if TYPE_CHECKING:
+    from ray.serve import Application
+    from ray.serve.handle import DeploymentHandle
+
+MAX_REQUESTS = 256
+"""Requests one process works on at a time; Ray Serve's own default of 5 would let streams starve each other."""
+MAX_QUEUED = 1024
+"""Requests that wait beyond that before clients are told to come back later."""
+MAX_CPUS = 8
+"""Cores one replica asks for on machines without a GPU; more bring a decode loop little."""
+
+
+def build_application(
+    served: Catalogue,
+    base_path: str,
+    adapters: Mapping[str, str],
+    *,
+    engine: Engine,
+    serving: ServingConfig,
+    chat_template: str | None,
+    resources: Mapping[str, float],
+) -> "Application":
+    """One gateway in front of `serving.num_replicas` copies of the model."""
+    from ray import serve
+
+    replica = serve.deployment(
+        LoadingReplica,
+        name="model",
+        num_replicas=serving.num_replicas,
+        ray_actor_options=dict(resources),
+        max_ongoing_requests=MAX_REQUESTS,
+        max_queued_requests=MAX_QUEUED,
+        graceful_shutdown_timeout_s=120,  # the default of 20 would cut long answers
+        health_check_timeout_s=120,
+    ).bind(engine, base_path, dict(adapters), max_new_tokens=serving.max_new_tokens, chat_template=chat_template)
+    gateway: Any = serve.deployment(
+        serve.ingress()(Gateway),
+        name="gateway",
+        ray_actor_options={"num_cpus": 0},
+        max_ongoing_requests=serving.num_replicas * MAX_REQUESTS + MAX_QUEUED,
+    )
+    application: Application = gateway.bind(replica, served)
+    return application
+
+
+class Gateway:
+    """Ray Serve's ingress: HTTP in, asks to the replicas, HTTP out."""
+
+    def __init__(self, replica: "DeploymentHandle", served: Catalogue) -> None:
+        self._backend = ReplicaHandle(replica)
+        self._served = served
+
+    def __serve_build_asgi_app__(self) -> Any:
+        return create_api(self._served, self._backend)
+
+
+class ReplicaHandle:
+    """`Backend` over a deployment handle; a reader that goes away cancels the work."""
+
+    def __init__(self, handle: "DeploymentHandle") -> None:
+        self._handle: Any = handle
+
+    async def status(self) -> Status:
+        status: Status = await self._handle.status.remote()
+        return status
+
+    async def answer(self, ask: Ask) -> list[Piece] | Refusal:
+        pieces: list[Piece] | Refusal = await self._handle.answer.remote(ask)
+        return pieces
+
+    async def stream(self, ask: Ask) -> AsyncGenerator[list[Piece] | Refusal, None]:
+        response = self._handle.options(stream=True).stream.remote(ask)
+        try:
+            async for item in response:
+                yield item
+        finally:
+            response.cancel()
+
+
+def replica_resources(num_replicas: int) -> dict[str, float]:
+    """What one replica asks of Ray: a GPU where the cluster has any, else a fair share of a machine's cores.
+
+    Ray gives a process as many threads as it asks for cores.
+    """
+    import ray
+
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    num_gpus = int(sum(node.get("GPU", 0) for node in nodes))
+    if num_gpus:
+        if num_replicas > num_gpus:
+            raise ConfigError(
+                f"serving.num_replicas: {num_replicas} copies need as many GPUs; the cluster has {num_gpus}"
+            )
+        return {"num_gpus": 1, "num_cpus": 1}
+    num_cpus = int(sum(node.get("CPU", 0) for node in nodes))
+    if num_replicas > num_cpus:
+        raise ConfigError(f"serving.num_replicas: {num_replicas} copies need as many CPUs; the cluster has {num_cpus}")
+    largest = int(max(node.get("CPU", 0) for node in nodes))
+    return {"num_cpus": max(1, min(largest // num_replicas, os.cpu_count() or 1, MAX_CPUS))}

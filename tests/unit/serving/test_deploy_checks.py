@@ -1,0 +1,121 @@
+"""What cannot be served is refused in one line before Ray Serve starts."""
+
+import json
+import os
+import signal
+import socket
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ray_ft.config import ServingConfig
+from ray_ft.errors import ConfigError, ModelError, RayFTError
+from ray_ft.serving.adapters import catalogue
+from ray_ft.serving.deploy import _check_port, _reachable, _reason, _wait_for_interrupt, app
+
+
+@pytest.fixture
+def base(tmp_path: Path) -> str:
+    folder = tmp_path / "base"
+    folder.mkdir()
+    (folder / "config.json").write_text("{}")
+    (folder / "model.safetensors").write_bytes(b"weights")
+    return str(folder)
+
+
+def adapter(folder: Path, weights: bytes = b"weights") -> str:
+    folder.mkdir()
+    (folder / "adapter_config.json").write_text(json.dumps({"peft_type": "LORA"}))
+    (folder / "adapter_model.safetensors").write_bytes(weights)
+    return str(folder)
+
+
+@pytest.fixture
+def taken_port() -> Iterator[int]:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        yield listener.getsockname()[1]
+
+
+def test_a_taken_port_is_named_with_a_way_out(taken_port: int) -> None:
+    with pytest.raises(ConfigError, match=rf"serving\.port: {taken_port} is in use on 127\.0\.0\.1.*serving\.port="):
+        _check_port(ServingConfig(port=taken_port))
+
+
+def test_a_host_that_is_not_this_machine_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"serving\.host.*203\.0\.113\.7"):
+        _check_port(ServingConfig(host="203.0.113.7"))
+
+
+def test_a_retrained_adapter_is_another_version(base: str, tmp_path: Path) -> None:
+    first = catalogue(base, "base", {"x": adapter(tmp_path / "first")}).find("x")
+    same = catalogue(base, "base", {"x": adapter(tmp_path / "same")}).find("x")
+    other = catalogue(base, "base", {"x": adapter(tmp_path / "other", b"more training")}).find("x")
+    assert first.version == same.version
+    assert first.version != other.version
+
+
+def test_a_missing_adapter_folder_is_refused(base: str) -> None:
+    with pytest.raises(ModelError, match=r"'x' \(nowhere\)"):
+        catalogue(base, "base", {"x": "nowhere"})
+
+
+def test_a_damaged_adapter_config_is_refused(base: str, tmp_path: Path) -> None:
+    folder = adapter(tmp_path / "x")
+    (Path(folder) / "adapter_config.json").write_text("{")
+    with pytest.raises(ModelError, match=r"adapter_config\.json"):
+        catalogue(base, "base", {"x": folder})
+
+
+def test_an_adapter_cannot_take_the_bases_name(base: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="the base has this name"):
+        catalogue(base, "base", {"base": adapter(tmp_path / "x")})
+
+
+def test_a_missing_base_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"config\.json"):
+        catalogue(str(tmp_path), "base", {})
+
+
+@pytest.mark.parametrize(
+    ("host", "reachable"), [("0.0.0.0", "127.0.0.1"), ("::", "[::1]"), ("node7", "node7"), ("10.0.0.1", "10.0.0.1")]
+)
+def test_the_url_names_an_address_that_can_be_called(host: str, reachable: str) -> None:
+    assert _reachable(host) == reachable
+
+
+def test_a_replicas_own_error_is_found_in_serves_traceback() -> None:
+    error = RuntimeError(
+        "Deploying application ray_ft failed: Traceback (most recent call last):\n"
+        '  File "model.py", line 3, in load\n'
+        "ray_ft.errors.ModelError: model.safetensors is damaged\n\n"
+    )
+    assert _reason(error) == "model.safetensors is damaged"
+
+
+@pytest.mark.parametrize("args", [{}, {"confg": "x.yaml"}, {"config": "x.yaml", "port": 5}])
+def test_the_builder_names_the_arguments_it_takes(args: dict[str, object]) -> None:
+    with pytest.raises(RayFTError, match="expected config"):
+        app(args)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_the_wait_and_gets_its_own_handler_back(number: signal.Signals) -> None:
+    before = signal.getsignal(number)
+    timer = threading.Timer(0.1, os.kill, (os.getpid(), number))
+    timer.start()
+    _wait_for_interrupt()
+    timer.join()
+    assert signal.getsignal(number) is before
+
+
+def test_the_stage_imports_neither_ray_nor_torch_before_it_is_used() -> None:
+    import subprocess
+    import sys
+
+    code = "import sys, ray_ft.serving.deploy; print(sorted({'ray', 'torch', 'fastapi'} & set(sys.modules)))"
+    output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=os.environ)
+    assert output.stdout.strip() == "[]"
