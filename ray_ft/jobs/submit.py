@@ -59,8 +59,8 @@ def submit_job(
     with tempfile.TemporaryDirectory(prefix="ray_ft-") as folder:
         archive = Path(folder) / "job.zip"
         upload = pack_upload(config, verb=verb, archive=archive, config_path=config_path)
-        if upload.too_large:
-            on_log(f"left behind, larger than data.max_file_bytes: {', '.join(upload.too_large)}")
+        if upload.left_behind:
+            on_log(f"left behind: {', '.join(upload.left_behind)}")
         request = {
             # -P: the working directory may hold a source folder that is called ray_ft
             "entrypoint": shlex.join([python, "-P", "-m", "ray_ft", verb, CONFIG_FILE]),

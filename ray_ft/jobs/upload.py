@@ -3,8 +3,8 @@
 Absolute paths and URIs stay as they are: the cluster is expected to see them.
 """
 
-import fnmatch
 import os
+import stat
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,26 +12,25 @@ from pathlib import Path, PurePath
 
 import yaml
 
-from ray_ft.config import Config, DataConfig, to_plain
+from ray_ft.config import Config, to_plain
 from ray_ft.errors import ConfigError
 
 MAX_UPLOAD_BYTES = 512 * 2**20  # Ray keeps an upload in the head's key-value store, as one message
 CONFIG_FILE = ".ray_ft/config.yaml"  # inside the upload; a folder of its own, because sources may hold a config.yaml
-SKIPPED_FOLDERS = frozenset({
-    ".git", ".hg", ".svn", ".venv", "venv", "node_modules", "__pycache__",
-    ".mypy_cache", ".ruff_cache", ".pytest_cache",
-})  # fmt: skip
+SKIPPED_FOLDERS = frozenset({".git", ".hg", ".svn", ".venv", "venv", "node_modules", "__pycache__"})
+FOREIGN_FOLDERS = ("pyvenv.cfg", "CACHEDIR.TAG", "training_set.json")
+"""Files that mark a folder as nobody's source: a virtual environment, a cache, a run folder."""
 READS_SOURCES = ("prepare", "run")
 READS_QUESTIONS = ("evaluate", "run")
 
 
 @dataclass(frozen=True)
 class Upload:
-    """What was packed: files beside the configuration, and those that prepare would skip for their size."""
+    """What was packed: files beside the configuration, and the sources that prepare could not use."""
 
     num_files: int
     num_bytes: int  # of the archive
-    too_large: tuple[str, ...]
+    left_behind: tuple[str, ...]  # each with its reason
 
 
 def pack_upload(
@@ -43,7 +42,7 @@ def pack_upload(
     larger than `max_bytes`.
     """
     packed: set[str] = set()
-    too_large: list[str] = []
+    left_behind: list[str] = []
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as zipped:
         _write(zipped, CONFIG_FILE, yaml.safe_dump(to_plain(config), sort_keys=False).encode())
         for key, named in _relative_paths(config, verb):
@@ -51,19 +50,21 @@ def pack_upload(
             _check_is_below(named, where)
             for file in _files(named, config):
                 name = os.path.normpath(file)
-                if name in packed or name in too_large:
+                if name in packed:
                     continue
-                if key == "data.sources" and file.stat().st_size > config.data.max_file_bytes:
-                    too_large.append(name)
+                is_source = key == "data.sources"  # what cannot be used there is skipped and counted by prepare
+                if reason := _add(zipped, file, name, config.data.max_file_bytes if is_source else None):
+                    if not is_source:
+                        raise ConfigError(f"{where}: {name}: {reason}")
+                    left_behind.append(f"{name} ({reason})")
                     continue
-                _add(zipped, file, name=name, where=where)
                 packed.add(name)
                 if archive.stat().st_size > max_bytes:
                     raise ConfigError(
                         f"{where} is larger than the {max_bytes / 2**20:.0f} MiB that a job takes along; put the files "
                         "on storage that the cluster sees and give their absolute path"
                     )
-    return Upload(num_files=len(packed), num_bytes=archive.stat().st_size, too_large=tuple(too_large))
+    return Upload(num_files=len(packed), num_bytes=archive.stat().st_size, left_behind=tuple(left_behind))
 
 
 def _relative_paths(config: Config, verb: str) -> Iterator[tuple[str, str]]:
@@ -94,36 +95,45 @@ def _check_is_below(named: str, where: str) -> None:
 
 
 def _files(named: str, config: Config) -> Iterator[Path]:
-    """The files of one path, in a fixed order; folders of other tools and of earlier runs stay behind."""
+    """The files of one path, in a fixed order; what belongs to other tools and to earlier runs stays behind."""
+    from pathspec import GitIgnoreSpec
+
     root = Path(named)
     if root.is_file():
         yield root
         return
+    is_source = named in config.data.sources
+    keep = GitIgnoreSpec.from_lines(config.data.include if is_source and config.data.include else ["*"])
+    drop = GitIgnoreSpec.from_lines(config.data.exclude if is_source else [])
     outputs = Path(config.output_dir).resolve()
     for folder, subfolders, files in os.walk(root):
-        subfolders[:] = sorted(
-            name for name in subfolders if name not in SKIPPED_FOLDERS and Path(folder, name).resolve() != outputs
-        )
+        subfolders[:] = sorted(s for s in subfolders if not _is_skipped(Path(folder, s), outputs))
         for name in sorted(files):
             path = Path(folder, name)
-            if named not in config.data.sources or _is_wanted(path.relative_to(root), config.data):
+            relative = path.relative_to(root).as_posix()
+            if keep.match_file(relative) and not drop.match_file(relative):
                 yield path
 
 
-def _is_wanted(relative: PurePath, data: DataConfig) -> bool:
-    """Whether include and exclude may keep a file; in doubt it is taken along, and prepare decides on the cluster."""
-    text = relative.as_posix()
-    included = not data.include or any(fnmatch.fnmatch(text, p) or relative.match(p) for p in data.include)
-    return included and not any(fnmatch.fnmatch(text, p) and relative.match(p) for p in data.exclude)
+def _is_skipped(folder: Path, outputs: Path) -> bool:
+    foreign = any((folder / marker).exists() for marker in FOREIGN_FOLDERS)
+    return foreign or folder.name in SKIPPED_FOLDERS or folder.resolve() == outputs
 
 
-def _add(zipped: zipfile.ZipFile, file: Path, *, name: str, where: str) -> None:
+def _add(zipped: zipfile.ZipFile, file: Path, name: str, max_bytes: int | None) -> str:
+    """Pack one file, or say why not."""
     try:
-        _write(zipped, name, file.read_bytes(), mode=file.stat().st_mode)
+        status = file.stat()
+        if max_bytes is not None and status.st_size > max_bytes:
+            return "larger than data.max_file_bytes"
+        if not stat.S_ISREG(status.st_mode):
+            return "not a regular file"
+        _write(zipped, name, file.read_bytes(), mode=status.st_mode)
     except OSError as error:
-        raise ConfigError(f"{where}: cannot read {name}: {error.strerror}") from None
+        return f"unreadable: {error.strerror}"
     except UnicodeEncodeError:
-        raise ConfigError(f"{where}: the name of {name!r} is not valid UTF-8") from None
+        return "its name is not valid UTF-8"
+    return ""
 
 
 def _write(zipped: zipfile.ZipFile, name: str, content: bytes, *, mode: int = 0o644) -> None:

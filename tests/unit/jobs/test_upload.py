@@ -55,6 +55,7 @@ def test_the_relative_sources_travel_without_folders_of_other_tools(project: Pat
 def test_include_and_exclude_keep_files_at_home(project: Path) -> None:
     assert pack(project, data={"sources": ["docs"], "include": ["*.md"]})[0] == ["docs/a.md", "docs/deep/b.md"]
     assert pack(project, data={"sources": ["docs"], "exclude": ["*.tmp"]})[0] == ["docs/a.md", "docs/deep/b.md"]
+    assert pack(project, data={"sources": ["docs"], "include": ["deep/"]})[0] == ["docs/deep/b.md"]
 
 
 def test_an_earlier_run_below_the_sources_stays_behind(project: Path) -> None:
@@ -101,10 +102,11 @@ def test_unchanged_files_give_the_same_bytes(project: Path) -> None:
     assert first == second
 
 
-def test_files_that_prepare_would_skip_for_their_size_stay_behind(project: Path) -> None:
+def test_sources_that_prepare_would_skip_stay_behind(project: Path) -> None:
     (project / "docs" / "big.md").write_bytes(b"x" * 2000)
+    (project / "docs" / "gone.md").symlink_to(project / "nowhere.md")
     names, _ = pack(project, data={"sources": ["docs"], "max_file_bytes": 1000})
-    assert "docs/big.md" not in names
+    assert names == ["docs/a.md", "docs/draft.tmp", "docs/deep/b.md"]
 
 
 @pytest.mark.parametrize(
