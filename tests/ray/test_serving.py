@@ -1,0 +1,228 @@
+"""The endpoint on a real cluster: curl and the openai client get the answers that the engine gives without HTTP."""
+
+import json
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import openai
+import pytest
+
+from ray_ft.artifacts import Endpoint
+from ray_ft.config import ServingConfig
+from ray_ft.engines import GenerateRequest, LoadedModel, TransformersEngine
+from ray_ft.errors import ConfigError, ModelError
+from ray_ft.serving.deploy import deploy, shutdown
+
+pytestmark = pytest.mark.ray
+
+BASE, TUNED = "builtin:tiny", "handbook.v1"
+QUESTIONS = ["What does `join` do?", "How is a lock released?", "日本語?"]
+MAX_NEW_TOKENS = 1900
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture(scope="module")
+def adapters(tiny_model_path: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """One adapter made by PEFT, with random weights that are not zero."""
+    import torch
+    from peft import LoraConfig, get_peft_model
+    from transformers import AutoModelForCausalLM
+
+    torch.manual_seed(1)
+    base = AutoModelForCausalLM.from_pretrained(tiny_model_path)
+    tuned = get_peft_model(base, LoraConfig(r=4, target_modules="all-linear", task_type="CAUSAL_LM"))
+    for name, parameter in tuned.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.normal_(parameter, std=0.2)
+    folder = tmp_path_factory.mktemp("adapters") / "handbook"
+    tuned.save_pretrained(folder)
+    return {TUNED: str(folder)}
+
+
+@pytest.fixture(scope="module")
+def endpoint(ray_cluster: None, tiny_model_path: str, adapters: dict[str, str]) -> Iterator[Endpoint]:
+    serving = ServingConfig(port=free_port(), max_new_tokens=MAX_NEW_TOKENS)
+    yield start(tiny_model_path, adapters, serving)
+    shutdown()
+
+
+def start(base_path: str, adapters: dict[str, str], serving: ServingConfig) -> Endpoint:
+    return deploy(
+        base_path=base_path,
+        base_name=BASE,
+        adapters=adapters,
+        engine=TransformersEngine(),
+        serving=serving,
+        blocking=False,
+    )
+
+
+@pytest.fixture(scope="module")
+def engine_model(tiny_model_path: str, adapters: dict[str, str]) -> LoadedModel:
+    return TransformersEngine().load(tiny_model_path, adapters)
+
+
+@pytest.fixture(scope="module")
+def client(endpoint: Endpoint) -> openai.OpenAI:
+    return openai.OpenAI(base_url=f"{endpoint.url}/v1", api_key="none", max_retries=0)
+
+
+def curl(*arguments: str) -> str:
+    if shutil.which("curl") is None:
+        pytest.skip("curl is not installed")
+    return subprocess.run(["curl", "-sS", *arguments], capture_output=True, text=True, check=True, timeout=60).stdout
+
+
+def user(question: str) -> list[Any]:
+    return [{"role": "user", "content": question}]
+
+
+@pytest.mark.parametrize("model", [BASE, TUNED])
+@pytest.mark.parametrize("sampling", [{}, {"temperature": 0.8, "top_p": 0.9, "seed": 11}])
+def test_served_chats_equal_what_the_engine_generates(
+    client: openai.OpenAI, engine_model: LoadedModel, model: str, sampling: dict[str, Any]
+) -> None:
+    for question in QUESTIONS:
+        expected = engine_model.generate([
+            GenerateRequest(
+                engine_model.apply_chat_template(user(question)),
+                adapter=None if model == BASE else model,
+                max_new_tokens=20,
+                **sampling,
+            )
+        ])[0]  # fmt: skip
+        whole = client.chat.completions.create(model=model, messages=user(question), max_tokens=20, **sampling)
+        assert whole.choices[0].message.content == expected.text
+        assert whole.choices[0].finish_reason == expected.finish_reason
+        assert whole.usage is not None
+        assert (whole.usage.prompt_tokens, whole.usage.completion_tokens) == (
+            expected.num_prompt_tokens,
+            expected.num_completion_tokens,
+        )
+        with client.chat.completions.create(
+            model=model,
+            messages=user(question),
+            max_tokens=20,
+            stream=True,
+            stream_options={"include_usage": True},
+            **sampling,
+        ) as stream:
+            chunks = list(stream)
+        assert "".join(c.choices[0].delta.content or "" for c in chunks if c.choices) == expected.text
+        assert chunks[-1].usage == whole.usage
+
+
+@pytest.mark.parametrize("model", [BASE, TUNED])
+def test_served_completions_equal_what_the_engine_generates(
+    client: openai.OpenAI, engine_model: LoadedModel, model: str
+) -> None:
+    prompts = ["def release(", "import "]
+    adapter = None if model == BASE else model
+    expected = engine_model.generate([GenerateRequest(p, adapter=adapter, max_new_tokens=15) for p in prompts])
+    whole = client.completions.create(model=model, prompt=prompts, max_tokens=15)
+    assert [choice.text for choice in whole.choices] == [result.text for result in expected]
+    texts = ["", ""]
+    for chunk in client.completions.create(model=model, prompt=prompts, max_tokens=15, stream=True):
+        texts[chunk.choices[0].index] += chunk.choices[0].text
+    assert texts == [result.text for result in expected]
+
+
+def test_the_adapter_answers_unlike_its_base(client: openai.OpenAI) -> None:
+    base, tuned = (client.completions.create(model=m, prompt="def release(", max_tokens=9) for m in (BASE, TUNED))
+    assert base.choices[0].text != tuned.choices[0].text
+    assert base.system_fingerprint != tuned.system_fingerprint
+
+
+def test_requests_at_once_get_their_own_answers(endpoint: Endpoint, engine_model: LoadedModel) -> None:
+    import asyncio
+
+    async def all_at_once() -> list[str]:
+        async with openai.AsyncOpenAI(base_url=f"{endpoint.url}/v1", api_key="none", max_retries=0) as client:
+            answers = await asyncio.gather(*(
+                client.completions.create(model=(BASE, TUNED)[i % 2], prompt=f"def f{i}(", max_tokens=10)
+                for i in range(24)
+            ))  # fmt: skip
+        return [answer.choices[0].text for answer in answers]
+
+    requests = [GenerateRequest(f"def f{i}(", adapter=(None, TUNED)[i % 2], max_new_tokens=10) for i in range(24)]
+    assert asyncio.run(all_at_once()) == [result.text for result in engine_model.generate(requests)]
+
+
+def test_curl_lists_models_and_asks_them(endpoint: Endpoint) -> None:
+    assert [m["id"] for m in json.loads(curl(f"{endpoint.url}/v1/models"))["data"]] == [BASE, TUNED]
+    assert json.loads(curl(f"{endpoint.url}/health"))["status"] == "ok"
+    body = {"model": TUNED, "messages": user("Hello"), "max_tokens": 4}
+    ask = [f"{endpoint.url}/v1/chat/completions", "-H", "Content-Type: application/json", "-d"]
+    answer = json.loads(curl(*ask, json.dumps(body)))
+    streamed = curl("-N", *ask, json.dumps(body | {"stream": True}))
+    lines = [line.removeprefix("data: ") for line in streamed.splitlines() if line]
+    assert lines[-1] == "[DONE]"
+    pieces = [json.loads(line)["choices"][0]["delta"].get("content", "") for line in lines[:-1]]
+    assert "".join(pieces) == answer["choices"][0]["message"]["content"]
+
+
+def test_the_client_raises_its_own_errors(client: openai.OpenAI) -> None:
+    assert [model.id for model in client.models.list()] == [BASE, TUNED]
+    with pytest.raises(openai.NotFoundError) as missing:
+        client.chat.completions.create(model="nobody", messages=user("Hello"))
+    assert (missing.value.code, missing.value.param) == ("model_not_found", "model")
+    with pytest.raises(openai.BadRequestError) as long:
+        client.completions.create(model=BASE, prompt=" lock" * 3000, max_tokens=5)
+    assert long.value.code == "context_length_exceeded"
+    assert "2048" in str(long.value)
+    with pytest.raises(openai.BadRequestError) as unsupported:
+        client.chat.completions.create(model=BASE, messages=user("Hello"), logprobs=True)
+    assert unsupported.value.param == "logprobs"
+
+
+def test_unknown_routes_answer_in_json(endpoint: Endpoint) -> None:
+    response = httpx.get(f"{endpoint.url}/v1/embeddings")
+    assert (response.status_code, response.json()["error"]["type"]) == (404, "invalid_request_error")
+
+
+@pytest.mark.parametrize("streaming", [True, False])
+def test_a_client_that_leaves_stops_the_work(endpoint: Endpoint, streaming: bool) -> None:
+    def num_open() -> int:
+        return int(httpx.get(f"{endpoint.url}/health").json()["num_open"])
+
+    # 1,900 tokens take far longer than the two seconds allowed below
+    body = {"model": BASE, "prompt": "def", "max_tokens": MAX_NEW_TOKENS, "stream": streaming}
+    if streaming:
+        with httpx.stream("POST", f"{endpoint.url}/v1/completions", json=body, timeout=60) as response:
+            next(response.iter_lines())
+            assert num_open() == 1
+    else:
+        with pytest.raises(httpx.ReadTimeout):
+            httpx.post(f"{endpoint.url}/v1/completions", json=body, timeout=1)
+    deadline = time.monotonic() + 2
+    while num_open() and time.monotonic() < deadline:
+        pass
+    assert num_open() == 0
+
+
+def test_a_second_endpoint_is_refused(endpoint: Endpoint, tiny_model_path: str) -> None:
+    with pytest.raises(ConfigError, match="Ray Serve is already running"):
+        start(tiny_model_path, {}, ServingConfig(port=free_port()))
+
+
+def test_what_cannot_be_served_is_refused_before_anything_starts(
+    ray_cluster: None, tiny_model_path: str, adapters: dict[str, str], tmp_path: Path
+) -> None:
+    foreign = Path(shutil.copytree(adapters[TUNED], tmp_path / "foreign"))
+    note = {"base_model": "another", "base_digest": "0" * 16}
+    (foreign / "ray_ft_base.json").write_text(json.dumps(note))
+    with pytest.raises(ModelError, match=r"adapter 'x'.*belongs to another base: it was trained on another"):
+        start(tiny_model_path, {"x": str(foreign)}, ServingConfig(port=free_port()))
+    with pytest.raises(ConfigError, match=r"serving\.num_replicas: 99 copies"):
+        start(tiny_model_path, {}, ServingConfig(port=free_port(), num_replicas=99))
