@@ -46,7 +46,8 @@ def answer_all(
             "max_new_tokens": evaluation.max_new_tokens,
         }
         done.extend(_run(part, questions, worker))
-    return sorted(done, key=lambda d: (d.kind, d.system, d.index))
+    place = {(task.kind, task.system, task.index): i for i, task in enumerate(tasks)}
+    return sorted(done, key=lambda d: place[d.kind, d.system, d.index])
 
 
 def _loads(tasks: Sequence[Task], tuned: TunedModel) -> Iterator[tuple[str, dict[str, str], list[Task]]]:
@@ -118,7 +119,7 @@ class Worker:
             self._refusal = f"{type(error).__name__}: {error}"
 
     def __call__(self, batch: "pa.Table") -> "pa.Table":
-        """Outcomes of a batch; what a user can fix comes back as a row, because Ray turns exceptions into tracebacks."""
+        """Outcomes of a batch; what a user can fix comes back as a row: Ray would make a traceback of it."""
         tasks = [Task(**{**row, "passages": tuple(row["passages"])}) for row in batch.to_pylist()]
         if self._refusal:
             return _table([Done(tasks[0].index, tasks[0].kind, tasks[0].system, error=self._refusal)])

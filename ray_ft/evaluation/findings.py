@@ -20,17 +20,17 @@ class Metric:
     """How a metric is named, printed and explained."""
 
     title: str
-    unit: Literal["percent", "times", "bits"]
+    unit: Literal["percent", "times", "number"]
     meaning: str
 
     def format(self, value: float) -> str:
         """A figure of one system: 41.2%, 1.30×, 2.345."""
-        return {"percent": f"{100 * value:.1f}%", "times": f"{value:.2f}×", "bits": f"{value:.3f}"}[self.unit]
+        return {"percent": f"{100 * value:.1f}%", "times": f"{value:.2f}×", "number": f"{value:.3f}"}[self.unit]
 
     def format_difference(self, value: float) -> str:
         """A difference with its sign: +3.1 points, -0.045."""
         text = f"{100 * value:+.1f}" if self.unit == "percent" else f"{value:+.3f}"
-        return text.replace("-", "−")
+        return text.replace("-", "−") if float(text) else text[1:]
 
 
 METRICS = {
@@ -45,7 +45,7 @@ METRICS = {
     "abstention": Metric("abstention", "percent", "share of unanswerable questions that the system declines"),
     "length_ratio": Metric("length", "times", "answer's words per word of the reference; a guard, not a quality"),
     "truncated": Metric("cut off", "percent", "share of answers stopped at max_new_tokens; a guard, not a quality"),
-    BITS_PER_BYTE: Metric("bits per byte", "bits", "surprise at the text of held-out documents; lower is better"),
+    BITS_PER_BYTE: Metric("bits per byte", "number", "surprise at the text of held-out documents; lower is better"),
 }
 STRATA = {
     "held_out": ("held-out documents", "never trained on: does the model generalise, or bluff?"),
@@ -57,8 +57,8 @@ STRATA = {
 
 
 def metric_of(name: str) -> Metric:
-    """Metrics of retrieval, such as `recall@3 (passage)`, are shares that name themselves."""
-    return METRICS.get(name) or Metric(name, "percent", "")
+    """Figures of retrieval name themselves: `recall@3 (passage)` is a share, `MRR@10 (passage)` a mean of 1 / rank."""
+    return METRICS.get(name) or Metric(name, "number" if name.startswith("MRR") else "percent", "")
 
 
 def stratum_title(stratum: str) -> str:
@@ -73,10 +73,8 @@ def verdict_sentence(contrast: Contrast) -> str:
     unit = " points" if metric.unit == "percent" else ""
     difference = f"{metric.format_difference(contrast.difference)}{unit}"
     span = f"95% interval {metric.format_difference(contrast.low)} to {metric.format_difference(contrast.high)}"
-    p_value = contrast.p_value if contrast.p_holm is None else contrast.p_holm
-    figures = (
-        f"{metric.title} {difference}, {span}, p = {p_value:.3f}{'' if contrast.p_holm is None else ' after Holm'}"
-    )
+    holm = "" if contrast.p_holm is None else " after Holm"
+    figures = f"{metric.title} {difference}, {span}, p {p_text(contrast)}{holm}"
     pair = f"{contrast.treatment} against {contrast.control}"
     if contrast.verdict in ("better", "worse"):
         return f"On {where}, {contrast.treatment} is {contrast.verdict} than {contrast.control}: {figures}."
@@ -90,6 +88,12 @@ def verdict_sentence(contrast: Contrast) -> str:
     return f"On {where}, {pair} is undecided: {figures}; {more}."
 
 
+def p_text(contrast: Contrast) -> str:
+    """The p that the verdict used, adjusted where there is a family: `= 0.031`, or `< 0.001`."""
+    p_value = contrast.p_value if contrast.p_holm is None else contrast.p_holm
+    return f"= {p_value:.3f}" if p_value >= 0.001 else "< 0.001"
+
+
 def advice(contrasts: Iterable[Contrast]) -> str:
     """One sentence on what to do, from the primary contrasts on held-out documents where there are any."""
     primary = [c for c in contrasts if c.primary]
@@ -97,22 +101,27 @@ def advice(contrasts: Iterable[Contrast]) -> str:
         return "Compare tuned with base to get a verdict: evaluation.systems names only one of them."
     order = [s for s in ("held_out", "own", "seen") if any(c.stratum == s for c in primary)]
     verdicts = {(c.treatment, c.control): c.verdict for c in primary if c.stratum == order[0]}
+    return f"Judged by {stratum_title(order[0])}: {_advice(verdicts)}"
+
+
+def _advice(verdicts: Mapping[tuple[str, str], str]) -> str:
+    """One sentence on the verdicts of one stratum by (treatment, control)."""
     with_retrieval = verdicts.get(("tuned+rag", "base+rag"))
     alone = verdicts.get(("tuned", "base"))
     instead = verdicts.get(("tuned", "base+rag"))
     if with_retrieval == "better":
-        return "Serve the tuned model with retrieval: tuning adds to what the passages give."
+        return "serve the tuned model with retrieval: tuning adds to what the passages give."
     if "worse" in (with_retrieval, alone):
-        return "Do not serve the tuned model yet: tuning made answers worse; look at the biggest regressions first."
+        return "do not serve the tuned model yet: tuning made answers worse; look at the biggest regressions first."
     if instead == "better":
-        return "Serve the tuned model: it answers better than the base does with passages in front of it."
+        return "serve the tuned model: it answers better than the base does with passages in front of it."
     if instead == "worse":
-        return "Retrieval answers better than tuning alone: serve with passages, and tune for what they cannot give."
+        return "retrieval answers better than tuning alone: serve with passages, and tune for what they cannot give."
     if alone == "better":
-        return "Tuning helps without retrieval; whether it replaces or improves retrieval is not shown here."
+        return "tuning helps without retrieval; whether it replaces or improves retrieval is not shown here."
     if all(verdict == "no meaningful difference" for verdict in verdicts.values()):
-        return "Tuning changed nothing that matters here: the simpler system is the better choice."
-    return "Ask more questions before deciding: this sample cannot tell the systems apart."
+        return "tuning changed nothing that matters here: the simpler system is the better choice."
+    return "ask more questions before deciding: this sample cannot tell the systems apart."
 
 
 def warnings(scores: Sequence[Score], contrasts: Sequence[Contrast]) -> list[str]:

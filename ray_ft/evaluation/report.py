@@ -55,6 +55,7 @@ def _view(report: Report) -> dict[str, Any]:
         "retrieval": [s for s in report.scores if s.system == RETRIEVER],
         "metrics": METRICS,
         "metric_of": metric_of,
+        "p_text": findings.p_text,
         "primary_metric": metric_of(PRIMARY_METRIC).title,
     }
 

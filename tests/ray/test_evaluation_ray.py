@@ -64,7 +64,7 @@ def test_an_adapter_and_a_whole_model_that_answer_alike_give_the_same_samples(
     assert len(samples) == 24
     for sample in samples:
         answers = sample["answers"]
-        assert list(answers) == ["base", "base+rag", "tuned", "tuned+rag"]
+        assert list(answers) == ["base", "tuned", "base+rag", "tuned+rag"]
         assert answers["base"]["prompt"] == f"<user>{sample['question']}<assistant>"
         assert answers["base+rag"]["prompt_sha256"] == answers["tuned+rag"]["prompt_sha256"]
     path = save(first, tmp_path / "one" / "run")
