@@ -5,6 +5,7 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
@@ -54,7 +55,7 @@ class ModelShape:
         """Gemma multiplies the normalised values by the norm's weight in fp32, the others in the compute dtype."""
         return self.model_type == "gemma"
 
-    @property
+    @cached_property
     def linears(self) -> dict[str, tuple[int, int]]:
         """(inputs, outputs) of the linear layers of one decoder layer, by their module names."""
         h, f, q, k = self.hidden_size, self.intermediate_size, self.query_size, self.key_size
@@ -63,7 +64,7 @@ class ModelShape:
         attention = {"q_proj": (h, q), "k_proj": (h, k), "v_proj": (h, k), "o_proj": (q, h)}
         return attention | {"gate_proj": (h, f), "up_proj": (h, f), "down_proj": (f, h)}
 
-    @property
+    @cached_property
     def layer_parameters(self) -> int:
         """Weights of the linear layers of all decoder layers, without biases: what quantisation and LoRA apply to."""
         return self.num_layers * sum(inputs * outputs for inputs, outputs in self.linears.values())

@@ -90,7 +90,8 @@ def state_bytes(shape: ModelShape, candidate: Candidate, *, stack: Stack, on_cpu
 
     weights = whole
     if sharded:
-        gathered = round(whole / (shape.num_parameters + trained) * stack.live_elements)
+        held = shape.num_parameters + (trained if strategy.is_adapter else 0)
+        gathered = round(whole / held * stack.live_elements)
         on_gpu = 0 if strategy.offload == "all" and not quantised else whole // workers
         weights = min(whole, on_gpu + max(gathered, largest))
     # bitsandbytes quantises on the device, so the whole base passes through each GPU; ZeRO-3 splits bf16 as it loads.

@@ -1,0 +1,191 @@
+"""Memory per phase, checked with a pencil, against published measurements, and for what must never grow."""
+
+import dataclasses
+
+import pytest
+
+from ray_ft.artifacts import Memory
+from ray_ft.hardware import GIB, gpu_hardware
+from ray_ft.model_shape import load_model_shape
+from ray_ft.planning.activations import Stack, layer_bytes, loss_bytes, recompute_bytes
+from ray_ft.planning.memory import Candidate, host_memory_per_node, memory_per_gpu, state_bytes
+from ray_ft.strategies import Full, LoRA, QLoRA, Strategy
+
+LLAMA_7B = load_model_shape("meta-llama/Llama-2-7b-hf")
+LLAMA_8B = load_model_shape("meta-llama/Llama-3.1-8B")
+P = 6_738_415_616  # parameters of Llama-2-7B
+# One tensor at a time and no DeepSpeed: bf16 AdamW on bf16 weights, an unmasked flash kernel, no rounding.
+PLAIN = Stack(masked_attention=False, optimizer_bytes=4, step_bytes=0, padding_factor=1.0)
+
+
+def _candidate(strategy: Strategy, stage: int = 0, workers: int = 1, **changes: object) -> Candidate:
+    offload = changes.pop("offload", "none")
+    base = Candidate(dataclasses.replace(strategy, zero_stage=stage, offload=offload), workers, 1, 1, False)  # type: ignore[arg-type]
+    return dataclasses.replace(base, **changes)  # type: ignore[arg-type]
+
+
+def _memory(strategy: Strategy, *, seq: int = 2048, stage: int = 0, workers: int = 1, **changes: object) -> Memory:
+    return memory_per_gpu(LLAMA_7B, _candidate(strategy, stage, workers, **changes), max_seq_len=seq, stack=Stack())
+
+
+# --- with a pencil ----------------------------------------------------------------------------------------------------
+
+
+def test_state_of_full_tuning_by_stage() -> None:
+    # Per parameter: 2 weights, 2 gradients, 12 optimizer; while stepping 8 (fp32 gradient, foreach), and 2 to flatten.
+    zero = state_bytes(LLAMA_7B, _candidate(Full(), 0, 8), stack=Stack())
+    assert (zero.weights, zero.gradients, zero.optimizer, zero.step) == (2 * P, 2 * P, 12 * P, 8 * P)
+    one = state_bytes(LLAMA_7B, _candidate(Full(), 1, 8), stack=Stack())
+    assert (one.weights, one.gradients, one.optimizer, one.step) == (2 * P, 2 * P, 12 * (P // 8), 10 * (P // 8))
+    two = state_bytes(LLAMA_7B, _candidate(Full(), 2, 8), stack=Stack())
+    assert (two.weights, two.gradients, two.optimizer) == (2 * P, 2 * (P // 8), 12 * (P // 8))
+    three = state_bytes(LLAMA_7B, _candidate(Full(), 3, 8), stack=Stack())
+    # An eighth of the weights, and at most 1e9 parameters that stay gathered, in 2 bytes.
+    assert three.weights == 2 * P // 8 + 2_000_000_000
+    assert three.gradients == 2 * (P // 8)
+
+
+def test_offloading_the_optimizer_takes_it_and_the_gradients_off_the_gpu() -> None:
+    state = state_bytes(LLAMA_7B, _candidate(Full(), 2, 8, offload="optimizer"), stack=Stack())
+    assert (state.weights, state.gradients, state.optimizer, state.step) == (2 * P, 0, 0, 0)
+    everything = state_bytes(LLAMA_7B, _candidate(Full(), 3, 8, offload="all"), stack=Stack())
+    assert everything.weights == 2_000_000_000  # what is gathered
+
+
+def test_in_fp32_one_copy_of_the_weights_is_both_model_and_master() -> None:
+    state = state_bytes(LLAMA_7B, _candidate(Full()), stack=Stack(compute_bytes=4), on_cpu=True)
+    assert (state.weights, state.gradients, state.optimizer, state.step) == (4 * P, 4 * P, 8 * P, 0)
+
+
+def test_saved_activations_of_a_llama_layer() -> None:
+    # h = k = 4096, f = 11008, n = 32: 20h + 4k + 8f + 4n + 8 in full, 12h + 4k + 6f + 4n + 8 for a frozen core.
+    assert layer_bytes(LLAMA_7B, Full(), PLAIN, 2048) == 24 * 4096 + 8 * 11008 + 136
+    adapters = 2 * (4096 + 4096 + 11008 + 7 * 16)
+    assert layer_bytes(LLAMA_7B, LoRA(), PLAIN, 2048) == 16 * 4096 + 6 * 11008 + 136 + adapters
+
+
+def test_a_mask_costs_two_bytes_per_position_and_repeats_grouped_keys_and_values() -> None:
+    # Llama-3.1-8B: q 4096, k 1024; 2 * 2 * (4096 - 1024) for k and v at full width.
+    masked = layer_bytes(LLAMA_8B, LoRA(), Stack(), 2048) - layer_bytes(LLAMA_8B, LoRA(), PLAIN, 2048)
+    assert masked == 2 * 2048 + 4 * (4096 - 1024)
+
+
+def test_recomputing_a_layer_peaks_in_the_mlps_backward() -> None:
+    # 20h + 4k + 8f + 4n + 8, and 4f + 2h of working gradients.
+    expected = 24 * 4096 + 8 * 11008 + 136 + 4 * 11008 + 2 * 4096
+    assert recompute_bytes(LLAMA_7B, Full(), PLAIN, 2048) == expected
+
+
+def test_the_loss_of_a_llama_3_row_peaks_at_twelve_bytes_per_vocabulary_entry() -> None:
+    assert loss_bytes(LLAMA_8B, Stack(), 4096) == 12 * 128_256 * 4096  # 5.9 GiB
+    assert loss_bytes(LLAMA_8B, Stack(fused_loss=True), 4096) == 12 * 128_256 * 1024
+
+
+def test_the_parts_add_up_to_the_phase_that_binds() -> None:
+    memory = _memory(Full(), stage=3, workers=8)
+    parts = (memory.weights, memory.gradients, memory.optimizer, memory.activations, memory.logits, memory.transient)
+    assert sum(parts) + memory.fixed == memory.total == max(memory.phases.values()) == memory.phases[memory.phase]
+
+
+def test_offloaded_state_is_counted_in_host_memory() -> None:
+    hardware = gpu_hardware("A100-80GB", 8)
+    kept = host_memory_per_node(LLAMA_7B, _candidate(Full(), 2, 8), hardware=hardware, stack=Stack(), worker_bytes=0)
+    offloaded = host_memory_per_node(
+        LLAMA_7B, _candidate(Full(), 2, 8, offload="optimizer"), hardware=hardware, stack=Stack(), worker_bytes=0
+    )
+    assert offloaded - kept == pytest.approx(16 * P)  # fp32 master, gradient and two moments, once over all workers
+
+
+def test_two_nodes_share_what_is_offloaded() -> None:
+    candidate = _candidate(Full(), 2, 16, offload="optimizer")
+    eight, sixteen = (
+        host_memory_per_node(
+            LLAMA_7B, candidate, hardware=gpu_hardware("A100-80GB", 16, gpus_per_node=n), stack=Stack(), worker_bytes=0
+        )
+        for n in (8, 16)
+    )
+    assert sixteen - eight == pytest.approx(8 * P + 8 * 4 * GIB)  # half of the state, and eight processes
+
+
+# --- against published measurements -----------------------------------------------------------------------------------
+
+
+def _allocated(model: str, seq: int, micro: int, strategy: Strategy, stack: Stack, **changes: object) -> int:
+    candidate = _candidate(strategy, micro_batch_size=micro, **changes)
+    memory = memory_per_gpu(load_model_shape(model), candidate, max_seq_len=seq, stack=stack)
+    return memory.total - memory.fixed
+
+
+# LitGPT's table (bf16-true, one A100-40GB, rows of 1304 tokens, r = 8 on q and v, dropout 0.05) and torchtune's (packed
+# 4096, eager): neither runs DeepSpeed, so the plain stack is compared. 6%, because their loss and rotary code differ;
+# our figure is the lower one there, and a plan's headroom is 5%.
+@pytest.mark.parametrize(
+    ("model", "seq", "micro", "strategy", "measured"),
+    [
+        ("meta-llama/Llama-2-7b-hf", 1304, 1, "lora", 21.30e9),
+        ("meta-llama/Llama-2-7b-hf", 1304, 2, "lora", 29.07e9),
+        ("meta-llama/Llama-2-13b-hf", 1304, 1, "lora", 38.12e9),
+        ("meta-llama/Llama-3.2-3B", 4096, 2, "full", 60.0 * GIB),
+    ],
+)
+def test_published_peaks_without_checkpointing(
+    model: str, seq: int, micro: int, strategy: str, measured: float
+) -> None:
+    lora = LoRA(r=8, target_modules=("q_proj", "v_proj"), lora_dropout=0.05)
+    allocated = _allocated(model, seq, micro, lora if strategy == "lora" else Full(), PLAIN)
+    assert allocated == pytest.approx(measured, rel=0.06)
+
+
+def test_a_published_peak_with_checkpointing_and_a_chunked_loss() -> None:
+    stack = dataclasses.replace(PLAIN, fused_loss=True)
+    allocated = _allocated("meta-llama/Llama-3.2-3B", 4096, 2, Full(), stack, gradient_checkpointing=True)
+    assert allocated == pytest.approx(24.9 * GIB, rel=0.03)
+
+
+def test_a_published_zero3_qlora_binds_while_loading() -> None:
+    # PEFT's guide: Llama-2-70B, ZeRO-3 over two 40 GB GPUs, 36.6 GB on each; bitsandbytes loads the whole base on each.
+    candidate = _candidate(QLoRA(r=8), 3, 2, micro_batch_size=2, gradient_checkpointing=True)
+    stack = Stack(masked_attention=False)
+    memory = memory_per_gpu(load_model_shape("meta-llama/Llama-2-70b-hf"), candidate, max_seq_len=2048, stack=stack)
+    assert memory.phase == "load"
+    assert memory.total == pytest.approx(36.6e9, rel=0.08)
+
+
+@pytest.mark.parametrize(("model", "host"), [("meta-llama/Llama-2-7b-hf", 54e9), ("meta-llama/Llama-2-13b-hf", 102e9)])
+def test_the_host_memory_of_paged_adam_is_its_two_moments(model: str, host: float) -> None:
+    # arXiv 2404.10779, table 5: 54 and 102 GB of host memory; 8 bytes for each of 6.74 and 13.02 billion parameters.
+    # Ours offloads masters and gradients too, so it needs twice that.
+    assert 8 * Full().trainable_parameters(load_model_shape(model)) == pytest.approx(host, rel=0.03)
+
+
+# --- what must never grow ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("checkpointing", [False, True])
+@pytest.mark.parametrize("stage", [0, 1, 2])
+def test_qlora_needs_less_than_lora_and_lora_less_than_full(stage: int, checkpointing: bool) -> None:
+    qlora, lora, full = (
+        _memory(s, stage=stage, workers=4, gradient_checkpointing=checkpointing).total
+        for s in (QLoRA(), LoRA(), Full())
+    )
+    assert qlora < lora < full
+
+
+@pytest.mark.parametrize("strategy", [Full(), LoRA(), QLoRA()], ids=lambda s: s.name)
+def test_more_gpus_never_need_more_memory_each_under_zero3(strategy: Strategy) -> None:
+    totals = [_memory(strategy, stage=3, workers=workers).total for workers in (2, 4, 8, 16, 64)]
+    assert totals == sorted(totals, reverse=True)
+
+
+def test_each_stage_of_full_tuning_needs_less_than_the_one_before() -> None:
+    totals = [_memory(Full(), stage=stage, workers=8).total for stage in (0, 1, 2, 3)]
+    assert totals == sorted(totals, reverse=True)
+
+
+@pytest.mark.parametrize("strategy", [Full(), LoRA(), QLoRA()], ids=lambda s: s.name)
+def test_longer_rows_larger_batches_and_no_checkpointing_need_more(strategy: Strategy) -> None:
+    # The loss phase: in full tuning on one GPU the optimizer step binds, which no row length changes.
+    base = _memory(strategy, seq=4096, gradient_checkpointing=True).phases["loss"]
+    assert _memory(strategy, seq=8192, gradient_checkpointing=True).phases["loss"] > base
+    assert _memory(strategy, seq=4096, gradient_checkpointing=True, micro_batch_size=2).phases["loss"] > base
+    assert _memory(strategy, seq=4096).phases["loss"] > base
