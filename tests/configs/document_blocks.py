@@ -183,7 +183,8 @@ def _check_ray_ft(arguments: list[str]) -> None:
         with contextlib.redirect_stderr(said), contextlib.redirect_stdout(io.StringIO()):
             parsed = build_parser().parse_args(arguments)
     except SystemExit as end:
-        assert end.code == 0, said.getvalue().strip().splitlines()[-1]
+        if end.code:
+            raise AssertionError(said.getvalue().strip().splitlines()[-1]) from None
         return  # --help
     config = getattr(parsed, "config", None)
     if config is None:
@@ -193,8 +194,8 @@ def _check_ray_ft(arguments: list[str]) -> None:
         if (REPOSITORY / config).exists():
             load_config(REPOSITORY / config, overrides)
         else:
-            assert not _is_repository_path(config) and "/" not in config.strip("/"), f"{config} does not exist"
-            parse_config(MINIMAL, overrides)  # a file that the reader is about to write
+            assert not _is_repository_path(config), f"{config} does not exist"
+            parse_config(MINIMAL, overrides)  # a file of the reader's own
     except ConfigError as error:
         raise AssertionError(str(error)) from None
 

@@ -31,14 +31,14 @@ def test_a_reference_page_is_what_scripts_reference_writes(name: str) -> None:
     assert (REPOSITORY / "docs" / "reference" / name).read_text() == PAGES[name], "run scripts/reference"
 
 
-# --- the checks themselves: each sample has one mistake ------------------------------------------------------------------
+# --- the checks themselves: each sample has one mistake ---------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     ("language", "text", "message"),
     [
         ("console", "$ ray-ft prepair configs/quickstart.yaml", "invalid choice: 'prepair'"),
-        ("console", "$ ray-ft train configs/quickstart.yaml --resum", "unrecognized arguments: --resum"),
+        ("console", "$ ray-ft train configs/quickstart.yaml --resumee", "unrecognized arguments: --resumee"),
         ("console", "$ ray-ft train configs/quikstart.yaml", "configs/quikstart.yaml does not exist"),
         ("console", "$ ray-ft plan configs/quickstart.yaml plan.gqu=T4", "Did you mean: 'gpu'"),
         ("console", "$ ray-ft show && scripts/tset", "scripts/tset is no executable file"),
