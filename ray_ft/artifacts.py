@@ -19,18 +19,20 @@ class TrainingSet:
     """What prepare made: packed shards, retrieval passages, evaluation questions, and the account of every file.
 
     Layout below `path`:
-      documents.parquet/   one row per source file: id, path, format, split, status, reason, num_bytes, text
-      examples.parquet/    one row per example: prompt, completion, chunk_id, document_id, recipe, origin, split
+      documents.parquet/   one row per source file: id, path, format, language, split, status, reason, note, encoding,
+                           num_bytes, text; parts are named by groups of files, as those of the other tables
+      examples.parquet/    one row per example: Example's fields, num_tokens, split; where `dropped` says why it is left
+                           out of training, split is ""
       passages.parquet/    one row per passage of every document that was read: Chunk's fields and split
       questions.jsonl      Question rows (held-out and seen strata)
       shards/manifest.json {"version", "max_seq_len", "tokenizer_digest", "template_digest", "data_digest",
                             "splits": {split: {"num_rows", "num_tokens", "num_target_tokens",
                                                "shards": [{"file", "num_rows", "sha256"}]}}}
-      shards/SPLIT-NNNNN.npy   int32 [rows, 3, max_seq_len]: input_ids, labels, position_ids. Labels are unshifted
+      shards/SPLIT-GROUP-NN.npy  int32 [rows, 3, max_seq_len]: input_ids, labels, position_ids. Labels are unshifted
                                (label i is token i, or -100); position_ids restart at 0 with each example, and the
                                label there is -100, so nothing is predicted across a border. Padding, at the end of
                                a row, is one more example: pad ids, positions from 0, labels -100.
-      shards/SPLIT-NNNNN.chunks.jsonl   line i: the chunk ids packed into row i, for error messages and lineage
+      shards/SPLIT-GROUP-NN.chunks.jsonl   line i: the chunk ids packed into row i, for error messages and lineage
     """
 
     path: str
@@ -47,6 +49,8 @@ class TrainingSet:
     template_digest: str
     data_digest: str  # of the shards' bytes: what training's resume relies on
     fingerprint: str
+    dropped_examples: dict[str, int] = field(default_factory=dict)  # reason -> examples left out of training
+    num_truncated: int = 0  # examples whose answer was cut at max_seq_len; they end without end of turn
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,7 @@ class Block:
 
 @dataclass(frozen=True)
 class Document:
-    """One source file after parsing. `id` is sha256(content)[:16] + ":" + relative path: renames and edits change it."""
+    """One source file after parsing. `id` is sha256(content)[:16] + ":" + path: renames and edits change it."""
 
     id: str
     text: str
@@ -47,7 +47,7 @@ class Document:
 class Chunk:
     """A passage of one document that recipes turn into examples and retrieval indexes."""
 
-    id: str  # "<document id>#<index>"
+    id: str  # "<document id>#<recipe>-<index>"; "passage" for those of the retrieval index
     document_id: str
     text: str
     num_tokens: int
@@ -67,6 +67,7 @@ class Example:
     document_id: str
     recipe: str
     origin: Origin = "source"  # extractive: made by rule from the text; generated: written by an engine
+    dropped: str = ""  # why it is left out of training, e.g. an answer that its passage does not support
 
 
 @dataclass(frozen=True)

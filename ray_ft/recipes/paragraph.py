@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 
 from ray_ft.recipes.base import RECIPES, Recipe
+from ray_ft.recipes.headings import make_passages
+from ray_ft.rows import Chunk, CountTokens, Document, Example, Generate
 
 
 @RECIPES.register("paragraph")
@@ -11,3 +13,9 @@ class Paragraph(Recipe):
     """Plain language modelling on passages; the paper's raw recipe."""
 
     name: str = "paragraph"
+
+    def chunk(self, document: Document, count_tokens: CountTokens) -> list[Chunk]:
+        return make_passages(document, recipe=self.name, max_tokens=self.max_chunk_tokens, count_tokens=count_tokens)
+
+    def examples(self, chunks: list[Chunk], generate: Generate | None) -> list[Example]:
+        return [Example("", c.text, c.id, c.document_id, self.name) for c in chunks]

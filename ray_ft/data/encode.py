@@ -1,0 +1,145 @@
+"""Examples to token ids and labels: the model's chat template around each, and only the answer in the loss.
+
+The end-of-turn token that the template writes after an answer is a target too, or the tuned model would not stop.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from ray_ft.errors import ConfigError
+from ray_ft.rows import CountTokens, Example
+
+IGNORED = -100  # label of a position that the loss does not see
+MAX_PROMPT_FRACTION = 0.5  # of a row: a longer prompt leaves too little of its answer
+PROBE = ("What is ray_ft?", "It tunes language models.")
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """Token ids of one example and its unshifted labels: the same id where the loss sees it, else IGNORED."""
+
+    input_ids: list[int]
+    labels: list[int]
+    is_truncated: bool = False
+
+
+class ChatEncoder:
+    """Encodes examples for one tokenizer, chat template and row length."""
+
+    def __init__(self, tokenizer: Any, *, system_prompt: str | None, max_seq_len: int) -> None:
+        self.tokenizer = tokenizer
+        self.system_prompt = system_prompt
+        self.max_seq_len = max_seq_len
+        self.specials = {str(t) for t in tokenizer.all_special_tokens} | {
+            str(t) for t in tokenizer.added_tokens_decoder.values() if t.special
+        }
+        adds = tokenizer("a").input_ids != tokenizer("a", add_special_tokens=False).input_ids
+        first = tokenizer("a").input_ids[:1]
+        self.bos = first if adds and first == [tokenizer.bos_token_id] else []
+        self.eos = [] if tokenizer.eos_token_id is None else [int(tokenizer.eos_token_id)]
+        self.pad_id = int(tokenizer.pad_token_id if tokenizer.pad_token_id is not None else (self.eos or [0])[0])
+        tokenizer.model_max_length = 10**9  # lengths are ours to watch; no warning for each long document
+
+    def count_tokens(self, text: str) -> int:
+        """Tokens of a text that is content: special tokens written out in it count as the letters they are."""
+        return len(self._ids(text, is_content=True))
+
+    def check(self) -> None:
+        """Raise ConfigError when the chat template cannot be used or its answers cannot be told from its prompts."""
+        if not getattr(self.tokenizer, "chat_template", None):
+            raise ConfigError("the model's tokenizer has no chat template; give a Jinja file as model.chat_template")
+        try:
+            encoded = self._turn(*PROBE)
+        except Exception as error:  # Jinja's own errors and what templates raise on purpose share no base
+            cause = str(error).strip().split("\n")[0]
+            hint = "; set model.system_prompt=null" if self.system_prompt is not None else ""
+            raise ConfigError(f"the chat template cannot be applied: {cause}{hint}") from None
+        if encoded is None or not any(label != IGNORED for label in encoded.labels):
+            raise ConfigError(
+                "the chat template does not repeat the assistant's answer, so the prompt cannot be masked; "
+                "give another as model.chat_template"
+            )
+
+    def encode(self, example: Example, *, begins: bool = True, ends: bool = True) -> list[Encoded] | str:
+        """Rows' worth of tokens of one example, or the reason why it is left out.
+
+        Plain text longer than a row becomes several; it ends with the end-of-text token where its document `ends`. An
+        answer longer than a row is cut and then ends without end of turn, so that nothing teaches to stop there.
+        """
+        if not example.prompt:
+            return list(self._plain(example.completion, ends=ends))
+        encoded = self._turn(example.prompt, example.completion)
+        if encoded is None:
+            return "the chat template changes the answer"
+        if len(encoded.input_ids) <= self.max_seq_len:
+            return [encoded]
+        num_prompt = next(i for i, label in enumerate(encoded.labels) if label != IGNORED)
+        if num_prompt > MAX_PROMPT_FRACTION * self.max_seq_len:
+            return "prompt longer than half of model.max_seq_len"
+        return [Encoded(encoded.input_ids[: self.max_seq_len], encoded.labels[: self.max_seq_len], is_truncated=True)]
+
+    def _plain(self, text: str, *, ends: bool) -> Iterator[Encoded]:
+        """Every token is a target except the first of each row, which nothing predicts."""
+        ids = self._ids(text, is_content=True) + (self.eos if ends else [])
+        size = self.max_seq_len - len(self.bos)
+        for start in range(0, len(ids), size):
+            window = self.bos + ids[start : start + size]
+            if len(window) > 1:
+                yield Encoded(window, [IGNORED, *window[1:]])
+
+    def _turn(self, prompt: str, completion: str) -> Encoded | None:
+        """One question and answer; None when the template does not show the answer as it is."""
+        messages: list[dict[str, str]] = []
+        if self.system_prompt is not None:
+            messages.append({"role": "system", "content": self.system_prompt})
+        messages.append({"role": "user", "content": prompt})
+        asked = self._render(messages, add_generation_prompt=True)
+        answer = completion.strip()
+        full = self._render([*messages, {"role": "assistant", "content": answer}], add_generation_prompt=False)
+        # What an engine sees before it answers is `asked`; a template that rewrites it can only be cut at the answer.
+        keeps_prompt = full.startswith(asked)
+        body = full.find(answer, len(asked)) if keeps_prompt else full.rfind(answer)
+        if body < 0 or not answer:
+            return None
+        start = len(asked) if keeps_prompt else body
+        end, stop = self._end_of_turn(full, body + len(answer))
+        return self._masked(full[:start], full[start:body], answer, full[body + len(answer) : end], stop)
+
+    def _end_of_turn(self, full: str, answer_end: int) -> tuple[int, list[int]]:
+        """Where the turn ends: after the first special token behind the answer; else end-of-text is added."""
+        ends = [(i, i + len(t)) for t in self.specials if t and (i := full.find(t, answer_end)) >= 0]
+        return (min(ends)[1], []) if ends else (len(full.rstrip()), self.eos)
+
+    def _masked(self, prompt: str, opening: str, answer: str, closing: str, stop: list[int]) -> Encoded:
+        """Ids of the parts with labels on all but the prompt.
+
+        The text is tokenised as a whole when that keeps the prompt's own ids, as it does where a template closes the
+        prompt with a special token or a newline; else prompt and answer are tokenised apart, as generation sees them.
+        Special tokens that stand written out in the answer are encoded as text: none may end the turn early.
+        """
+        prompt_ids = self._ids(prompt)
+        if any(token in answer for token in self.specials):
+            ids = prompt_ids + self._ids(opening) + self._ids(answer, is_content=True) + self._ids(closing) + stop
+        else:
+            ids = self._ids(prompt + opening + answer + closing) + stop
+            if ids[: len(prompt_ids)] != prompt_ids:
+                ids = prompt_ids + self._ids(opening + answer + closing) + stop
+        num_prompt = max(1, len(prompt_ids))
+        return Encoded(ids, [IGNORED] * num_prompt + ids[num_prompt:])
+
+    def _ids(self, text: str, *, is_content: bool = False) -> list[int]:
+        ids: list[int] = self.tokenizer(text, add_special_tokens=False, split_special_tokens=is_content).input_ids
+        return ids
+
+    def _render(self, messages: list[dict[str, str]], *, add_generation_prompt: bool) -> str:
+        return str(
+            self.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=add_generation_prompt)
+        )
+
+
+def token_counter(encoder: ChatEncoder) -> CountTokens:
+    """`count_tokens` that remembers the passages of the document at hand, which several recipes cut alike."""
+    from functools import lru_cache
+
+    return lru_cache(maxsize=4096)(encoder.count_tokens)

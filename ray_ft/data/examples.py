@@ -1,0 +1,102 @@
+"""One document through every recipe: its examples, its passages and the questions to ask about it."""
+
+import dataclasses
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ray_ft.recipes import QA, Recipe
+from ray_ft.recipes.headings import make_passages
+from ray_ft.recipes.questions import key_facts
+from ray_ft.rows import Chunk, CountTokens, Document, Example, Generate, Question, Split
+
+MAX_QUESTIONS_PER_DOCUMENT = 3  # many documents with few questions tell more than few with many
+
+
+@dataclass(frozen=True)
+class Edged:
+    """An example, and whether it holds the beginning and the end of its document."""
+
+    example: Example
+    begins: bool
+    ends: bool
+
+
+def make_examples(
+    document: Document, recipes: Sequence[Recipe], count_tokens: CountTokens, generate: Generate | None
+) -> list[Edged]:
+    """Examples of every recipe that takes this document, in the recipes' order."""
+    made: list[Edged] = []
+    for recipe in recipes:
+        if recipe.applies_to(document):
+            chunks = recipe.chunk(document, count_tokens)
+            examples = recipe.examples(chunks, generate) if chunks else []
+            last = len(examples) - 1
+            made += [Edged(e, begins=i == 0, ends=i == last) for i, e in enumerate(examples)]
+    return made
+
+
+def passages_of(document: Document, max_tokens: int, count_tokens: CountTokens) -> list[Chunk]:
+    """The retrieval index's passages: the whole document, in order."""
+    return make_passages(document, recipe="passage", max_tokens=max_tokens, count_tokens=count_tokens)
+
+
+def make_questions(
+    document: Document,
+    *,
+    split: Split,
+    passages: Sequence[Chunk],
+    examples: Sequence[Edged],
+    qa: QA,
+    count_tokens: CountTokens,
+    generate: Generate | None,
+) -> list[Question]:
+    """Questions about a document, at most MAX_QUESTIONS_PER_DOCUMENT, none of them a prompt that it trains on."""
+    if not qa.applies_to(document):
+        return []
+    trained = {_plain(e.example.prompt) for e in examples}
+    chunks = _chosen(qa.chunk(document, count_tokens))
+    questions: dict[str, Question] = {}
+    for chunk, pair in qa.questions(chunks, generate):
+        facts = key_facts(pair.answer)
+        if _plain(pair.question) in trained or not facts:
+            continue
+        gold = max(passages, key=lambda p: _overlap(p, chunk, pair.answer), default=None)
+        questions[_plain(pair.question)] = Question(
+            id=hashlib.sha256(f"{document.id}\0{pair.question}".encode()).hexdigest()[:16],
+            document_id=document.id,
+            chunk_id=gold.id if gold is not None else chunk.id,
+            question=pair.question,
+            reference=pair.answer,
+            key_facts=facts,
+            kind=pair.kind,
+            stratum="held_out" if split == "test" else "seen",
+            origin="generated" if generate is not None else "extractive",
+        )
+    return list(questions.values())[:MAX_QUESTIONS_PER_DOCUMENT]
+
+
+def evaluation_qa(recipes: Sequence[Recipe], max_tokens: int) -> QA:
+    """The QA recipe that asks for evaluation: the configured one, else its defaults with passages of the index."""
+    configured = next((r for r in recipes if isinstance(r, QA)), None)
+    return configured if configured is not None else dataclasses.replace(QA(), max_chunk_tokens=max_tokens)
+
+
+def _chosen(chunks: Sequence[Chunk]) -> list[Chunk]:
+    """A few more chunks than questions are wanted, drawn by the hash of their text, in the document's order."""
+    first = [c for c in chunks if c.metadata.get("part", "1") == "1"]
+    drawn = sorted(first, key=lambda c: hashlib.sha256(c.text.encode()).hexdigest())[: 2 * MAX_QUESTIONS_PER_DOCUMENT]
+    return sorted(drawn, key=lambda c: c.start)
+
+
+def _overlap(passage: Chunk, chunk: Chunk, answer: str) -> tuple[int, int]:
+    """How well a passage holds the answer: words of the answer in it first, then characters shared with the chunk."""
+    shared = min(passage.end, chunk.end) - max(passage.start, chunk.start)
+    if shared <= 0:
+        return (0, shared)
+    words = set(passage.text.lower().split())
+    return (sum(word in words for word in set(answer.lower().split())), shared)
+
+
+def _plain(text: str) -> str:
+    return " ".join("".join(c if c.isalnum() else " " for c in text.lower()).split())

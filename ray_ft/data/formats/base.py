@@ -1,0 +1,60 @@
+"""What every parser returns, and the table of line starts that turns lines into character spans."""
+
+from bisect import bisect_right
+from dataclasses import dataclass, field
+
+from ray_ft.rows import Block, BlockType
+
+
+@dataclass(frozen=True)
+class Parsed:
+    """A document's text and its blocks, in order; `text[b.start:b.end] == b.text` for every block."""
+
+    text: str
+    blocks: tuple[Block, ...]
+    metadata: dict[str, str] = field(default_factory=dict)
+
+
+class Lines:
+    """Lines of a text by 0-based number; only a newline ends a line, as the parsers count them."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.lines = text.split("\n")
+        self.starts = [0]
+        for line in self.lines:
+            self.starts.append(self.starts[-1] + len(line) + 1)
+
+    def __len__(self) -> int:
+        return len(self.lines)
+
+    def start(self, line: int) -> int:
+        """Offset of a line's first character; past the end it is the text's length."""
+        return min(self.starts[min(line, len(self.lines))], len(self.text))
+
+    def end(self, line: int) -> int:
+        """Offset after a line's last character, its newline excluded."""
+        return self.start(line) + len(self.lines[line])
+
+    def line_of(self, offset: int) -> int:
+        """The line that holds an offset."""
+        return min(bisect_right(self.starts, offset) - 1, len(self.lines) - 1)
+
+    def block(self, kind: BlockType, first: int, last: int, *, level: int = 0) -> Block | None:
+        """The block of lines first <= i < last without blank lines around it; None when nothing is left."""
+        while first < last and not self.lines[first].strip():
+            first += 1
+        while last > first and not self.lines[last - 1].strip():
+            last -= 1
+        if first >= last:
+            return None
+        start, end = self.start(first), self.end(last - 1)
+        end = start + len(self.text[start:end].rstrip())
+        return Block(kind, self.text[start:end], start, end, first + 1, last, level)
+
+    def heading(self, title: str, first: int, last: int, *, level: int) -> Block | None:
+        """The heading whose title stands in lines first <= i < last; its span is the title without its marks."""
+        start = self.text.find(title, self.start(first), self.end(last - 1)) if title else -1
+        if start < 0:
+            return None
+        return Block("heading", title, start, start + len(title), first + 1, last, level)

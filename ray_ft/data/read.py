@@ -1,0 +1,217 @@
+"""Lists the files under the sources, and reads each into a Document or into the reason why it is none."""
+
+import hashlib
+import os
+import stat
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any, Literal
+
+from ray_ft.config import DataConfig
+from ray_ft.data.clean import dropped_by_bytes, dropped_by_path, dropped_by_text
+from ray_ft.data.decode import decode
+from ray_ft.data.formats import FORMATS, format_of, parse
+from ray_ft.errors import ConfigError, DataError
+from ray_ft.rows import Document
+
+if TYPE_CHECKING:
+    from pathspec import PathSpec
+
+SKIPPED_FOLDERS = frozenset(
+    {
+        ".git", ".hg", ".svn", ".bzr", ".venv", "venv", "node_modules", "__pycache__", ".tox", ".nox", ".eggs",
+        ".mypy_cache", ".ruff_cache", ".pytest_cache", ".import_linter_cache", ".ipynb_checkpoints", ".idea", ".vscode",
+    }
+)  # fmt: skip
+FOREIGN_FOLDERS = ("pyvenv.cfg", "CACHEDIR.TAG", "training_set.json")
+"""Files that mark a folder as nobody's source: a virtual environment, a cache, a run folder of ray_ft."""
+READ_AHEAD = 8  # threads that hash files
+
+
+@dataclass(frozen=True)
+class SourceFile:
+    """One file below a source. `path` is how the data names it; `reason` is set when it will not be read."""
+
+    path: str
+    location: str
+    num_bytes: int
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class ReadFile:
+    """What became of one file; `document` is None unless status is ok."""
+
+    file: SourceFile
+    status: Literal["ok", "skipped"]
+    reason: str = ""
+    note: str = ""
+    encoding: str = ""
+    content_id: str = ""
+    document: Document | None = None
+
+
+def list_files(data: DataConfig) -> list[SourceFile]:
+    """Every file below the sources, sorted by path, each once; those that cannot be read carry the reason.
+
+    Folders of version control, caches and environments are not entered, links to folders not followed, and what
+    data.include and data.exclude leave out is not listed. Raises ConfigError for a source that does not exist,
+    DataError for one without a file that ray_ft reads.
+    """
+    if not data.sources:
+        raise ConfigError("data.sources is empty; give at least one file or folder, e.g. [docs, README.md]")
+    found: dict[str, SourceFile] = {}
+    seen: set[str] = set()
+    prefixes: set[str] = set()
+    for source in data.sources:
+        files = list(_files_of(source, data, _prefix(source, prefixes)))
+        if not any(not f.reason for f in files):
+            raise DataError(_nothing_in(source, files, data))
+        for file in sorted(files, key=lambda f: (Path(f.location).is_symlink(), f.path)):
+            real = os.path.realpath(file.location)
+            if real not in seen:  # overlapping sources and links give a file twice
+                seen.add(real)
+                found[file.path] = file
+    return [found[path] for path in sorted(found)]
+
+
+def sources_digest(data: DataConfig) -> dict[str, Any]:
+    """What the sources hold now: {"digest", "num_files", "num_bytes"} over paths and contents of the files to be read.
+
+    Raises as `list_files`.
+    """
+    files = [f for f in list_files(data) if not f.reason]
+    hasher = hashlib.sha256()
+    with ThreadPoolExecutor(READ_AHEAD) as threads:
+        for file, content in zip(files, threads.map(_content_hash, files), strict=True):
+            hasher.update(f"{file.path}\0{content}\n".encode("utf-8", "surrogateescape"))
+    num_bytes = sum(f.num_bytes for f in files)
+    return {"digest": hasher.hexdigest()[:16], "num_files": len(files), "num_bytes": num_bytes}
+
+
+def read_file(file: SourceFile) -> ReadFile:
+    """Read, decode, filter and parse one file. Never raises: what cannot be used comes back with its reason."""
+    if file.reason:
+        return ReadFile(file, "skipped", file.reason)
+    try:
+        data = Path(file.location).read_bytes()
+    except OSError as error:
+        return ReadFile(file, "skipped", f"unreadable: {error.strerror}")
+    content_id = hashlib.sha256(data).hexdigest()[:16]
+    reason = dropped_by_bytes(data)
+    if reason:
+        return ReadFile(file, "skipped", reason, content_id=content_id)
+    decoded = decode(data)
+    kind = format_of(file.path)
+    reason = decoded.reason or dropped_by_text(decoded.text, kind.language if kind else "")
+    if reason or kind is None:
+        return ReadFile(file, "skipped", reason, encoding=decoded.encoding, content_id=content_id)
+    parsed, note = parse(decoded.text, kind)
+    if not parsed.text.strip():
+        return ReadFile(file, "skipped", "no text", encoding=decoded.encoding, content_id=content_id)
+    document = Document(
+        id=f"{content_id}:{file.path}",
+        text=parsed.text,
+        path=file.path,
+        format=kind.name,
+        language=kind.language,
+        blocks=parsed.blocks,
+        metadata=parsed.metadata,
+    )
+    return ReadFile(file, "ok", "", note, decoded.encoding, content_id, document)
+
+
+def _files_of(source: str, data: DataConfig, prefix: str) -> Iterator[SourceFile]:
+    """Files of one source, named below `prefix`."""
+    root = Path(source).expanduser()
+    try:
+        is_folder = stat.S_ISDIR(root.stat().st_mode)
+    except OSError as error:
+        raise ConfigError(
+            f"data.sources: cannot read {source!r} ({error.strerror}, from {Path.cwd()}); "
+            "give files or folders that exist"
+        ) from None
+    if not is_folder:
+        yield _source_file(root, prefix, data)
+        return
+    keep, drop = _patterns(data.include, "data.include"), _patterns(data.exclude, "data.exclude")
+    for folder, subfolders, names in os.walk(root, followlinks=False):
+        subfolders[:] = sorted(s for s in subfolders if not _is_skipped(Path(folder) / s))
+        for name in sorted(names):
+            location = Path(folder) / name
+            relative = location.relative_to(root).as_posix()
+            if (keep is None or keep.match_file(relative)) and not (drop is not None and drop.match_file(relative)):
+                yield _source_file(location, str(PurePosixPath(prefix) / relative), data, relative)
+
+
+def _source_file(location: Path, path: str, data: DataConfig, relative: str = "") -> SourceFile:
+    """What can be told of a file without opening it; `relative` is its path below the source, "" for a source."""
+    try:
+        status = location.stat()
+    except OSError as error:
+        return SourceFile(path, str(location), 0, f"unreadable: {error.strerror}")
+    reason = ""
+    if not stat.S_ISREG(status.st_mode):
+        reason = "not a regular file"
+    elif format_of(path) is None:
+        reason = "unknown format"
+    elif status.st_size > data.max_file_bytes:
+        reason = "larger than data.max_file_bytes"
+    else:
+        reason = dropped_by_path(relative)
+    return SourceFile(path, str(location.absolute()), status.st_size, reason)
+
+
+def _prefix(source: str, taken: set[str]) -> str:
+    """How paths of a source begin: as the config names it, or its last part when it lies elsewhere; all differ."""
+    path = os.path.normpath(Path(source).expanduser())
+    elsewhere = Path(path).is_absolute() or path.startswith("..")
+    prefix = Path(path).resolve().name if elsewhere else "" if path == "." else Path(path).as_posix()
+    unique, number = prefix, 2
+    while unique in taken:
+        unique, number = f"{prefix}~{number}", number + 1
+    taken.add(unique)
+    return unique
+
+
+def _is_skipped(folder: Path) -> bool:
+    name = folder.name
+    return (
+        name in SKIPPED_FOLDERS
+        or name.endswith((".egg-info", ".dist-info"))
+        or any((folder / marker).exists() for marker in FOREIGN_FOLDERS)
+    )
+
+
+def _patterns(globs: Iterable[str], key: str) -> "PathSpec[Any] | None":
+    """Patterns with the meaning they have in .gitignore: `*.md` at any depth, `docs/` with all below it."""
+    from pathspec import GitIgnoreSpec
+
+    globs = list(globs)
+    try:
+        return GitIgnoreSpec.from_lines(globs) if globs else None
+    except ValueError as error:
+        raise ConfigError(f"{key}: {error}; write patterns as in .gitignore, e.g. docs/**/*.md") from None
+
+
+def _content_hash(file: SourceFile) -> str:
+    try:
+        with Path(file.location).open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    except OSError as error:
+        return f"unreadable: {error.strerror}"
+
+
+def _nothing_in(source: str, files: list[SourceFile], data: DataConfig) -> str:
+    """Why a source gives nothing, and what would."""
+    formats = " ".join(sorted(FORMATS))
+    if not files:
+        filtered = " that data.include and data.exclude leave" if data.include or data.exclude else ""
+        return f"data.sources: {source!r} holds no files{filtered}; ray_ft reads {formats}"
+    counts: dict[str, int] = {}
+    for file in files:
+        counts[file.reason] = counts.get(file.reason, 0) + 1
+    reasons = ", ".join(f"{n} {reason}" for reason, n in sorted(counts.items()))
+    return f"data.sources: no file of {source!r} can be used ({reasons}); ray_ft reads {formats}"

@@ -1,0 +1,77 @@
+"""Parquet files of the training set: fixed schemas, one part per group of files, equal bytes for equal rows."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ray_ft.data.read import ReadFile
+from ray_ft.rows import Chunk, Example, as_row
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+DOCUMENTS, EXAMPLES, PASSAGES = "documents.parquet", "examples.parquet", "passages.parquet"
+
+COLUMNS: Mapping[str, Mapping[str, str]] = {
+    DOCUMENTS: {
+        "id": "str", "path": "str", "format": "str", "language": "str", "split": "str", "status": "str",
+        "reason": "str", "note": "str", "encoding": "str", "num_bytes": "int", "text": "str",
+    },
+    EXAMPLES: {
+        "prompt": "str", "completion": "str", "chunk_id": "str", "document_id": "str", "recipe": "str",
+        "origin": "str", "dropped": "str", "num_tokens": "int", "split": "str",
+    },
+    PASSAGES: {
+        "id": "str", "document_id": "str", "text": "str", "num_tokens": "int", "heading_path": "strings",
+        "start": "int", "end": "int", "metadata": "pairs", "split": "str",
+    },
+}  # fmt: skip
+
+
+def write_part(folder: Path, table: str, group: int, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write one group's rows of a table as TABLE/part-GROUP.parquet."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    schema = pa.schema([(name, _type(kind)) for name, kind in COLUMNS[table].items()])
+    (folder / table).mkdir(parents=True, exist_ok=True)
+    pq.write_table(
+        pa.Table.from_pylist([dict(r) for r in rows], schema=schema),
+        folder / table / f"part-{group:05d}.parquet",
+        compression="zstd",
+    )
+
+
+def document_row(read: ReadFile, split: str) -> dict[str, Any]:
+    """One source file, whether it was read or not."""
+    document = read.document
+    return {
+        "id": document.id if document else f"{read.content_id or 'unread'}:{read.file.path}",
+        "path": read.file.path,
+        "format": document.format if document else "",
+        "language": document.language if document else "",
+        "split": split,
+        "status": read.status,
+        "reason": read.reason,
+        "note": read.note,
+        "encoding": read.encoding,
+        "num_bytes": read.file.num_bytes,
+        "text": document.text if document else "",
+    }
+
+
+def example_row(example: Example, *, split: str, num_tokens: int) -> dict[str, Any]:
+    """One example; those left out of training keep their reason and have no split."""
+    return {**as_row(example), "num_tokens": num_tokens, "split": "" if example.dropped else split}
+
+
+def passage_row(passage: Chunk, *, split: str) -> dict[str, Any]:
+    """One passage of the retrieval index."""
+    return {**as_row(passage), "split": split}
+
+
+def _type(kind: str) -> "pa.DataType":
+    import pyarrow as pa
+
+    pair = pa.struct([("key", pa.string()), ("value", pa.string())])
+    return {"str": pa.string(), "int": pa.int64(), "strings": pa.list_(pa.string()), "pairs": pa.list_(pair)}[kind]

@@ -1,0 +1,64 @@
+"""Code summary recipe: what a function does asks, its source answers."""
+
+import textwrap
+from dataclasses import dataclass
+from typing import ClassVar
+
+from ray_ft.recipes.base import RECIPES, Recipe
+from ray_ft.recipes.chunking import make_chunks
+from ray_ft.recipes.functions import find_definitions
+from ray_ft.recipes.grounding import missing_detail
+from ray_ft.rows import Chunk, CountTokens, Document, Example, Generate, Origin
+
+
+@RECIPES.register("code_summary")
+@dataclass(frozen=True)
+class CodeSummary(Recipe):
+    """Summary -> source of a function or method.
+
+    The summary is the first paragraph of the docstring; an engine writes one for functions that have none, and it is
+    dropped when it names what the code does not. Functions longer than a chunk are left to code_raw: half a function
+    is no answer.
+    """
+
+    name: str = "code_summary"
+    max_chunk_tokens: int = 512
+    """Longest function, in tokens of the model's tokenizer; longer ones give no example."""
+
+    handles_code: ClassVar[bool] = True
+
+    def chunk(self, document: Document, count_tokens: CountTokens) -> list[Chunk]:
+        spans = [d.span(document) for d in find_definitions(document) if d.kind != "class" and not d.is_trivial]
+        chunks = make_chunks(
+            document, spans, recipe=self.name, max_tokens=self.max_chunk_tokens, count_tokens=count_tokens
+        )
+        return [c for c in chunks if "part" not in c.metadata]
+
+    def examples(self, chunks: list[Chunk], generate: Generate | None) -> list[Example]:
+        silent = [c for c in chunks if not c.metadata.get("docstring")] if generate is not None else []
+        written = generate([_request(c) for c in silent]) if generate is not None and silent else []
+        summaries = {c.id: text for c, text in zip(silent, written, strict=True)}
+        return [e for c in chunks if (e := self._example(c, summaries.get(c.id))) is not None]
+
+    def _example(self, chunk: Chunk, generated: str | None) -> Example | None:
+        origin: Origin = "extractive"
+        dropped = ""
+        summary = chunk.metadata.get("docstring", "").split("\n\n")[0]
+        if generated is not None:
+            origin = "generated"
+            summary = generated.strip().split("\n\n")[0]
+            dropped = "" if summary else "engine wrote no summary"
+            if missing_detail(summary, chunk.text):
+                dropped = "summary names what the code does not"
+        if not summary and not dropped:
+            return None
+        prompt = (
+            f"Write the {chunk.metadata['kind']} `{chunk.metadata['name']}` of {chunk.metadata['path']}. "
+            + " ".join(summary.split())
+        )
+        source = textwrap.dedent(chunk.text)
+        return Example(prompt, source, chunk.id, chunk.document_id, self.name, origin, dropped)
+
+
+def _request(chunk: Chunk) -> str:
+    return f"Say in one sentence what this {chunk.metadata['kind']} does. Write nothing else.\n\n{chunk.text}"

@@ -1,0 +1,29 @@
+"""Keyword recipe: the keywords of a passage ask, the passage answers."""
+
+from dataclasses import dataclass
+
+from ray_ft.recipes.base import RECIPES, Recipe
+from ray_ft.recipes.headings import make_passages
+from ray_ft.recipes.keywords import keywords
+from ray_ft.rows import Chunk, CountTokens, Document, Example, Generate
+
+
+@RECIPES.register("keyword")
+@dataclass(frozen=True)
+class Keyword(Recipe):
+    """RAKE keywords -> passage; passages without keywords (tables of numbers, say) give nothing."""
+
+    name: str = "keyword"
+    max_keywords: int = 6
+    """Keywords in the prompt, at most."""
+
+    def chunk(self, document: Document, count_tokens: CountTokens) -> list[Chunk]:
+        return make_passages(document, recipe=self.name, max_tokens=self.max_chunk_tokens, count_tokens=count_tokens)
+
+    def examples(self, chunks: list[Chunk], generate: Generate | None) -> list[Example]:
+        found = [(c, keywords(c.text, self.max_keywords)) for c in chunks]
+        return [
+            Example(f"Write a passage about: {', '.join(words)}.", c.text, c.id, c.document_id, self.name)
+            for c, words in found
+            if words
+        ]
