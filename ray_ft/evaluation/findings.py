@@ -101,7 +101,7 @@ def advice(contrasts: Iterable[Contrast]) -> str:
         return "Compare tuned with base to get a verdict: evaluation.systems names only one of them."
     order = [s for s in ("held_out", "own", "seen") if any(c.stratum == s for c in primary)]
     verdicts = {(c.treatment, c.control): c.verdict for c in primary if c.stratum == order[0]}
-    return f"Judged by {stratum_title(order[0])}: {_advice(verdicts)}"
+    return f"Judged by {stratum_title(order[0])}, {_advice(verdicts)}"
 
 
 def _advice(verdicts: Mapping[tuple[str, str], str]) -> str:

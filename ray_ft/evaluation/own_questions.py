@@ -5,7 +5,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal, cast, get_args
 
 from ray_ft.errors import ConfigError
 from ray_ft.rows import Question
@@ -82,11 +82,9 @@ def _own_question(value: dict[str, Any], number: int, by_name: dict[str, SourceD
     if not isinstance(facts, list) or not all(isinstance(fact, str) and fact.strip() for fact in facts):
         raise ConfigError(f"{where}: key_facts is {facts!r:.60}; it must be a list of texts")
     document = by_name.get(_text(value, "document_id", where))
-    stratum = value.get("stratum") or (
-        "own" if document is None else "seen" if document.split == "train" else "held_out"
-    )
-    if stratum not in ("seen", "held_out", "own"):
-        raise ConfigError(f"{where}: stratum is {stratum!r:.60}; it must be seen, held_out or own")
+    stratum = _text(value, "stratum", where) or _stratum(document)
+    if stratum not in get_args(Stratum):
+        raise ConfigError(f"{where}: stratum is {stratum!r:.60}; it must be one of {', '.join(get_args(Stratum))}")
     return Question(
         id=_text(value, "id", where) or f"own-{number:05d}",
         # A question about an unnamed document stands for itself.
