@@ -166,7 +166,8 @@ def test_every_verdict_is_said_with_its_figures() -> None:
     sentence = findings.verdict_sentence(contrast("tuned", "base", "undecided", difference=0.031, num_more=1234))
     assert sentence == (
         "On held-out documents, tuned against base is undecided: key-fact recall +3.1 points, "
-        "95% interval −10.0 to +10.0, p = 0.900 after Holm; about 1,234 more questions from documents like these would decide."
+        "95% interval −10.0 to +10.0, p = 0.900 after Holm; "
+        "about 1,234 more questions from documents like these would decide."
     )
 
 
