@@ -1,0 +1,346 @@
+"""The worker's loop on gloo processes: equal under every sharding, equal to transformers.Trainer, exact on resume.
+
+The tests share a few runs, which the `runs` fixture makes once. They run where no compiler can be found.
+"""
+
+import itertools
+import json
+import re
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from training_support import SEQUENCE, TRAIN, make_training_set, run_workers, task_for, training_lines
+
+from ray_ft.artifacts import TrainingSet, TunedModel
+from ray_ft.errors import ConfigError, ModelError, TrainingError
+from ray_ft.strategies import Full, LoRA, QLoRA
+from ray_ft.training.batches import PackedRows, RowOrder, collate
+from ray_ft.training.export import export_model
+from ray_ft.training.worker import TrainingTask, forward
+
+pytestmark = [pytest.mark.ray, pytest.mark.filterwarnings("ignore")]
+
+HALF_WAY = replace(TRAIN, checkpoint_every=3, eval_every=3)
+FULL_0 = Full(zero_stage=0, offload="none")
+RESUMED = {
+    "full-0": FULL_0,
+    "full-1": Full(zero_stage=1, offload="none"),
+    "full-2": Full(zero_stage=2, offload="none"),
+    "full-3": Full(zero_stage=3, offload="none"),
+    "lora-3": LoRA(r=4, lora_alpha=8, zero_stage=3, offload="none"),
+    "qlora-2": QLoRA(r=4, lora_alpha=8, lora_dropout=0.1, zero_stage=2, offload="none"),
+    "qlora-3": QLoRA(r=4, lora_alpha=8, lora_dropout=0.1, zero_stage=3, offload="none"),
+}
+
+
+class Runs:
+    """The shared runs: tasks and what came of them."""
+
+    def __init__(self, folder: Path, training_set: TrainingSet, model_path: str) -> None:
+        self.folder, self.training_set, self.model_path = folder, training_set, model_path
+        self.tasks: dict[str, TrainingTask] = {}
+        self.outcomes: dict[str, Any] = {}
+        self.lines: dict[str, list[dict[str, Any]]] = {}
+
+    def task(self, name: str, **arguments: Any) -> TrainingTask:
+        self.tasks[name] = task_for(self.training_set, self.model_path, self.folder / name, **arguments)
+        return self.tasks[name]
+
+    def run(self, names: list[str], *, num_workers: int, limits: list[int | None] | None = None) -> None:
+        outcomes = run_workers([self.tasks[name] for name in names], num_workers=num_workers, limits=limits)
+        self.outcomes |= dict(zip(names, outcomes, strict=True))
+        self.lines |= {name: training_lines(self.folder / name) for name in names}
+
+    def losses(self, name: str) -> list[float]:
+        assert isinstance(self.outcomes[name], dict), self.outcomes[name]
+        return [line["loss"] for line in self.lines[name]]
+
+    def output(self, name: str) -> dict[str, bytes]:
+        folder = self.tasks[name].output_path
+        return {path.name: path.read_bytes() for path in folder.glob("*.safetensors")}
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory, tiny_model_path: str) -> Any:
+    folder = tmp_path_factory.mktemp("training")
+    made = Runs(folder, make_training_set(folder / "data", tiny_model_path), tiny_model_path)
+    made.task("one", strategy=FULL_0)
+    made.task("one-in-four", strategy=FULL_0, micro_batch_size=1)
+    made.task("recomputed", strategy=FULL_0, gradient_checkpointing=True)
+    made.task("diverged", strategy=FULL_0, train=replace(TRAIN, learning_rate=1e30, max_grad_norm=0.0))
+    for name, strategy in RESUMED.items():
+        arguments = {"strategy": strategy, "num_workers": 2, "micro_batch_size": 1, "train": HALF_WAY}
+        made.task(name, gradient_checkpointing=name == "lora-3", **arguments)
+        made.task(f"{name}-resumed", gradient_checkpointing=name == "lora-3", **arguments)
+    made.task("full-2-full-disk", strategy=RESUMED["full-2"], num_workers=2, micro_batch_size=1, train=HALF_WAY)
+
+    extensions = folder / "extensions"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PATH", str(folder / "no-programs"))
+        patch.setenv("TORCH_EXTENSIONS_DIR", str(extensions))
+        for variable in ("CC", "CXX"):
+            patch.delenv(variable, raising=False)
+        assert shutil.which("g++") is None
+        made.run(["one", "one-in-four", "recomputed", "diverged"], num_workers=1)
+        made.run(list(RESUMED), num_workers=2)
+        for name in [*RESUMED, "full-2-full-disk"]:
+            _stop_at_step_3(
+                made, name.removesuffix("-full-disk"), as_name=f"{name}-resumed" if name in RESUMED else name
+            )
+        names = ["full-2-full-disk", *(f"{name}-resumed" for name in RESUMED)]
+        made.run(names, num_workers=2, limits=[200_000] + [None] * len(RESUMED))
+    return made
+
+
+def _stop_at_step_3(made: Runs, name: str, *, as_name: str) -> None:
+    """The run folder as it was when the run had just written its checkpoint of step 3."""
+    source, target = made.folder / name, made.folder / as_name
+    shutil.copytree(source / "checkpoints" / "step-000003", target / "checkpoints" / "step-000003")
+    lines = (source / "metrics.jsonl").read_text().splitlines()
+    # A few lines more than the checkpoint: the run was killed at step 5.
+    kept = [line for line in lines if json.loads(line)["step"] <= 5]
+    (target / "metrics.jsonl").write_text("\n".join(kept) + "\n")
+
+
+def test_nothing_was_compiled(runs: Runs) -> None:
+    assert isinstance(runs.outcomes["full-2"], dict), runs.outcomes["full-2"]
+    assert not (runs.folder / "extensions").exists()
+
+
+def test_the_loss_falls(runs: Runs) -> None:
+    losses = runs.losses("one")
+    assert losses[-1] < losses[0] - 1
+
+
+@pytest.mark.parametrize("name", ["one-in-four", "recomputed", "full-0", "full-1", "full-2", "full-3"])
+def test_accumulation_workers_and_sharding_do_not_change_the_loss_curve(runs: Runs, name: str) -> None:
+    # Sums in another order differ in the last bits of fp32; six steps of Adam spread them to 1e-6 of the loss.
+    assert runs.losses(name) == pytest.approx(runs.losses("one"), rel=1e-5)
+
+
+@pytest.mark.parametrize("name", ["full-0", "full-1", "full-2", "full-3"])
+def test_the_gradient_norm_is_that_of_the_whole_batch(runs: Runs, name: str) -> None:
+    expected = [line["grad_norm"] for line in runs.lines["one"]]
+    assert [line["grad_norm"] for line in runs.lines[name]] == pytest.approx(expected, rel=1e-4)
+
+
+def test_the_loss_curve_is_that_of_transformers_trainer(runs: Runs, tmp_path: Path) -> None:
+    losses, model = _train_with_transformers(runs, tmp_path)
+    assert runs.losses("one") == pytest.approx(losses, rel=1e-5)
+
+    from safetensors.torch import load_file
+
+    ours = load_file(runs.tasks["one"].output_path / "model.safetensors")
+    theirs = dict(model.named_parameters())
+    assert max(float((ours[name] - theirs[name]).abs().max()) for name in ours) < 1e-4  # weights have moved by 1e-2
+
+
+def test_the_validation_loss_is_that_of_the_written_model(runs: Runs) -> None:
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    model = AutoModelForCausalLM.from_pretrained(runs.tasks["full-3"].output_path)
+    assert _validation_loss(model, runs) == pytest.approx(runs.outcomes["full-3"]["validation_loss"], rel=1e-5)
+    assert next(model.parameters()).dtype == torch.float32
+
+
+@pytest.mark.parametrize("name", list(RESUMED))
+def test_a_resumed_run_ends_in_the_same_weights_bit_by_bit(runs: Runs, name: str) -> None:
+    assert isinstance(runs.outcomes[f"{name}-resumed"], dict), runs.outcomes[f"{name}-resumed"]
+    assert runs.output(f"{name}-resumed") == runs.output(name)
+    assert len(runs.output(name)) == 1
+
+
+@pytest.mark.parametrize("name", list(RESUMED))
+def test_a_resumed_run_leaves_the_same_metrics(runs: Runs, name: str) -> None:
+    assert runs.losses(f"{name}-resumed") == runs.losses(name)
+
+
+def test_a_full_disk_gives_one_line_and_keeps_the_checkpoint(runs: Runs) -> None:
+    error = runs.outcomes["full-2-full-disk"]
+    assert isinstance(error, TrainingError), error
+    assert str(error) == "at step 6: cannot write to the run folder: File too large"
+    left = [path.name for path in (runs.folder / "full-2-full-disk" / "checkpoints").iterdir() if path.is_dir()]
+    assert left == ["step-000003"]
+
+
+def test_a_loss_that_is_not_finite_names_the_step_the_rows_and_the_chunks(runs: Runs) -> None:
+    error = runs.outcomes["diverged"]
+    assert isinstance(error, TrainingError), error
+    found = re.match(r"step (\d+): the loss is not finite on rows ([\d, ]+) \(chunks (doc-train-\d-\d+#0)", str(error))
+    assert found is not None, error
+    order = RowOrder(22, global_batch_size=4, seed=5)
+    assert [int(i) for i in found[2].split(",")] == order.global_batch(int(found[1]) - 1)
+
+
+def test_a_checkpoint_says_what_it_is_and_what_it_ran_on(runs: Runs) -> None:
+    record = json.loads((runs.folder / "lora-3" / "checkpoints" / "step-000006" / "checkpoint.json").read_text())
+    assert record["step"] == 6
+    assert record["run"]["strategy"]["r"] == 4
+    assert record["run"]["data_digest"] == "random"
+    assert record["versions"]["deepspeed"]
+    assert "adapter/adapter_model.safetensors" in record["files"]
+
+
+def test_tensorboard_has_the_loss_of_every_step_once(runs: Runs) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(str(runs.folder / "lora-3" / "tensorboard"))
+    events.Reload()
+    assert [event.step for event in events.Scalars("loss")] == [1, 2, 3, 4, 5, 6]
+
+
+def test_the_adapter_loads_in_plain_peft_and_gives_the_loss_it_was_trained_to(runs: Runs) -> None:
+    model = _with_adapter(runs, "lora-3")
+    assert _validation_loss(model, runs) == pytest.approx(runs.outcomes["lora-3"]["validation_loss"], rel=1e-5)
+
+
+def test_the_qlora_adapter_loads_in_plain_peft_beside_the_quantised_base(runs: Runs) -> None:
+    import torch
+
+    quantization = runs.tasks["qlora-2"].strategy.quantization(torch.float32)  # type: ignore[attr-defined]
+    model = _with_adapter(runs, "qlora-2", quantization_config=quantization)
+    assert _validation_loss(model, runs) == pytest.approx(runs.outcomes["qlora-2"]["validation_loss"], rel=1e-5)
+
+
+def test_a_merged_export_gives_the_adapter_s_logits_in_plain_transformers(runs: Runs, tmp_path: Path) -> None:
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    path = export_model(_tuned(runs, "qlora-2"), path=str(tmp_path / "merged"), merge=True)
+    ids = torch.tensor([[5, 9, 200, 7, 31]])
+    with torch.no_grad():
+        merged = AutoModelForCausalLM.from_pretrained(path)(ids).logits
+        beside = _with_adapter(runs, "qlora-2")(ids).logits
+        base = AutoModelForCausalLM.from_pretrained(runs.model_path)(ids).logits
+    assert float((merged - beside).abs().max()) < 1e-4
+    assert float((merged - base).abs().max()) > 1e-2
+    assert AutoTokenizer.from_pretrained(path).chat_template
+    assert not (path / "adapter_config.json").exists()
+
+
+def test_a_plain_export_is_the_adapter_with_its_tokenizer(runs: Runs, tmp_path: Path) -> None:
+    path = export_model(_tuned(runs, "lora-3"), path=str(tmp_path / "exported"))
+    assert (path / "adapter_model.safetensors").read_bytes() == runs.output("lora-3")["adapter_model.safetensors"]
+    assert (path / "tokenizer.json").is_file()
+    assert (path / "chat_template.jinja").is_file()
+
+
+def test_an_export_does_not_write_into_a_folder_with_something_in_it(runs: Runs, tmp_path: Path) -> None:
+    (tmp_path / "mine.txt").write_text("kept")
+    with pytest.raises(ConfigError, match="not an empty folder"):
+        export_model(_tuned(runs, "lora-3"), path=str(tmp_path))
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
+
+
+def test_an_adapter_of_another_base_is_not_merged(runs: Runs, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    shutil.copytree(runs.model_path, other)
+    config = json.loads((other / "config.json").read_text())
+    (other / "config.json").write_text(json.dumps({**config, "rms_norm_eps": 0.1}))
+    with pytest.raises(ModelError, match="another base"):
+        export_model(replace(_tuned(runs, "lora-3"), base_path=str(other)), path=str(tmp_path / "merged"), merge=True)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["other"]
+
+
+def test_packed_examples_have_the_loss_they_have_alone(runs: Runs) -> None:
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    rows = PackedRows(runs.training_set.path, "train")
+    model = AutoModelForCausalLM.from_pretrained(runs.model_path, attn_implementation="sdpa").eval()
+    device = torch.device("cpu")
+    batch = collate(rows, [0, 1, 2, 3])
+    with torch.no_grad():
+        packed = float(forward(model, batch, num_targets=rows.num_targets([0, 1, 2, 3]), device=device))
+        alone = 0.0
+        for example in _examples(rows, [0, 1, 2, 3]):
+            alone += float(forward(model, example, num_targets=1, device=device))
+        mask = torch.ones_like(batch["input_ids"])
+        leaking = float(model(**batch, attention_mask=mask, use_cache=False).loss)
+    assert packed == pytest.approx(alone / rows.num_targets([0, 1, 2, 3]), rel=1e-6)
+    assert abs(leaking - packed) > 1e-4  # what the same rows give where examples do see each other
+
+
+# --- parts ------------------------------------------------------------------------------------------------------------
+
+
+def _examples(rows: PackedRows, indices: list[int]) -> list[dict[str, Any]]:
+    """Each packed example as a row of its own, without padding."""
+    import torch
+
+    found = []
+    for index in indices:
+        row = np.asarray(rows[index], dtype=np.int64)
+        starts = [*np.flatnonzero(row[2] == 0).tolist(), SEQUENCE]
+        for start, end in itertools.pairwise(starts):
+            part = torch.from_numpy(row[:, None, start:end])
+            found.append({"input_ids": part[0], "labels": part[1], "position_ids": part[2]})
+    assert len(found) > len(indices)
+    return found
+
+
+def _validation_loss(model: Any, runs: Runs) -> float:
+    import torch
+
+    rows = PackedRows(runs.training_set.path, "validation")
+    everything = list(range(len(rows)))
+    with torch.no_grad():
+        loss = forward(model.eval(), collate(rows, everything), num_targets=rows.num_targets(everything), device="cpu")
+    return float(loss)
+
+
+def _with_adapter(runs: Runs, name: str, **options: Any) -> Any:
+    from peft import PeftModel
+    from transformers import AutoModelForCausalLM
+
+    base = AutoModelForCausalLM.from_pretrained(runs.model_path, attn_implementation="sdpa", **options)
+    return PeftModel.from_pretrained(base, runs.tasks[name].output_path).eval()
+
+
+def _tuned(runs: Runs, name: str) -> TunedModel:
+    task = runs.tasks[name]
+    return TunedModel(
+        base_model="builtin:tiny", base_path=runs.model_path, base_digest=task.about_base["base_digest"],
+        path=str(task.output_path), is_adapter=task.strategy.is_adapter, strategy=task.strategy, metrics={},
+        steps=task.num_steps, fingerprint="",
+    )  # fmt: skip
+
+
+def _train_with_transformers(runs: Runs, folder: Path) -> tuple[list[float], Any]:
+    """The same rows in the same order, batch size, schedule and optimizer in transformers.Trainer."""
+    import torch
+    from transformers import AutoModelForCausalLM, Trainer, TrainerCallback, TrainingArguments
+
+    task = runs.tasks["one"]
+    rows = PackedRows(task.training_set_path, "train")
+    order = RowOrder(len(rows), global_batch_size=4, seed=task.seed)
+    stream = [i for step in range(task.num_steps) for i in order.global_batch(step)]
+    losses: list[float] = []
+
+    class Collect(TrainerCallback):  # type: ignore[misc]
+        def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
+            if "loss" in logs:
+                losses.append(float(logs["loss"]))
+
+    class InOrder(Trainer):  # type: ignore[misc]
+        def _get_train_sampler(self, *_: Any) -> Any:
+            return torch.utils.data.SequentialSampler(stream)
+
+    arguments = TrainingArguments(
+        output_dir=str(folder), per_device_train_batch_size=2, gradient_accumulation_steps=2, max_steps=task.num_steps,
+        learning_rate=task.learning_rate, lr_scheduler_type="linear", warmup_steps=2, weight_decay=0.01,
+        max_grad_norm=1.0, optim="adamw_torch", logging_steps=1, save_strategy="no", report_to="none", use_cpu=True,
+        remove_unused_columns=False, disable_tqdm=True,
+    )  # fmt: skip
+    model = AutoModelForCausalLM.from_pretrained(runs.model_path, attn_implementation="sdpa", use_cache=False)
+    trainer = InOrder(
+        model=model, args=arguments, train_dataset=stream, data_collator=lambda indices: collate(rows, indices),
+        callbacks=[Collect()],
+    )  # fmt: skip
+    trainer.train()
+    return losses, model
