@@ -1,6 +1,6 @@
 """Time of one candidate: arithmetic, dequantisation, communication and the optimizer, per step and for the whole run.
 
-Rates are those of plain PyTorch with SDPA, from published runs, not of a vendor sheet; expect a factor of 1.5 either way.
+Rates are those of plain PyTorch with SDPA, from published runs, not of a vendor sheet; expect a factor of 1.5.
 """
 
 import itertools
