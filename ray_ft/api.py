@@ -258,13 +258,17 @@ def one_ray_session() -> Iterator[None]:
 
 def quiet_libraries() -> None:
     """Keep other libraries' progress bars and start-up chatter off the terminal; their errors stay."""
-    os.environ.setdefault("RAY_DATA_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("RAY_TRAIN_METRICS_ENABLED", "0")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    for name in ("ray.data", "ray.train", "ray.serve", "ray.tune"):
-        logging.getLogger(name).setLevel(logging.ERROR)
+    # Filters, not levels: these libraries set their loggers' levels when they are imported.
+    for name in ("ray.data", "ray.train", "ray.serve", "ray.tune", "DeepSpeed"):
+        logging.getLogger(name).addFilter(_only_errors)
+
+
+def _only_errors(record: logging.LogRecord) -> bool:
+    return record.levelno >= logging.ERROR or log.isEnabledFor(logging.DEBUG)
 
 
 # --- what a fingerprint covers ----------------------------------------------------------------------------------------
