@@ -20,6 +20,7 @@ GENERATED_HEADER = re.compile(
     re.IGNORECASE,
 )
 HEADER_LINES = 10
+HEADER_MARKS = tuple("#/*-;<%@")  # how a comment line begins in the languages that are read
 MAX_MEAN_LINE, MAX_LINE = 100, 10_000  # characters of a line of code
 SNIFFED_BYTES = 8192
 MAX_CONTROL_FRACTION = 0.1
@@ -88,7 +89,9 @@ def minified(text: str, language: str) -> str:
 def generated_header(text: str, language: str) -> str:
     """A comment near the top that says a program wrote the file."""
     head = text[: HEADER_LINES * 400].split("\n")[:HEADER_LINES]
-    return "generated" if any(GENERATED_HEADER.match(line) for line in head if line[:1] in "#/*-;<%@") else ""
+    return (
+        "generated" if any(GENERATED_HEADER.match(line) for line in head if line.lstrip()[:1] in HEADER_MARKS) else ""
+    )
 
 
 def _first(filters: tuple[Callable[..., str], ...], value: str | bytes) -> str:

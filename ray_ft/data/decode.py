@@ -48,6 +48,6 @@ def _guessed(data: bytes) -> Decoded | None:
     best = from_bytes(data[:MAX_GUESSED_BYTES]).best()
     if best is None:
         return None
-    if best.encoding in WESTERN or best.encoding.startswith("cp125"):
+    if best.encoding in WESTERN:
         return _strict(data, "cp1252") or _strict(data, best.encoding)
     return _strict(data, best.encoding)

@@ -141,9 +141,9 @@ def _results(groups: list[list[SourceFile]], job: GroupJob, generator: Engine | 
 
 @contextmanager
 def _quiet(logger: logging.Logger) -> Iterator[None]:
-    """Ray Data tells its execution plan at INFO, which would stand between our own lines."""
+    """Ray Data tells its plan, and that its progress bars are off; both would stand between our own lines."""
     level = logger.level
-    logger.setLevel(logging.WARNING)
+    logger.setLevel(logging.ERROR)
     try:
         yield
     finally:

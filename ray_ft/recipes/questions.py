@@ -27,7 +27,7 @@ IDENTIFIER = re.compile(
     r"(?<!\w)--?[a-z][\w-]+(?:=\S+)?|\b[A-Za-z]\w*(?:[._][A-Za-z]\w*)+(?:\(\))?|\b[a-z]+[A-Z]\w*|\b[A-Z][a-z0-9]+[A-Z]\w*|\b[A-Z][A-Z0-9_]{2,}\b"
 )
 NUMBER = re.compile(
-    r"(?<![\w.])\d[\d,]*(?:\.\d+)?(?:\s?(?:%|[KMGT]i?B|ms|s|seconds?|minutes?|hours?|days?|tokens?|bytes?)\b)?"
+    r"(?<![\w.])\d[\d,]*(?:\.\d+)?(?:\s?(?:%|(?:[KMGT]i?B|ms|s|seconds?|minutes?|hours?|days?|tokens?|bytes?)\b))?"
 )
 NUMBERING = re.compile(r"^(?:\d+\.)*\d+\.?\s+(?=\S)")
 CODE_SPAN = re.compile(r"(?<!`)`{1,2}([^`\n]{2,60})`{1,2}(?!`)")

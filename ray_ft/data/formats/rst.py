@@ -136,6 +136,6 @@ def _kind(lines: Lines, first: int, last: int) -> BlockType | None:
         return "list"
     if line.startswith(">>> "):
         return "code"
-    opens_literal = any(row.rstrip().endswith("::") for row in lines.lines[first:last] if row[:1].strip())
-    indented = sum(bool(row.strip()) and row[0].isspace() for row in lines.lines[first:last])
-    return "code" if opens_literal and indented > (last - first) / 2 else "paragraph"
+    rows = [row for row in lines.lines[first:last] if row.strip()]
+    opens_literal = any(row.rstrip().endswith("::") for row in rows if not row[0].isspace())
+    return "code" if opens_literal and sum(row[0].isspace() for row in rows) > len(rows) / 2 else "paragraph"
