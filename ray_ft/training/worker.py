@@ -6,7 +6,6 @@ DeepSpeed averages over ranks, which the factor `world_size` undoes, and is told
 """
 
 import fcntl
-import logging
 import math
 import os
 import shutil

@@ -99,7 +99,7 @@ def workers_of(run_path: Path) -> list[int]:
     found = []
     for process in Path("/proc").glob("[0-9]*"):
         try:
-            if any(os.readlink(file) == lock for file in (process / "fd").iterdir()):
+            if any(str(file.readlink()) == lock for file in (process / "fd").iterdir()):
                 found.append(int(process.name))
         except OSError:
             continue
