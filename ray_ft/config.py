@@ -366,6 +366,16 @@ def _check_values(config: Config, source: str) -> None:
         require(0 <= getattr(data, name) < 1, f"data.{name}", getattr(data, name), "in [0, 1)")
     held_out = data.validation_fraction + data.test_fraction
     require(held_out < 1, "data.validation_fraction + data.test_fraction", held_out, "below 1")
+    require(len(data.recipes) > 0, "data.recipes", list(data.recipes), f"a list of {', '.join(RECIPES)}")
+    require(data.max_file_bytes >= 1, "data.max_file_bytes", data.max_file_bytes, "at least 1")
+    require(data.passage_tokens >= 16, "data.passage_tokens", data.passage_tokens, "at least 16")
+    for i, recipe in enumerate(data.recipes):
+        for f in dataclasses.fields(recipe):
+            least = 16 if f.name == "max_chunk_tokens" else 1
+            given = getattr(recipe, f.name)
+            require(
+                not isinstance(given, int) or given >= least, f"data.recipes.{i}.{f.name}", given, f"at least {least}"
+            )
     require(train.num_epochs > 0, "train.num_epochs", train.num_epochs, "above 0")
     for name in (
         "max_steps", "global_batch_size", "micro_batch_size", "num_workers", "log_every", "eval_every",

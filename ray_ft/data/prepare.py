@@ -234,7 +234,12 @@ def _report(total: GroupResult, made: TrainingSet, seconds: float) -> None:
         100 * filled,
     )
     if total.dropped or total.truncated:
-        log.info("left out %d examples (%s), cut %d", total.dropped.total(), _counts(total.dropped), total.truncated)
+        log.info(
+            "left out %s; cut %d answers at model.max_seq_len=%d (a smaller max_chunk_tokens keeps them whole)",
+            _counts(total.dropped) or "no example",
+            total.truncated,
+            made.max_seq_len,
+        )
 
 
 def _skipped(files: Counter[str]) -> Counter[str]:

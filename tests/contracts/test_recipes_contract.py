@@ -4,6 +4,7 @@ import pytest
 
 from ray_ft.config import parse_config
 from ray_ft.data.formats import format_of, parse
+from ray_ft.errors import ConfigError
 from ray_ft.recipes import RECIPES, Recipe
 from ray_ft.rows import Chunk, Document, as_row, from_row
 
@@ -148,3 +149,10 @@ def test_chunks_and_examples_survive_the_way_through_arrow(recipe: Recipe) -> No
 def test_a_recipe_can_be_named_in_a_config(recipe: Recipe) -> None:
     raw = {"run_name": "x", "model": {"name": "m"}, "data": {"sources": ["docs"], "recipes": [recipe.name]}}
     assert parse_config(raw).data.recipes == (recipe,)
+
+
+def test_a_chunk_budget_too_small_to_hold_a_sentence_is_refused(recipe: Recipe) -> None:
+    recipes = [{"name": recipe.name, "max_chunk_tokens": 3}]
+    raw = {"run_name": "x", "model": {"name": "m"}, "data": {"sources": ["docs"], "recipes": recipes}}
+    with pytest.raises(ConfigError, match=r"data\.recipes\.0\.max_chunk_tokens: 3 must be at least 16"):
+        parse_config(raw)
