@@ -127,16 +127,18 @@ def _cut(text: str, start: int, end: int, boundary: re.Pattern[str]) -> list[tup
 def _join(
     text: str, pieces: list[tuple[int, int, int]], max_tokens: int, count_tokens: CountTokens
 ) -> list[tuple[int, int, int]]:
-    """Neighbours put together while they fit. Sums steer, an exact count of the result decides."""
+    """Neighbours put together while they fit: sums steer, and a count corrects them before a piece is closed."""
     joined: list[tuple[int, int, int]] = []
     run: list[tuple[int, int, int]] = []
     total = 0
     for piece in pieces:
         if run and total + piece[2] > max_tokens:
-            joined += _close(text, run, max_tokens, count_tokens)
-            run, total = [], 0
+            total = 1 + count_tokens(text[run[0][0] : run[-1][1]])
+            if total + piece[2] > max_tokens:
+                joined += _close(text, run, max_tokens, count_tokens)
+                run, total = [], 0
         run.append(piece)
-        total += piece[2] + 1  # what separates two pieces costs a token or two more than their own
+        total += piece[2] + 1  # what separates two pieces costs about a token; between words it costs none
     return joined + _close(text, run, max_tokens, count_tokens)
 
 

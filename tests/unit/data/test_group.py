@@ -1,0 +1,177 @@
+"""One group of files without Ray: what is written, what is counted, and how failures come back."""
+
+import errno
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ray_ft.config import DataConfig
+from ray_ft.data import group as group_module
+from ray_ft.data.encode import Encoded
+from ray_ft.data.examples import evaluation_qa
+from ray_ft.data.group import GroupJob, GroupResult, read_group, write_group
+from ray_ft.data.pack import Shard
+from ray_ft.data.prepare import group_files
+from ray_ft.data.publish import merge_questions, put_in_place
+from ray_ft.data.read import SourceFile, list_files
+from ray_ft.data.split import Bounds
+from ray_ft.recipes import QA, Heading, Paragraph
+from ray_ft.rows import Chunk, CountTokens, Document, Example
+
+TEXT = "# Ferry\n\nIt crosses the strait.\n\n## Open the ramp\n\nPress the green button until `lamp_on` is lit.\n"
+
+
+class WordEncoder:
+    """Stands in for the chat encoder: a token for each word."""
+
+    pad_id = 0
+
+    def count_tokens(self, text: str) -> int:
+        return len(text.split())
+
+    def encode(self, example: Example, *, ends: bool) -> list[Encoded] | str:
+        ids = list(range(1, 2 + len(example.completion.split())))
+        return [Encoded(ids, ids)] if len(ids) <= 64 else "too long"
+
+
+@dataclass(frozen=True)
+class Failing(Paragraph):
+    """A recipe with a bug that one document shows."""
+
+    name: str = "paragraph"
+
+    def chunk(self, document: Document, count_tokens: CountTokens) -> list[Chunk]:
+        if "strait" in document.text:
+            raise KeyError("strait")
+        return super().chunk(document, count_tokens)
+
+
+@pytest.fixture(autouse=True)
+def words(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(group_module, "_encoder", lambda *arguments: WordEncoder())
+
+
+def _job(output: Path, **settings: Any) -> GroupJob:
+    defaults: dict[str, Any] = {
+        "model_path": "",
+        "chat_template": None,
+        "system_prompt": None,
+        "max_seq_len": 64,
+        "recipes": (Paragraph(), Heading(), QA()),
+        "passage_tokens": 32,
+        "bounds": Bounds(0.0, 0.0),
+        "seed": 0,
+        "seen_fraction": 1.0,
+    }
+    return GroupJob(output_path=str(output), **{**defaults, **settings})
+
+
+def _run(tmp_path: Path, files: dict[str, str], **settings: Any) -> GroupResult:
+    source = tmp_path / "s"
+    source.mkdir(exist_ok=True)
+    for name, text in files.items():
+        (source / name).write_text(text)
+    listed = [asdict(f) for f in list_files(DataConfig(sources=(str(source),), recipes=()))]
+    row = read_group({"group": 7, "files": json.dumps(listed)})
+    return GroupResult.from_text(write_group(row, job=_job(tmp_path / "out", **settings))["result"])
+
+
+def test_a_group_writes_its_tables_shards_and_questions_under_its_number(tmp_path: Path) -> None:
+    result = _run(tmp_path, {"a.md": TEXT, "b.md": ""})
+    assert result.error == ""
+    assert dict(result.files) == {"ok": 1, "skipped: empty": 1}
+    # One passage; the first section's 4 words are too few for heading and qa, the second's 8 are one example of each.
+    assert dict(result.examples) == {"train": 3}
+    written = sorted(str(p.relative_to(tmp_path / "out")) for p in (tmp_path / "out").rglob("*") if p.is_file())
+    assert written == [
+        "documents.parquet/part-00007.parquet",
+        "examples.parquet/part-00007.parquet",
+        "passages.parquet/part-00007.parquet",
+        "questions/00007.jsonl",
+        "shards/train-00007-00.chunks.jsonl",
+        "shards/train-00007-00.npy",
+    ]
+
+
+def test_questions_are_asked_of_the_drawn_share_of_trained_documents_and_of_no_validation_document(
+    tmp_path: Path,
+) -> None:
+    def asked(**settings: Any) -> list[dict[str, Any]]:
+        _run(tmp_path, {"a.md": TEXT}, **settings)
+        lines = (tmp_path / "out" / "questions" / "00007.jsonl").read_text().splitlines()
+        return [json.loads(line) for line in lines]
+
+    assert [q["question"] for q in asked()] == ["Which steps does “Ferry” give to open the ramp?"]
+    assert {q["stratum"] for q in asked(bounds=Bounds(1.0, 1.0))} == {"held_out"}
+    assert asked(seen_fraction=0.0) == []
+    assert asked(bounds=Bounds(0.0, 1.0)) == []
+
+
+def test_a_recipe_that_fails_on_a_document_skips_it_and_keeps_the_others(tmp_path: Path) -> None:
+    result = _run(tmp_path, {"a.md": TEXT, "b.md": "Other words stand here."}, recipes=(Failing(),))
+    assert dict(result.files) == {"ok": 1, "skipped: recipe failed: KeyError": 1}
+    assert dict(result.documents) == {"train": 1}
+
+
+def test_an_example_that_cannot_be_encoded_is_counted_and_kept_out_of_the_shards(tmp_path: Path) -> None:
+    result = _run(tmp_path, {"a.md": "word " * 200}, recipes=(Paragraph(max_chunk_tokens=150),))
+    # 200 words are a chunk of 149 (the joint counts one), which is too long for a row of 64, and one of 51.
+    assert (dict(result.dropped), dict(result.examples)) == ({"too long": 1}, {"train": 1})
+
+
+def test_a_full_disk_comes_back_as_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*arguments: Any, **keywords: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", "/data/part")
+
+    monkeypatch.setattr(group_module, "write_part", full)
+    assert _run(tmp_path, {"a.md": TEXT}).error == "cannot write /data/part: No space left on device"
+
+
+def test_a_result_survives_the_way_to_the_driver() -> None:
+    result = GroupResult(shards=[Shard("train", "a.npy", 1, 2, 3, "00")], positions=(0.25, 0.5))
+    result.files["ok"] += 2
+    assert GroupResult.from_text(result.to_text()) == result
+
+
+def _file(num_bytes: int, reason: str = "") -> SourceFile:
+    return SourceFile("a", "/a", num_bytes, reason)
+
+
+def test_files_are_grouped_by_size_and_unread_ones_weigh_nothing() -> None:
+    # 64 tokens a row give the least budget, 512 KiB: two of 200 KiB fit, three do not.
+    k = 1024
+    files = [_file(200 * k), _file(200 * k), _file(200 * k), _file(900 * k, "too large"), _file(600 * k), _file(1)]
+    assert [len(g) for g in group_files(files, 64)] == [2, 2, 1, 1]
+
+
+def test_many_small_files_make_several_groups() -> None:
+    assert [len(g) for g in group_files([_file(1)] * 2500, 64)] == [1000, 1000, 500]
+
+
+def test_questions_are_drawn_evenly_by_hash_for_each_stratum(tmp_path: Path) -> None:
+    parts = tmp_path / "questions"
+    parts.mkdir()
+    for part in range(2):
+        rows = [{"id": f"{i}{part}", "stratum": "seen" if i % 2 else "held_out"} for i in range(6)]
+        (parts / f"{part}.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows))
+    assert merge_questions(parts, tmp_path / "questions.jsonl", 3) == 6
+    kept = [json.loads(line)["id"] for line in (tmp_path / "questions.jsonl").read_text().splitlines()]
+    assert kept == ["00", "01", "20", "10", "11", "30"]
+    assert not parts.exists()
+
+
+def test_the_finished_folder_takes_the_old_ones_place(tmp_path: Path) -> None:
+    for name in ("data", "data.partial"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "which").write_text(name)
+    put_in_place(tmp_path / "data.partial", tmp_path / "data")
+    assert (tmp_path / "data" / "which").read_text() == "data.partial"
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["data"]
+
+
+def test_evaluation_asks_with_the_configured_qa_recipe_or_its_default() -> None:
+    assert evaluation_qa((Heading(), QA(max_chunk_tokens=99)), 64).max_chunk_tokens == 99
+    assert evaluation_qa((Heading(),), 64) == QA(max_chunk_tokens=64)
