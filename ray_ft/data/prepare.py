@@ -66,14 +66,12 @@ def prepare_training_set(
         seed=seed,
         seen_fraction=min(1.0, SEEN_DOCUMENTS / len(files)),
     )
-    total = _run(files, job, data.generator)
-    low, high = total.positions
-    fitted = job.bounds.fitted(lowest=low, highest=high, num_documents=total.documents.total())
-    if total.documents and fitted != job.bounds:
-        log.info("dividing %d documents again, so that no split is missing", total.documents.total())
-        total = _run(files, replace(job, bounds=fitted), data.generator)
-    _require_examples(total, data)
-    made = _complete(total, partial, Path(output_path), data, model, tokenizer, model_path, inputs_digest)
+    try:
+        total = _run_with_all_splits(files, job, data.generator)
+        _require_examples(total, data)
+        made = _complete(total, partial, Path(output_path), data, model, tokenizer, model_path, inputs_digest)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
     _report(total, made, time.monotonic() - started)
     return made
 
@@ -91,6 +89,18 @@ def group_files(files: Sequence[SourceFile], max_seq_len: int) -> list[list[Sour
         groups[-1].append(file)
         num_bytes += size
     return groups
+
+
+def _run_with_all_splits(files: Sequence[SourceFile], job: GroupJob, generator: Engine | None) -> GroupResult:
+    """Run the job, and again with fitted bounds for the few corpora that are too small for every split to be met."""
+    total = _run(files, job, generator)
+    low, high = total.positions
+    num_documents = total.documents.total()
+    fitted = job.bounds.fitted(lowest=low, highest=high, num_documents=num_documents)
+    if not num_documents or fitted == job.bounds:
+        return total
+    log.info("dividing %d documents again, so that no split is missing", num_documents)
+    return _run(files, replace(job, bounds=fitted), generator)
 
 
 def _run(files: Sequence[SourceFile], job: GroupJob, generator: Engine | None) -> GroupResult:

@@ -148,6 +148,7 @@ def _files_of(source: str, data: DataConfig, prefix: str) -> Iterator[SourceFile
 
 def _source_file(location: Path, path: str, data: DataConfig, relative: str = "") -> SourceFile:
     """What can be told of a file without opening it; `relative` is its path below the source, "" for a source."""
+    path = _printable(path)
     try:
         status = location.stat()
     except OSError as error:
@@ -162,6 +163,11 @@ def _source_file(location: Path, path: str, data: DataConfig, relative: str = ""
     else:
         reason = dropped_by_path(relative)
     return SourceFile(path, str(location.absolute()), status.st_size, reason)
+
+
+def _printable(path: str) -> str:
+    """A path whose bytes are no UTF-8, with a mark for each of them: tables and prompts hold text only."""
+    return path.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 def _prefix(source: str, taken: set[str]) -> str:

@@ -99,7 +99,8 @@ def _walk(body: list[ast.stmt], parents: tuple[ast.ClassDef, ...]) -> list[tuple
 def _definition(node: Node, parents: tuple[ast.ClassDef, ...], source: _Source) -> Definition:
     first = min([node.lineno, *(d.lineno for d in node.decorator_list)])
     last = node.end_lineno or node.lineno
-    docstring = ast.get_docstring(node) or ""
+    # An escape such as \ud800 in a docstring makes text that cannot be written as UTF-8.
+    docstring = (ast.get_docstring(node) or "").encode("utf-8", "replace").decode()
     body = node.body
     if docstring:
         head_end = source.line_end(body[0].end_lineno or body[0].lineno)

@@ -90,14 +90,16 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def _prepare(sources: Path, output: Path, model_path: str, **settings: Any) -> TrainingSet:
     settings = {"recipes": RECIPES, "validation_fraction": 0.1, "test_fraction": 0.2, **settings}
-    return prepare_training_set(
-        DataConfig(sources=(str(sources),), **settings),
-        model=ModelConfig(name="builtin:tiny", max_seq_len=MAX_SEQ_LEN),
-        model_path=model_path,
-        output_path=str(output),
-        seed=0,
-        inputs_digest="fingerprint",
-    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("ray_ft.data.prepare.MAX_GROUP_FILES", 9)  # several groups at the same time
+        return prepare_training_set(
+            DataConfig(sources=(str(sources),), **settings),
+            model=ModelConfig(name="builtin:tiny", max_seq_len=MAX_SEQ_LEN),
+            model_path=model_path,
+            output_path=str(output),
+            seed=0,
+            inputs_digest="fingerprint",
+        )
 
 
 @pytest.fixture(scope="module")
@@ -186,6 +188,7 @@ def test_targets_of_the_packed_rows_are_the_completions_with_their_end_of_turn(
                 if (labels[start : start + 2] == -100).all() and len(targets):  # a masked prompt
                     text = tokenizer.decode(targets)
                     found[text] = found.get(text, 0) + 1
+    assert sum(wanted.values()) > 50
     assert found == wanted
     assert num_targets == prepared.num_target_tokens["train"]
 
@@ -223,6 +226,7 @@ def test_a_second_run_writes_the_same_bytes(
         files = sorted(p for p in root.rglob("*") if p.is_file())
         return {str(p.relative_to(root)): hashlib.sha256(p.read_bytes()).hexdigest() for p in files}
 
+    assert len(_manifest(again)["splits"]["train"]["shards"]) > 3
     assert contents(again) == contents(prepared)
     assert again.data_digest == prepared.data_digest
     assert not (tmp_path / "data.partial").exists()
@@ -283,7 +287,7 @@ def test_files_that_give_nothing_end_in_one_line_with_the_reasons(
     (folder / "a.md").write_text("Some words without any heading or code.\n")
     with pytest.raises(DataError, match=r"gave no training example with data\.recipes code_raw"):
         _prepare(folder, tmp_path / "data", tiny_model_path, recipes=(CodeRaw(),))
-    assert not (tmp_path / "data").exists()
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["bad"]
 
 
 def test_a_template_that_cannot_be_masked_stops_before_any_work(

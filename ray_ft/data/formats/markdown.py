@@ -19,6 +19,7 @@ KINDS: dict[str, BlockType] = {
     "code_block": "code",
     "table_open": "table",
 }
+MYST_NAVIGATION = ("{toctree}", "{contents}", "{index}")  # Sphinx directives in Markdown
 FRONT_MATTER = re.compile(r"\A---[ \t]*\n(.*?)^(?:---|\.\.\.)[ \t]*$", re.DOTALL | re.MULTILINE)
 FRONT_MATTER_TITLE = re.compile(r"^title:[ \t]*[\"']?(.*?)[\"']?[ \t]*$", re.MULTILINE)
 NOTHING_TO_READ = re.compile(r"(?:\s|<!--.*?-->|</?\w[^>]*>|\[?!\[[^\]]*\]\([^)]*\)\]?(?:\([^)]*\))?)*", re.DOTALL)
@@ -47,6 +48,8 @@ def _block(token: "Token", following: "Token | None", lines: Lines) -> Block | N
     if token.type == "heading_open":
         title = following.content.strip() if following is not None else ""
         return lines.heading(title, first, last, level=int(token.tag[1:]))
+    if token.info.strip().lower().startswith(MYST_NAVIGATION):
+        return None
     kind = KINDS.get(token.type)
     return lines.block(kind, first, last) if kind is not None else None
 

@@ -30,8 +30,7 @@ def parse_python(text: str) -> Parsed:
             run = end
         position = max(position, end)
     blocks.append(lines.block("code", run, len(lines)))
-    metadata = {"summary": docstring.strip().split("\n\n")[0]} if docstring and docstring.strip() else {}
-    return Parsed(text, tuple(b for b in blocks if b is not None), metadata)
+    return Parsed(text, tuple(b for b in blocks if b is not None))
 
 
 def _first_line(node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef, lines: Lines, floor: int) -> int:

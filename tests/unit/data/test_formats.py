@@ -31,6 +31,10 @@ x = "# no heading"
 <!-- not for readers -->
 
 ![lone image](a.png)
+
+```{toctree}
+other
+```
 """
 
 RST = """=====

@@ -143,6 +143,14 @@ def test_text_in_another_encoding_is_read_and_the_encoding_noted(tmp_path: Path)
     assert (read.document.text, read.encoding) == (text, "cp1252")
 
 
+def test_a_name_that_is_no_utf_8_is_shown_with_marks_and_still_read(tmp_path: Path) -> None:
+    (tmp_path / "s").mkdir()
+    (tmp_path / "s" / os.fsdecode(b"caf\xe9.md")).write_text("text")
+    (file,) = list_files(_data(tmp_path / "s"))
+    assert file.path == "s/caf\ufffd.md"
+    assert read_file(file).status == "ok"
+
+
 def test_an_id_holds_content_and_path(tmp_path: Path) -> None:
     root = _write(tmp_path / "s", {"a.md": "same", "b.md": "same"})
     a, b = (read_file(f).document for f in list_files(_data(root)))

@@ -69,6 +69,11 @@ def test_a_method_knows_its_class_and_stubs_are_trivial() -> None:
     assert found["A.Inner.h"].imports == ("from pathlib import Path as P",)
 
 
+def test_a_docstring_that_is_no_utf_8_is_made_so() -> None:
+    found = _found('def f():\n    "Half \\ud800 a pair."\n')[1]
+    assert found["f"].docstring == "Half ? a pair."
+
+
 def test_what_is_no_python_3_gives_nothing() -> None:
     assert _found("print 'hello'")[1] == {}
     assert _found("int main() {}", "c")[1] == {}
