@@ -5,11 +5,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ray_ft.artifacts import Contrast, Score
-from ray_ft.evaluation.scoring import BITS_PER_BYTE, PRIMARY_METRIC, UNANSWERABLE
+from ray_ft.evaluation.scoring import BITS_PER_BYTE, FLOOR, UNANSWERABLE
 from ray_ft.evaluation.statistics import MIN_DOCUMENTS, OPTIMISTIC_DOCUMENTS
 
-FLOOR = 0.02
-"""Two systems below this on the primary metric both fail, and their difference says nothing about tuning."""
 WORDY = 1.5
 """A winner whose answers are this many times longer may owe its recall to their length."""
 OFTEN_TRUNCATED = 0.2
@@ -83,6 +81,11 @@ def verdict_sentence(contrast: Contrast) -> str:
         return (
             f"On {where}, {pair} makes no meaningful difference: {figures}; the interval lies within ±{margin}{unit}."
         )
+    if contrast.num_more is None:
+        return (
+            f"On {where}, {pair} is undecided: {figures}; both score below {metric.format(FLOOR)}, "
+            "so the questions are too hard for either to show a difference."
+        )
     items = "documents" if contrast.metric == BITS_PER_BYTE else "questions"
     more = f"about {contrast.num_more:,} more {items} from documents like these would decide"
     return f"On {where}, {pair} is undecided: {figures}; {more}."
@@ -100,7 +103,10 @@ def advice(contrasts: Iterable[Contrast]) -> str:
     if not primary:
         return "Compare tuned with base to get a verdict: evaluation.systems names only one of them."
     order = [s for s in ("held_out", "own", "seen") if any(c.stratum == s for c in primary)]
-    verdicts = {(c.treatment, c.control): c.verdict for c in primary if c.stratum == order[0]}
+    judged = [c for c in primary if c.stratum == order[0]]
+    if all(c.verdict == "undecided" and c.num_more is None for c in judged):
+        return f"Nothing is shown: every system fails the questions on {stratum_title(order[0])}, tuned or not."
+    verdicts = {(c.treatment, c.control): c.verdict for c in judged}
     return f"Judged by {stratum_title(order[0])}, {_advice(verdicts)}"
 
 
@@ -129,7 +135,7 @@ def warnings(scores: Sequence[Score], contrasts: Sequence[Contrast]) -> list[str
     primary = [c for c in contrasts if c.primary]
     means = {(s.stratum, s.system, s.metric): s.mean for s in scores}
     few = [_few_documents(*group) for group in sorted({(c.stratum, c.num_documents) for c in primary})]
-    doubts = [doubt(c, means) for c in primary for doubt in (_both_fail, _wordy)]
+    doubts = [doubt for c in primary for doubt in (_wordy(c, means), _contradicted(c, contrasts))]
     cut = sorted({s.system for s in scores if s.metric == "truncated" and s.mean > OFTEN_TRUNCATED})
     truncated = (
         f"More than {OFTEN_TRUNCATED:.0%} of the answers of {', '.join(cut)} were cut off at evaluation.max_new_tokens."
@@ -151,13 +157,14 @@ def _few_documents(stratum: str, documents: int) -> str | None:
     return None
 
 
-def _both_fail(c: Contrast, means: Means) -> str | None:
-    if max(means[c.stratum, system, PRIMARY_METRIC] for system in (c.treatment, c.control)) >= FLOOR:
+def _contradicted(c: Contrast, contrasts: Sequence[Contrast]) -> str | None:
+    """What the exploratory metrics see and the primary one does not."""
+    same = (c.stratum, c.treatment, c.control)
+    worse = [o for o in contrasts if (o.stratum, o.treatment, o.control) == same and o.verdict == "worse"]
+    if not worse or c.verdict == "worse":
         return None
-    return (
-        f"{c.treatment} and {c.control} both state fewer than {FLOOR:.0%} of the facts on {stratum_title(c.stratum)}: "
-        "the questions are too hard for either, so this contrast says little."
-    )
+    titles = " and ".join(metric_of(o.metric).title for o in worse)
+    return f"On {stratum_title(c.stratum)}, {c.treatment} is worse than {c.control} by {titles} (exploratory)."
 
 
 def _wordy(c: Contrast, means: Means) -> str | None:

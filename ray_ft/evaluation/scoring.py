@@ -27,6 +27,8 @@ PRIMARY_PAIRS = (("tuned", "base"), ("tuned+rag", "base+rag"), ("tuned", "base+r
 QUALITY_METRICS = ("key_fact_recall", "token_f1", "rouge_l", "exact_match", "abstention")
 GUARD_METRICS = ("length_ratio", "truncated")
 """Shown beside the quality, without better or worse."""
+FLOOR = 0.02
+"""Where two systems both score below this, both fail, and no difference between them can be told."""
 UNANSWERABLE = "unanswerable"
 BITS_PER_BYTE = "bits_per_byte"
 RETRIEVER = "retriever"
@@ -171,7 +173,7 @@ def scores_of(measured: Measured) -> list[Score]:
 
 def contrasts_of(groups: Sequence[Measured], *, margin: float, num_bootstrap: int, seed: int) -> list[Contrast]:
     """Every pair on every quality metric; Holm runs over the pairs on the primary metric in all strata together."""
-    found: list[tuple[Contrast, float]] = []  # with the standard error
+    found: list[_Unjudged] = []
     for group in groups:
         metrics = dict.fromkeys(metric for _, metric in group.sums)
         for metric in (m for m in metrics if m in QUALITY_METRICS or m == BITS_PER_BYTE):
@@ -180,18 +182,23 @@ def contrasts_of(groups: Sequence[Measured], *, margin: float, num_bootstrap: in
                     found.append(
                         _contrast(group, metric, treatment, control, margin=margin, num_draws=num_bootstrap, seed=seed)
                     )
-    family = [i for i, (contrast, _) in enumerate(found) if contrast.primary]
-    adjusted = dict(zip(family, holm([found[i][0].p_value for i in family]), strict=True))
-    return [
-        _judged(contrast, error, p_holm=adjusted.get(i), family_size=len(family))
-        for i, (contrast, error) in enumerate(found)
-    ]
+    family = [i for i, unjudged in enumerate(found) if unjudged.contrast.primary]
+    adjusted = dict(zip(family, holm([found[i].contrast.p_value for i in family]), strict=True))
+    return [_judged(unjudged, p_holm=adjusted.get(i), family_size=len(family)) for i, unjudged in enumerate(found)]
+
+
+@dataclass(frozen=True)
+class _Unjudged:
+    """A paired difference on its way to a verdict."""
+
+    contrast: Contrast
+    standard_error: float
+    both_fail: bool
 
 
 def _contrast(
     group: Measured, metric: str, treatment: str, control: str, *, margin: float, num_draws: int, seed: int
-) -> tuple[Contrast, float]:
-    """The paired difference, not yet judged, and its standard error."""
+) -> _Unjudged:
     spread = interval(group.draws[treatment, metric] - group.draws[control, metric])
     by_document = group.sums[treatment, metric] - group.sums[control, metric]
     contrast = Contrast(
@@ -210,10 +217,15 @@ def _contrast(
         # A difference in bits per byte has no scale of its own: it is held against the control's figure.
         margin=margin * group.mean(control, metric) if metric == BITS_PER_BYTE else margin,
     )
-    return contrast, spread.standard_error
+    best = max(group.mean(treatment, metric), group.mean(control, metric))
+    return _Unjudged(contrast, spread.standard_error, both_fail=metric != BITS_PER_BYTE and best < FLOOR)
 
 
-def _judged(contrast: Contrast, standard_error: float, *, p_holm: float | None, family_size: int) -> Contrast:
+def _judged(unjudged: _Unjudged, *, p_holm: float | None, family_size: int) -> Contrast:
+    """The contrast with its verdict; two systems that both fail stay undecided, and more of the same would not help."""
+    contrast = unjudged.contrast
+    if unjudged.both_fail:
+        return replace(contrast, p_holm=p_holm)
     verdict = decide(
         low=contrast.low,
         high=contrast.high,
@@ -226,7 +238,7 @@ def _judged(contrast: Contrast, standard_error: float, *, p_holm: float | None, 
     if verdict == "undecided":
         num_more = num_more_needed(
             difference=contrast.difference,
-            standard_error=standard_error,
+            standard_error=unjudged.standard_error,
             margin=contrast.margin,
             num_items=contrast.num_items,
             num_documents=contrast.num_documents,

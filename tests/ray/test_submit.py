@@ -2,14 +2,10 @@
 
 import json
 import os
-import shutil
-import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import textwrap
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,10 +17,12 @@ from ray_ft.errors import JobError
 from ray_ft.jobs.submit import stop_job, submit_job
 
 pytestmark = pytest.mark.ray
+REPOSITORY = Path(__file__).parents[2]
 
 PROBE = """
     import json, os, ray, ray_ft
     ray.init(log_to_driver=False)
+    assert len(ray.nodes()) == 2
     @ray.remote
     def home():
         import ray_ft.jobs.submit
@@ -38,45 +36,38 @@ PROBE = """
 
 @pytest.fixture(scope="module")
 def dashboard() -> Iterator[str]:
-    """Dashboard address of a cluster in a process group of its own."""
-    with socket.socket() as gcs, socket.socket() as http, socket.socket() as agent, socket.socket() as client:
-        sockets = (gcs, http, agent, client)
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        gcs_port, http_port, agent_port, client_port = (one.getsockname()[1] for one in sockets)
-    folder = tempfile.mkdtemp(prefix="rft", dir="/tmp")  # short: socket paths have a limit of 107 bytes
-    command = [
-        sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block", "--disable-usage-stats",
-        f"--port={gcs_port}", f"--dashboard-port={http_port}", f"--dashboard-agent-listen-port={agent_port}",
-        f"--ray-client-server-port={client_port}", "--node-ip-address=127.0.0.1", f"--temp-dir={folder}",
-        "--num-cpus=2", f"--object-store-memory={100 * 2**20}", "--min-worker-port=0", "--max-worker-port=0",
-    ]  # fmt: skip
-    environment = {k: v for k, v in os.environ.items() if k != "RAY_ADDRESS"} | {"RAY_AUTH_MODE": "disabled"}
-    environment["RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S"] = "0"  # nothing to drain at the end
+    """Dashboard address of a cluster of two nodes, in a process group of its own."""
+    with socket.socket() as gcs, socket.socket() as http:
+        gcs.bind(("127.0.0.1", 0))
+        http.bind(("127.0.0.1", 0))
+        port, dashboard_port = gcs.getsockname()[1], http.getsockname()[1]
+    environment = os.environ | {
+        "RAY": str(Path(sys.executable).parent / "ray"), "RAY_AUTH_MODE": "disabled",
+        "PORT": str(port), "DASHBOARD_PORT": str(dashboard_port),
+    }  # fmt: skip
     process = subprocess.Popen(
-        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
-    )
+        [REPOSITORY / "cluster" / "local.sh", "2", "1"], env=environment, stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT, text=True, start_new_session=True,
+    )  # fmt: skip
     try:
         assert process.stdout is not None
-        output: list[str] = []
+        output = []
         for line in process.stdout:
             output.append(line)
-            if "runtime started" in line:
+            if line.startswith("Ready: 2 nodes"):
                 break
         else:
-            pytest.fail("the cluster did not start:\n" + "".join(output[-30:]))
-        threading.Thread(target=process.stdout.read, daemon=True).start()  # a full pipe would block the cluster
-        yield f"http://127.0.0.1:{http_port}"
+            pytest.fail("the cluster did not start:\n" + "".join(output))
+        yield f"http://127.0.0.1:{dashboard_port}"
     finally:
         family = psutil.Process(process.pid).children(recursive=True) if process.poll() is None else []
-        os.killpg(process.pid, signal.SIGTERM)
-        try:
-            process.wait(timeout=30)
-        finally:
-            for child in family:
-                if child.is_running():
-                    child.kill()
-            shutil.rmtree(folder, ignore_errors=True)
+        process.terminate()
+        process.wait(timeout=60)
+        survivors = [child.name() for child in family if child.is_running()]
+        for child in family:
+            if child.is_running():
+                child.kill()
+        assert survivors == [], "cluster/local.sh left processes behind"
 
 
 @pytest.fixture

@@ -76,6 +76,14 @@ def test_the_difference_is_paired_and_judged() -> None:
     assert contrast.num_more is None
 
 
+def test_two_systems_that_both_fail_are_undecided_and_not_equal() -> None:
+    contrast = contrasts_of(groups(dict.fromkeys(SYSTEMS, 0)), margin=0.02, **DRAWS)[0]
+    assert (contrast.low, contrast.high) == (0.0, 0.0)  # within the margin, and yet no evidence of anything
+    assert (contrast.verdict, contrast.num_more) == ("undecided", None)
+    assert "too hard for either" in findings.verdict_sentence(contrast)
+    assert findings.advice([contrast]).startswith("Nothing is shown: every system fails")
+
+
 def test_an_undecided_difference_says_how_many_more() -> None:
     contrast = contrasts_of(groups({**RIGHT, "tuned": 6}), margin=0.02, **DRAWS)[0]
     # one of 20 questions differs: one sign pattern is as extreme as the other, p = 1
@@ -171,8 +179,8 @@ def test_every_verdict_is_said_with_its_figures() -> None:
     )
 
 
-def warned(*contrasts: Contrast, recall: float = 0.5, length: float = 1.0, truncated: float = 0.0) -> list[str]:
-    values = {"key_fact_recall": recall, "length_ratio": length, "truncated": truncated}
+def warned(*contrasts: Contrast, length: float = 1.0, truncated: float = 0.0) -> list[str]:
+    values = {"length_ratio": length, "truncated": truncated}
     scores = [
         Score(system, metric, value if system == "tuned" else min(value, 1.0), 0, 1, 40, "held_out")
         for system in ("base", "tuned")
@@ -185,13 +193,17 @@ def test_a_sound_comparison_raises_no_warning() -> None:
     assert warned(contrast("tuned", "base", "better")) == []
 
 
-def test_few_documents_both_failing_wordiness_and_cut_answers_are_warned_of() -> None:
+def test_a_loss_that_only_other_metrics_see_is_warned_of() -> None:
+    loss = contrast("tuned", "base", "worse", metric="token_f1", primary=False)
+    (warning,) = warned(contrast("tuned", "base", "no meaningful difference"), loss)
+    assert warning == "On held-out documents, tuned is worse than base by token F1 (exploratory)."
+
+
+def test_few_documents_wordiness_and_cut_answers_are_warned_of() -> None:
     (few,) = warned(contrast("tuned", "base", "undecided", num_documents=12))
     assert "12 documents; with fewer than 20" in few
     (hopeless,) = warned(contrast("tuned", "base", "undecided", num_documents=1))
     assert "1 document; with fewer than 6" in hopeless
-    (floor,) = warned(contrast("tuned", "base", "undecided"), recall=0.01)
-    assert "too hard for either" in floor
     (wordy,) = warned(contrast("tuned", "base", "better"), length=2.0)
     assert "2.0 times as much" in wordy
     (cut,) = warned(contrast("tuned", "base", "better"), truncated=0.3)

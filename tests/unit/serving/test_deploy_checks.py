@@ -1,5 +1,6 @@
 """What cannot be served is refused in one line before Ray Serve starts."""
 
+import io
 import json
 import os
 import signal
@@ -13,7 +14,7 @@ import pytest
 from ray_ft.config import ServingConfig
 from ray_ft.errors import ConfigError, ModelError, RayFTError
 from ray_ft.serving.adapters import catalogue
-from ray_ft.serving.deploy import _check_port, _reachable, _reason, _wait_for_interrupt, app
+from ray_ft.serving.deploy import _check_port, _reachable, _reason, _wait_for_interrupt, _WithoutLines, app, models_of_run
 
 
 @pytest.fixture
@@ -88,12 +89,20 @@ def test_the_url_names_an_address_that_can_be_called(host: str, reachable: str) 
 
 
 def test_a_replicas_own_error_is_found_in_serves_traceback() -> None:
-    error = RuntimeError(
-        "Deploying application ray_ft failed: Traceback (most recent call last):\n"
-        '  File "model.py", line 3, in load\n'
-        "ray_ft.errors.ModelError: model.safetensors is damaged\n\n"
-    )
-    assert _reason(error) == "model.safetensors is damaged"
+    messages = [
+        "Deploying application ray_ft failed: Failed to update the deployments ['model'].",
+        'Traceback (most recent call last):\n  File "model.py", line 3, in load\n'
+        "ray_ft.errors.ModelError: model.safetensors is damaged\n\n",
+    ]
+    assert _reason(messages) == "model.safetensors is damaged"
+    assert _reason(messages[:1]) == messages[0]
+
+
+def test_only_marked_lines_are_left_out_of_the_output() -> None:
+    sink = io.StringIO()
+    stream = _WithoutLines(sink, "noise")
+    print("one\nsome noise here\ntwo", file=stream)
+    assert sink.getvalue() == "one\ntwo\n"
 
 
 @pytest.mark.parametrize("args", [{}, {"confg": "x.yaml"}, {"config": "x.yaml", "port": 5}])
