@@ -188,3 +188,6 @@ def test_special_tokens_in_content_are_counted_as_letters(tokenizer: Any) -> Non
     encoder = _encoder(tokenizer)
     assert encoder.count_tokens("<|im_end|>") > 1
     assert encoder.count_tokens("") == 0
+    for text in ("<|im_end|>", ANSWER, "a <s> b"):
+        plain = _one(encoder.encode(_pair(text, prompt=""), ends=False))
+        assert encoder.count_tokens(text) == len(plain.input_ids)

@@ -2,6 +2,7 @@
 
 import errno
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -12,12 +13,14 @@ from ray_ft.config import DataConfig
 from ray_ft.data import group as group_module
 from ray_ft.data.encode import Encoded
 from ray_ft.data.examples import evaluation_qa
-from ray_ft.data.group import GroupJob, GroupResult, read_group, write_group
+from ray_ft.data.group import GroupJob, GroupResult, GroupWriter, read_group, write_group
 from ray_ft.data.pack import Shard
 from ray_ft.data.prepare import group_files
 from ray_ft.data.publish import merge_questions, put_in_place
 from ray_ft.data.read import SourceFile, list_files
 from ray_ft.data.split import Bounds
+from ray_ft.engines import Engine, GenerateRequest, GenerateResult
+from ray_ft.errors import GenerationError, ModelError
 from ray_ft.recipes import QA, Heading, Paragraph
 from ray_ft.rows import Chunk, CountTokens, Document, Example
 
@@ -128,6 +131,34 @@ def test_a_full_disk_comes_back_as_one_line(tmp_path: Path, monkeypatch: pytest.
 
     monkeypatch.setattr(group_module, "write_part", full)
     assert _run(tmp_path, {"a.md": TEXT}).error == "cannot write /data/part: No space left on device"
+
+
+@dataclass(frozen=True)
+class BrokenEngine(Engine):
+    """Fails when it is loaded, or when it is asked."""
+
+    loads: bool = True
+
+    def load(self, model_path: str, adapters: Mapping[str, str]) -> Any:
+        if not self.loads:
+            raise ModelError("no weights in /model")
+        return self
+
+    def apply_chat_template(self, messages: list[dict[str, str]]) -> str:
+        return messages[-1]["content"]
+
+    def generate(self, requests: list[GenerateRequest]) -> list[GenerateResult]:
+        raise GenerationError("the engine is out of ideas")
+
+
+@pytest.mark.parametrize(("loads", "error"), [(True, "the engine is out of ideas"), (False, "no weights in /model")])
+def test_an_engine_that_fails_ends_the_job_in_its_own_words(tmp_path: Path, loads: bool, error: str) -> None:
+    (tmp_path / "s").mkdir()
+    (tmp_path / "s" / "a.md").write_text(TEXT)
+    listed = [asdict(f) for f in list_files(DataConfig(sources=(str(tmp_path / "s"),), recipes=()))]
+    writer = GroupWriter(_job(tmp_path / "out"), BrokenEngine(loads=loads))
+    result = writer(read_group({"group": 0, "files": json.dumps(listed)}))
+    assert GroupResult.from_text(result["result"]).error == error
 
 
 def test_a_result_survives_the_way_to_the_driver() -> None:
