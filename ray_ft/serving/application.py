@@ -23,7 +23,7 @@ MAX_REQUESTS = 256
 MAX_QUEUED = 1024
 """Requests that wait beyond that before clients are told to come back later."""
 MAX_CPUS = 8
-"""Cores one replica asks for on machines without a GPU; more bring a decode loop little."""
+"""Cores one replica takes on machines without a GPU; more bring a decode loop little."""
 
 
 def build_application(
@@ -94,8 +94,9 @@ class ReplicaHandle:
 
 
 def replica_resources(num_replicas: int) -> dict[str, float]:
-    """What one replica asks of Ray: a GPU where the cluster has any, else a fair share of a machine's cores.
+    """What one replica asks of Ray: a GPU where the cluster has any, else its share of half of a machine's cores.
 
+    The other half is for the processes that speak HTTP: a model with a thread for every core makes all of them wait.
     Ray gives a process as many threads as it asks for cores.
     """
     import ray
@@ -111,5 +112,5 @@ def replica_resources(num_replicas: int) -> dict[str, float]:
     num_cpus = int(sum(node.get("CPU", 0) for node in nodes))
     if num_replicas > num_cpus:
         raise ConfigError(f"serving.num_replicas: {num_replicas} copies need as many CPUs; the cluster has {num_cpus}")
-    largest = int(max(node.get("CPU", 0) for node in nodes))
-    return {"num_cpus": max(1, min(largest // num_replicas, os.cpu_count() or 1, MAX_CPUS))}
+    cores = min(max(node.get("CPU", 0) for node in nodes), os.cpu_count() or 1)
+    return {"num_cpus": max(1, min(int(cores / 2 / num_replicas), MAX_CPUS))}

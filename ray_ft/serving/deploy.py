@@ -2,14 +2,17 @@
 
 import contextlib
 import errno
+import io
 import json
+import logging
 import signal
 import socket
+import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 from ray_ft import artifacts
 from ray_ft.artifacts import Endpoint, TunedModel
@@ -21,6 +24,8 @@ from ray_ft.serving.application import build_application, replica_resources
 
 if TYPE_CHECKING:
     from ray.serve import Application
+
+logger = logging.getLogger(__name__)
 
 APP_NAME = "ray_ft"
 
@@ -64,7 +69,9 @@ def shutdown() -> None:
     """Stop the endpoint and Ray Serve with it."""
     from ray import serve
 
-    serve.shutdown()
+    # Serve's controller ends while it is being asked to, which Ray reports as a failed task.
+    with contextlib.redirect_stdout(_WithoutLines(sys.stdout, "ServeController.graceful_shutdown failed")):
+        serve.shutdown()
 
 
 def app(args: Mapping[str, Any]) -> "Application":
@@ -151,11 +158,14 @@ def _start(application: "Application", serving: ServingConfig) -> None:
     from ray import serve
     from ray.serve.config import HTTPOptions, ProxyLocation
 
+    if not logger.isEnabledFor(logging.DEBUG):
+        logging.getLogger("ray.serve").setLevel(logging.ERROR)  # importing Serve has set it to INFO
     serve.start(proxy_location=ProxyLocation.HeadOnly, http_options=HTTPOptions(host=serving.host, port=serving.port))
     try:
         serve.run(application, name=APP_NAME, route_prefix="/")
     except RuntimeError as error:
-        reason = _reason(error)
+        failed = serve.status().applications.get(APP_NAME)
+        reason = _reason([str(error), *(d.message for d in (failed.deployments.values() if failed else ()))])
         shutdown()
         raise ModelError(f"the endpoint did not start: {reason}") from None
     except BaseException:
@@ -163,13 +173,11 @@ def _start(application: "Application", serving: ServingConfig) -> None:
         raise
 
 
-def _reason(error: RuntimeError) -> str:
-    """The replica's own error, out of the traceback that Serve passes on as text."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    ours = [line for line in lines if line.startswith("ray_ft.errors.")]
-    if not ours:
-        return lines[-1] if lines else type(error).__name__
-    return ours[-1].partition(": ")[2]
+def _reason(messages: list[str]) -> str:
+    """The replica's own error, out of the tracebacks that Serve passes on as text; else the last line of all."""
+    lines = [line.strip() for message in messages for line in message.splitlines() if line.strip()]
+    ours = [line.partition(": ")[2] for line in lines if line.startswith("ray_ft.errors.")]
+    return (ours or lines or ["no reason given"])[-1]
 
 
 def _wait_for_interrupt() -> None:
@@ -188,6 +196,25 @@ def _on_signals(stop: Any) -> Iterator[None]:
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
+
+
+class _WithoutLines(io.TextIOBase):
+    """A text stream that passes on whole lines, except those with a marker."""
+
+    def __init__(self, sink: TextIO, marker: str) -> None:
+        self._sink = sink
+        self._marker = marker
+        self._line = ""
+
+    def write(self, text: str) -> int:
+        *lines, self._line = (self._line + text).split("\n")
+        for line in lines:
+            if self._marker not in line:
+                self._sink.write(line + "\n")
+        return len(text)
+
+    def flush(self) -> None:
+        self._sink.flush()
 
 
 def _reachable(host: str) -> str:

@@ -288,6 +288,15 @@ def test_a_folder_without_a_model_is_refused(engine_name: str, tmp_path: Path) -
         ENGINES[engine_name]().load(str(tmp_path), {})
 
 
+def test_damaged_weights_are_refused_in_one_line(engine_name: str, tiny_model_path: str, tmp_path: Path) -> None:
+    damaged = Path(shutil.copytree(tiny_model_path, tmp_path / "damaged"))
+    weights = damaged / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:5000])
+    with pytest.raises(ModelError, match="cannot load the model") as error:
+        ENGINES[engine_name]().load(str(damaged), {})
+    assert "\n" not in str(error.value)
+
+
 def test_another_chat_template_can_be_given(engine_name: str, tiny_model_path: str, tmp_path: Path) -> None:
     template = tmp_path / "template.jinja"
     template.write_text("{% for m in messages %}[{{ m['role'] }}] {{ m['content'] }}\n{% endfor %}[answer]")

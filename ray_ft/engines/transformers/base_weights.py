@@ -15,6 +15,7 @@ def load_base(model_path: str, *, dtype: str, quantization: str) -> Any:
     `dtype` and `quantization` are `TransformersEngine`'s words. Raises ModelError when the folder holds no such model.
     """
     import torch
+    from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM
 
     if not (Path(model_path) / "config.json").is_file():
@@ -31,7 +32,7 @@ def load_base(model_path: str, *, dtype: str, quantization: str) -> Any:
         )
     except torch.OutOfMemoryError:
         raise ModelError(f"{model_path} does not fit the GPU's memory; set engine.quantization=nf4 or int8") from None
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         raise ModelError(f"cannot load the model in {model_path}: {first_line(error)}") from None
     return model.eval()
 

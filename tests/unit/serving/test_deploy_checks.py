@@ -11,10 +11,22 @@ from pathlib import Path
 
 import pytest
 
-from ray_ft.config import ServingConfig
-from ray_ft.errors import ConfigError, ModelError, RayFTError
+from ray_ft import artifacts
+from ray_ft.artifacts import TunedModel
+from ray_ft.config import Config, ServingConfig, parse_config
+from ray_ft.errors import ConfigError, MissingArtifactError, ModelError, RayFTError
 from ray_ft.serving.adapters import catalogue
-from ray_ft.serving.deploy import _check_port, _reachable, _reason, _wait_for_interrupt, _WithoutLines, app, models_of_run
+from ray_ft.serving.deploy import (
+    RunModels,
+    _check_port,
+    _reachable,
+    _reason,
+    _wait_for_interrupt,
+    _WithoutLines,
+    app,
+    models_of_run,
+)
+from ray_ft.strategies import Full, LoRA
 
 
 @pytest.fixture
@@ -119,6 +131,41 @@ def test_a_signal_ends_the_wait_and_gets_its_own_handler_back(number: signal.Sig
     _wait_for_interrupt()
     timer.join()
     assert signal.getsignal(number) is before
+
+
+def tuned(config: Config, path: str, *, is_adapter: bool) -> None:
+    made = TunedModel(
+        base_model="org/base", base_path="/models/base", base_digest="0" * 16, path=path, is_adapter=is_adapter,
+        strategy=LoRA() if is_adapter else Full(), metrics={}, steps=1, fingerprint="f",
+    )  # fmt: skip
+    artifacts.save(made, config.run_path)
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Config:
+    return parse_config({
+        "run_name": "handbook",
+        "output_dir": str(tmp_path),
+        "model": {"name": "org/base"},
+        "data": {"sources": ["docs"], "recipes": ["paragraph"]},
+        "serving": {"adapters": {"older": "runs/older"}},
+    })  # fmt: skip
+
+
+def test_a_runs_adapter_is_served_under_its_name_beside_others(config: Config) -> None:
+    tuned(config, "/runs/handbook/adapter", is_adapter=True)
+    adapters = {"handbook": "/runs/handbook/adapter", "older": "runs/older"}
+    assert models_of_run(config) == RunModels("/models/base", "org/base", adapters)
+
+
+def test_a_whole_tuned_model_is_a_base_of_its_own(config: Config) -> None:
+    tuned(config, "/runs/handbook/model", is_adapter=False)
+    assert models_of_run(config) == RunModels("/runs/handbook/model", "handbook", {"older": "runs/older"})
+
+
+def test_a_run_that_was_not_trained_names_the_verb_that_does(config: Config) -> None:
+    with pytest.raises(MissingArtifactError, match="ray-ft train"):
+        models_of_run(config)
 
 
 def test_the_stage_imports_neither_ray_nor_torch_before_it_is_used() -> None:
