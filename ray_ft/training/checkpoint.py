@@ -144,15 +144,9 @@ def restore_checkpoint(engine: Any, checkpoint: Checkpoint) -> int:
 
 
 def remove_leftovers(run_path: str | Path) -> None:
-    """Delete what a killed run left half-written, and Ray's snapshot of the folder.
-
-    Ray writes that snapshot in place, so a kill can leave it cut short, and it refuses to start on such a one. The
-    folders themselves say which checkpoints there are.
-    """
-    checkpoints = Path(run_path) / FOLDER
-    for partial in checkpoints.glob(".partial-*"):
+    """Delete what a killed run left half-written."""
+    for partial in (Path(run_path) / FOLDER).glob(".partial-*"):
         shutil.rmtree(partial, ignore_errors=True)
-    (checkpoints / "checkpoint_manager_snapshot.json").unlink(missing_ok=True)
 
 
 def agree(failures: list[str], *, step: int | None = None, partial: Path | None = None) -> None:
@@ -223,13 +217,15 @@ class _FailuresKept:
     """
 
     def __init__(self, engine: Any, failures: list[str]) -> None:
-        self.writer, self.failures = engine.checkpoint_engine, failures
+        self.engine, self.writer, self.failures = engine, engine.checkpoint_engine, failures
 
     def __enter__(self) -> None:
+        # Scripts that DeepSpeed would lay beside the state; nobody here runs them, and copying them can fail as well.
+        self.engine._copy_recovery_script = lambda *_: None
         self.writer.save = lambda state_dict, path: attempt(self.failures, write_tensors, state_dict, path)
 
     def __exit__(self, *_: object) -> None:
-        del self.writer.save  # the class's own method shows again
+        del self.writer.save, self.engine._copy_recovery_script  # the classes' own methods show again
 
 
 def attempt(failures: list[str], write: Any, *arguments: Any) -> None:

@@ -167,7 +167,7 @@ def _begin(task: TrainingTask, *, resume: bool, force: bool) -> None:
 
 
 def _run(task: TrainingTask, *, num_workers: int, cpus_per_worker: int) -> dict[str, float]:
-    from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
+    from ray.train import FailureConfig, RunConfig, ScalingConfig
     from ray.train import TrainingFailedError as RayTrainingFailedError
     from ray.train.torch import TorchConfig, TorchTrainer
 
@@ -181,8 +181,6 @@ def _run(task: TrainingTask, *, num_workers: int, cpus_per_worker: int) -> dict[
             name=FOLDER,
             storage_path=task.run_path,
             failure_config=FailureConfig(max_failures=task.train.max_failures, controller_failure_limit=START_ATTEMPTS),
-            # Old checkpoints are deleted by the workers, who know which are complete.
-            checkpoint_config=CheckpointConfig(num_to_keep=None),
         ),
     )
     try:
@@ -196,11 +194,12 @@ def _run(task: TrainingTask, *, num_workers: int, cpus_per_worker: int) -> dict[
 
 
 def _failure(error: BaseException, task: TrainingTask) -> str:
-    causes = getattr(error, "worker_failures", {}) or {0: error}
-    first = next(iter(causes.values()))
-    lines = [line for line in str(first).strip().splitlines() if line.strip()]
-    times = f"the workers failed {task.train.max_failures + 1} times (train.max_failures)"
-    return f"{times}, last with: {lines[-1].strip() if lines else type(first).__name__}. {_way_out(task)}"
+    """One line: who failed, with what, and what is left."""
+    causes = getattr(error, "worker_failures", {})
+    first = next(iter(causes.values()), error)
+    who = f"the workers failed {task.train.max_failures + 1} times" if causes else "Ray Train's controller failed"
+    lines = [line.strip() for line in str(first).splitlines() if line.strip()]
+    return f"{who}, last with: {lines[-1].rstrip('.') if lines else type(first).__name__}. {_way_out(task)}"
 
 
 def _with_way_out(error: Exception, task: TrainingTask) -> Exception:

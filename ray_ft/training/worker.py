@@ -272,14 +272,14 @@ def write_output(engine: Any, task: TrainingTask) -> None:
 
 
 def _report_to_ray(metrics: dict[str, Any], checkpoint: Path) -> None:
+    """Tell Ray the metrics and where the checkpoint lies, but do not register the checkpoint.
+
+    Ray would note it in a snapshot that it writes in place: a full disk then ends its controller instead of the step
+    that filled it, and a kill can leave a snapshot cut short, on which Ray refuses to start.
+    """
     import ray.train
 
-    ray.train.report(
-        metrics,
-        checkpoint=ray.train.Checkpoint.from_directory(str(checkpoint)),
-        checkpoint_dir_name=checkpoint.name,
-        checkpoint_upload_mode=ray.train.CheckpointUploadMode.NO_UPLOAD,  # it lies where Ray would put it
-    )
+    ray.train.report({**metrics, "checkpoint": str(checkpoint)})
 
 
 def _quiet(task: TrainingTask) -> None:
