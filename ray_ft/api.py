@@ -21,6 +21,7 @@ from ray_ft.base_model import resolve_model
 from ray_ft.config import Config, load_config, to_plain
 from ray_ft.errors import ConfigError, JobError
 from ray_ft.hardware import Hardware, hardware_for
+from ray_ft.quiet import quiet_libraries
 
 __all__ = [
     "evaluate",
@@ -254,21 +255,6 @@ def one_ray_session() -> Iterator[None]:
         _session_is_shared.reset(token)
         if "ray" in sys.modules:
             sys.modules["ray"].shutdown()
-
-
-def quiet_libraries() -> None:
-    """Keep other libraries' progress bars and start-up chatter off the terminal; their errors stay."""
-    os.environ.setdefault("RAY_TRAIN_METRICS_ENABLED", "0")
-    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
-    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    # Filters, not levels: these libraries set their loggers' levels when they are imported.
-    for name in ("ray.data", "ray.train", "ray.serve", "ray.tune", "DeepSpeed"):
-        logging.getLogger(name).addFilter(_only_errors)
-
-
-def _only_errors(record: logging.LogRecord) -> bool:
-    return record.levelno >= logging.ERROR or log.isEnabledFor(logging.DEBUG)
 
 
 # --- what a fingerprint covers ----------------------------------------------------------------------------------------

@@ -8,13 +8,14 @@ import shlex
 import shutil
 import sys
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ray_ft.errors import ConfigError, RayFTError
 
 if TYPE_CHECKING:
     from ray_ft.artifacts import Report, TrainingSet, TunedModel
     from ray_ft.config import Config
+    from ray_ft.registry import Registry
 
 VERBS = {
     "prepare": "turn documents and code into a training set",
@@ -213,7 +214,11 @@ def _submit(arguments: argparse.Namespace) -> int:
 
 
 def _show(arguments: argparse.Namespace) -> int:
-    from ray_ft.config import ENGINES, RECIPES, RETRIEVERS, STRATEGIES, to_plain
+    from ray_ft.config import to_plain
+    from ray_ft.engines import ENGINES
+    from ray_ft.recipes import RECIPES
+    from ray_ft.retrievers import RETRIEVERS
+    from ray_ft.strategies import STRATEGIES
 
     if arguments.config is not None:
         config = _load(arguments)
@@ -222,7 +227,12 @@ def _show(arguments: argparse.Namespace) -> int:
         else:
             _print_run(config)
         return 0
-    registries = {"recipes": RECIPES, "strategies": STRATEGIES, "engines": ENGINES, "retrievers": RETRIEVERS}
+    registries: dict[str, Registry[Any]] = {
+        "recipes": RECIPES,
+        "strategies": STRATEGIES,
+        "engines": ENGINES,
+        "retrievers": RETRIEVERS,
+    }
     choices = {
         kind: {name: ((registry[name].__doc__ or "").strip().splitlines() or [""])[0] for name in registry}
         for kind, registry in registries.items()

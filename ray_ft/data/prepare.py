@@ -11,7 +11,6 @@ import shutil
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -27,6 +26,7 @@ from ray_ft.data.read import SourceFile, list_files, sources_digest
 from ray_ft.data.split import Bounds
 from ray_ft.engines import Engine
 from ray_ft.errors import DataError
+from ray_ft.quiet import quiet_ray_data
 
 __all__ = ["prepare_training_set", "sources_digest"]
 
@@ -128,10 +128,7 @@ def _results(groups: list[list[SourceFile]], job: GroupJob, generator: Engine | 
     """Results of the groups, as they come."""
     import ray
 
-    context = ray.data.DataContext.get_current().copy()
-    context.enable_progress_bars = False
-    context.print_on_execution_start = False
-    with ray.data.DataContext.current(context), _quiet(logging.getLogger("ray.data")):
+    with quiet_ray_data():
         rows = [{"group": i, "files": json.dumps([asdict(f) for f in g])} for i, g in enumerate(groups)]
         dataset = ray.data.from_items(rows, override_num_blocks=len(rows)).map(read_group)
         if generator is None:
@@ -147,17 +144,6 @@ def _results(groups: list[list[SourceFile]], job: GroupJob, generator: Engine | 
             )
         for row in dataset.iter_rows():
             yield GroupResult.from_text(row["result"])
-
-
-@contextmanager
-def _quiet(logger: logging.Logger) -> Iterator[None]:
-    """Ray Data tells its plan, and that its progress bars are off; both would stand between our own lines."""
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        logger.setLevel(level)
 
 
 def _add(total: GroupResult, one: GroupResult) -> None:

@@ -14,6 +14,7 @@ from ray_ft.engines import Engine
 from ray_ft.errors import RayFTError
 from ray_ft.evaluation.metrics import score_answer
 from ray_ft.evaluation.systems import TUNED, Done, Task, perform
+from ray_ft.quiet import quiet_ray_data
 from ray_ft.rows import Question
 
 if TYPE_CHECKING:
@@ -45,7 +46,8 @@ def answer_all(
             "system_prompt": model.system_prompt,
             "max_new_tokens": evaluation.max_new_tokens,
         }
-        done.extend(_run(part, questions, worker))
+        with quiet_ray_data():
+            done.extend(_run(part, questions, worker))
     place = {(task.kind, task.system, task.index): i for i, task in enumerate(tasks)}
     return sorted(done, key=lambda d: place[d.kind, d.system, d.index])
 
@@ -73,7 +75,7 @@ def _run(tasks: list[Task], questions: Sequence[Question], worker: dict[str, Any
         .map_batches(
             Worker,
             fn_constructor_kwargs=worker,
-            batch_size=None,
+            batch_size=TASKS_PER_BATCH,  # Ray Data wants a number where GPUs are asked for
             batch_format="pyarrow",
             compute=ray.data.ActorPoolStrategy(size=num_actors),
             **resources,
