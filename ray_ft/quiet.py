@@ -1,0 +1,43 @@
+"""Keeps other libraries' chatter off the terminal, so that our own lines can be read; their errors stay."""
+
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+LIBRARIES = ("ray.data", "ray.train", "ray.serve", "ray.tune", "DeepSpeed")
+
+log = logging.getLogger("ray_ft")
+
+
+def quiet_libraries() -> None:
+    """Turn off progress bars and start-up lines of libraries that print them when they are imported."""
+    os.environ.setdefault("RAY_TRAIN_METRICS_ENABLED", "0")
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    for name in LIBRARIES:  # filters, not levels: these libraries set their loggers' levels when they are imported
+        logging.getLogger(name).addFilter(_only_errors)
+
+
+@contextmanager
+def quiet_ray_data() -> Iterator[None]:
+    """Run Ray Data jobs without progress bars, plans and their notices; they come back with `--verbose`."""
+    import ray.data
+
+    context = ray.data.DataContext.get_current().copy()
+    verbose = log.isEnabledFor(logging.DEBUG)
+    context.enable_progress_bars = verbose
+    context.print_on_execution_start = verbose
+    logger = logging.getLogger("ray.data")
+    level = logger.level
+    logger.setLevel(logging.INFO if verbose else logging.ERROR)  # its children ask it for their level
+    try:
+        with ray.data.DataContext.current(context):
+            yield
+    finally:
+        logger.setLevel(level)
+
+
+def _only_errors(record: logging.LogRecord) -> bool:
+    return record.levelno >= logging.ERROR or log.isEnabledFor(logging.DEBUG)
