@@ -58,7 +58,7 @@ class _VerbParser(argparse.ArgumentParser):
 
     _inside = False
 
-    def parse_known_args(self, args=None, namespace=None):  # type: ignore[no-untyped-def, override]
+    def parse_known_args(self, args=None, namespace=None):  # type: ignore[no-untyped-def]
         if self._inside:
             return super().parse_known_args(args, namespace)
         self._inside = True
@@ -273,18 +273,35 @@ def _print_training_set(made: "TrainingSet") -> None:
 
 
 def _print_tuned_model(made: "TunedModel") -> None:
-    metrics = ", ".join(f"{name} {value:.4g}" for name, value in sorted(made.metrics.items()))
+    shown = [
+        f"{name.replace('_', ' ')} {made.metrics[name]:.4f}"
+        for name in ("loss", "validation_loss")
+        if name in made.metrics
+    ]
     kind = "adapter" if made.is_adapter else "model"
-    print(f"{made.strategy.name}: {made.steps} steps; {metrics}")
+    print(f"{made.strategy.name}: {made.steps} steps, {', '.join(shown)}")
     print(f"Tuned {kind}: {made.path}")
 
 
 def _print_report(made: "Report") -> None:
+    """Means per system and stratum, and the differences that carry the verdict."""
+    shown = ("key_fact_recall", "token_f1", "rouge_l", "bits_per_byte")
+    means = {(score.stratum, score.system, score.metric): score.mean for score in made.scores}
+    for stratum in dict.fromkeys(score.stratum for score in made.scores):
+        systems = dict.fromkeys(score.system for score in made.scores if score.stratum == stratum)
+        metrics = [m for m in shown if any((stratum, s, m) in means for s in systems)]
+        if not metrics:
+            continue
+        print(f"{stratum.replace('_', '-'):<12}" + "".join(f"{metric.replace('_', ' '):>17}" for metric in metrics))
+        for system in systems:
+            cells = (means.get((stratum, system, metric)) for metric in metrics)
+            print(f"  {system:<10}" + "".join(f"{cell:>17.3f}" if cell is not None else " " * 17 for cell in cells))
     for contrast in made.contrasts:
-        if contrast.stratum == "all":
+        if contrast.primary:
             print(
-                f"{contrast.treatment} vs {contrast.control}, {contrast.metric}: {contrast.difference:+.3f} "
-                f"[{contrast.low:+.3f}, {contrast.high:+.3f}]  {contrast.verdict}"
+                f"{contrast.stratum.replace('_', '-')}: {contrast.treatment} vs {contrast.control}, "
+                f"{contrast.metric.replace('_', ' ')} {contrast.difference:+.3f} "
+                f"[{contrast.low:+.3f}, {contrast.high:+.3f}]: {contrast.verdict}"
             )
     print(f"Report: {made.html_path}")
 
