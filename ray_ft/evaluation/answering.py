@@ -91,11 +91,12 @@ def _run(tasks: list[Task], questions: Sequence[Question], worker: dict[str, Any
         )
     )
     done = []
-    for row in dataset.iter_rows():
-        done.append(_done(row))
-        if done[-1].error:
-            kind, message = done[-1].error.split(": ", 1)
-            raise getattr(errors, kind)(message)
+    with quiet_ray_data():
+        for row in dataset.iter_rows():
+            done.append(_done(row))
+            if done[-1].error:
+                kind, message = done[-1].error.split(": ", 1)
+                raise getattr(errors, kind)(message)
     return done
 
 

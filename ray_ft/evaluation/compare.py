@@ -42,6 +42,7 @@ class Exam:
 
     systems: tuple[str, ...]
     questions: list[Question]
+    num_candidates: int  # questions that the sample was drawn from
     passages: list[Chunk]  # what retrieval finds them in; empty without retrieval
     rankings: list[list[Chunk]]  # per question, best first
     documents: list[SourceDocument]  # held out, with text, for bits per byte
@@ -77,6 +78,7 @@ def compare(
     scores, contrasts = judge(exam, done, evaluation=evaluation, seed=seed)
     samples = gather_samples(exam.questions, exam.rankings, done, sources, num_passages=evaluation.num_passages)
     logger.info("asked %d questions of %s in %.0f s", len(samples), ", ".join(exam.systems), time.monotonic() - started)
+    asked = provenance.describe_questions(exam.questions, num_candidates=exam.num_candidates)
     proof = provenance.split_proof(training_set, sources, exam.questions, exam.documents)
     report = Report(
         model=model.name,
@@ -92,9 +94,13 @@ def compare(
             *findings.warnings(scores, contrasts),
             *provenance.limits(exam.questions, exam.documents, samples, evaluation),
         ),
-        details=provenance.details(
-            training_set, tuned, model=model, evaluation=evaluation, engine=engine, seed=seed, done=done, proof=proof
-        ),
+        details={
+            "questions": asked,
+            "split": proof.statement,
+            **provenance.details(
+                training_set, tuned, model=model, evaluation=evaluation, engine=engine, seed=seed, done=done
+            ),
+        },
     )
     _write(report, samples, exam, done, run_path=Path(run_path), seed=seed)
     return report
@@ -114,7 +120,7 @@ def set_exam(
         depth = max(MRR_DEPTH, evaluation.num_passages)
         rankings = [index.search(question.question, depth) for question in questions]
     documents = sample_held_out_documents(training_set, num_documents=evaluation.num_documents, seed=seed)
-    return Exam(systems, questions, passages, rankings, documents)
+    return Exam(systems, questions, len(candidates), passages, rankings, documents)
 
 
 def _tasks(exam: Exam, *, num_passages: int) -> list[Task]:

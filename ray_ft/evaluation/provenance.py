@@ -119,7 +119,6 @@ def details(
     engine: Engine,
     seed: int,
     done: Sequence[Done],
-    proof: SplitProof,
 ) -> dict[str, str]:
     """How it was made, as names and values that a reader can check against the run folder."""
     answers = [d for d in done if d.kind == "question"]
@@ -131,7 +130,6 @@ def details(
         f"{'an adapter beside the base' if tuned.is_adapter else 'a whole model'}",
         "tuned weights": f"sha256 {weights_digest(Path(tuned.path))}",
         "training set": f"data digest {training_set.data_digest}, fingerprint {training_set.fingerprint}",
-        "split": proof.statement,
         "decoding": f"greedy, at most {evaluation.max_new_tokens} new tokens, the same chat template for all systems",
         "engine": _settings(engine),
         "system prompt": model.system_prompt or "none",
@@ -149,6 +147,12 @@ def details(
             f"{_settings(evaluation.retriever)}; {shown:.2f} of {evaluation.num_passages} passages shown"
         )
     return made
+
+
+def describe_questions(questions: Sequence[Question], *, num_candidates: int) -> str:
+    """How many were asked, of how many, in which strata."""
+    strata = Counter(question.stratum.replace("_", " ") for question in questions)
+    return f"{len(questions)} of {num_candidates}: {', '.join(f'{n} {name}' for name, n in sorted(strata.items()))}"
 
 
 def weights_digest(folder: Path) -> str:

@@ -143,6 +143,7 @@ def test_two_reports_of_the_same_are_the_same_bytes(make_report: ReportMaker) ->
 
 def test_the_report_survives_its_json_form(make_report: ReportMaker) -> None:
     report = make_report()
+    assert report.details["questions"] == "24 of 48: 12 held out, 12 seen"
     save(report, make_report.run_path)
     assert load(Report, make_report.run_path) == report
 
