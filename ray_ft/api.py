@@ -150,23 +150,18 @@ def serve(config: Config, *, blocking: bool = True) -> Endpoint:
 
     Raises ModelError when an adapter belongs to another base, ConfigError when the port is taken.
     """
-    from ray_ft.serving.deploy import deploy
+    from ray_ft.serving.deploy import deploy, models_of_run
 
-    tuned = artifacts.load(TunedModel, config.run_path, config_path=_named(config))
-    adapters = dict(config.serving.adapters)
-    base_path, base_name = tuned.base_path, config.model.name
-    if tuned.is_adapter:
-        adapters = {config.run_name: tuned.path} | adapters
-    else:
-        base_path, base_name = tuned.path, config.run_name
+    models = models_of_run(config, config_path=_named(config))
     with ray_session(config, keep=not blocking):
         return deploy(
-            base_path=base_path,
-            base_name=base_name,
-            adapters=adapters,
+            base_path=models.base_path,
+            base_name=models.base_name,
+            adapters=models.adapters,
             engine=config.engine,
             serving=config.serving,
             blocking=blocking,
+            chat_template=config.model.chat_template,
         )
 
 

@@ -161,6 +161,8 @@ class ServingConfig:
     """Longest answer when a request names none, and the most that it may ask for."""
     num_replicas: int = 1
     """Copies of the model."""
+    num_gpus: float | None = None
+    """GPUs of one copy, fractions share one; null takes 1 where the cluster has any and else 0."""
 
 
 @dataclass(frozen=True)
@@ -398,6 +400,10 @@ def _check_values(config: Config, source: str) -> None:
     require(evaluation.num_bootstrap >= 100, "evaluation.num_bootstrap", evaluation.num_bootstrap, "at least 100")
     require(0 <= evaluation.margin < 1, "evaluation.margin", evaluation.margin, "in [0, 1)")
     require(1 <= config.serving.port <= 65535, "serving.port", config.serving.port, "in 1..65535")
+    for name in ("max_new_tokens", "num_replicas"):
+        require(getattr(config.serving, name) >= 1, f"serving.{name}", getattr(config.serving, name), "at least 1")
+    num_gpus = config.serving.num_gpus
+    require(num_gpus is None or num_gpus >= 0, "serving.num_gpus", num_gpus, "at least 0")
 
 
 def field_docs(cls: type) -> dict[str, str]:

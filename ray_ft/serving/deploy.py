@@ -20,7 +20,7 @@ from ray_ft.config import Config, ServingConfig, load_config
 from ray_ft.engines import Engine
 from ray_ft.errors import ConfigError, ModelError
 from ray_ft.serving.adapters import catalogue
-from ray_ft.serving.application import build_application, replica_resources
+from ray_ft.serving.application import build_application, check_replicas_fit, replica_resources
 
 if TYPE_CHECKING:
     from ray.serve import Application
@@ -48,7 +48,8 @@ def deploy(
     adapters = _absolute(adapters)
     served = catalogue(base_path, base_name, adapters)
     engine.check_adapters(base_path, adapters)
-    resources = replica_resources(serving.num_replicas)
+    resources = replica_resources(serving)
+    check_replicas_fit(serving, resources)
     _check_serve_is_free()
     _check_port(serving)
     application = build_application(
@@ -84,7 +85,7 @@ def app(args: Mapping[str, Any]) -> "Application":
     if unknown or "config" not in args:
         raise ConfigError(f"args: expected config and optionally overrides, got {', '.join(sorted(args)) or 'nothing'}")
     config = load_config(str(args["config"]), list(args.get("overrides") or ()))
-    models = models_of_run(config)
+    models = models_of_run(config, config_path=str(args["config"]))
     adapters = _absolute(models.adapters)
     return build_application(
         catalogue(models.base_path, models.base_name, adapters),
@@ -93,7 +94,7 @@ def app(args: Mapping[str, Any]) -> "Application":
         engine=config.engine,
         serving=config.serving,
         chat_template=config.model.chat_template,
-        resources=replica_resources(config.serving.num_replicas),
+        resources=replica_resources(config.serving),  # not checked: here the cluster may still grow
     )
 
 
@@ -106,12 +107,12 @@ class RunModels:
     adapters: dict[str, str]
 
 
-def models_of_run(config: Config) -> RunModels:
+def models_of_run(config: Config, *, config_path: str = "CONFIG") -> RunModels:
     """The tuned model of a run under the run's name, beside its base, and the adapters that serving.adapters adds.
 
     A fully tuned model is a base itself. Raises MissingArtifactError where nothing has been trained yet.
     """
-    tuned = artifacts.load(TunedModel, config.run_path)
+    tuned = artifacts.load(TunedModel, config.run_path, config_path=config_path)
     if tuned.is_adapter:
         return RunModels(
             tuned.base_path, config.model.name, {config.run_name: tuned.path} | dict(config.serving.adapters)

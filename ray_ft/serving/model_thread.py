@@ -80,7 +80,8 @@ class ModelThread:
             self._take_new()
             self._waiting = deque(job for job in self._waiting if not job.cancelled)
             while self._waiting and len(self._open) < MAX_OPEN:
-                self._open.append(self._waiting.popleft())
+                self._open.append(self._waiting[0])  # first in, then out: a job in between would count as gone
+                self._waiting.popleft()
             # jobs of one adapter stand together, so that each round switches adapters as rarely as can be
             for job in sorted(self._open, key=lambda job: job.adapter):
                 if not self._advance(job):
@@ -111,8 +112,8 @@ class ModelThread:
             job.deliver(Broken(error))
             return
         job.adapter = request.adapter or ""
-        job.deliver(Accepted())
         self._waiting.append(job)
+        job.deliver(Accepted())
 
     def _advance(self, job: Job) -> bool:
         """One more piece of an answer; False when it has ended."""

@@ -13,11 +13,13 @@ import httpx
 import openai
 import pytest
 
-from ray_ft.artifacts import Endpoint
+from ray_ft import artifacts
+from ray_ft.artifacts import Endpoint, TunedModel
 from ray_ft.config import ServingConfig
 from ray_ft.engines import GenerateRequest, LoadedModel, TransformersEngine
 from ray_ft.errors import ConfigError, ModelError
-from ray_ft.serving.deploy import deploy, shutdown
+from ray_ft.serving.deploy import app, deploy, shutdown
+from ray_ft.strategies import LoRA
 
 pytestmark = pytest.mark.ray
 
@@ -200,7 +202,8 @@ def test_a_client_that_leaves_stops_the_work(endpoint: Endpoint, streaming: bool
     body = {"model": BASE, "prompt": "def", "max_tokens": MAX_NEW_TOKENS, "stream": streaming}
     if streaming:
         with httpx.stream("POST", f"{endpoint.url}/v1/completions", json=body, timeout=60) as response:
-            next(response.iter_lines())
+            lines = response.iter_lines()  # kept: the connection closes with it
+            next(lines)
             assert num_open() == 1
     else:
         with pytest.raises(httpx.ReadTimeout):
@@ -216,6 +219,24 @@ def test_a_second_endpoint_is_refused(endpoint: Endpoint, tiny_model_path: str) 
         start(tiny_model_path, {}, ServingConfig(port=free_port()))
 
 
+def test_a_serve_file_builds_the_endpoint_of_a_run(
+    ray_cluster: None, tiny_model_path: str, adapters: dict[str, str], tmp_path: Path
+) -> None:
+    from ray.serve import Application
+
+    tuned = TunedModel(
+        base_model=BASE, base_path=tiny_model_path, base_digest="", path=adapters[TUNED], is_adapter=True,
+        strategy=LoRA(), metrics={}, steps=1, fingerprint="f",
+    )  # fmt: skip
+    artifacts.save(tuned, tmp_path / TUNED)
+    config = tmp_path / "handbook.yaml"
+    config.write_text(
+        f"run_name: {TUNED}\nmodel: {{name: '{BASE}'}}\ndata: {{sources: [docs], recipes: [paragraph]}}\n"
+    )
+    built = app({"config": str(config), "overrides": [f"output_dir={tmp_path}", "serving.num_gpus=1"]})
+    assert isinstance(built, Application)
+
+
 def test_what_cannot_be_served_is_refused_before_anything_starts(
     ray_cluster: None, tiny_model_path: str, adapters: dict[str, str], tmp_path: Path
 ) -> None:
@@ -224,5 +245,5 @@ def test_what_cannot_be_served_is_refused_before_anything_starts(
     (foreign / "ray_ft_base.json").write_text(json.dumps(note))
     with pytest.raises(ModelError, match=r"adapter 'x'.*belongs to another base: it was trained on another"):
         start(tiny_model_path, {"x": str(foreign)}, ServingConfig(port=free_port()))
-    with pytest.raises(ConfigError, match=r"serving\.num_replicas: 99 copies"):
+    with pytest.raises(ConfigError, match=r"serving\.num_replicas: 99 x 1 CPU"):
         start(tiny_model_path, {}, ServingConfig(port=free_port(), num_replicas=99))

@@ -1,7 +1,7 @@
 """Where the decode loop ends a row, and how prompts get their special tokens."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
@@ -110,10 +110,35 @@ def test_an_empty_prompt_is_refused(model: Any) -> None:
         model.generate([GenerateRequest("")])
 
 
+@pytest.fixture(scope="module")
+def adapter(tiny_model_path: str, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """An adapter with random weights that are not zero."""
+    import torch
+    from peft import LoraConfig, get_peft_model
+    from transformers import AutoModelForCausalLM
+
+    torch.manual_seed(3)
+    base = AutoModelForCausalLM.from_pretrained(tiny_model_path)
+    tuned = get_peft_model(base, LoraConfig(r=4, target_modules="all-linear", task_type="CAUSAL_LM"))
+    for name, parameter in tuned.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.normal_(parameter, std=0.05)
+    folder = tmp_path_factory.mktemp("adapters") / "x"
+    tuned.save_pretrained(folder)
+    return str(folder)
+
+
 @pytest.mark.parametrize("quantization", ["nf4", "int8"])
-def test_a_quantised_base_answers_close_to_the_whole_one(model: Any, tiny_model_path: str, quantization: str) -> None:
-    quantised = TransformersEngine(quantization=quantization).load(tiny_model_path, {})  # type: ignore[arg-type]
+def test_a_quantised_base_and_its_adapter_score_close_to_the_whole_ones(
+    tiny_model_path: str, adapter: str, quantization: Literal["nf4", "int8"]
+) -> None:
+    exact = TransformersEngine().load(tiny_model_path, {"x": adapter})
+    rounded = TransformersEngine(quantization=quantization).load(tiny_model_path, {"x": adapter})
     text = "def release(lock):\n    return lock.release()\n"
-    exact, rounded = (m.negative_log_likelihood([text], adapter=None)[0] for m in (model, quantised))
-    assert rounded != exact
-    assert rounded == pytest.approx(exact, rel=0.02)
+    nats = {}
+    for name in (None, "x"):
+        nats[name] = rounded.negative_log_likelihood([text], adapter=name)[0]
+        whole = exact.negative_log_likelihood([text], adapter=name)[0]
+        assert nats[name] != whole
+        assert nats[name] == pytest.approx(whole, rel=0.02)
+    assert nats[None] != nats["x"]
