@@ -38,9 +38,10 @@ start_node() {  # number, further options
   if ((gpus > 0)); then
     export CUDA_VISIBLE_DEVICES=$(seq -s, $((number * gpus)) $((number * gpus + gpus - 1)))
   fi
-  "$ray" start --block --node-ip-address=127.0.0.1 --num-cpus="$cpus" --num-gpus="$gpus" --min-worker-port=0 \
-    --max-worker-port=0 --dashboard-agent-listen-port="$(free_port)" --labels="node=$number" \
-    --object-store-memory=$((200 * 1024 * 1024)) "$@" >"$log" 2>&1 &
+  # A folder per node: nodes that share one delete each other's copies of a job's files.
+  "$ray" start --block --temp-dir="$folder/$number" --node-ip-address=127.0.0.1 --labels="node=$number" \
+    --num-cpus="$cpus" --num-gpus="$gpus" --min-worker-port=0 --max-worker-port=0 \
+    --dashboard-agent-listen-port="$(free_port)" --object-store-memory=$((200 * 1024 * 1024)) "$@" >"$log" 2>&1 &
   pids+=($!)
   until grep -q 'runtime started' "$log"; do
     kill -0 "${pids[-1]}" 2>/dev/null || { echo "Node $number did not start:" >&2; tail -n 15 "$log" >&2; exit 1; }
@@ -48,8 +49,7 @@ start_node() {  # number, further options
   done
 }
 
-start_node 0 --head --port="$port" --dashboard-port="$dashboard_port" --ray-client-server-port="$(free_port)" \
-  --temp-dir="$folder"
+start_node 0 --head --port="$port" --dashboard-port="$dashboard_port" --ray-client-server-port="$(free_port)"
 for ((number = 1; number < nodes; number++)); do
   start_node "$number" --address="127.0.0.1:$port"
 done

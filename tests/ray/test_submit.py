@@ -63,10 +63,9 @@ def dashboard() -> Iterator[str]:
         family = psutil.Process(process.pid).children(recursive=True) if process.poll() is None else []
         process.terminate()
         process.wait(timeout=60)
-        survivors = [child.name() for child in family if child.is_running()]
-        for child in family:
-            if child.is_running():
-                child.kill()
+        _, survivors = psutil.wait_procs(family, timeout=20)  # Ray's helpers notice their parent's end a little later
+        for child in survivors:
+            child.kill()
         assert survivors == [], "cluster/local.sh left processes behind"
 
 
