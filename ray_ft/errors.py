@@ -1,15 +1,15 @@
 """Every exception that ray_ft raises on purpose, so that callers can catch by cause; anything else is a bug.
 
-    RayFTError
-    ├── ConfigError (ValueError)                    a key, a value or a run folder that cannot work
-    ├── DataError (ValueError)                      documents that give no training set
-    ├── MissingArtifactError (FileNotFoundError)    a stage's input that no verb has made yet
-    ├── MissingDependencyError (ImportError)        an optional package that is not installed
-    ├── ModelError (ValueError)                     a model or adapter that cannot be loaded or does not belong
-    ├── DoesNotFitError                             no strategy fits the hardware
-    ├── TrainingError                               a run that cannot go on: non-finite loss, full disk
-    ├── GenerationError                             an engine that did not answer
-    └── JobError                                    a cluster that cannot be reached, or a job that failed
+RayFTError
+├── ConfigError (ValueError)                    a key, a value or a run folder that cannot work
+├── DataError (ValueError)                      documents that give no training set
+├── MissingArtifactError (FileNotFoundError)    a stage's input that no verb has made yet
+├── MissingDependencyError (ImportError)        an optional package that is not installed
+├── ModelError (ValueError)                     a model or adapter that cannot be loaded or does not belong
+├── DoesNotFitError                             no strategy fits the hardware
+├── TrainingError                               a run that cannot go on: non-finite loss, full disk
+├── GenerationError                             an engine that did not answer
+└── JobError                                    a cluster that cannot be reached, or a job that failed
 """
 
 
