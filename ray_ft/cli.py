@@ -159,9 +159,14 @@ def _run(arguments: argparse.Namespace) -> int:
         _print_json(made)
         return 0
     _print_report(made)
-    program = "ray-ft" if shutil.which("ray-ft") else os.path.relpath(sys.argv[0])
-    print(f"Serve: {shlex.join([program, 'serve', arguments.config, *arguments.overrides])}")
+    program = "ray-ft" if shutil.which("ray-ft") else _program()
+    print(f"Serve: {program} {shlex.join(['serve', arguments.config, *arguments.overrides])}")
     return 0
+
+
+def _program() -> str:
+    """How this process was started, for a command that the user can paste."""
+    return "python -m ray_ft" if sys.argv[0].endswith("__main__.py") else os.path.relpath(sys.argv[0])
 
 
 def _serve(arguments: argparse.Namespace) -> int:

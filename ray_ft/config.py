@@ -217,7 +217,9 @@ def parse_config(raw: Any, overrides: Iterable[str] = (), *, source: str = "conf
         for override in overrides:
             if "=" not in override:
                 raise ConfigError(f"{override!r} is no override; write key=value, e.g. train.num_epochs=2")
-        merged = OmegaConf.merge(tree, OmegaConf.from_dotlist(overrides))
+        given = OmegaConf.from_dotlist(overrides)
+        _drop_replaced_slots(Config, tree, given)
+        merged = OmegaConf.merge(tree, given)
         plain = OmegaConf.to_container(merged, resolve=True)
     except OmegaConfBaseException as error:
         raise ConfigError(f"{source}: {_first_line(error)}") from None
@@ -314,6 +316,19 @@ def _require_all(section: Any, *, key: str, source: str) -> None:
             raise ConfigError(f"{source}: {here} is required: {doc}")
         if dataclasses.is_dataclass(value):
             _require_all(value, key=here, source=source)
+
+
+def _drop_replaced_slots(cls: type, tree: Any, given: Any) -> None:
+    """An override that picks another choice for a slot takes none of the keys that belonged to the old one."""
+    for name, hint in typing.get_type_hints(cls).items():
+        if not (OmegaConf.is_dict(tree) and OmegaConf.is_dict(given) and name in tree and name in given):
+            continue
+        old, new = tree[name], given[name]
+        if slot_of(hint) is None:
+            if isinstance(hint, type) and dataclasses.is_dataclass(hint):
+                _drop_replaced_slots(hint, old, new)
+        elif OmegaConf.is_dict(old) and OmegaConf.is_dict(new) and new.get("name", old.get("name")) != old.get("name"):
+            del tree[name]
 
 
 def _fill_slot(slot: tuple[Registry[Any], bool], raw: Any, annotation: Any, *, key: str, source: str) -> Any:

@@ -33,6 +33,14 @@ def test_a_bare_word_is_short_for_a_slot_with_that_name() -> None:
     assert parse_config(MINIMAL, ["train.strategy=lora"]).train.strategy == LoRA()
 
 
+def test_an_override_that_picks_another_choice_drops_the_keys_of_the_old_one() -> None:
+    raw = MINIMAL | {"train": {"num_epochs": 2, "strategy": {"name": "qlora", "r": 4, "bits": 8}}}
+    config = parse_config(raw, ["train.strategy.name=lora"])
+    assert config.train.strategy == LoRA()
+    assert config.train.num_epochs == 2
+    assert parse_config(raw, ["train.strategy.r=8"]).train.strategy == QLoRA(r=8, bits=8)
+
+
 def test_overrides_win_over_the_file() -> None:
     assert parse_config(MINIMAL, ["train.num_epochs=1", "run_name=b"]).train.num_epochs == 1.0
 
