@@ -213,9 +213,9 @@ def ray_session(config: Config, *, keep: bool = False) -> Iterator[None]:
 
     A session that is already open (a notebook's, a test's) is used and left open.
     """
+    quiet_libraries()
     import ray
 
-    quiet_libraries()
     if ray.is_initialized():
         yield
         return
