@@ -53,7 +53,10 @@ class LoadedModel(Protocol):
         ...
 
     def stream(self, request: GenerateRequest) -> Iterator[TextDelta]:
-        """Answer one request piece by piece; the joined pieces equal `generate`'s text."""
+        """Answer one request piece by piece; the joined pieces equal `generate`'s text.
+
+        A request that cannot be answered raises GenerationError here, before the first piece is asked for.
+        """
         ...
 
     def apply_chat_template(self, messages: list[dict[str, str]]) -> str:

@@ -79,6 +79,8 @@ def catalogue(base_path: str, base_name: str, adapters: Mapping[str, str]) -> Ca
 
 
 def _version(name: str, folder: str) -> str:
+    if not Path(folder).is_dir():
+        raise ModelError(f"adapter {name!r} ({folder}): no such folder")
     hasher = hashlib.sha256()
     for file in ("adapter_config.json", "adapter_model.safetensors"):
         path = Path(folder) / file

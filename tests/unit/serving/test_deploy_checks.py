@@ -72,7 +72,7 @@ def test_a_retrained_adapter_is_another_version(base: str, tmp_path: Path) -> No
 
 
 def test_a_missing_adapter_folder_is_refused(base: str) -> None:
-    with pytest.raises(ModelError, match=r"'x' \(nowhere\)"):
+    with pytest.raises(ModelError, match=r"'x' \(nowhere\): no such folder"):
         catalogue(base, "base", {"x": "nowhere"})
 
 
