@@ -98,7 +98,10 @@ def train(config: Config, *, plan: Plan | None = None, resume: bool = False, for
     if existing is not None and Path(existing.path).is_dir():
         return existing
     with ray_session(config):
-        plan = plan if plan is not None else make_plan(config)
+        if plan is None:
+            # A resumed run keeps its plan: shards of ZeRO state fit only the workers that wrote them.
+            planned = resume and artifacts.load_inputs(Plan, config.run_path) is not None
+            plan = artifacts.load(Plan, config.run_path) if planned else make_plan(config)
         model_path = resolve_model(config.model.name, output_dir=config.output_dir, revision=config.model.revision)
         made = fine_tune(
             training_set,

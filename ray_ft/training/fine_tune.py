@@ -50,7 +50,7 @@ def fine_tune(
     _check_cluster(plan, cpus_per_worker=cpus_per_worker)
     rows = training_set.num_rows["train"]
     log.info("training %s on %d packed rows: %d steps of %d rows on %d %s", _name(plan), rows, task.num_steps,
-             train.global_batch_size, num_workers, "CPU workers" if plan.gpu == "cpu" else plan.gpu)  # fmt: skip
+             train.global_batch_size, num_workers, _workers(plan))  # fmt: skip
     with ProgressLines(run_path, num_steps=task.num_steps):
         metrics = _run(task, num_workers=num_workers, cpus_per_worker=cpus_per_worker)
     return TunedModel(
@@ -236,6 +236,11 @@ def _num_cpus() -> int:
     import ray
 
     return int(ray.cluster_resources().get("CPU", 1))
+
+
+def _workers(plan: Plan) -> str:
+    """What the count in front of it counts: `1 x CPU worker`, `4 x A100-80GB`."""
+    return "x CPU worker" if plan.gpu == "cpu" else f"x {plan.gpu}"
 
 
 def _name(plan: Plan) -> str:
