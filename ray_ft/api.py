@@ -156,6 +156,11 @@ def serve(config: Config, *, blocking: bool = True) -> Endpoint:
     from ray_ft.serving.deploy import deploy, models_of_run
 
     models = models_of_run(config, config_path=_named(config))
+    if not blocking and not os.environ.get("RAY_ADDRESS") and not _is_connected():
+        raise ConfigError(
+            "serve --detach needs a cluster that outlives this command: start one with `ray start --head` "
+            "and give --address, or leave --detach out"
+        )
     with ray_session(config, keep=not blocking):
         return deploy(
             base_path=models.base_path,
@@ -205,6 +210,10 @@ def submit(
     return submit_job(
         config, config_path=config_path, overrides=list(overrides), verb=verb, address=address, follow=follow
     )
+
+
+def _is_connected() -> bool:
+    return "ray" in sys.modules and bool(sys.modules["ray"].is_initialized())
 
 
 make_plan = plan  # `train` has a parameter of that name

@@ -13,8 +13,6 @@ log = logging.getLogger("ray_ft")
 def quiet_libraries() -> None:
     """Turn off progress bars and start-up lines of libraries that print them when they are imported."""
     os.environ.setdefault("RAY_TRAIN_METRICS_ENABLED", "0")
-    if not log.isEnabledFor(logging.DEBUG):
-        os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # Ray's C++ core logs notices as errors
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")

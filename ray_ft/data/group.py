@@ -97,7 +97,7 @@ class GroupWriter:
         self.job = job
         self.error = ""
         try:
-            self.generate: Generate | None = _generator(engine, job.model_path)
+            self.generate: Generate | None = _generator(engine, job)
         except RayFTError as error:
             self.error = str(error)
 
@@ -107,9 +107,9 @@ class GroupWriter:
         return {"result": _finish(row, self.job, self.generate).to_text()}
 
 
-def _generator(engine: Engine, model_path: str) -> Generate:
+def _generator(engine: Engine, job: GroupJob) -> Generate:
     """What recipes may ask: questions in the model's chat template, answered greedily."""
-    model = engine.load(model_path, {})
+    model = engine.load(job.model_path, {}, chat_template=job.chat_template)
 
     def generate(prompts: list[str]) -> list[str]:
         requests = [

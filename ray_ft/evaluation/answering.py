@@ -91,12 +91,11 @@ def _run(tasks: list[Task], questions: Sequence[Question], worker: dict[str, Any
         )
     )
     done = []
-    with quiet_ray_data():
-        for row in dataset.iter_rows():
-            done.append(_done(row))
-            if done[-1].error:
-                kind, message = done[-1].error.split(": ", 1)
-                raise getattr(errors, kind)(message)
+    for row in dataset.iter_rows():
+        done.append(_done(row))
+        if done[-1].error:
+            kind, message = done[-1].error.split(": ", 1)
+            raise getattr(errors, kind)(message)
     return done
 
 
@@ -165,17 +164,19 @@ def _done(row: Mapping[str, Any]) -> Done:
     return Done(**{**row, "scores": {pair["metric"]: pair["value"] for pair in row["scores"]}})
 
 
-def _actors(model_path: str, num_batches: int) -> tuple[dict[str, float], int]:
+def _actors(model_path: str, num_batches: int) -> tuple[dict[str, int], int]:
     """What one actor takes and how many there are: one per GPU; without GPUs as many as memory and the work allow."""
     import ray
 
     cluster = ray.cluster_resources()
+    # On one machine a dead actor has run out of memory and would again; and Ray logs an error where it may restart.
+    restarts = {"max_restarts": 0} if len(ray.nodes()) == 1 else {}
     if num_gpus := int(cluster.get("GPU", 0)):
-        return {"num_gpus": 1}, min(num_gpus, num_batches)
+        return {"num_gpus": 1, **restarts}, min(num_gpus, num_batches)
     num_cpus = max(1, int(cluster.get("CPU", 1)))
     weight_bytes = sum(file.stat().st_size for file in Path(model_path).glob("*.safetensors"))
     # 16-bit weights double when they are held in fp32; a third share is left for activations and the cache.
     by_memory = int(cluster.get("memory", 0) // max(3 * weight_bytes, 1))
     # Starting a process and loading a model costs about as much as four batches.
     num_actors = max(1, min(num_cpus, by_memory, math.ceil(num_batches / 4)))
-    return {"num_cpus": num_cpus // num_actors}, num_actors
+    return {"num_cpus": num_cpus // num_actors, **restarts}, num_actors

@@ -31,7 +31,7 @@ class PassageEngine(Engine):
 
     name: str = "passage"
 
-    def load(self, model_path: str, adapters: Mapping[str, str]) -> Any:
+    def load(self, model_path: str, adapters: Mapping[str, str], *, chat_template: str | None = None) -> Any:
         assert Path(model_path).is_dir()
         return self
 

@@ -1,13 +1,16 @@
 """The whole line on one small folder; what is done is skipped, and nothing is mixed up."""
 
 import json
+import socket
 from pathlib import Path
 
+import httpx
 import pytest
 
 import ray_ft
 from ray_ft.config import Config, parse_config
 from ray_ft.errors import ConfigError
+from ray_ft.serving.deploy import shutdown
 
 pytestmark = pytest.mark.ray
 
@@ -106,6 +109,30 @@ def test_the_adapter_loads_in_plain_peft_and_the_merged_export_in_plain_transfor
     assert not torch.equal(beside, plain)  # the adapter does something
     # (W + BA)x and Wx + BAx differ by fp32 rounding only.
     torch.testing.assert_close(merged, beside, atol=1e-4, rtol=1e-4)
+
+
+def test_the_endpoint_gives_the_answers_that_were_evaluated(config: Config, report: ray_ft.Report) -> None:
+    samples = [json.loads(line) for line in Path(report.samples_path).read_text().splitlines()]
+    served_as = {"base": config.model.name, "tuned": config.run_name}
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    endpoint = ray_ft.serve(parse_config(ray_ft.config.to_plain(config), [f"serving.port={port}"]), blocking=False)
+    compared = 0
+    try:
+        for sample in samples[:3]:
+            for system, answer in sample["answers"].items():
+                body = {
+                    "model": served_as[system.removesuffix("+rag")],
+                    "prompt": answer["prompt"],
+                    "max_tokens": config.evaluation.max_new_tokens,
+                }
+                reply = httpx.post(f"{endpoint.url}/completions", json=body, timeout=60).json()
+                assert reply["choices"][0]["text"] == answer["answer"]
+                compared += 1
+    finally:
+        shutdown()
+    assert compared == 12  # three questions, four systems
 
 
 def test_the_report_page_and_its_json_agree(config: Config, report: ray_ft.Report) -> None:

@@ -139,7 +139,7 @@ class BrokenEngine(Engine):
 
     loads: bool = True
 
-    def load(self, model_path: str, adapters: Mapping[str, str]) -> Any:
+    def load(self, model_path: str, adapters: Mapping[str, str], *, chat_template: str | None = None) -> Any:
         if not self.loads:
             raise ModelError("no weights in /model")
         return self
