@@ -7,6 +7,7 @@ source of the Python standard library, which every machine has. They are for try
 import ast
 import hashlib
 import json
+import logging
 import shutil
 import sysconfig
 import tempfile
@@ -19,6 +20,8 @@ from ray_ft.model_shape import BUILTIN_CONFIGS
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
+
+log = logging.getLogger("ray_ft")
 
 BUILTIN_PREFIX = "builtin:"
 TOKENIZER_FILES = ("tokenizer*", "*.model", "vocab*", "merges*", "special_tokens*", "chat_template*", "config.json")
@@ -123,6 +126,8 @@ def build_builtin(name: str, folder: str | Path, *, pretrain_steps: int = PRETRA
     target = Path(folder).resolve() / f"{name}-{key}"
     if (target / "config.json").is_file():
         return target
+    if pretrain_steps:
+        log.info("making %s in %s (a minute or two, once)", _prefixed(name), target)
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = Path(tempfile.mkdtemp(prefix=f".{name}-", dir=target.parent))
     try:
