@@ -255,12 +255,13 @@ _session_is_shared: ContextVar[bool] = ContextVar("session_is_shared", default=F
 @contextmanager
 def one_ray_session() -> Iterator[None]:
     """Let the stages inside share one cluster: the first that needs it starts it, and it stops at the end."""
+    was_connected = _is_connected()
     token = _session_is_shared.set(True)
     try:
         yield
     finally:
         _session_is_shared.reset(token)
-        if "ray" in sys.modules:
+        if _is_connected() and not was_connected:
             sys.modules["ray"].shutdown()
 
 
