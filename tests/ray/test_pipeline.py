@@ -127,8 +127,9 @@ def test_the_endpoint_gives_the_answers_that_were_evaluated(config: Config, repo
                     "prompt": answer["prompt"],
                     "max_tokens": config.evaluation.max_new_tokens,
                 }
-                reply = httpx.post(f"{endpoint.url}/completions", json=body, timeout=60).json()
-                assert reply["choices"][0]["text"] == answer["answer"]
+                reply = httpx.post(f"{endpoint.url}/v1/completions", json=body, timeout=60)
+                assert reply.status_code == 200, reply.text
+                assert reply.json()["choices"][0]["text"] == answer["answer"]
                 compared += 1
     finally:
         shutdown()
