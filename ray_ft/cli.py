@@ -8,6 +8,7 @@ import shlex
 import shutil
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ray_ft.errors import ConfigError, RayFTError
@@ -265,6 +266,12 @@ _COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
 }
 
 
+def _shown(path: str) -> str:
+    """A path as a user would type it here."""
+    here = Path.cwd()
+    return str(Path(path).relative_to(here)) if Path(path).is_relative_to(here) else path
+
+
 def _print_training_set(made: "TrainingSet") -> None:
     files = ", ".join(f"{count} {reason}" for reason, count in sorted(made.files.items(), key=lambda item: -item[1]))
     print(f"files       {files}")
@@ -274,7 +281,7 @@ def _print_training_set(made: "TrainingSet") -> None:
         cells = [c.get(split, 0) for c in counts]
         print(f"{split:<11} {cells[0]:>9,} {cells[1]:>9,} {cells[2]:>7,} {cells[3]:>10,} {cells[4]:>10,}")
     print(f"questions   {made.num_questions}")
-    print(f"Training set: {made.path}")
+    print(f"Training set: {_shown(made.path)}")
 
 
 def _print_tuned_model(made: "TunedModel") -> None:
@@ -285,7 +292,7 @@ def _print_tuned_model(made: "TunedModel") -> None:
     ]
     kind = "adapter" if made.is_adapter else "model"
     print(f"{made.strategy.name}: {made.steps} steps, {', '.join(shown)}")
-    print(f"Tuned {kind}: {made.path}")
+    print(f"Tuned {kind}: {_shown(made.path)}")
 
 
 def _print_report(made: "Report") -> None:
@@ -308,7 +315,7 @@ def _print_report(made: "Report") -> None:
                 f"{contrast.metric.replace('_', ' ')} {contrast.difference:+.3f} "
                 f"[{contrast.low:+.3f}, {contrast.high:+.3f}]: {contrast.verdict}"
             )
-    print(f"Report: {made.html_path}")
+    print(f"Report: {_shown(made.html_path)}")
 
 
 def _print_run(config: "Config") -> None:

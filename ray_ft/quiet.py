@@ -2,6 +2,7 @@
 
 import logging
 import os
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -33,7 +34,8 @@ def quiet_ray_data() -> Iterator[None]:
     level = logger.level
     logger.setLevel(logging.INFO if verbose else logging.ERROR)  # its children ask it for their level
     try:
-        with ray.data.DataContext.current(context):
+        with ray.data.DataContext.current(context), warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=".*ray_remote_args. is deprecated")  # max_restarts has no keyword
             yield
     finally:
         logger.setLevel(level)

@@ -68,7 +68,7 @@ def _run(tasks: list[Task], questions: Sequence[Question], worker: dict[str, Any
 
     num_blocks = math.ceil(len(tasks) / TASKS_PER_BATCH)
     resources, num_actors = _actors(worker["model_path"], num_blocks)
-    logger.info("answering %d tasks with %d x %s", len(tasks), num_actors, worker["model_path"])
+    logger.info("answering %d tasks with %d x %s", len(tasks), num_actors, Path(worker["model_path"]).name)
     rows = [{**dataclasses.asdict(task), "passages": list(task.passages)} for task in tasks]
     dataset = (
         ray.data.from_items(rows, override_num_blocks=num_blocks)
