@@ -19,7 +19,7 @@ from ray_ft import artifacts
 from ray_ft.artifacts import Endpoint, Job, Plan, Report, TrainingSet, TunedModel, Workload
 from ray_ft.base_model import resolve_model
 from ray_ft.config import Config, load_config, to_plain
-from ray_ft.errors import ConfigError, JobError
+from ray_ft.errors import ConfigError, JobError, first_line
 from ray_ft.hardware import Hardware, hardware_for
 from ray_ft.quiet import quiet_libraries
 
@@ -240,8 +240,7 @@ def ray_session(config: Config, *, keep: bool = False) -> Iterator[None]:
         try:
             ray.init(address=address, **options)
         except (ConnectionError, RuntimeError, ValueError) as error:
-            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-            raise JobError(f"cannot connect to the Ray cluster at {address}: {reason}") from None
+            raise JobError(f"cannot connect to the Ray cluster at {address}: {first_line(error)}") from None
     try:
         yield
     finally:

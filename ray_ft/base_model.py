@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ray_ft.errors import ConfigError, ModelError
+from ray_ft.errors import ConfigError, ModelError, first_line
 from ray_ft.model_shape import BUILTIN_CONFIGS
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def load_tokenizer(model_path: str | Path, chat_template: str | None = None) -> 
     try:
         tokenizer = AutoTokenizer.from_pretrained(str(model_path), local_files_only=True)
     except (OSError, ValueError) as error:
-        raise ModelError(f"{model_path}: no tokenizer can be loaded: {_line(error)}") from None
+        raise ModelError(f"{model_path}: no tokenizer can be loaded: {first_line(error)}") from None
     if chat_template is not None:
         try:
             tokenizer.chat_template = Path(chat_template).read_text(encoding="utf-8")
@@ -147,11 +147,6 @@ def build_builtin(name: str, folder: str | Path, *, pretrain_steps: int = PRETRA
 
 def _prefixed(name: str) -> str:
     return BUILTIN_PREFIX + name
-
-
-def _line(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__
 
 
 def _download(name: str, revision: str | None, tokenizer_only: bool) -> str:

@@ -12,7 +12,7 @@ from omegaconf import MISSING, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from ray_ft.engines import ENGINES, Engine, TransformersEngine
-from ray_ft.errors import ConfigError
+from ray_ft.errors import ConfigError, first_line
 from ray_ft.recipes import RECIPES, Recipe
 from ray_ft.registry import Registry
 from ray_ft.retrievers import BM25, RETRIEVERS, Retriever
@@ -222,7 +222,7 @@ def parse_config(raw: Any, overrides: Iterable[str] = (), *, source: str = "conf
         merged = OmegaConf.merge(tree, given)
         plain = OmegaConf.to_container(merged, resolve=True)
     except OmegaConfBaseException as error:
-        raise ConfigError(f"{source}: {_first_line(error)}") from None
+        raise ConfigError(f"{source}: {first_line(error)}") from None
     assert isinstance(plain, dict)
     config: Config = _build(Config, plain, key="", source=source)
     _require_all(config, key="", source=source)
@@ -291,7 +291,7 @@ def _checked(
         values = {name: merged[name] for name in given}
     except OmegaConfBaseException as error:
         where = ".".join(part for part in (key, error.full_key or "") if part)
-        raise ConfigError(f"{source}: {where}: {_first_line(error)}") from None
+        raise ConfigError(f"{source}: {where}: {first_line(error)}") from None
     plain = {n: OmegaConf.to_object(v) if OmegaConf.is_config(v) else v for n, v in values.items()}
     return {name: _tuples(value, hints[name]) for name, value in plain.items()}
 
@@ -358,11 +358,6 @@ def _tuples(value: Any, annotation: Any) -> Any:
     if isinstance(value, list) and typing.get_origin(annotation) is tuple:
         return tuple(value)
     return value
-
-
-def _first_line(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__
 
 
 def _check_values(config: Config, source: str) -> None:

@@ -55,3 +55,9 @@ class GenerationError(RayFTError):
 
 class JobError(RayFTError):
     """A cluster cannot be reached, or a submitted job failed."""
+
+
+def first_line(error: BaseException) -> str:
+    """What another library's error says first, or its name where it says nothing; our messages are one line."""
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__

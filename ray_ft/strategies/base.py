@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from ray_ft.errors import ModelError
+from ray_ft.errors import ModelError, first_line
 from ray_ft.model_shape import ModelShape
 from ray_ft.registry import Registry
 
@@ -92,7 +92,6 @@ def load_base(model_path: str, *, dtype: Any, device: Any, quantization: Any = N
             **placement,
         )
     except (OSError, ValueError) as error:
-        reason = str(error).strip().splitlines() or [type(error).__name__]
-        raise ModelError(f"{model_path}: the model cannot be loaded: {reason[0]}") from error
+        raise ModelError(f"{model_path}: the model cannot be loaded: {first_line(error)}") from error
     model.config.use_cache = False  # a cache would switch the isolation of packed examples off
     return model

@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ray_ft.base_model import base_digest, tokenizer_digest
-from ray_ft.engines.transformers.base_weights import first_line
-from ray_ft.errors import ModelError
+from ray_ft.errors import ModelError, first_line
 
 logger = logging.getLogger(__name__)
 

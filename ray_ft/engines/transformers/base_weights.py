@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ray_ft.errors import MissingDependencyError, ModelError
+from ray_ft.errors import MissingDependencyError, ModelError, first_line
 
 if TYPE_CHECKING:
     import torch
@@ -35,12 +35,6 @@ def load_base(model_path: str, *, dtype: str, quantization: str) -> Any:
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         raise ModelError(f"cannot load the model in {model_path}: {first_line(error)}") from None
     return model.eval()
-
-
-def first_line(error: BaseException) -> str:
-    """The part of a library's error that fits on one line."""
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__
 
 
 def _compute_dtype(dtype: str, device: "torch.device") -> "torch.dtype":

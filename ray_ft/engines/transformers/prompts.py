@@ -4,8 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ray_ft.base_model import load_tokenizer
-from ray_ft.engines.transformers.base_weights import first_line
-from ray_ft.errors import GenerationError, ModelError
+from ray_ft.errors import GenerationError, ModelError, first_line
 
 
 class Prompts:
