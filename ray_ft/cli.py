@@ -27,7 +27,7 @@ VERBS = {
     "run": "prepare, plan, train and evaluate; skips what is done",
     "submit": "run a verb as a job on a Ray cluster that is there",
     "export": "write the tuned model in plain PEFT or Hugging Face format",
-    "show": "list the recipes, strategies, engines and retrievers; or a config and its run",
+    "show": "list the recipes, strategies, engines, retrievers and trackers; or a config and its run",
 }
 JOB_VERBS = ("prepare", "plan", "train", "evaluate", "serve", "run", "show")
 
@@ -225,6 +225,7 @@ def _show(arguments: argparse.Namespace) -> int:
     from ray_ft.recipes import RECIPES
     from ray_ft.retrievers import RETRIEVERS
     from ray_ft.strategies import STRATEGIES
+    from ray_ft.trackers import TRACKERS
 
     if arguments.config is not None:
         config = _load(arguments)
@@ -238,6 +239,7 @@ def _show(arguments: argparse.Namespace) -> int:
         "strategies": STRATEGIES,
         "engines": ENGINES,
         "retrievers": RETRIEVERS,
+        "trackers": TRACKERS,
     }
     choices = {
         kind: {name: ((registry[name].__doc__ or "").strip().splitlines() or [""])[0] for name in registry}

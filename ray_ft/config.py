@@ -17,6 +17,7 @@ from ray_ft.recipes import RECIPES, Recipe
 from ray_ft.registry import Registry
 from ray_ft.retrievers import BM25, RETRIEVERS, Retriever
 from ray_ft.strategies import STRATEGIES, Strategy
+from ray_ft.trackers import TRACKERS, TensorBoard, Tracker
 
 System = Literal["base", "tuned", "base+rag", "tuned+rag"]
 
@@ -95,14 +96,20 @@ class TrainConfig:
     """Optimizer steps; null takes num_epochs."""
     learning_rate: float | None = None
     """Peak learning rate; null takes the strategy's: 2e-4 for adapters, 1e-5 for full."""
-    lr_scheduler: Literal["cosine", "linear", "constant"] = "cosine"
-    """Shape after warm-up."""
+    lr_scheduler: Literal["cosine", "linear", "constant", "wsd", "inverse_sqrt"] = "cosine"
+    """Shape after warm-up; wsd stays at the peak and falls at the end."""
     warmup_ratio: float = 0.03
     """Fraction of the steps in which the learning rate rises from 0."""
+    decay_ratio: float = 0.2
+    """Fraction of the steps, the last ones, in which wsd falls."""
+    min_lr_ratio: float = 0.0
+    """Where the learning rate ends, as a fraction of its peak."""
     weight_decay: float = 0.0
     """AdamW's decoupled weight decay."""
     max_grad_norm: float = 1.0
     """Gradient-norm clip; 0 turns it off."""
+    neftune_alpha: float = 0.0
+    """Noise on the embeddings in training (NEFTune, arXiv 2310.05914; 5 to 15 are usual); 0 turns it off."""
     global_batch_size: int = 8
     """Packed rows per optimizer step, over all workers and accumulation steps."""
     micro_batch_size: int | None = None
@@ -115,12 +122,20 @@ class TrainConfig:
     """Steps between log lines."""
     eval_every: int | None = None
     """Steps between validation losses; null: four times in a run."""
+    early_stopping_patience: int | None = None
+    """Evaluations without a better validation loss after which training stops; null never stops early."""
+    early_stopping_min_delta: float = 0.0
+    """How much lower a validation loss has to be to count as better."""
+    num_samples: int = 0
+    """Held-out prompts answered at each evaluation, into samples.jsonl."""
     checkpoint_every: int | None = None
     """Steps between checkpoints; null: ten times in a run."""
     num_checkpoints_to_keep: int = 2
     """Older checkpoints are deleted."""
     max_failures: int = 3
     """Worker failures that are survived by going on from the last checkpoint."""
+    trackers: tuple[Tracker, ...] = (TensorBoard(),)
+    """Where the numbers go beside metrics.jsonl; an empty list: nowhere."""
 
 
 @dataclass(frozen=True)
@@ -243,7 +258,13 @@ def to_plain(value: Any) -> Any:
 
 # --- slots ------------------------------------------------------------------------------------------------------------
 
-SLOTS: dict[type, Registry[Any]] = {Recipe: RECIPES, Strategy: STRATEGIES, Engine: ENGINES, Retriever: RETRIEVERS}
+SLOTS: dict[type, Registry[Any]] = {
+    Recipe: RECIPES,
+    Strategy: STRATEGIES,
+    Engine: ENGINES,
+    Retriever: RETRIEVERS,
+    Tracker: TRACKERS,
+}
 Section = TypeVar("Section")
 
 
@@ -334,7 +355,7 @@ def _drop_replaced_slots(cls: type, tree: Any, given: Any) -> None:
 def _fill_slot(slot: tuple[Registry[Any], bool], raw: Any, annotation: Any, *, key: str, source: str) -> Any:
     registry, is_list = slot
     if is_list:
-        if not isinstance(raw, list) or not raw:
+        if not isinstance(raw, list):
             raise ConfigError(f"{source}: {key}: expected a list, e.g. [{{name: {next(iter(registry))}}}], got {raw!r}")
         return tuple(
             _fill_slot((registry, False), item, annotation, key=f"{key}[{i}]", source=source)
@@ -391,11 +412,17 @@ def _check_values(config: Config, source: str) -> None:
     require(train.num_epochs > 0, "train.num_epochs", train.num_epochs, "above 0")
     for name in (
         "max_steps", "global_batch_size", "micro_batch_size", "num_workers", "log_every", "eval_every",
-        "checkpoint_every", "num_checkpoints_to_keep",
+        "checkpoint_every", "num_checkpoints_to_keep", "early_stopping_patience",
     ):  # fmt: skip
         value = getattr(train, name)
         require(value is None or value >= 1, f"train.{name}", value, "at least 1")
     require(0 <= train.warmup_ratio < 1, "train.warmup_ratio", train.warmup_ratio, "in [0, 1)")
+    require(0 < train.decay_ratio <= 1, "train.decay_ratio", train.decay_ratio, "in (0, 1]")
+    require(0 <= train.min_lr_ratio < 1, "train.min_lr_ratio", train.min_lr_ratio, "in [0, 1)")
+    for name in ("neftune_alpha", "early_stopping_min_delta", "num_samples"):
+        require(getattr(train, name) >= 0, f"train.{name}", getattr(train, name), "at least 0")
+    names = [tracker.name for tracker in train.trackers]
+    require(len(set(names)) == len(names), "train.trackers", names, "each named once")
     rate = train.learning_rate
     require(rate is None or rate > 0, "train.learning_rate", rate, "above 0")
     if train.strategy is not None:

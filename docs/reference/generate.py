@@ -16,7 +16,13 @@ from ray_ft.cli import VERBS, build_parser
 from ray_ft.config import SLOTS, Config, field_docs, slot_of, to_plain, type_name
 
 HERE = Path(__file__).parent
-CHOICES = {"recipe": "Recipes", "strategy": "Strategies", "engine": "Engines", "retriever": "Retrievers"}
+CHOICES = {
+    "recipe": "Recipes",
+    "strategy": "Strategies",
+    "engine": "Engines",
+    "retriever": "Retrievers",
+    "tracker": "Trackers",
+}
 
 
 def main() -> None:
@@ -35,8 +41,8 @@ def config_page() -> str:
     lines = [
         "# Configuration",
         "",
-        "Every key of a YAML file and of a `key=value` override. A slot (recipe, strategy, engine, retriever) is a",
-        "mapping whose `name` picks one of the choices below, and whose other keys are that choice's own; `lora` is",
+        "Every key of a YAML file and of a `key=value` override. A slot (recipe, strategy, engine, retriever, tracker) is",
+        "a mapping whose `name` picks one of the choices below, and whose other keys are that choice's own; `lora` is",
         "short for `{name: lora}`. `scripts/reference` writes this page.",
         "",
         *_section(Config, "Run", prefix=""),
