@@ -4,8 +4,7 @@ A checkpoint is a folder `checkpoints/step-000120` that appears by a rename once
 that lists every file with its size, so a half-written one is never taken for a whole one:
 
     checkpoint.json      the cursor (step), what the run is, the versions it ran on, and the files
-    state/               DeepSpeed's own format: trainable weights, optimizer and schedule, one shard per rank
-    rng-00000.pt         random state of each rank
+    state/               weights that train and their optimizer: DeepSpeed's shards, or files that any rank can read
     adapter/             PEFT folder, for adapters
 """
 
@@ -20,6 +19,7 @@ from typing import Any
 
 from ray_ft.artifacts import changed_keys
 from ray_ft.errors import ConfigError, TrainingError
+from ray_ft.training.engine import Engine
 
 log = logging.getLogger("ray_ft")
 
@@ -72,7 +72,7 @@ def check_same_run(checkpoint: Checkpoint, identity: dict[str, Any]) -> None:
 
 
 def save_checkpoint(
-    engine: Any,
+    engine: Engine,
     run_path: str | Path,
     *,
     step: int,
@@ -88,7 +88,7 @@ def save_checkpoint(
     """
     import torch.distributed as dist
 
-    from ray_ft.training.export import gather_trainable, write_adapter
+    from ray_ft.training.export import write_adapter
 
     checkpoints = Path(run_path) / FOLDER
     partial, target = checkpoints / f".partial-step-{step:06d}", checkpoints / f"step-{step:06d}"
@@ -98,11 +98,9 @@ def save_checkpoint(
         attempt(failures, _make_empty, partial)
     agree(failures, step=step, partial=partial)
 
-    with _FailuresKept(engine, failures):
-        engine.save_checkpoint(str(partial), tag=STATE, save_latest=False, exclude_frozen_parameters=True)
-    attempt(failures, write_tensors, random_state(), partial / f"rng-{dist.get_rank():05d}.pt")
+    engine.save_state(partial / STATE, failures)
     if hasattr(engine.module, "peft_config"):
-        weights = gather_trainable(engine)
+        weights = engine.trainable_weights()
         if first:
             attempt(failures, write_adapter, engine.module, weights, partial / "adapter", {})
         del weights
@@ -125,22 +123,6 @@ def save_checkpoint(
             shutil.rmtree(old.path, ignore_errors=True)
     dist.barrier()
     return target
-
-
-def restore_checkpoint(engine: Any, checkpoint: Checkpoint) -> int:
-    """Bring engine and random state back to where they were; returns the cursor."""
-    import torch
-    import torch.distributed as dist
-
-    # Frozen weights are not in the checkpoint; the strategy has just loaded them from the base.
-    loaded, _ = engine.load_checkpoint(str(checkpoint.path), tag=STATE, load_module_strict=False)
-    if loaded is None:
-        raise TrainingError(f"{checkpoint.path}: DeepSpeed found nothing to load")
-    state = torch.load(checkpoint.path / f"rng-{dist.get_rank():05d}.pt", weights_only=True)
-    torch.set_rng_state(state["cpu"])
-    if torch.cuda.is_available() and "cuda" in state:
-        torch.cuda.set_rng_state(state["cuda"])
-    return checkpoint.step
 
 
 def remove_leftovers(run_path: str | Path) -> None:
@@ -177,16 +159,6 @@ def write_tensors(state: Any, path: Path | str) -> None:
         raise
 
 
-def random_state() -> dict[str, Any]:
-    """State of the generators that training draws from."""
-    import torch
-
-    state = {"cpu": torch.get_rng_state()}
-    if torch.cuda.is_available():
-        state["cuda"] = torch.cuda.get_rng_state()
-    return state
-
-
 def versions() -> dict[str, str]:
     """Installed versions of the packages that a run's numbers depend on."""
     found = {}
@@ -208,24 +180,6 @@ def git_revision() -> str:
     except (OSError, subprocess.SubprocessError):
         return ""
     return shown.stdout.strip()
-
-
-class _FailuresKept:
-    """While the context lasts, what DeepSpeed cannot write lands in `failures`.
-
-    It would otherwise leave `save_checkpoint` on this rank while the others wait in its last barrier.
-    """
-
-    def __init__(self, engine: Any, failures: list[str]) -> None:
-        self.engine, self.writer, self.failures = engine, engine.checkpoint_engine, failures
-
-    def __enter__(self) -> None:
-        # Scripts that DeepSpeed would lay beside the state; nobody here runs them, and copying them can fail as well.
-        self.engine._copy_recovery_script = lambda *_: None
-        self.writer.save = lambda state_dict, path: attempt(self.failures, write_tensors, state_dict, path)
-
-    def __exit__(self, *_: object) -> None:
-        del self.writer.save, self.engine._copy_recovery_script  # the classes' own methods show again
 
 
 def attempt(failures: list[str], write: Any, *arguments: Any) -> None:

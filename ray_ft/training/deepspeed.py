@@ -1,11 +1,9 @@
-"""A strategy and a batch geometry as DeepSpeed's config dict, and the learning rate's shape; imports no DeepSpeed."""
+"""A strategy and a batch geometry as DeepSpeed's config dict; imports no DeepSpeed."""
 
-import math
-from typing import Any, Literal
+from typing import Any
 
 from ray_ft.strategies import Strategy
-
-Precision = Literal["fp32", "bf16", "fp16"]
+from ray_ft.training.task import Precision
 
 
 def deepspeed_config(
@@ -17,7 +15,7 @@ def deepspeed_config(
     precision: Precision,
 ) -> dict[str, Any]:
     """What `deepspeed.initialize` gets. The optimizer and the schedule are ours, so they are not in it."""
-    assert strategy.zero_stage in (0, 1, 2, 3), "the plan fixes the ZeRO stage before training"
+    assert strategy.zero_stage in (1, 2, 3), "the plan fixes the ZeRO stage, and stage 0 runs without DeepSpeed"
     zero: dict[str, Any] = {"stage": strategy.zero_stage}
     if strategy.offload in ("optimizer", "all"):
         zero["offload_optimizer"] = {"device": "cpu", "pin_memory": precision != "fp32"}
@@ -35,19 +33,3 @@ def deepspeed_config(
     if precision != "fp32":
         config[precision] = {"enabled": True}
     return config
-
-
-def learning_rate_factor(
-    step: int, *, num_steps: int, warmup_ratio: float, shape: Literal["cosine", "linear", "constant"]
-) -> float:
-    """Share of the peak learning rate at a step, counted from 0: up linearly from 0, then along `shape` to 0.
-
-    The same curve as transformers' schedules with floor(num_steps * warmup_ratio) warm-up steps.
-    """
-    warmup = int(num_steps * warmup_ratio)
-    if step < warmup:
-        return step / warmup
-    if shape == "constant":
-        return 1.0
-    progress = (step - warmup) / max(1, num_steps - warmup)
-    return max(0.0, 0.5 * (1 + math.cos(math.pi * progress)) if shape == "cosine" else 1 - progress)

@@ -49,21 +49,6 @@ def export_model(tuned: TunedModel, *, path: str, merge: bool = False, chat_temp
     return target
 
 
-def gather_trainable(engine: Any) -> dict[str, Any]:
-    """Trainable weights by name, on rank 0's host. All ranks call it, since ZeRO-3 shards weights."""
-    import torch.distributed as dist
-    from deepspeed.runtime.zero import GatheredParameters
-
-    sharded = engine.zero_optimization_partition_weights()
-    weights = {}
-    for name, parameter in engine.module.named_parameters():
-        if parameter.requires_grad:
-            with GatheredParameters([parameter], enabled=sharded):
-                if dist.get_rank() == 0:
-                    weights[name] = parameter.detach().to("cpu", copy=True)
-    return weights
-
-
 def write_adapter(model: Any, weights: dict[str, Any], path: Path, about_base: dict[str, str]) -> None:
     """A PEFT folder that needs nothing of ours to load; `about_base` goes beside it so that another base is noticed."""
     from ray_ft.engines.transformers.adapters import BASE_FILE

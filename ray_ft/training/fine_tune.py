@@ -15,7 +15,8 @@ from ray_ft.errors import ConfigError, DataError, DoesNotFitError, TrainingError
 from ray_ft.training.batches import num_steps
 from ray_ft.training.checkpoint import FOLDER, check_same_run, latest_checkpoint, remove_leftovers
 from ray_ft.training.progress import METRICS_FILE, TENSORBOARD_FOLDER, ProgressLines
-from ray_ft.training.worker import TrainingTask, run_worker
+from ray_ft.training.task import TrainingTask
+from ray_ft.training.worker import run_worker
 
 log = logging.getLogger("ray_ft")
 

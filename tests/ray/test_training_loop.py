@@ -20,7 +20,8 @@ from ray_ft.errors import ConfigError, ModelError, TrainingError
 from ray_ft.strategies import Full, LoRA, QLoRA
 from ray_ft.training.batches import PackedRows, RowOrder, collate
 from ray_ft.training.export import export_model
-from ray_ft.training.worker import TrainingTask, forward
+from ray_ft.training.task import TrainingTask
+from ray_ft.training.worker import forward
 
 pytestmark = [pytest.mark.ray, pytest.mark.filterwarnings("ignore")]
 
@@ -168,10 +169,11 @@ def test_a_full_disk_gives_one_line_and_keeps_the_checkpoint(runs: Runs) -> None
     assert left == ["step-000003"]
 
 
-def test_a_loss_that_is_not_finite_names_the_step_the_rows_and_the_chunks(runs: Runs) -> None:
+def test_what_is_not_finite_names_the_step_the_rows_and_the_chunks(runs: Runs) -> None:
     error = runs.outcomes["diverged"]
     assert isinstance(error, TrainingError), error
-    found = re.match(r"step (\d+): the loss is not finite on rows ([\d, ]+) \(chunks (doc-train-\d-\d+#0)", str(error))
+    pattern = r"step (\d+): the (?:loss|gradient) is not finite on rows ([\d, ]+) \(chunks (doc-train-\d-\d+#0)"
+    found = re.match(pattern, str(error))
     assert found is not None, error
     order = RowOrder(22, global_batch_size=4, seed=5)
     assert [int(i) for i in found[2].split(",")] == order.global_batch(int(found[1]) - 1)

@@ -14,7 +14,8 @@ from ray_ft.base_model import tokenizer_digest
 from ray_ft.config import ModelConfig, TrainConfig
 from ray_ft.strategies import Full, LoRA, QLoRA, Strategy
 from ray_ft.training.fine_tune import make_task
-from ray_ft.training.worker import TrainingTask, fit
+from ray_ft.training.task import TrainingTask
+from ray_ft.training.worker import fit
 
 VOCABULARY = 4096
 SEQUENCE = 64

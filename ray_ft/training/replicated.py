@@ -1,0 +1,173 @@
+"""ZeRO-0: every worker holds all weights and updates them alike; only gradients travel.
+
+The model computes in its own dtype. Where that has 16 bits, an fp32 master of every weight that trains is what AdamW
+updates, and the model gets it rounded. Nothing in a step waits for the GPU: whether a gradient is finite, how far it is
+clipped and whether the update is left out are decided on the device.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ray_ft.training.engine import Update, parameter_groups
+from ray_ft.training.gradients import Gradients
+from ray_ft.training.task import Precision, TrainingTask
+
+CHUNK_ELEMENTS = 2**27  # parameters that are updated at once: their gradients are in fp32 meanwhile, 512 MiB
+SCALE_GROWTH_STEPS = 2000  # of fp16's loss scale, as torch.amp.GradScaler has it
+FIRST_SCALE = 2.0**16
+
+
+@dataclass
+class _Chunk:
+    """Parameters that are updated together, their fp32 masters (themselves in fp32) and the masters' optimizer."""
+
+    names: list[str]
+    parameters: list[Any]
+    masters: list[Any]
+    optimizer: Any
+
+
+class ReplicatedEngine:
+    """A model whose every rank has all of it; see `engine.Engine`."""
+
+    def __init__(self, model: Any, task: TrainingTask, *, precision: Precision) -> None:
+        import torch
+
+        self.module = model
+        self._max_grad_norm = task.train.max_grad_norm
+        self._names = {id(p): name for name, p in model.named_parameters() if p.requires_grad}
+        groups = parameter_groups(model, weight_decay=task.train.weight_decay)
+        self._chunks = [_make_chunk(part, self._names) for part in _split(groups)]
+        parameters = [p for p in model.parameters() if p.requires_grad]
+        several = task.gradient_accumulation_steps
+        # A whole model's gradients are summed over the ranks in 16 bits, as an fp32 copy would cost 4 bytes for each.
+        wide = several > 1 or task.strategy.is_adapter
+        self._gradients = Gradients(parameters, num_micro_batches=several, wide=wide)
+        device = parameters[0].device
+        self._scale = torch.full((), FIRST_SCALE, device=device) if precision == "fp16" else None
+        self._growth = torch.zeros((), dtype=torch.int32, device=device)
+
+    def __call__(self, **batch: Any) -> Any:
+        return self.module(**batch)
+
+    def train(self) -> None:
+        self.module.train()
+
+    def eval(self) -> None:
+        self.module.eval()
+
+    def backward(self, loss: Any, *, last: bool) -> None:
+        self._gradients.backward(loss if self._scale is None else loss * self._scale, last=last)
+
+    def step(self, loss: Any, *, learning_rate: float) -> Update:
+        import torch
+
+        with torch.no_grad():
+            scaled_norm = _norm(self._gradients.flat())
+            norm = scaled_norm if self._scale is None else scaled_norm / self._scale
+            skipped = (~(torch.isfinite(norm) & torch.isfinite(loss))).float()
+            divisor = torch.ones_like(skipped) if self._scale is None else self._scale.clone()
+            if self._max_grad_norm > 0:
+                divisor = divisor * ((norm.float() + 1e-6) / self._max_grad_norm).clamp(min=1.0)
+            gradients = self._gradients.by_parameter()
+            for chunk in self._chunks:
+                mine = [gradients.pop(id(p)) for p in chunk.parameters]
+                _update(chunk, mine, divisor=divisor, skipped=skipped, learning_rate=learning_rate)
+            self._gradients.clear()
+            if self._scale is not None:
+                overflown = (~torch.isfinite(norm)).float()
+                torch._amp_update_scale_(self._scale, self._growth, overflown, 2.0, 0.5, SCALE_GROWTH_STEPS)
+        return Update(norm, skipped)
+
+    def trainable_weights(self) -> dict[str, Any]:
+        import torch.distributed as dist
+
+        if dist.get_rank() != 0:
+            return {}
+        parameters = ((name, p) for name, p in self.module.named_parameters() if p.requires_grad)
+        return {name: p.detach().to("cpu", copy=True) for name, p in parameters}
+
+    def save_state(self, folder: Path, failures: list[str]) -> None:
+        """Each rank writes its share of the parameters; which rank wrote what does not matter to `load_state`."""
+        import torch.distributed as dist
+
+        from ray_ft.training.checkpoint import attempt, write_tensors
+
+        rank, world_size = dist.get_rank(), dist.get_world_size()
+        state = {}
+        for chunk in self._chunks:
+            for name, master in zip(chunk.names, chunk.masters, strict=True):
+                state[name] = {"weight": master.detach(), **chunk.optimizer.state[master]}
+        mine = {name: state[name] for name in list(state)[rank::world_size]}
+        scale = {} if self._scale is None else {"scale": self._scale, "growth": self._growth}
+        attempt(failures, write_tensors, {"parameters": mine, **scale}, folder / f"replicated-{rank:05d}.pt")
+
+    def load_state(self, folder: Path) -> None:
+        import torch
+
+        files = [torch.load(path, map_location="cpu", weights_only=True) for path in sorted(folder.glob("*.pt"))]
+        state = {name: values for file in files for name, values in file["parameters"].items()}
+        with torch.no_grad():
+            for chunk in self._chunks:
+                for name, master in zip(chunk.names, chunk.masters, strict=True):
+                    master.copy_(state[name].pop("weight"))
+                    chunk.optimizer.state[master] = {k: v.to(master.device) for k, v in state[name].items()}
+                torch._foreach_copy_(chunk.parameters, chunk.masters)
+            if self._scale is not None:
+                self._scale.copy_(files[0]["scale"])
+                self._growth.copy_(files[0]["growth"])
+
+
+def _update(chunk: _Chunk, gradients: list[Any], *, divisor: Any, skipped: Any, learning_rate: float) -> None:
+    """AdamW's fused kernel divides the gradients, and leaves everything as it was where `skipped` is 1."""
+    import torch
+
+    copied = chunk.masters[0] is not chunk.parameters[0]
+    for master, parameter in zip(chunk.masters, chunk.parameters, strict=True):
+        gradient = gradients.pop(0)
+        master.grad = None if gradient is None else gradient.to(master.dtype)
+        if copied:  # 16-bit gradients go as soon as they are in fp32
+            parameter.grad = None
+    optimizer = chunk.optimizer
+    optimizer.grad_scale, optimizer.found_inf = divisor, skipped
+    for group in optimizer.param_groups:
+        group["lr"] = learning_rate
+    optimizer.step()
+    for master in chunk.masters:
+        master.grad = None
+    if copied:
+        torch._foreach_copy_(chunk.parameters, chunk.masters)
+
+
+def _make_chunk(groups: list[dict[str, Any]], names: dict[int, str]) -> _Chunk:
+    import torch
+
+    parameters = [p for group in groups for p in group["params"]]
+    masters = [p if p.dtype == torch.float32 else p.detach().float() for p in parameters]
+    of = {id(p): master for p, master in zip(parameters, masters, strict=True)}
+    groups = [{**group, "params": [of[id(p)] for p in group["params"]]} for group in groups]
+    return _Chunk([names[id(p)] for p in parameters], parameters, masters, torch.optim.AdamW(groups, fused=True))
+
+
+def _split(groups: list[dict[str, Any]]) -> list[list[dict[str, Any]]]:
+    """The same groups in parts of about CHUNK_ELEMENTS parameters of one dtype."""
+    parts: list[list[dict[str, Any]]] = []
+    for group in groups:
+        room, dtype = 0, None
+        for parameter in group["params"]:
+            if parameter.numel() > room or parameter.dtype != dtype:
+                parts.append([{**group, "params": []}])
+                room, dtype = CHUNK_ELEMENTS, parameter.dtype
+            parts[-1][0]["params"].append(parameter)
+            room -= parameter.numel()
+    return parts
+
+
+def _norm(gradients: list[Any]) -> Any:
+    """Euclidean norm of all gradients together, as a scalar on the device."""
+    import torch
+
+    # In fp32 the sum over a large embedding would be off in the fifth digit; a GPU adds in a tree, and is exact enough.
+    dtype = torch.float64 if gradients[0].device.type == "cpu" else torch.float32
+    return torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients, 2, dtype)))

@@ -1,0 +1,138 @@
+"""ZeRO 1-3 and offload: DeepSpeed splits optimizer state, gradients and weights over the workers."""
+
+from pathlib import Path
+from typing import Any
+
+from ray_ft.errors import TrainingError
+from ray_ft.training.engine import Update, parameter_groups
+from ray_ft.training.task import TrainingTask
+
+TAG = "deepspeed"
+
+
+class DeepSpeedEngine:
+    """A model whose state is split over the ranks; see `engine.Engine`.
+
+    DeepSpeed averages gradients over ranks, which the factor `world_size` undoes, and is told not to divide by the
+    number of micro-batches: the loss is already a share of the global batch's.
+    """
+
+    def __init__(self, model: Any, task: TrainingTask, *, config: dict[str, Any]) -> None:
+        import deepspeed
+        import deepspeed.ops
+        import torch.distributed as dist
+
+        if not task.use_gpu:
+            # DeepSpeed would compile a shared-memory operator at first use, and fail without a compiler; gloo does too.
+            vars(deepspeed.ops)["__compatible_ops__"] = {"deepspeed_shm_comm": False}
+        optimizer = _make_optimizer(model, task)
+        self.engine, *_ = deepspeed.initialize(model=model, optimizer=optimizer, config=config)
+        self.module = self.engine.module
+        self._world_size = dist.get_world_size()
+        self._loss: Any = None
+        self._norm: Any = None
+        _judge_norms(self.engine.optimizer, self._judge)
+
+    def __call__(self, **batch: Any) -> Any:
+        return self.engine(**batch)
+
+    def train(self) -> None:
+        self.engine.train()
+
+    def eval(self) -> None:
+        self.engine.eval()
+
+    def backward(self, loss: Any, *, last: bool) -> None:
+        self.engine.backward(loss * self._world_size, scale_wrt_gas=False)
+        if not last:
+            self.engine.step()  # only counts the micro-batch
+
+    def step(self, loss: Any, *, learning_rate: float) -> Update:
+        import torch
+
+        self._loss, self._norm = loss, None
+        for group in self.engine.optimizer.param_groups:
+            group["lr"] = learning_rate
+        self.engine.step()
+        skipped = torch.tensor(float(self.engine.optimizer.overflow), device=loss.device)
+        norm = torch.full_like(skipped, float("inf")) if self._norm is None else self._norm
+        return Update(norm, skipped)
+
+    def trainable_weights(self) -> dict[str, Any]:
+        import torch.distributed as dist
+        from deepspeed.runtime.zero import GatheredParameters
+
+        sharded = self.engine.zero_optimization_partition_weights()
+        weights = {}
+        for name, parameter in self.module.named_parameters():
+            if parameter.requires_grad:
+                with GatheredParameters([parameter], enabled=sharded):
+                    if dist.get_rank() == 0:
+                        weights[name] = parameter.detach().to("cpu", copy=True)
+        return weights
+
+    def save_state(self, folder: Path, failures: list[str]) -> None:
+        with _FailuresKept(self.engine, failures):
+            self.engine.save_checkpoint(str(folder), tag=TAG, save_latest=False, exclude_frozen_parameters=True)
+
+    def load_state(self, folder: Path) -> None:
+        # Frozen weights are not in the checkpoint; the strategy has just loaded them from the base.
+        loaded, _ = self.engine.load_checkpoint(str(folder), tag=TAG, load_module_strict=False)
+        if loaded is None:
+            raise TrainingError(f"{folder}: DeepSpeed found nothing to load")
+
+    def _judge(self, scaled_norm: Any) -> Any:
+        """The norm as DeepSpeed goes on with it: -1, its own mark for an overflow, makes it leave the update out."""
+        import torch
+
+        self._norm = scaled_norm / self.engine.optimizer.loss_scale
+        healthy = torch.isfinite(self._norm) & (scaled_norm >= 0) & torch.isfinite(self._loss)
+        return torch.where(healthy, scaled_norm, torch.full_like(scaled_norm, -1.0))
+
+
+def _judge_norms(optimizer: Any, judge: Any) -> None:
+    """Let `judge` see, and change, every norm before DeepSpeed clips or skips by it."""
+    if hasattr(optimizer, "scaled_global_norm"):  # stages 1 and 2
+        norm = optimizer.scaled_global_norm
+        optimizer.check_grad_overflow = True
+        optimizer.scaled_global_norm = lambda *arguments, **options: judge(norm(*arguments, **options))
+        return
+    from deepspeed.runtime.zero.stage3 import combine_grad_norm_groups
+
+    groups = optimizer._get_norm_groups
+    optimizer._get_norm_groups = lambda: [judge(combine_grad_norm_groups(groups()))]
+
+
+def _make_optimizer(model: Any, task: TrainingTask) -> Any:
+    """AdamW, in host memory where the optimizer is offloaded."""
+    import torch
+
+    groups = parameter_groups(model, weight_decay=task.train.weight_decay)
+    if task.use_gpu and task.strategy.offload in ("optimizer", "all"):
+        from deepspeed.ops.op_builder import CPUAdamBuilder
+
+        if CPUAdamBuilder().is_compatible():
+            from deepspeed.ops.adam import DeepSpeedCPUAdam
+
+            return DeepSpeedCPUAdam(groups, lr=task.learning_rate, weight_decay=0.0)
+    return torch.optim.AdamW(groups, lr=task.learning_rate, fused=task.strategy.offload == "none")
+
+
+class _FailuresKept:
+    """While the context lasts, what DeepSpeed cannot write lands in `failures`.
+
+    It would otherwise leave `save_checkpoint` on this rank while the others wait in its last barrier.
+    """
+
+    def __init__(self, engine: Any, failures: list[str]) -> None:
+        self.engine, self.writer, self.failures = engine, engine.checkpoint_engine, failures
+
+    def __enter__(self) -> None:
+        from ray_ft.training.checkpoint import attempt, write_tensors
+
+        # Scripts that DeepSpeed would lay beside the state; nobody here runs them, and copying them can fail as well.
+        self.engine._copy_recovery_script = lambda *_: None
+        self.writer.save = lambda state_dict, path: attempt(self.failures, write_tensors, state_dict, path)
+
+    def __exit__(self, *_: object) -> None:
+        del self.writer.save, self.engine._copy_recovery_script  # the classes' own methods show again
