@@ -42,13 +42,15 @@ ASSUMED_TOKENS = 10_000_000  # what plan assumes before there is a training set
 
 
 def prepare(config: Config, *, force: bool = False) -> TrainingSet:
-    """Turn documents and code into the training set of this run.
+    """Turn documents, code and datasets into the training set of this run.
 
     Raises DataError when the sources give nothing to train on, ConfigError when the run folder holds another one.
     """
-    from ray_ft.data.prepare import prepare_training_set, sources_digest
+    from ray_ft.data.prepare import datasets_digest, prepare_training_set, sources_digest
 
-    inputs = _data_inputs(config) | {"sources": sources_digest(config.data)}
+    inputs = _data_inputs(config)
+    inputs |= {"sources": sources_digest(config.data)} if config.data.sources else {}
+    inputs |= {"datasets": datasets_digest(config.data)} if config.data.datasets else {}
     existing = _existing(TrainingSet, config, inputs, verb="prepare", force=force)
     if existing is not None and Path(existing.path).is_dir():
         return existing

@@ -15,18 +15,31 @@ from ray_ft.strategies import STRATEGIES, Strategy
 
 
 @dataclass(frozen=True)
+class Share:
+    """What one recipe or dataset gives to an epoch of training."""
+
+    weight: float
+    num_available: int = 0  # examples that could be shown
+    num_examples: int = 0  # examples that an epoch shows, each as often as it is shown
+    num_tokens: int = 0
+    num_target_tokens: int = 0
+
+
+@dataclass(frozen=True)
 class TrainingSet:
     """What prepare made: packed shards, retrieval passages, evaluation questions, and the account of every file.
 
     Layout below `path`:
-      documents.parquet/   one row per source file: id, path, format, language, split, status, reason, note, encoding,
-                           num_bytes, text; parts are named by groups of files, as those of the other tables
-      examples.parquet/    one row per example: Example's fields, num_tokens, split; where `dropped` says why it is left
-                           out of training, split is ""
+      documents.parquet/   one row per source file and per line of a dataset: id, path, format, language, split, status,
+                           reason, note, encoding, num_bytes, text; parts are named by groups of files, as those of the
+                           other tables
+      examples.parquet/    one row per example: Example's fields, num_tokens, copies (how often an epoch shows it) and
+                           split; where `dropped` says why it is left out of training, split is ""
       passages.parquet/    one row per passage of every document that was read: Chunk's fields and split
       questions.jsonl      Question rows (held-out and seen strata)
       shards/manifest.json {"version", "max_seq_len", "tokenizer_digest", "template_digest", "data_digest",
-                            "splits": {split: {"num_rows", "num_tokens", "num_target_tokens",
+                            "mixture": {recipe or dataset: Share's fields},
+                            "splits": {split: {"num_rows", "num_tokens", "num_target_tokens", "num_chat_examples",
                                                "shards": [{"file", "num_rows", "sha256"}]}}}
       shards/SPLIT-GROUP-NN.npy  int32 [rows, 3, max_seq_len]: input_ids, labels, position_ids. Labels are unshifted
                                (label i is token i, or -100); position_ids restart at 0 with each example, and the
@@ -38,7 +51,7 @@ class TrainingSet:
     path: str
     recipes: tuple[str, ...]
     num_documents: dict[str, int]  # per split
-    num_examples: dict[str, int]  # per split
+    num_examples: dict[str, int]  # per split, as an epoch shows them
     num_rows: dict[str, int]  # packed rows per split
     num_tokens: dict[str, int]  # tokens in packed rows, padding excluded
     num_target_tokens: dict[str, int]  # tokens that the loss sees
@@ -51,6 +64,9 @@ class TrainingSet:
     fingerprint: str
     dropped_examples: dict[str, int] = field(default_factory=dict)  # reason -> examples left out of training
     num_truncated: int = 0  # examples whose answer was cut at max_seq_len; they end without end of turn
+    num_shortened: int = 0  # conversations that lost the turns behind max_seq_len
+    records: dict[str, int] = field(default_factory=dict)  # lines of datasets: ok, and "skipped: reason"
+    mixture: dict[str, Share] = field(default_factory=dict)  # recipe or dataset -> its share of an epoch
 
 
 @dataclass(frozen=True)

@@ -41,23 +41,41 @@ class ModelConfig:
 @dataclass(frozen=True)
 class DataConfig:
     """How documents and code become the training set."""
+@dataclass(frozen=True)
+class DatasetConfig:
+    """Examples that are written already: conversations, prompts with their completions, or plain text."""
 
-    sources: tuple[str, ...] = MISSING
-    """Files and folders to read."""
+    path: str = MISSING
+    """JSONL or Parquet file, a folder of such files, or one that datasets.save_to_disk wrote."""
+    format: Literal["auto", "messages", "prompt", "text"] = "auto"
+    """What a line holds: messages; prompt and completion; text; auto tells by the keys of each line."""
+    split: Literal["auto", "train", "validation", "test"] = "auto"
+    """Where its lines go; auto takes what the folder names its files, else draws by data.validation_fraction."""
+    weight: float = 1.0
+    """How often an epoch shows each training example: 2 shows it twice, 0.5 a drawn half of them once."""
+    turns: Literal["together", "apart"] = "together"
+    """together: a conversation is one example; apart: one for each assistant turn, with the turns before as prompt."""
+
+
+
+    sources: tuple[str, ...] = ()
+    """Files and folders of documents and code to read."""
+    datasets: tuple[DatasetConfig, ...] = ()
+    """Examples to train on as they are; a bare path is short for {path: ...}."""
     include: tuple[str, ...] = ()
     """Glob patterns of paths to keep, relative to their source; empty keeps every known format."""
     exclude: tuple[str, ...] = ()
     """Glob patterns of paths to drop."""
     max_file_bytes: int = 20_000_000
     """Larger files are skipped and counted."""
-    recipes: tuple[Recipe, ...] = MISSING
-    """How documents become examples; each takes the documents or the code it applies to."""
+    recipes: tuple[Recipe, ...] = ()
+    """How documents of data.sources become examples; each takes the documents or the code it applies to."""
     generator: Engine | None = None
     """Engine that recipes may ask to write questions or summaries; null uses extractive fallbacks."""
     validation_fraction: float = 0.05
-    """Fraction of documents held out for the loss during training."""
+    """Fraction of documents and conversations held out for the loss during training."""
     test_fraction: float = 0.1
-    """Fraction of documents held out for evaluation."""
+    """Fraction of documents and conversations held out for evaluation."""
     passage_tokens: int = 256
     """Longest passage of the retrieval index, in tokens."""
 
@@ -185,6 +203,32 @@ class Config:
     """One run: a model, its data, and how it is planned, trained, evaluated and served."""
 
     run_name: str = MISSING
+@dataclass(frozen=True)
+class SweepConfig:
+    """Many trials of one run, each with other values of some keys, and how the best one is told."""
+
+    parameters: dict[str, Any] = field(default_factory=dict)
+    """Keys below train, each with a list of values, or with {min, max, log} for random search to draw from."""
+    search: Literal["grid", "random"] = "grid"
+    """grid tries every combination of the lists; random draws num_settings of them."""
+    num_settings: int | None = None
+    """Settings that random search draws; required there."""
+    num_seeds: int = 1
+    """Trials of each setting, with train.seed counted up; two or more can tell a difference from noise."""
+    metric: SweepMetric = "validation_loss"
+    """What the winner is picked by; all but validation_loss evaluate every trial on the same questions."""
+    stratum: Literal["held_out", "seen", "own"] = "held_out"
+    """Questions that the metric is taken from: documents never trained on, trained on, or your own questions."""
+    scheduler: Literal["none", "asha"] = "none"
+    """asha stops trials whose validation loss falls behind (arXiv 1810.05934); none trains all to the end."""
+    grace_fraction: float = 0.25
+    """Part of a trial that asha lets pass before it may stop it."""
+    reduction_factor: int = 2
+    """Of the trials that reach a rung of asha, the best 1 / reduction_factor go on to the next."""
+    max_concurrent: int | None = None
+    """Trials at once on GPUs; null: as many as the cluster's GPUs hold. On CPUs each trial takes all cores in turn."""
+
+
     """Name of the run and of its folder."""
     output_dir: str = "outputs"
     """Folder of all runs; on a cluster, storage that every node sees."""
@@ -288,8 +332,10 @@ def _build(cls: type[Section], raw: Any, *, key: str, source: str) -> Section:
     hints = typing.get_type_hints(cls)
     slots = {name: slot for name, hint in hints.items() if (slot := slot_of(hint)) is not None}
     sections = {n for n, h in hints.items() if n not in slots and isinstance(h, type) and dataclasses.is_dataclass(h)}
-    ordinary = {k: v for k, v in raw.items() if k not in slots and k not in sections}
-    built = _checked(cls, ordinary, hints, skip={*slots, *sections}, key=key, source=source)
+    lists = {name: item for name, hint in hints.items() if (item := section_list_of(hint)) is not None}
+    apart = {*slots, *sections, *lists}
+    ordinary = {k: v for k, v in raw.items() if k not in apart}
+    built = _checked(cls, ordinary, hints, skip=apart, key=key, source=source)
     for name, slot in slots.items():
         if name in raw:
             here = f"{key}.{name}" if key else name
@@ -302,9 +348,27 @@ def _build(cls: type[Section], raw: Any, *, key: str, source: str) -> Section:
 def _checked(
     cls: type, given: dict[str, Any], hints: dict[str, Any], *, skip: set[str], key: str, source: str
 ) -> dict[str, Any]:
+    for name in lists.keys() & raw.keys():
+        built[name] = _build_list(lists[name], raw[name], key=f"{key}.{name}" if key else name, source=source)
     """The given plain keys of a section, checked against their fields' types; unnamed ones keep their defaults."""
     if not given:
         return {}
+def section_list_of(annotation: Any) -> type | None:
+    """The dataclass that a field lists, as in `tuple[DatasetConfig, ...]`; None for slots and ordinary fields."""
+    item = next(iter(typing.get_args(annotation)), None)
+    is_list = typing.get_origin(annotation) is tuple and slot_of(annotation) is None
+    return item if is_list and isinstance(item, type) and dataclasses.is_dataclass(item) else None
+
+
+def _build_list(cls: type[Section], raw: Any, *, key: str, source: str) -> tuple[Section, ...]:
+    """A list of sections; a bare text stands for a section's first key."""
+    first = dataclasses.fields(cls)[0].name  # type: ignore[arg-type]
+    if not isinstance(raw, list):
+        raise ConfigError(f"{source}: {key}: expected a list, e.g. [{{{first}: ...}}], got {raw!r}")
+    items = [{first: item} if isinstance(item, str) else item for item in raw]
+    return tuple(_build(cls, item, key=f"{key}.{i}", source=source) for i, item in enumerate(items))
+
+
     # A schema of the plain fields alone: OmegaConf would build every sub-section of the real class again.
     fields = [(f.name, hints[f.name], _default(f)) for f in dataclasses.fields(cls) if f.name not in skip]
     try:
@@ -335,6 +399,7 @@ def _require_all(section: Any, *, key: str, source: str) -> None:
         if isinstance(value, str) and value == MISSING:
             doc = field_docs(type(section)).get(f.name, "")
             raise ConfigError(f"{source}: {here} is required: {doc}")
+    hints = typing.get_type_hints(type(section))
         if dataclasses.is_dataclass(value):
             _require_all(value, key=here, source=source)
 
@@ -343,6 +408,8 @@ def _drop_replaced_slots(cls: type, tree: Any, given: Any) -> None:
     """An override that picks another choice for a slot takes none of the keys that belonged to the old one."""
     for name, hint in typing.get_type_hints(cls).items():
         if not (OmegaConf.is_dict(tree) and OmegaConf.is_dict(given) and name in tree and name in given):
+        for i, item in enumerate(value if section_list_of(hints[f.name]) is not None else ()):
+            _require_all(item, key=f"{here}.{i}", source=source)
             continue
         old, new = tree[name], given[name]
         if slot_of(hint) is None:
@@ -394,12 +461,21 @@ def _check_values(config: Config, source: str) -> None:
         "run_name", config.run_name, "a folder name without '/'",
     )  # fmt: skip
     require(config.model.max_seq_len >= 16, "model.max_seq_len", config.model.max_seq_len, "at least 16")
-    require(len(data.sources) > 0, "data.sources", list(data.sources), "a list with at least one file or folder")
+    require(
+        len(data.sources) + len(data.datasets) > 0, "data.sources", list(data.sources),
+        "a list with at least one file or folder, or data.datasets one with at least one dataset",
+    )  # fmt: skip
     for name in ("validation_fraction", "test_fraction"):
         require(0 <= getattr(data, name) < 1, f"data.{name}", getattr(data, name), "in [0, 1)")
     held_out = data.validation_fraction + data.test_fraction
     require(held_out < 1, "data.validation_fraction + data.test_fraction", held_out, "below 1")
-    require(len(data.recipes) > 0, "data.recipes", list(data.recipes), f"a list of {', '.join(RECIPES)}")
+    require(
+        not data.sources or len(data.recipes) > 0, "data.recipes", list(data.recipes), f"a list of {', '.join(RECIPES)}"
+    )
+    for i, dataset in enumerate(data.datasets):
+        require(0 < dataset.weight <= 100, f"data.datasets.{i}.weight", dataset.weight, "above 0 and at most 100")
+        twice = [d.path for d in data.datasets].count(dataset.path) > 1
+        require(not twice, f"data.datasets.{i}.path", dataset.path, "named once; weight says how often it is seen")
     require(data.max_file_bytes >= 1, "data.max_file_bytes", data.max_file_bytes, "at least 1")
     require(data.passage_tokens >= 16, "data.passage_tokens", data.passage_tokens, "at least 16")
     for i, recipe in enumerate(data.recipes):
@@ -409,6 +485,7 @@ def _check_values(config: Config, source: str) -> None:
             require(
                 not isinstance(given, int) or given >= least, f"data.recipes.{i}.{f.name}", given, f"at least {least}"
             )
+        require(0 < recipe.weight <= 100, f"data.recipes.{i}.weight", recipe.weight, "above 0 and at most 100")
     require(train.num_epochs > 0, "train.num_epochs", train.num_epochs, "above 0")
     for name in (
         "max_steps", "global_batch_size", "micro_batch_size", "num_workers", "log_every", "eval_every",

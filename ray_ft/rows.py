@@ -8,6 +8,7 @@ from typing import Any, Literal, TypeVar
 BlockType = Literal["heading", "paragraph", "list", "code", "table"]
 Origin = Literal["source", "extractive", "generated"]
 Split = Literal["train", "validation", "test"]
+Role = Literal["system", "user", "assistant"]
 
 Generate = Callable[[list[str]], list[str]]
 """What a recipe may ask of an engine: prompts in, one text for each out, in the same order."""
@@ -58,8 +59,20 @@ class Chunk:
 
 
 @dataclass(frozen=True)
+class Message:
+    """One turn of a conversation; only an assistant's turn can be trained on."""
+
+    role: Role
+    content: str
+    trained: bool = False
+
+
+@dataclass(frozen=True)
 class Example:
-    """One training example; `prompt` is "" for plain language modelling, where every token is a target."""
+    """One training example; `prompt` is "" for plain language modelling, where every token is a target.
+
+    A conversation has its turns in `messages`, and its first question and last answer as prompt and completion.
+    """
 
     prompt: str
     completion: str
@@ -68,6 +81,7 @@ class Example:
     recipe: str
     origin: Origin = "source"  # extractive: made by rule from the text; generated: written by an engine
     dropped: str = ""  # why it is left out of training, e.g. an answer that its passage does not support
+    messages: tuple[Message, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -90,7 +104,7 @@ class Question:
     answerable: bool = True
 
 
-Row = TypeVar("Row", Block, Document, Chunk, Example, Question)
+Row = TypeVar("Row", Block, Document, Chunk, Message, Example, Question)
 
 
 def as_row(row: Any) -> dict[str, Any]:
@@ -119,6 +133,8 @@ def from_row(cls: type[Row], row: Mapping[str, Any]) -> Row:
             values[f.name] = {str(p["key"]): str(p["value"]) for p in value}
         elif f.name == "blocks":
             values[f.name] = tuple(from_row(Block, b) for b in value)
+        elif f.name == "messages":
+            values[f.name] = tuple(from_row(Message, m) for m in value)
         elif f.name in ("heading_path", "key_facts"):
             values[f.name] = tuple(str(v) for v in value)
         elif f.type is int or f.type == "int":

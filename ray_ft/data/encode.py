@@ -5,25 +5,18 @@ The end-of-turn token that the template writes after an answer is a target too, 
 
 import copy
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+from ray_ft.data.conversation import encode_conversation
+from ray_ft.data.encoded import IGNORED, Encoded
 from ray_ft.errors import ConfigError
 from ray_ft.rows import CountTokens, Example
 
-IGNORED = -100  # label of a position that the loss does not see
+__all__ = ["IGNORED", "ChatEncoder", "Encoded", "token_counter"]
+
 MAX_PROMPT_FRACTION = 0.5  # of a row: a longer prompt leaves too little of its answer
 PROBE = ("What is ray_ft?", "It tunes language models.")
-
-
-@dataclass(frozen=True)
-class Encoded:
-    """Token ids of one example and its unshifted labels: the same id where the loss sees it, else IGNORED."""
-
-    input_ids: list[int]
-    labels: list[int]
-    is_truncated: bool = False
 
 
 class ChatEncoder:
@@ -48,7 +41,7 @@ class ChatEncoder:
         """Tokens of a text that is content: special tokens written out in it count as the letters they are."""
         if self._content is not None:
             return len(self._content.encode(text, add_special_tokens=False).ids)
-        return len(self._ids(text, is_content=True))
+        return len(self.ids(text, is_content=True))
 
     def check(self) -> None:
         """Raise ConfigError when the chat template cannot be used or its answers cannot be told from its prompts."""
@@ -70,8 +63,12 @@ class ChatEncoder:
         """Rows' worth of tokens of one example, or the reason why it is left out.
 
         Plain text longer than a row becomes several; it ends with the end-of-text token where its document `ends`. An
-        answer longer than a row is cut and then ends without end of turn, so that nothing teaches to stop there.
+        answer longer than a row is cut and then ends without end of turn, so that nothing teaches to stop there. A
+        conversation longer than a row ends with the last assistant turn that fits.
         """
+        if example.messages:
+            conversation = encode_conversation(self, example.messages)
+            return conversation if isinstance(conversation, str) else [conversation]
         if not example.prompt:
             return list(self._plain(example.completion, ends=ends))
         encoded = self._turn(example.prompt, example.completion)
@@ -86,7 +83,7 @@ class ChatEncoder:
 
     def _plain(self, text: str, *, ends: bool) -> Iterator[Encoded]:
         """Every token is a target except the first of each row, which nothing predicts."""
-        ids = self._ids(text, is_content=True) + (self.eos if ends else [])
+        ids = self.ids(text, is_content=True) + (self.eos if ends else [])
         size = self.max_seq_len - len(self.bos)
         for start in range(0, len(ids), size):
             window = self.bos + ids[start : start + size]
@@ -123,17 +120,18 @@ class ChatEncoder:
         prompt with a special token or a newline; else prompt and answer are tokenised apart, as generation sees them.
         Special tokens that stand written out in the answer are encoded as text: none may end the turn early.
         """
-        prompt_ids = self._ids(prompt)
+        prompt_ids = self.ids(prompt)
         if any(token in answer for token in self.specials):
-            ids = prompt_ids + self._ids(opening) + self._ids(answer, is_content=True) + self._ids(closing) + stop
+            ids = prompt_ids + self.ids(opening) + self.ids(answer, is_content=True) + self.ids(closing) + stop
         else:
-            ids = self._ids(prompt + opening + answer + closing) + stop
+            ids = self.ids(prompt + opening + answer + closing) + stop
             if ids[: len(prompt_ids)] != prompt_ids:
-                ids = prompt_ids + self._ids(opening + answer + closing) + stop
+                ids = prompt_ids + self.ids(opening + answer + closing) + stop
         num_prompt = max(1, len(prompt_ids))
         return Encoded(ids, [IGNORED] * num_prompt + ids[num_prompt:])
 
-    def _ids(self, text: str, *, is_content: bool = False) -> list[int]:
+    def ids(self, text: str, *, is_content: bool = False) -> list[int]:
+        """Ids of a piece of text; in content, special tokens that stand written out are letters."""
         ids: list[int] = self.tokenizer(text, add_special_tokens=False, split_special_tokens=is_content).input_ids
         return ids
 

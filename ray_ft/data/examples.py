@@ -5,21 +5,25 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ray_ft.data.records import Record
 from ray_ft.recipes import QA, Recipe
 from ray_ft.recipes.headings import make_passages
 from ray_ft.recipes.questions import key_facts
-from ray_ft.rows import Chunk, CountTokens, Document, Example, Generate, Question, Split
+from ray_ft.rows import Chunk, CountTokens, Document, Example, Generate, Message, Question, Split
 
 MAX_QUESTIONS_PER_DOCUMENT = 3  # many documents with few questions tell more than few with many
+MAX_FACT_WORDS = 5
 
 
 @dataclass(frozen=True)
 class Edged:
-    """An example, and whether it holds the beginning and the end of its document."""
+    """An example, whether it holds the beginning and the end of its document, and what it counts for in the mixture."""
 
     example: Example
     begins: bool
     ends: bool
+    part: str = ""  # recipe or dataset that it comes from
+    weight: float = 1.0
 
 
 def make_examples(
@@ -32,7 +36,10 @@ def make_examples(
             chunks = recipe.chunk(document, count_tokens)
             examples = recipe.examples(chunks, generate) if chunks else []
             last = len(examples) - 1
-            made += [Edged(e, begins=i == 0, ends=i == last) for i, e in enumerate(examples)]
+            made += [
+                Edged(e, begins=i == 0, ends=i == last, part=recipe.name, weight=recipe.weight)
+                for i, e in enumerate(examples)
+            ]
     return made
 
 
@@ -74,6 +81,38 @@ def make_questions(
             origin="generated" if generate is not None else "extractive",
         )
     return list(questions.values())[:MAX_QUESTIONS_PER_DOCUMENT]
+
+
+def record_questions(
+    record: Record, *, split: Split, system_prompt: str | None, max_tokens: int, count_tokens: CountTokens
+) -> list[Question]:
+    """The first question of a held-out conversation or prompt, with the answer that it has there.
+
+    None where it has a system message of its own, which evaluation would not send, or is too long to be asked.
+    """
+    if split != "test" or record.text:
+        return []
+    first = record.examples[0]
+    turns = first.messages or (Message("user", first.prompt), Message("assistant", first.completion))
+    if turns[0] == Message("system", system_prompt or ""):
+        turns = turns[1:]
+    if [m.role for m in turns[:2]] != ["user", "assistant"] or count_tokens(turns[0].content) > max_tokens:
+        return []
+    question, answer = turns[0].content, turns[1].content.strip()
+    return [
+        Question(
+            id=hashlib.sha256(f"{record.id}\0{question}".encode("utf-8", "replace")).hexdigest()[:16],
+            document_id=record.id,
+            chunk_id="",
+            question=question,
+            reference=answer,
+            # A short answer is right as a whole; of a long one, its details are.
+            key_facts=(answer,) if len(answer.split()) <= MAX_FACT_WORDS else key_facts(answer) or (answer,),
+            kind="conversation" if first.messages else "prompt",
+            stratum="held_out",
+            origin="source",
+        )
+    ]
 
 
 def evaluation_qa(recipes: Sequence[Recipe], max_tokens: int) -> QA:

@@ -2,19 +2,21 @@
 
 import json
 import pickle
-from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from ray_ft.artifacts import to_json
-from ray_ft.data.encode import ChatEncoder, Encoded, token_counter
-from ray_ft.data.examples import Edged, evaluation_qa, make_examples, make_questions, passages_of
-from ray_ft.data.pack import Shard, write_shards
+from ray_ft.data.datasets import Slice, read_slice
+from ray_ft.data.encode import IGNORED, ChatEncoder, Encoded, token_counter
+from ray_ft.data.examples import Edged, evaluation_qa, make_examples, make_questions, passages_of, record_questions
+from ray_ft.data.job import GroupJob, GroupResult
+from ray_ft.data.mixture import num_copies
+from ray_ft.data.pack import write_shards
 from ray_ft.data.read import ReadFile, SourceFile, read_file
-from ray_ft.data.split import Bounds, content_key, position
+from ray_ft.data.records import Record
+from ray_ft.data.split import content_key, position
 from ray_ft.data.tables import (
     DOCUMENTS,
     EXAMPLES,
@@ -22,66 +24,23 @@ from ray_ft.data.tables import (
     document_row,
     example_row,
     passage_row,
+    record_row,
     write_part,
 )
 from ray_ft.engines import Engine, GenerateRequest
-from ray_ft.errors import GenerationError, RayFTError
-from ray_ft.recipes import Recipe
+from ray_ft.errors import ConfigError, GenerationError, RayFTError
 from ray_ft.rows import Chunk, CountTokens, Document, Generate, Question, Split, as_row
 
 QUESTION_PARTS = "questions"  # folder of one JSONL per group, merged at the end
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 MAX_GENERATED_TOKENS = 512
-
-
-@dataclass(frozen=True)
-class GroupJob:
-    """Everything a group is made with; travels to the workers."""
-
-    output_path: str
-    model_path: str
-    chat_template: str | None
-    system_prompt: str | None
-    max_seq_len: int
-    recipes: tuple[Recipe, ...]
-    passage_tokens: int
-    bounds: Bounds
-    seed: int
-    seen_fraction: float  # of trained documents that get questions
-
-
-@dataclass
-class GroupResult:
-    """What one group became: counts, and the shards it wrote. All of it that reaches the driver."""
-
-    files: Counter[str] = field(default_factory=Counter)
-    documents: Counter[str] = field(default_factory=Counter)  # per split
-    examples: Counter[str] = field(default_factory=Counter)  # per split
-    dropped: Counter[str] = field(default_factory=Counter)  # examples, by reason
-    truncated: int = 0
-    num_bytes: int = 0
-    positions: tuple[float, float] = (1.0, 0.0)  # lowest and highest of the usable documents
-    shards: list[Shard] = field(default_factory=list)
-    error: str = ""  # a failure that ends the job, as one line
-
-    def to_text(self) -> str:
-        """JSON, which passes through Arrow as it is."""
-        return json.dumps(to_json(self))
-
-    @staticmethod
-    def from_text(text: str) -> "GroupResult":
-        """Inverse of `to_text`."""
-        raw = json.loads(text)
-        for key in ("files", "documents", "examples", "dropped"):
-            raw[key] = Counter(raw[key])
-        return GroupResult(
-            **{**raw, "positions": tuple(raw["positions"]), "shards": [Shard(**s) for s in raw["shards"]]}
-        )
+MAX_NAMED_LINES = 5
 
 
 def read_group(row: dict[str, Any]) -> dict[str, Any]:
-    """Read and parse a group's files. Files that cannot be used are part of the result, never an exception."""
-    read = [read_file(SourceFile(**file)) for file in json.loads(row["files"])]
+    """Read and parse a group's files, or its slice of a dataset. What cannot be used is part of the result."""
+    work: Slice | list[SourceFile] = pickle.loads(row["work"])
+    read = read_slice(work) if isinstance(work, Slice) else [read_file(file) for file in work]
     return {"group": int(row["group"]), "read": pickle.dumps(read)}
 
 
@@ -126,12 +85,12 @@ def _generator(engine: Engine, job: GroupJob) -> Generate:
 
 def _finish(row: dict[str, Any], job: GroupJob, generate: Generate | None) -> GroupResult:
     """Write a group; a full disk or a failing engine ends the job with its own words."""
-    read: list[ReadFile] = pickle.loads(row["read"])
+    read: list[ReadFile | Record] = pickle.loads(row["read"])
     try:
         return _Group(int(row["group"]), job, generate).run(read)
     except OSError as error:
         return GroupResult(error=f"cannot write {error.filename or job.output_path}: {error.strerror}")
-    except GenerationError as error:
+    except (GenerationError, ConfigError) as error:
         return GroupResult(error=str(error))
 
 
@@ -146,11 +105,15 @@ class _Group:
         self.result = GroupResult()
         self.tables: dict[str, list[dict[str, Any]]] = {DOCUMENTS: [], EXAMPLES: [], PASSAGES: []}
         self.encoded: dict[Split, list[tuple[str, Encoded]]] = {split: [] for split in SPLITS}
+        self.copies: dict[Split, list[int]] = {split: [] for split in SPLITS}
         self.questions: list[Question] = []
 
-    def run(self, read: Sequence[ReadFile]) -> GroupResult:
-        """Every file through the recipes, then to disk."""
+    def run(self, read: Sequence[ReadFile | Record]) -> GroupResult:
+        """Every file through the recipes and every line of a dataset as it is, then to disk."""
         for file in read:
+            if isinstance(file, Record):
+                self._take(file)
+                continue
             file, split = self._process(file)
             self.tables[DOCUMENTS].append(document_row(file, split))
             self.result.files["ok" if file.status == "ok" else f"skipped: {file.reason}"] += 1
@@ -163,8 +126,8 @@ class _Group:
         document = read.document
         if document is None:
             return read, ""
-        place = position(content_key(document.text), seed=self.job.seed)
-        split = self.job.bounds.split(place)
+        key = content_key(document.text)
+        split = self._place(key)
         count_tokens = token_counter(self.encoder)
         try:
             edged = make_examples(document, self.job.recipes, count_tokens, self.generate)
@@ -174,14 +137,62 @@ class _Group:
             raise
         except Exception as error:
             return replace(read, status="skipped", reason=f"recipe failed: {type(error).__name__}", note=str(error)), ""
-        self.result.documents[split] += 1
-        low, high = self.result.positions
-        self.result.positions = (min(low, place), max(high, place))
+        self._count_document(split, key)
         for one in edged:
             self._encode(one, split)
         self.tables[PASSAGES] += [passage_row(p, split=split) for p in passages]
         self.questions += questions
         return read, split
+
+    def _take(self, record: Record) -> None:
+        """The examples of one line of a dataset; the passages and questions that it gives."""
+        self.result.num_bytes += record.num_bytes
+        self.result.records[f"skipped: {record.reason}" if record.reason else "ok"] += 1
+        if record.reason:
+            if len(self.result.bad_lines) < MAX_NAMED_LINES:
+                self.result.bad_lines.append(record.problem)
+            self.tables[DOCUMENTS].append(record_row(record, ""))
+            return
+        self._check_template(record)
+        self.result.formats[record.format] += 1
+        split = record.split or self._place(record.key)
+        self._count_document(split, "" if record.split else record.key)
+        if record.note:
+            self.result.notes[record.note] += 1
+        for example in record.examples:
+            self._encode(Edged(example, begins=True, ends=True, part=record.dataset, weight=record.weight), split)
+        count_tokens = token_counter(self.encoder)
+        if record.text:
+            document = Document(record.id, record.text, record.name, "text")
+            passages = passages_of(document, self.job.passage_tokens, count_tokens)
+            self.tables[PASSAGES] += [passage_row(p, split=split) for p in passages]
+        self.questions += record_questions(
+            record,
+            split=split,
+            system_prompt=self.job.system_prompt,
+            max_tokens=self.job.max_seq_len // 2,
+            count_tokens=count_tokens,
+        )
+        self.tables[DOCUMENTS].append(record_row(record, split))
+
+    def _check_template(self, record: Record) -> None:
+        """Raise ConfigError at the first line that the chat template cannot be used for, whatever the line says."""
+        if record.text:
+            return
+        several = any(sum(m.role == "assistant" for m in e.messages) > 1 for e in record.examples)
+        if problem := self.job.chat_problem or (self.job.multi_turn_problem if several else ""):
+            raise ConfigError(f"{record.name}: {problem}")
+
+    def _place(self, key: str) -> Split:
+        return self.job.bounds.split(position(key, seed=self.job.seed))
+
+    def _count_document(self, split: Split, key: str) -> None:
+        """Count a document, and where its lot fell unless its split was given."""
+        self.result.documents[split] += 1
+        if key:
+            place, (low, high) = position(key, seed=self.job.seed), self.result.positions
+            self.result.positions = (min(low, place), max(high, place))
+            self.result.num_placed += 1
 
     def _questions(
         self, document: Document, split: Split, passages: list[Chunk], edged: list[Edged], count_tokens: CountTokens
@@ -201,21 +212,40 @@ class _Group:
         )
 
     def _encode(self, edged: Edged, split: Split) -> None:
-        example = edged.example
-        num_tokens = 0
+        """Tokenise an example and note how often an epoch shows it; held-out ones count once, whatever the weight."""
+        example, encoded, copies = edged.example, list[Encoded](), 0
         if not example.dropped:
-            encoded = self.encoder.encode(example, ends=edged.ends)
-            if isinstance(encoded, str):
-                example = replace(example, dropped=encoded)
-            else:
-                self.encoded[split] += [(example.chunk_id, e) for e in encoded]
-                self.result.truncated += sum(e.is_truncated for e in encoded)
-                num_tokens = sum(len(e.input_ids) for e in encoded)
+            made = self.encoder.encode(example, ends=edged.ends)
+            encoded, reason = ([], made) if isinstance(made, str) else (made, "")
+            key = "\0".join((example.recipe, example.chunk_id, example.prompt, example.completion))
+            copies = num_copies(edged.weight, key, seed=self.job.seed) if split == "train" else 1
+            if not reason and not any(label != IGNORED for e in encoded for label in e.labels[1:]):
+                reason = "no target token"
+            self._count_share(edged, split, [] if reason else encoded, copies)
+            example = replace(example, dropped=reason or ("" if copies else f"not drawn at weight {edged.weight:g}"))
         if example.dropped:
             self.result.dropped[example.dropped] += 1
-        else:
-            self.result.examples[split] += 1
-        self.tables[EXAMPLES].append(example_row(example, split=split, num_tokens=num_tokens))
+            encoded, copies = [], 0
+        self.result.examples[split] += copies
+        self.result.chats[split] += copies if example.prompt or example.messages else 0
+        self.result.truncated += sum(e.is_truncated for e in encoded)
+        self.result.shortened += sum(e.is_shortened for e in encoded)
+        self.encoded[split] += [(example.chunk_id, e) for e in encoded]
+        self.copies[split] += [copies] * len(encoded)
+        num_tokens = sum(len(e.input_ids) for e in encoded)
+        row = example_row(example, split=split, num_tokens=num_tokens, copies=copies)
+        self.tables[EXAMPLES].append(row)
+
+    def _count_share(self, edged: Edged, split: Split, encoded: Sequence[Encoded], copies: int) -> None:
+        """Into the mixture's account, with the examples that were not drawn."""
+        if split == "train" and encoded:
+            self.result.mixture.count(
+                edged.part,
+                weight=edged.weight,
+                copies=copies,
+                num_tokens=sum(len(e.input_ids) for e in encoded),
+                num_target_tokens=sum(label != IGNORED for e in encoded for label in e.labels[1:]),
+            )
 
     def _write(self) -> None:
         folder = Path(self.job.output_path)
@@ -230,6 +260,7 @@ class _Group:
                 folder=folder / "shards",
                 max_seq_len=self.job.max_seq_len,
                 pad_id=self.encoder.pad_id,
+                copies=self.copies[split],
             )
         (folder / QUESTION_PARTS).mkdir(parents=True, exist_ok=True)
         lines = "".join(json.dumps(as_row(q), ensure_ascii=False) + "\n" for q in self.questions)

@@ -4,7 +4,7 @@ import hashlib
 import io
 import json
 from bisect import bisect_left, insort
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -78,9 +78,13 @@ def write_shards(
     folder: Path,
     max_seq_len: int,
     pad_id: int,
+    copies: Sequence[int] | None = None,
 ) -> list[Shard]:
-    """Pack (chunk id, encoded) pairs and write SPLIT-GROUP-NN.npy files with their chunk ids beside them."""
-    rows = pack_rows([len(e.input_ids) for _, e in examples], max_seq_len)
+    """Pack (chunk id, encoded) pairs and write SPLIT-GROUP-NN.npy files with their chunk ids beside them.
+
+    `copies` says how often each is packed, None once; the copies of an example are never in one row.
+    """
+    rows = _rows_with_copies([len(e.input_ids) for _, e in examples], copies or [1] * len(examples), max_seq_len)
     shards: list[Shard] = []
     for part, members in enumerate(_runs(rows, max(1, MAX_SHARD_BYTES // (12 * max_seq_len)))):
         array = np.stack([fill_row([examples[i][1] for i in row], max_seq_len, pad_id) for row in members])
@@ -104,26 +108,50 @@ def write_shards(
     return shards
 
 
+def _rows_with_copies(lengths: Sequence[int], copies: Sequence[int], max_seq_len: int) -> list[list[int]]:
+    """Rows of the first copies, then rows of the second ones, and so on."""
+    rows: list[list[int]] = []
+    for number in range(max(copies, default=0)):
+        members = [i for i, count in enumerate(copies) if count > number]
+        packed = pack_rows([lengths[i] for i in members], max_seq_len)
+        rows += [[members[i] for i in row] for row in packed]
+    return rows
+
+
 def _runs(rows: list[list[int]], size: int) -> Iterator[list[list[int]]]:
     for start in range(0, len(rows), size):
         yield rows[start : start + size]
 
 
 def manifest(
-    shards: Sequence[Shard], *, max_seq_len: int, tokenizer_digest: str, template_digest: str, data_digest: str
+    shards: Sequence[Shard],
+    *,
+    max_seq_len: int,
+    tokenizer_digest: str,
+    template_digest: str,
+    data_digest: str,
+    num_chat_examples: Mapping[str, int] | None = None,
+    mixture: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Content of shards/manifest.json: what the rows were made with, and each split's files in order."""
+    """Content of shards/manifest.json: what the rows were made with, and each split's files in order.
+
+    `num_chat_examples` counts, per split, those with a masked prompt; `mixture` holds the share of each recipe and
+    dataset.
+    """
     splits: dict[str, Any] = {}
     for shard in sorted(shards, key=lambda s: s.file):
         about = splits.setdefault(shard.split, {"num_rows": 0, "num_tokens": 0, "num_target_tokens": 0, "shards": []})
         for key in ("num_rows", "num_tokens", "num_target_tokens"):
             about[key] += getattr(shard, key)
         about["shards"].append({"file": shard.file, "num_rows": shard.num_rows, "sha256": shard.sha256})
+    for split, about in splits.items():
+        about["num_chat_examples"] = (num_chat_examples or {}).get(split, 0)
     return {
         "version": 1,
         "max_seq_len": max_seq_len,
         "tokenizer_digest": tokenizer_digest,
         "template_digest": template_digest,
         "data_digest": data_digest,
+        "mixture": dict(mixture or {}),
         "splits": splits,
     }

@@ -66,7 +66,7 @@ def list_files(data: DataConfig) -> list[SourceFile]:
     seen: set[str] = set()
     prefixes: set[str] = set()
     for source in data.sources:
-        files = list(_files_of(source, data, _prefix(source, prefixes)))
+        files = list(_files_of(source, data, unique_prefix(source, prefixes)))
         if not any(not f.reason for f in files):
             raise DataError(_nothing_in(source, files, data))
         for file in sorted(files, key=lambda f: (Path(f.location).is_symlink(), f.path)):
@@ -170,7 +170,7 @@ def _printable(path: str) -> str:
     return path.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
-def _prefix(source: str, taken: set[str]) -> str:
+def unique_prefix(source: str, taken: set[str]) -> str:
     """How paths of a source begin: as the config names it, or its last part when it lies elsewhere; all differ."""
     path = os.path.normpath(Path(source).expanduser())
     elsewhere = Path(path).is_absolute() or path.startswith("..")

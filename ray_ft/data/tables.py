@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ray_ft.data.read import ReadFile
+from ray_ft.data.records import Record
 from ray_ft.rows import Chunk, Example, as_row
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ COLUMNS: Mapping[str, Mapping[str, str]] = {
     },
     EXAMPLES: {
         "prompt": "str", "completion": "str", "chunk_id": "str", "document_id": "str", "recipe": "str",
-        "origin": "str", "dropped": "str", "num_tokens": "int", "split": "str",
+        "origin": "str", "dropped": "str", "messages": "messages", "num_tokens": "int", "copies": "int", "split": "str",
     },
     PASSAGES: {
         "id": "str", "document_id": "str", "text": "str", "num_tokens": "int", "heading_path": "strings",
@@ -60,9 +61,27 @@ def document_row(read: ReadFile, split: str) -> dict[str, Any]:
     }
 
 
-def example_row(example: Example, *, split: str, num_tokens: int) -> dict[str, Any]:
-    """One example; those left out of training keep their reason and have no split."""
-    return {**as_row(example), "num_tokens": num_tokens, "split": "" if example.dropped else split}
+def example_row(example: Example, *, split: str, num_tokens: int, copies: int) -> dict[str, Any]:
+    """One example and how often an epoch shows it; those left out of training keep their reason and have no split."""
+    kept = "" if example.dropped else split
+    return {**as_row(example), "num_tokens": num_tokens, "copies": copies, "split": kept}
+
+
+def record_row(record: Record, split: str) -> dict[str, Any]:
+    """One line of a dataset, whether it could be used or not; a conversation's turns are in the examples."""
+    return {
+        "id": record.id,
+        "path": record.name,
+        "format": record.format,
+        "language": "",
+        "split": split,
+        "status": "skipped" if record.reason else "ok",
+        "reason": record.reason,
+        "note": record.note,
+        "encoding": "utf-8",
+        "num_bytes": record.num_bytes,
+        "text": record.text,
+    }
 
 
 def passage_row(passage: Chunk, *, split: str) -> dict[str, Any]:
@@ -74,4 +93,9 @@ def _type(kind: str) -> "pa.DataType":
     import pyarrow as pa
 
     pair = pa.struct([("key", pa.string()), ("value", pa.string())])
-    return {"str": pa.string(), "int": pa.int64(), "strings": pa.list_(pa.string()), "pairs": pa.list_(pair)}[kind]
+    message = pa.struct([("role", pa.string()), ("content", pa.string()), ("trained", pa.bool_())])
+    types = {
+        "str": pa.string(), "int": pa.int64(), "strings": pa.list_(pa.string()), "pairs": pa.list_(pair),
+        "messages": pa.list_(message),
+    }  # fmt: skip
+    return types[kind]

@@ -74,6 +74,7 @@ def _relative_paths(config: Config, verb: str) -> Iterator[tuple[str, str]]:
         named.append(("model.name", config.model.name))
     if verb in READS_SOURCES:
         named += [("data.sources", source) for source in config.data.sources]
+        named += [("data.datasets", dataset.path) for dataset in config.data.datasets]
     if verb in READS_QUESTIONS:
         named.append(("evaluation.questions", config.evaluation.questions))
     if verb == "serve":

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
-from ray_ft.config import load_config, parse_config, to_plain
+from ray_ft.config import DatasetConfig, load_config, parse_config, to_plain
 from ray_ft.errors import ConfigError
 from ray_ft.strategies import LoRA, QLoRA
 
@@ -46,8 +46,16 @@ def test_overrides_win_over_the_file() -> None:
 
 
 def test_the_plain_form_loads_back_to_an_equal_config() -> None:
-    config = parse_config(MINIMAL, ["train.strategy=lora", "serving.adapters.a=/x"])
-    assert parse_config(yaml.safe_load(yaml.safe_dump(to_plain(config)))) == config
+    datasets = {"data": {"datasets": ["a.jsonl", {"path": "b", "weight": 2, "split": "train"}]}}
+    for raw in (MINIMAL, MINIMAL | datasets):
+        config = parse_config(raw, ["train.strategy=lora", "serving.adapters.a=/x"])
+        assert parse_config(yaml.safe_load(yaml.safe_dump(to_plain(config)))) == config
+
+
+def test_datasets_stand_in_for_sources_and_recipes_and_a_path_alone_names_one() -> None:
+    data = parse_config(MINIMAL | {"data": {"datasets": ["a.jsonl", {"path": "b", "weight": 2}]}}).data
+    assert data.datasets == (DatasetConfig("a.jsonl"), DatasetConfig("b", weight=2.0))
+    assert (data.sources, data.recipes) == ((), ())
 
 
 def test_a_loaded_config_is_frozen_all_the_way_down() -> None:
@@ -69,8 +77,13 @@ def test_a_loaded_config_is_frozen_all_the_way_down() -> None:
         ({"train": {"lr_scheduler": "cosin"}}, "train.lr_scheduler: Invalid value 'cosin', expected one of"),
         ({"train": 3}, "train: expected a mapping of keys, got 3"),
         ({"train": {"global_batch_size": 0}}, "train.global_batch_size: 0 must be at least 1"),
-        ({"data": {"sources": ["docs"], "recipes": []}}, "data.recipes: expected a list"),
+        ({"data": {"sources": ["docs"], "recipes": []}}, "data.recipes: [] must be a list of code_metadata"),
         ({"data": {"sources": [], "recipes": ["paragraph"]}}, "data.sources: [] must be a list with at least one"),
+        ({"data": {"datasets": [{"weight": 2}]}}, "data.datasets.0.path is required: JSONL or Parquet file"),
+        ({"data": {"datasets": "a.jsonl"}}, "data.datasets: expected a list, e.g. [{path: ...}], got 'a.jsonl'"),
+        ({"data": {"datasets": [{"path": "a.jsonl", "wieght": 2}]}}, "data.datasets.0.wieght: Key 'wieght' not in"),
+        ({"data": {"datasets": [{"path": "a.jsonl", "weight": 0}]}}, "data.datasets.0.weight: 0.0 must be above 0"),
+        ({"data": {"datasets": ["a.jsonl", "a.jsonl"]}}, "data.datasets.0.path: 'a.jsonl' must be named once"),
         ({"model": {}}, "model.name is required: Hugging Face hub id, local folder"),
         ({"run_name": "a/b"}, "run_name: 'a/b' must be a folder name without '/'"),
     ],

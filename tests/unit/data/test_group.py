@@ -2,8 +2,9 @@
 
 import errno
 import json
+import pickle
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,8 @@ from ray_ft.config import DataConfig
 from ray_ft.data import group as group_module
 from ray_ft.data.encode import Encoded
 from ray_ft.data.examples import evaluation_qa
-from ray_ft.data.group import GroupJob, GroupResult, GroupWriter, read_group, write_group
+from ray_ft.data.group import GroupWriter, read_group, write_group
+from ray_ft.data.job import GroupJob, GroupResult
 from ray_ft.data.pack import Shard
 from ray_ft.data.prepare import group_files
 from ray_ft.data.publish import merge_questions, put_in_place
@@ -77,8 +79,8 @@ def _run(tmp_path: Path, files: dict[str, str], **settings: Any) -> GroupResult:
     source.mkdir(exist_ok=True)
     for name, text in files.items():
         (source / name).write_text(text)
-    listed = [asdict(f) for f in list_files(DataConfig(sources=(str(source),), recipes=()))]
-    row = read_group({"group": 7, "files": json.dumps(listed)})
+    listed = list_files(DataConfig(sources=(str(source),)))
+    row = read_group({"group": 7, "work": pickle.dumps(listed)})
     return GroupResult.from_text(write_group(row, job=_job(tmp_path / "out", **settings))["result"])
 
 
@@ -155,9 +157,9 @@ class BrokenEngine(Engine):
 def test_an_engine_that_fails_ends_the_job_in_its_own_words(tmp_path: Path, loads: bool, error: str) -> None:
     (tmp_path / "s").mkdir()
     (tmp_path / "s" / "a.md").write_text(TEXT)
-    listed = [asdict(f) for f in list_files(DataConfig(sources=(str(tmp_path / "s"),), recipes=()))]
+    listed = list_files(DataConfig(sources=(str(tmp_path / "s"),)))
     writer = GroupWriter(_job(tmp_path / "out"), BrokenEngine(loads=loads))
-    result = writer(read_group({"group": 0, "files": json.dumps(listed)}))
+    result = writer(read_group({"group": 0, "work": pickle.dumps(listed)}))
     assert GroupResult.from_text(result["result"]).error == error
 
 

@@ -1,0 +1,220 @@
+"""Conversations to token ids and labels: every trained assistant turn with its end of turn, and nothing else.
+
+Where the turns stand in the rendered text is told by the chat template's `{% generation %}` marks when it has them,
+else by what each turn adds to the rendering of those before it. That holds only for templates which write a turn the
+same whatever follows it; the others are refused.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ray_ft.data.encoded import IGNORED, Encoded
+from ray_ft.errors import first_line
+from ray_ft.rows import Message
+
+if TYPE_CHECKING:
+    from ray_ft.data.encode import ChatEncoder
+
+GENERATION_MARK = re.compile(r"\{%-?\s*generation\s*-?%\}")
+PROBE = (
+    Message("user", "What is ray_ft?"),
+    Message("assistant", "It tunes language models.", trained=True),
+    Message("user", "On what hardware does it run?"),
+    Message("assistant", "On a Ray cluster.", trained=True),
+)
+REWRITES = "the chat template writes earlier turns otherwise once others follow"
+WAY_OUT = (
+    "take data.datasets[].turns=apart, which makes an example of each turn, or give a template with "
+    "{% generation %} marks as model.chat_template"
+)
+TOO_LONG = "first exchange longer than model.max_seq_len"
+
+
+class Refused(ValueError):
+    """Why a conversation gives no example."""
+
+
+@dataclass(frozen=True)
+class Turn:
+    """Where one assistant turn stands in the rendered text, in characters: start <= answer < answer_end <= end."""
+
+    start: int  # of what the model writes; the prompt ends here
+    answer: int
+    answer_end: int
+    end: int  # behind the token that ends the turn
+    trained: bool
+    adds_stop: bool = False  # the template ends the turn by no token, so end-of-text is put there
+
+
+def encode_conversation(encoder: "ChatEncoder", messages: Sequence[Message]) -> Encoded | str:
+    """Ids up to the last assistant turn that fits a row, with labels on the trained turns; or why there are none."""
+    if encoder.system_prompt is not None and messages[0].role != "system":
+        messages = (Message("system", encoder.system_prompt), *messages)
+    try:
+        text, turns = _rendered(encoder, messages)
+        ids, labels, ends = _tokenised(encoder, text, turns)
+    except Refused as refused:
+        return str(refused)
+    if len(ids) <= encoder.max_seq_len:
+        return Encoded(ids, labels)
+    kept = max((end for end in ends if end <= encoder.max_seq_len), default=0)
+    if all(label == IGNORED for label in labels[:kept]):
+        return TOO_LONG
+    return Encoded(ids[:kept], labels[:kept], is_shortened=True)
+
+
+def multi_turn_problem(encoder: "ChatEncoder") -> str:
+    """Why conversations of several assistant turns cannot be masked with this template, in one line; "" if they can."""
+    encoded = encode_conversation(encoder, PROBE)
+    if not isinstance(encoded, str) or encoded == TOO_LONG:
+        return ""
+    name = getattr(encoder.tokenizer, "name_or_path", "") or "the model"
+    return f"conversations of several turns cannot be masked: {encoded} (template of {name}); {WAY_OUT}"
+
+
+# --- where the turns stand --------------------------------------------------------------------------------------------
+
+
+def _rendered(encoder: "ChatEncoder", messages: Sequence[Message]) -> tuple[str, list[Turn]]:
+    template = str(encoder.tokenizer.chat_template)
+    turns = _marked(encoder, messages) if GENERATION_MARK.search(template) else _by_difference(encoder, messages)
+    return turns[0][: turns[1][-1].end], turns[1]
+
+
+def _marked(encoder: "ChatEncoder", messages: Sequence[Message]) -> tuple[str, list[Turn]]:
+    """Turns from the template's own marks, each with the special token that ends it inside or right behind the mark."""
+    from transformers.utils.chat_template_utils import render_jinja_template
+
+    try:
+        texts, marks = render_jinja_template(
+            [_plain(messages)],
+            chat_template=encoder.tokenizer.chat_template,
+            return_assistant_tokens_mask=True,
+            **encoder.tokenizer.special_tokens_map,
+        )
+    except Exception as error:  # Jinja's own errors and what templates raise on purpose share no base
+        raise Refused(f"the chat template refuses it: {first_line(error)}") from None
+    text, spoken = str(texts[0]), [m for m in messages if m.role == "assistant"]
+    if len(marks[0]) != len(spoken):
+        raise Refused("the chat template marks not every assistant turn by {% generation %}")
+    turns = []
+    for message, (start, end) in zip(spoken, marks[0], strict=True):
+        content = message.content.strip()
+        answer = text.find(content, start, end)
+        if answer < 0:
+            raise Refused("the chat template changes the answer")
+        space = len(text[end:]) - len(text[end:].lstrip())
+        behind = max((len(t) for t in encoder.specials if t and text.startswith(t, end + space)), default=0)
+        turns.append(_ended(encoder, text, start, answer, content, end + space + behind if behind else end, message))
+    if any(turn.adds_stop for turn in turns[:-1]):
+        raise Refused("the chat template ends assistant turns by no special token")
+    return text, turns
+
+
+def _by_difference(encoder: "ChatEncoder", messages: Sequence[Message]) -> tuple[str, list[Turn]]:
+    """Turns from what each adds; raises Refused where a turn's text changes once others follow."""
+    full = _render(encoder, messages)
+    places = [i for i, m in enumerate(messages) if m.role == "assistant"]
+    turns: list[Turn] = []
+    for i in places:
+        asked = _render(encoder, messages[:i], add_generation_prompt=True)
+        after = full if i == len(messages) - 1 else _render(encoder, messages[: i + 1])
+        if not full.startswith(after):
+            raise Refused(REWRITES)
+        content = messages[i].content.strip()
+        # What an engine sees before it answers is `asked`; a template that rewrites it can only be cut at the answer.
+        keeps_prompt = after.startswith(asked)
+        answer = after.find(content, len(asked)) if keeps_prompt else after.rfind(content)
+        if answer < (turns[-1].end if turns else 0):
+            raise Refused("the chat template changes the answer")
+        start = len(asked) if keeps_prompt else answer
+        turns.append(_ended(encoder, full, start, answer, content, len(after), messages[i]))
+    if any(turn.adds_stop for turn in turns[:-1]):
+        raise Refused("the chat template ends assistant turns by no special token")
+    return full, turns
+
+
+def _ended(
+    encoder: "ChatEncoder", text: str, start: int, answer: int, content: str, limit: int, message: Message
+) -> Turn:
+    """The turn up to the first special token behind its answer and before `limit`; without one, end-of-text ends it."""
+    answer_end = answer + len(content)
+    ends = [(i, i + len(t)) for t in encoder.specials if t and (i := text.find(t, answer_end, limit)) >= 0]
+    end = min(ends)[1] if ends else answer_end + len(text[answer_end:limit].rstrip())
+    return Turn(start, answer, answer_end, end, message.trained, adds_stop=not ends)
+
+
+def _render(encoder: "ChatEncoder", messages: Sequence[Message], *, add_generation_prompt: bool = False) -> str:
+    if not messages:
+        return ""
+    try:
+        return str(
+            encoder.tokenizer.apply_chat_template(
+                _plain(messages), tokenize=False, add_generation_prompt=add_generation_prompt
+            )
+        )
+    except Exception as error:  # as above
+        raise Refused(f"the chat template refuses it: {first_line(error)}") from None
+
+
+def _plain(messages: Sequence[Message]) -> list[dict[str, str]]:
+    return [{"role": m.role, "content": m.content.strip() if m.role == "assistant" else m.content} for m in messages]
+
+
+# --- tokens -----------------------------------------------------------------------------------------------------------
+
+
+def _tokenised(encoder: "ChatEncoder", text: str, turns: Sequence[Turn]) -> tuple[list[int], list[int], list[int]]:
+    """Ids and labels of the text up to the last turn's end, and the token at which each turn has ended.
+
+    The text is tokenised as a whole when a token begins and ends where each turn does, as after a special token or a
+    newline; else in pieces, as generation sees them. Special tokens that stand written out in an answer are encoded
+    as text: none may end the turn early.
+    """
+    written_out = any(t and t in text[turn.answer : turn.answer_end] for turn in turns for t in encoder.specials)
+    whole = None if written_out else _whole(encoder, text, turns)
+    ids: list[int] = []
+    labels: list[int] = []
+    ends: list[int] = []
+    for piece, turn in _pieces(encoder, text, turns) if whole is None else whole:
+        stop = encoder.eos if turn is not None and turn.adds_stop else []
+        ids += [*piece, *stop]
+        labels += [*piece, *stop] if turn is not None and turn.trained else [IGNORED] * len([*piece, *stop])
+        if turn is not None:
+            ends.append(len(ids))
+    labels[:1] = [IGNORED]  # nothing predicts the first token of a row
+    return ids, labels, ends
+
+
+def _whole(encoder: "ChatEncoder", text: str, turns: Sequence[Turn]) -> list[tuple[list[int], Turn | None]] | None:
+    """Ids between and in the turns, from one call of the tokenizer; None where a token crosses a turn's border."""
+    if not getattr(encoder.tokenizer, "is_fast", False):
+        return None
+    encoded: Any = encoder.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
+    starts = [int(offset[0]) for offset in encoded.offset_mapping]
+    stops = [int(offset[1]) for offset in encoded.offset_mapping]
+    pieces: list[tuple[list[int], Turn | None]] = []
+    token = 0
+    for turn in turns:
+        first = next((i for i in range(token, len(starts)) if starts[i] >= turn.start), len(starts))
+        last = next((i for i in range(first, len(starts)) if stops[i] >= turn.end), len(starts))
+        if last == len(starts) or starts[first] != turn.start or stops[last] != turn.end:
+            return None
+        if first and stops[first - 1] > turn.start:
+            return None
+        pieces += [(encoded.input_ids[token:first], None), (encoded.input_ids[first : last + 1], turn)]
+        token = last + 1
+    return pieces
+
+
+def _pieces(encoder: "ChatEncoder", text: str, turns: Sequence[Turn]) -> Iterator[tuple[list[int], Turn | None]]:
+    """Ids of each part by itself."""
+    position = 0
+    for turn in turns:
+        yield encoder.ids(text[position : turn.start]), None
+        answer = encoder.ids(text[turn.answer : turn.answer_end], is_content=True)
+        opening, closing = text[turn.start : turn.answer], text[turn.answer_end : turn.end]
+        yield [*encoder.ids(opening), *answer, *encoder.ids(closing)], turn
+        position = turn.end

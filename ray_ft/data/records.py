@@ -1,0 +1,222 @@
+"""One line of a dataset to the examples in it, or to the reason why it gives none; reading files is datasets.py's."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, cast
+
+from ray_ft.rows import Example, Message, Role, Split
+
+Format = Literal["messages", "prompt", "text"]
+Turns = Literal["together", "apart"]
+ROLES: Mapping[str, Role] = {"system": "system", "developer": "system", "user": "user", "assistant": "assistant"}
+TOOL_ROLES = ("tool", "function")
+TOOL_KEYS = ("tools", "functions")
+NEEDED = "needs `messages`, `prompt` and `completion`, or `text`"
+
+
+@dataclass(frozen=True)
+class Record:
+    """One line and what became of it: its examples, or the reason why there are none."""
+
+    name: str  # file and line, as messages and tables name it
+    dataset: str
+    num_bytes: int
+    split: Split | None = None  # None: drawn by the hash of `key`
+    weight: float = 1.0
+    format: str = ""
+    reason: str = ""
+    note: str = ""  # what in the line is wrong, or what of it was ignored
+    key: str = ""  # equal for equal content
+    text: str = ""  # of a line of plain text
+    examples: tuple[Example, ...] = ()
+
+    @property
+    def id(self) -> str:
+        """As a document's: the content's hash, then where it stands."""
+        return f"{self.key[:16] or 'unread'}:{self.name}"
+
+    @property
+    def problem(self) -> str:
+        """One line that names a line that cannot be used."""
+        return f"{self.name}: {self.reason}{f': {self.note}' if self.note else ''}"
+
+
+class BadRecord(ValueError):
+    """A line that gives no example: a reason to count by, and what is particular to this line."""
+
+    def __init__(self, reason: str, note: str = "") -> None:
+        super().__init__(reason)
+        self.reason, self.note = reason, note
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a line comes from and how its dataset wants it taken."""
+
+    name: str
+    dataset: str
+    format: Literal["auto", "messages", "prompt", "text"] = "auto"
+    split: Split | None = None
+    weight: float = 1.0
+    turns: Turns = "together"
+
+
+def read_line(line: bytes, origin: Origin) -> Record:
+    """The record in one line of JSON. Never raises."""
+    try:
+        value = json.loads(line.decode("utf-8"))
+    except UnicodeDecodeError as error:
+        return _skipped(origin, BadRecord("not valid UTF-8", f"byte {error.start + 1}"), len(line))
+    except (json.JSONDecodeError, RecursionError) as error:
+        where = f"{error.msg} at column {error.colno}" if isinstance(error, json.JSONDecodeError) else "nested too deep"
+        return _skipped(origin, BadRecord("not valid JSON", where), len(line))
+    return read_value(value, origin, num_bytes=len(line))
+
+
+def read_value(value: Any, origin: Origin, *, num_bytes: int) -> Record:
+    """The record in one JSON value or row of a table. Never raises."""
+    try:
+        if not isinstance(value, dict):
+            raise BadRecord("not an object", f"{NEEDED}, got {value!r:.40}")
+        given = {key: item for key, item in value.items() if item is not None}  # tables hold null for what is not there
+        form = _format(given, origin.format)
+        if form == "text":
+            text = _words(given, "text")
+            return _record(origin, form, _key(text), (Example("", text, "", "", form),), num_bytes, text=text)
+        messages = _conversation(given) if form == "messages" or isinstance(given["prompt"], list) else ()
+        if messages:
+            note = "tools ignored" if any(key in given for key in TOOL_KEYS) else ""
+            key = _key(*(f"{m.role}\0{m.content}" for m in messages))
+            return _record(origin, form, key, _examples(messages, form, origin.turns), num_bytes, note=note)
+        prompt, completion = _words(given, "prompt"), _words(given, "completion")
+        return _record(origin, form, _key(prompt, completion), (Example(prompt, completion, "", "", form),), num_bytes)
+    except BadRecord as bad:
+        return _skipped(origin, bad, num_bytes)
+
+
+def _format(given: Mapping[str, Any], wanted: str) -> Format:
+    """The format that the dataset names, or that the keys tell; BadRecord when its keys are missing."""
+    needed: dict[Format, tuple[str, ...]] = {
+        "messages": ("messages",), "prompt": ("prompt", "completion"), "text": ("text",)
+    }  # fmt: skip
+    if wanted != "auto":
+        missing = [key for key in needed[cast(Format, wanted)] if key not in given]
+        if missing:
+            raise BadRecord(f"no {' and no '.join(missing)}", f"has {_names(given)}")
+        return cast(Format, wanted)
+    for form, keys in needed.items():
+        if all(key in given for key in keys):
+            return form
+    raise BadRecord("keys of no format", f"{NEEDED}, has {_names(given)}")
+
+
+def _names(given: Mapping[str, Any]) -> str:
+    return ", ".join(list(map(str, given))[:6]) or "no keys"
+
+
+def _words(given: Mapping[str, Any], key: str) -> str:
+    text = given[key]
+    if not isinstance(text, str):
+        raise BadRecord(f"{key} is no text", f"{text!r:.40}")
+    if not text.strip():
+        raise BadRecord(f"{key} is empty")
+    return text
+
+
+def _conversation(given: Mapping[str, Any]) -> tuple[Message, ...]:
+    """The turns up to the last that is trained on: what follows teaches nothing.
+
+    Of a prompt and a completion that are lists of messages, only the completion is trained on.
+    """
+    if "messages" in given:
+        turns = _messages(given["messages"], "messages")
+    else:
+        asked = _messages(given["prompt"], "prompt")
+        turns = [Message(m.role, m.content) for m in asked] + _messages(given["completion"], "completion")
+    if not any(m.role == "assistant" for m in turns):
+        raise BadRecord("no assistant turn")
+    trained = [i for i, m in enumerate(turns) if m.trained]
+    if not trained:
+        raise BadRecord("no trained assistant turn", "all have weight 0")
+    return tuple(turns[: trained[-1] + 1])
+
+
+def _messages(value: Any, key: str) -> list[Message]:
+    if not isinstance(value, list) or not value:
+        raise BadRecord(f"{key} is no list of messages", f"{value!r:.40}")
+    turns = [_message(message, f"{key}[{i}]") for i, message in enumerate(value)]
+    if any(m.role == "system" for m in turns[1:]):
+        raise BadRecord("a system message that is not the first")
+    return turns
+
+
+def _message(value: Any, where: str) -> Message:
+    if not isinstance(value, dict):
+        raise BadRecord("a message is no object", f"{where} is {value!r:.40}")
+    given = value.get("role")
+    if given in TOOL_ROLES or value.get("tool_calls") or value.get("function_call"):
+        raise BadRecord("tool calls are not supported", where)
+    if not isinstance(given, str) or given not in ROLES:
+        raise BadRecord("unknown role", f"{where}.role is {given!r:.40}; it must be system, user or assistant")
+    role, content = ROLES[given], _content(value.get("content"), where)
+    if role == "assistant" and not content.strip():
+        raise BadRecord("an empty assistant turn", where)
+    weight = value.get("weight")
+    if weight is not None and weight not in (0, 1):
+        raise BadRecord("a message's weight is neither 0 nor 1", f"{where}.weight is {weight!r:.40}")
+    return Message(role, content, trained=role == "assistant" and weight != 0)
+
+
+def _content(content: Any, where: str) -> str:
+    """A text, or the texts of OpenAI's content parts one after another."""
+    if isinstance(content, list):
+        parts = [p.get("text") if isinstance(p, dict) and p.get("type") == "text" else None for p in content]
+        if any(not isinstance(part, str) for part in parts):
+            raise BadRecord("content other than text", where)
+        return "".join(map(str, parts))
+    if not isinstance(content, str):
+        raise BadRecord("content is no text", f"{where}.content is {content!r:.40}")
+    return content
+
+
+def _examples(messages: tuple[Message, ...], form: str, turns: Turns) -> tuple[Example, ...]:
+    """The conversation as one example, or one for each trained turn with what stands before it."""
+    if turns == "together":
+        return (_example(messages, form),)
+    ends = [i + 1 for i, message in enumerate(messages) if message.trained]
+    return tuple(
+        _example((*(Message(m.role, m.content) for m in messages[: end - 1]), messages[end - 1]), form) for end in ends
+    )
+
+
+def _example(messages: tuple[Message, ...], form: str) -> Example:
+    question = next((m.content for m in messages if m.role == "user"), "")
+    return Example(question, messages[-1].content, "", "", form, messages=messages)
+
+
+def _record(
+    origin: Origin, form: str, key: str, made: tuple[Example, ...], num_bytes: int, *, text: str = "", note: str = ""
+) -> Record:
+    """A record whose examples are named by file and line, and by the turn where a line gives several."""
+    name = origin.name
+    document_id = f"{key[:16]}:{name}"
+    examples = tuple(
+        Example(
+            e.prompt, e.completion, name if len(made) == 1 else f"{name}#{i}", document_id, form, messages=e.messages
+        )
+        for i, e in enumerate(made, start=1)
+    )
+    return Record(
+        name, origin.dataset, num_bytes, origin.split, origin.weight, form, "", note, key, text, examples
+    )  # fmt: skip
+
+
+def _skipped(origin: Origin, bad: BadRecord, num_bytes: int) -> Record:
+    return Record(origin.name, origin.dataset, num_bytes, reason=bad.reason, note=bad.note)
+
+
+def _key(*texts: str) -> str:
+    """Equal for contents that differ only in white space, so that copies land in one split."""
+    return hashlib.sha256("\0\0".join(" ".join(text.split()) for text in texts).encode("utf-8", "replace")).hexdigest()
