@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 import yaml
 
 from ray_ft import artifacts
+from ray_ft.added_tokens import with_added_tokens
 from ray_ft.artifacts import Endpoint, Job, Plan, Report, TrainingSet, TunedModel, Workload
 from ray_ft.base_model import resolve_model
 from ray_ft.config import Config, load_config, to_plain
@@ -55,9 +56,7 @@ def prepare(config: Config, *, force: bool = False) -> TrainingSet:
     if existing is not None and Path(existing.path).is_dir():
         return existing
     with ray_session(config):
-        model_path = resolve_model(
-            config.model.name, output_dir=config.output_dir, revision=config.model.revision, tokenizer_only=True
-        )
+        model_path = _base_path(config, tokenizer_only=True)
         made = prepare_training_set(
             config.data,
             model=config.model,
@@ -79,6 +78,7 @@ def plan(config: Config, *, hardware: Hardware | None = None) -> Plan:
     from ray_ft.planning.choose import choose_plan
 
     shape = load_model_shape(config.model.name, revision=config.model.revision)
+    shape = shape.with_added_tokens(len(config.model.added_tokens))
     if hardware is None:
         hardware = _hardware(config)
     workload, notes = _workload(config)
@@ -104,7 +104,7 @@ def train(config: Config, *, plan: Plan | None = None, resume: bool = False, for
             # A resumed run keeps its plan: shards of ZeRO state fit only the workers that wrote them.
             planned = resume and artifacts.load_inputs(Plan, config.run_path) is not None
             plan = artifacts.load(Plan, config.run_path) if planned else make_plan(config)
-        model_path = resolve_model(config.model.name, output_dir=config.output_dir, revision=config.model.revision)
+        model_path = _base_path(config)
         made = fine_tune(
             training_set,
             plan,
@@ -212,6 +212,15 @@ def submit(
     return submit_job(
         config, config_path=config_path, overrides=list(overrides), verb=verb, address=address, follow=follow
     )
+
+
+def _base_path(config: Config, *, tokenizer_only: bool = False) -> str:
+    """Local folder of the base, with the run's own tokens in it."""
+    model = config.model
+    path = resolve_model(
+        model.name, output_dir=config.output_dir, revision=model.revision, tokenizer_only=tokenizer_only
+    )
+    return with_added_tokens(path, model.added_tokens, output_dir=config.output_dir, tokenizer_only=tokenizer_only)
 
 
 def _is_connected() -> bool:

@@ -20,6 +20,7 @@ from ray_ft.strategies import STRATEGIES, Strategy
 from ray_ft.trackers import TRACKERS, TensorBoard, Tracker
 
 System = Literal["base", "tuned", "base+rag", "tuned+rag"]
+SweepMetric = Literal["validation_loss", "bits_per_byte", "key_fact_recall", "token_f1", "rouge_l", "exact_match"]
 
 
 @dataclass(frozen=True)
@@ -34,13 +35,12 @@ class ModelConfig:
     """Tokens per packed training row, and the context that the estimator plans for."""
     chat_template: str | None = None
     """Path of a Jinja chat template; null takes the tokenizer's own."""
+    added_tokens: tuple[str, ...] = ()
+    """Words of yours that become tokens of their own; their embeddings are trained beside the adapters."""
     system_prompt: str | None = None
     """System message of every training example and every question; null sends none."""
 
 
-@dataclass(frozen=True)
-class DataConfig:
-    """How documents and code become the training set."""
 @dataclass(frozen=True)
 class DatasetConfig:
     """Examples that are written already: conversations, prompts with their completions, or plain text."""
@@ -57,6 +57,9 @@ class DatasetConfig:
     """together: a conversation is one example; apart: one for each assistant turn, with the turns before as prompt."""
 
 
+@dataclass(frozen=True)
+class DataConfig:
+    """How documents, code and datasets become the training set."""
 
     sources: tuple[str, ...] = ()
     """Files and folders of documents and code to read."""
@@ -150,10 +153,26 @@ class TrainConfig:
     """Steps between checkpoints; null: ten times in a run."""
     num_checkpoints_to_keep: int = 2
     """Older checkpoints are deleted."""
+    checkpoint_uri: str | None = None
+    """Where checkpoints are also sent, any URI of pyarrow or fsspec such as s3://bucket/runs; null keeps them here."""
+    load_best: bool = False
+    """Write the weights with the lowest validation loss instead of the last ones; keeps a checkpoint of each new best."""
     max_failures: int = 3
     """Worker failures that are survived by going on from the last checkpoint."""
+    min_workers: int | None = None
+    """Fewest workers to go on with when machines leave; null waits for all to come back. ZeRO-0 only."""
+    on_non_finite: Literal["stop", "skip"] = "stop"
+    """When a loss or gradient is not finite: stop, or leave that update out. bad_batches.jsonl names the rows."""
+    max_grad_norm_ratio: float | None = None
+    """A gradient norm this many times the median of the last 32 counts as not finite; null turns the rule off."""
+    max_skipped_steps: int = 10
+    """Updates left out one after the other that stop the run after all."""
+    hang_timeout_s: float = 1800.0
+    """Longest that a worker may stay in one place; then the run says which worker did not arrive, and starts again."""
     trackers: tuple[Tracker, ...] = (TensorBoard(),)
     """Where the numbers go beside metrics.jsonl; an empty list: nowhere."""
+    seed: int | None = None
+    """Seed of adapters, dropout and the order of rows; null takes the run's, which also draws splits and questions."""
 
 
 @dataclass(frozen=True)
@@ -199,11 +218,6 @@ class ServingConfig:
 
 
 @dataclass(frozen=True)
-class Config:
-    """One run: a model, its data, and how it is planned, trained, evaluated and served."""
-
-    run_name: str = MISSING
-@dataclass(frozen=True)
 class SweepConfig:
     """Many trials of one run, each with other values of some keys, and how the best one is told."""
 
@@ -229,6 +243,11 @@ class SweepConfig:
     """Trials at once on GPUs; null: as many as the cluster's GPUs hold. On CPUs each trial takes all cores in turn."""
 
 
+@dataclass(frozen=True)
+class Config:
+    """One run: a model, its data, and how it is planned, trained, evaluated and served."""
+
+    run_name: str = MISSING
     """Name of the run and of its folder."""
     output_dir: str = "outputs"
     """Folder of all runs; on a cluster, storage that every node sees."""
@@ -242,6 +261,7 @@ class SweepConfig:
     engine: Engine = field(default_factory=TransformersEngine)
     """Engine that answers in evaluation and serving."""
     serving: ServingConfig = field(default_factory=ServingConfig)
+    sweep: SweepConfig = field(default_factory=SweepConfig)
 
     @property
     def run_path(self) -> Path:
@@ -342,17 +362,11 @@ def _build(cls: type[Section], raw: Any, *, key: str, source: str) -> Section:
             built[name] = _fill_slot(slot, raw[name], hints[name], key=here, source=source)
     for name in sections:
         built[name] = _build(hints[name], raw.get(name), key=f"{key}.{name}" if key else name, source=source)
+    for name in lists.keys() & raw.keys():
+        built[name] = _build_list(lists[name], raw[name], key=f"{key}.{name}" if key else name, source=source)
     return cls(**built)
 
 
-def _checked(
-    cls: type, given: dict[str, Any], hints: dict[str, Any], *, skip: set[str], key: str, source: str
-) -> dict[str, Any]:
-    for name in lists.keys() & raw.keys():
-        built[name] = _build_list(lists[name], raw[name], key=f"{key}.{name}" if key else name, source=source)
-    """The given plain keys of a section, checked against their fields' types; unnamed ones keep their defaults."""
-    if not given:
-        return {}
 def section_list_of(annotation: Any) -> type | None:
     """The dataclass that a field lists, as in `tuple[DatasetConfig, ...]`; None for slots and ordinary fields."""
     item = next(iter(typing.get_args(annotation)), None)
@@ -369,13 +383,19 @@ def _build_list(cls: type[Section], raw: Any, *, key: str, source: str) -> tuple
     return tuple(_build(cls, item, key=f"{key}.{i}", source=source) for i, item in enumerate(items))
 
 
+def _checked(
+    cls: type, given: dict[str, Any], hints: dict[str, Any], *, skip: set[str], key: str, source: str
+) -> dict[str, Any]:
+    """The given plain keys of a section, checked against their fields' types; unnamed ones keep their defaults."""
+    if not given:
+        return {}
     # A schema of the plain fields alone: OmegaConf would build every sub-section of the real class again.
     fields = [(f.name, hints[f.name], _default(f)) for f in dataclasses.fields(cls) if f.name not in skip]
     try:
         merged: Any = OmegaConf.merge(OmegaConf.structured(dataclasses.make_dataclass(cls.__name__, fields)), given)
         values = {name: merged[name] for name in given}
-    except OmegaConfBaseException as error:
-        where = ".".join(part for part in (key, error.full_key or "") if part)
+    except (OmegaConfBaseException, TypeError) as error:  # a TypeError for a list in place of a mapping
+        where = ".".join(part for part in (key, getattr(error, "full_key", None) or "") if part)
         raise ConfigError(f"{source}: {where}: {first_line(error)}") from None
     plain = {n: OmegaConf.to_object(v) if OmegaConf.is_config(v) else v for n, v in values.items()}
     return {name: _tuples(value, hints[name]) for name, value in plain.items()}
@@ -393,23 +413,23 @@ def _default(f: dataclasses.Field[Any]) -> Any:
 
 def _require_all(section: Any, *, key: str, source: str) -> None:
     """Required values, asked for last so that a mistyped key is named before the one it left empty."""
+    hints = typing.get_type_hints(type(section))
     for f in dataclasses.fields(section):
         value = getattr(section, f.name)
         here = f"{key}.{f.name}" if key else f.name
         if isinstance(value, str) and value == MISSING:
             doc = field_docs(type(section)).get(f.name, "")
             raise ConfigError(f"{source}: {here} is required: {doc}")
-    hints = typing.get_type_hints(type(section))
         if dataclasses.is_dataclass(value):
             _require_all(value, key=here, source=source)
+        for i, item in enumerate(value if section_list_of(hints[f.name]) is not None else ()):
+            _require_all(item, key=f"{here}.{i}", source=source)
 
 
 def _drop_replaced_slots(cls: type, tree: Any, given: Any) -> None:
     """An override that picks another choice for a slot takes none of the keys that belonged to the old one."""
     for name, hint in typing.get_type_hints(cls).items():
         if not (OmegaConf.is_dict(tree) and OmegaConf.is_dict(given) and name in tree and name in given):
-        for i, item in enumerate(value if section_list_of(hints[f.name]) is not None else ()):
-            _require_all(item, key=f"{here}.{i}", source=source)
             continue
         old, new = tree[name], given[name]
         if slot_of(hint) is None:
@@ -479,13 +499,13 @@ def _check_values(config: Config, source: str) -> None:
     require(data.max_file_bytes >= 1, "data.max_file_bytes", data.max_file_bytes, "at least 1")
     require(data.passage_tokens >= 16, "data.passage_tokens", data.passage_tokens, "at least 16")
     for i, recipe in enumerate(data.recipes):
+        require(0 < recipe.weight <= 100, f"data.recipes.{i}.weight", recipe.weight, "above 0 and at most 100")
         for f in dataclasses.fields(recipe):
             least = 16 if f.name == "max_chunk_tokens" else 1
             given = getattr(recipe, f.name)
             require(
                 not isinstance(given, int) or given >= least, f"data.recipes.{i}.{f.name}", given, f"at least {least}"
             )
-        require(0 < recipe.weight <= 100, f"data.recipes.{i}.weight", recipe.weight, "above 0 and at most 100")
     require(train.num_epochs > 0, "train.num_epochs", train.num_epochs, "above 0")
     for name in (
         "max_steps", "global_batch_size", "micro_batch_size", "num_workers", "log_every", "eval_every",
@@ -502,11 +522,11 @@ def _check_values(config: Config, source: str) -> None:
     require(len(set(names)) == len(names), "train.trackers", names, "each named once")
     rate = train.learning_rate
     require(rate is None or rate > 0, "train.learning_rate", rate, "above 0")
-    if train.strategy is not None:
-        stage = train.strategy.zero_stage
-        require(
-            stage in (-1, 0, 1, 2, 3), "train.strategy.zero_stage", stage, "0, 1, 2, 3, or -1 for the plan's choice"
-        )
+    for key, given, wanted in train.strategy.problems() if train.strategy is not None else ():
+        require(False, f"train.strategy.{key}", given, wanted)
+    tokens = list(config.model.added_tokens)
+    distinct = len(set(tokens)) == len(tokens) and all(token.strip() == token != "" for token in tokens)
+    require(distinct, "model.added_tokens", tokens, "distinct words without spaces around them")
     require(len(evaluation.systems) > 0, "evaluation.systems", list(evaluation.systems), "a list of systems")
     for name in ("num_questions", "num_passages", "max_new_tokens"):
         require(getattr(evaluation, name) >= 1, f"evaluation.{name}", getattr(evaluation, name), "at least 1")
@@ -516,6 +536,12 @@ def _check_values(config: Config, source: str) -> None:
     require(1 <= config.serving.port <= 65535, "serving.port", config.serving.port, "in 1..65535")
     for name in ("max_new_tokens", "num_replicas"):
         require(getattr(config.serving, name) >= 1, f"serving.{name}", getattr(config.serving, name), "at least 1")
+    sweep = config.sweep
+    for name in ("num_settings", "num_seeds", "max_concurrent"):
+        value = getattr(sweep, name)
+        require(value is None or value >= 1, f"sweep.{name}", value, "at least 1")
+    require(0 < sweep.grace_fraction < 1, "sweep.grace_fraction", sweep.grace_fraction, "between 0 and 1")
+    require(sweep.reduction_factor >= 2, "sweep.reduction_factor", sweep.reduction_factor, "at least 2")
     num_gpus = config.serving.num_gpus
     require(num_gpus is None or num_gpus >= 0, "serving.num_gpus", num_gpus, "at least 0")
 

@@ -34,6 +34,7 @@ class ModelShape:
     mlp_bias: bool = False
     qk_norm: bool = False
     source: Source = "folder"  # where config.json came from
+    num_added_tokens: int = 0  # of vocab_size: those that this run adds, and that adapters train rows for
 
     @property
     def query_size(self) -> int:
@@ -68,6 +69,16 @@ class ModelShape:
     def layer_parameters(self) -> int:
         """Weights of the linear layers of all decoder layers, without biases: what quantisation and LoRA apply to."""
         return self.num_layers * sum(inputs * outputs for inputs, outputs in self.linears.values())
+
+    def with_added_tokens(self, count: int) -> "ModelShape":
+        """The shape with rows for `count` more tokens: an upper bound, since a base with spare rows needs none."""
+        matrices = 1 if self.tied else 2
+        return replace(
+            self,
+            vocab_size=self.vocab_size + count,
+            num_parameters=self.num_parameters + matrices * count * self.hidden_size,
+            num_added_tokens=count,
+        )
 
     @property
     def head_parameters(self) -> int:

@@ -66,7 +66,7 @@ def tail_bytes(shape: ModelShape, strategy: Strategy, stack: Stack, seq_len: int
     c, h = stack.compute_bytes, shape.hidden_size
     frozen = (4 * h + 4) + (8 + 8) + 2 * c * shape.head_dim
     mask = seq_len if stack.masked_attention else 0  # one byte per pair of positions of a row, shared by the layers
-    return frozen + mask + (0 if strategy.is_adapter else 2 * c * h + 8)
+    return frozen + mask + (2 * c * h + 8 if strategy.trains_head(shape) else 0)
 
 
 def loss_bytes(shape: ModelShape, stack: Stack, tokens: int) -> int:

@@ -131,11 +131,11 @@ def _phases(
     kept = shape.num_layers * kept_per_layer
     dequantised = c * max(i * o for i, o in shape.linears.values()) if strategy.dequantised_parameters(shape) else 0
     carried = state.kept_gradients if candidate.gradient_accumulation_steps > 1 else 0
-    head = 0 if strategy.is_adapter else c * shape.head_parameters
+    head = c * shape.head_parameters if strategy.trains_head(shape) else 0
     first = max(carried, head) if strategy.zero_stage < 2 else carried + max(0, head - state.buckets)
     peak_loss = loss_bytes(shape, stack, tokens)
     evaluation = evaluation_loss_bytes(shape, stack, tokens)
-    passing = dequantised + state.buckets
+    passing = dequantised + state.buckets + strategy.transient_bytes(shape, compute_bytes=c)
     sharded = strategy.zero_stage == 3  # stages 1 and 2 free their buckets after the backward pass
     w, o = state.weights, state.optimizer
     return {
@@ -144,7 +144,7 @@ def _phases(
         "backward start": Parts(w, first, o, kept + tail + one_layer, 0, passing),
         "backward end": Parts(w, state.gradients, o, kept_per_layer + one_layer, 0, passing),
         "optimizer step": Parts(w, state.gradients, o, 0, 0, state.step + (state.buckets if sharded else 0)),
-        "evaluation": Parts(w, 0, o, one_layer + c * shape.hidden_size * tokens, evaluation, dequantised),
+        "evaluation": Parts(w, 0, o, one_layer + c * shape.hidden_size * tokens, evaluation, passing - state.buckets),
     }
 
 

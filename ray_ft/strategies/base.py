@@ -1,5 +1,6 @@
 """What every strategy answers: which weights train, what the weights weigh, and how a worker loads them."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -31,6 +32,11 @@ class Strategy:
     is_quantised: ClassVar[bool] = False
     """True: bitsandbytes packs the base's weights, so each worker loads them whole, under ZeRO-3 too."""
 
+    def problems(self) -> Iterator[tuple[str, object, str]]:
+        """Fields whose values cannot work, as (field, value, what it must be)."""
+        if self.zero_stage not in (-1, 0, 1, 2, 3):
+            yield "zero_stage", self.zero_stage, "0, 1, 2, 3, or -1 for the plan's choice"
+
     def trainable_parameters(self, shape: ModelShape) -> int:
         """Number of parameters that get gradients."""
         raise NotImplementedError
@@ -52,6 +58,14 @@ class Strategy:
         What it keeps to carry the gradient through frozen weights comes on top and is the same for every strategy.
         """
         raise NotImplementedError
+
+    def transient_bytes(self, shape: ModelShape, *, compute_bytes: int = 2) -> int:
+        """Bytes that one layer's forward pass needs beside its activations, whatever the number of tokens."""
+        return 0
+
+    def trains_head(self, shape: ModelShape) -> bool:
+        """Whether the output head's own weights get gradients."""
+        return not self.is_adapter
 
     def dequantised_parameters(self, shape: ModelShape) -> int:
         """Weights that every pass first turns back from a few bits into the compute dtype."""

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+from ray_ft.added_tokens import added_token_ids
 from ray_ft.model_shape import ModelShape
 from ray_ft.strategies.base import STRATEGIES, load_base
 from ray_ft.strategies.lora import LoRA
@@ -51,7 +52,7 @@ class QLoRA(LoRA):
 
     def load_model(self, model_path: str, *, dtype: Any, device: Any, seed: int) -> "PreTrainedModel":
         base = load_base(model_path, dtype=dtype, device=device, quantization=self.quantization(dtype))
-        return self.add_adapters(base, seed=seed)
+        return self.add_adapters(base, seed=seed, added_tokens=added_token_ids(model_path))
 
     def quantization(self, dtype: Any) -> Any:
         """How bitsandbytes stores the base, and the dtype it computes in."""

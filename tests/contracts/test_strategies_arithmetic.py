@@ -1,12 +1,14 @@
 """Every strategy's arithmetic: promises that all keep, and numbers worked out by hand for Llama-2-7B."""
 
 import dataclasses
+from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from ray_ft.errors import ConfigError
 from ray_ft.model_shape import load_model_shape
-from ray_ft.strategies import STRATEGIES, Full, LoRA, QLoRA
+from ray_ft.strategies import STRATEGIES, Full, LoRA, QLoRA, Strategy
 
 LLAMA_7B = load_model_shape("meta-llama/Llama-2-7b-hf", revision=None)
 # Decoder linears: 32 * (4 * 4096*4096 + 3 * 4096*11008); the rest: 2 * 32000*4096 embeddings and 65 norms of 4096.
@@ -96,16 +98,70 @@ def test_dropout_keeps_a_copy_and_a_mask_of_every_input() -> None:
     assert LoRA(lora_dropout=0.1).saved_bytes_per_token(LLAMA_7B) == 3 * (6 * 4096 + 11008) + 2 * 7 * 16
 
 
-@pytest.mark.parametrize("name", STRATEGIES)
-def test_the_formula_for_adapters_is_what_peft_makes(name: str) -> None:
-    strategy = STRATEGIES[name]()
-    if not isinstance(strategy, LoRA):
-        pytest.skip("no adapters")
+def test_dora_adds_a_magnitude_for_every_output_and_keeps_both_outputs() -> None:
+    # Outputs of a layer: q, k, v, o, down 4096 each, gate and up 11008 each: 42,496; times 32 layers.
+    assert LoRA(use_dora=True).trainable_parameters(LLAMA_7B) == 39_976_960 + 32 * 42_496
+    extra = LoRA(use_dora=True).saved_bytes_per_token(LLAMA_7B) - LoRA().saved_bytes_per_token(LLAMA_7B)
+    assert extra == 2 * 2 * 42_496
+    # The largest norm is down's: an identity of 11008 squared, and three matrices of 11008 * 4096, 2 bytes each.
+    assert LoRA(use_dora=True).transient_bytes(LLAMA_7B) == 2 * (11008**2 + 3 * 11008 * 4096)
+    assert LoRA().transient_bytes(LLAMA_7B) == 0
+
+
+def test_embeddings_and_added_tokens_count_once_where_they_are_tied() -> None:
+    # Untied Llama-2: 2 * 32000 * 4096.
+    assert LoRA(train_embeddings=True).trainable_parameters(LLAMA_7B) == 39_976_960 + 262_144_000
+    # Three tokens: 2 * 3 * 4096.
+    assert LoRA().trainable_parameters(LLAMA_7B.with_added_tokens(3)) == 39_976_960 + 24_576
+    tied = load_model_shape("google/gemma-2b")
+    more = LoRA(train_embeddings=True).trainable_parameters(tied) - LoRA().trainable_parameters(tied)
+    assert more == tied.vocab_size * tied.hidden_size
+
+
+@pytest.mark.parametrize(
+    ("strategy", "key"),
+    [
+        (LoRA(r=0), "r"),
+        (LoRA(lora_alpha=0), "lora_alpha"),
+        (LoRA(lora_dropout=1.0), "lora_dropout"),
+        (LoRA(target_modules=()), "target_modules"),
+        (LoRA(target_modules=("all-linear", "q_proj")), "target_modules"),
+        (LoRA(target_modules=("q_proj", "lm_head"), train_embeddings=True), "target_modules"),
+        (Full(zero_stage=4), "zero_stage"),
+    ],
+)
+def test_values_that_cannot_work_are_named(strategy: Strategy, key: str) -> None:
+    assert [name for name, *_ in strategy.problems()] == [key]
+
+
+@pytest.mark.parametrize("target", ["model.layers.0.self_attn.q_proj", ".*_proj", "Q_proj"])
+def test_a_path_or_a_pattern_is_no_target(target: str) -> None:
+    with pytest.raises(ConfigError, match=r"no linear layer '.*'; choose from q_proj, .*names, not paths or patterns"):
+        LoRA(target_modules=(target,)).trainable_parameters(LLAMA_7B)
+
+
+@pytest.mark.parametrize("tied", [True, False], ids=["tied", "untied"])
+@pytest.mark.parametrize("added", [(), (4096, 4097)], ids=["", "two tokens"])
+@pytest.mark.parametrize(
+    "strategy",
+    [
+        *(cls() for cls in map(STRATEGIES.__getitem__, STRATEGIES) if issubclass(cls, LoRA)),
+        LoRA(r=4, use_dora=True),
+        LoRA(r=4, use_rslora=True, target_modules=("q_proj", "down_proj")),
+        LoRA(train_embeddings=True),
+    ],
+    ids=repr,
+)
+def test_the_formula_for_adapters_is_what_peft_makes(strategy: LoRA, added: tuple[int, ...], tied: bool) -> None:
     from transformers import AutoConfig, AutoModelForCausalLM
 
-    from ray_ft.model_shape import BUILTIN_CONFIGS
+    from ray_ft.model_shape import BUILTIN_CONFIGS, shape_from_config
 
-    config = {k: v for k, v in BUILTIN_CONFIGS["tiny"].items() if k != "architectures"}
-    model = strategy.add_adapters(AutoModelForCausalLM.from_config(AutoConfig.for_model(**config)), seed=0)
+    config: dict[str, Any] = {**BUILTIN_CONFIGS["tiny"], "tie_word_embeddings": tied}
+    shape = shape_from_config(config, "tiny").with_added_tokens(len(added))
+    config |= {"vocab_size": shape.vocab_size, "num_hidden_layers": 2}
+    del config["architectures"]
+    model = AutoModelForCausalLM.from_config(AutoConfig.for_model(**config))
+    model = strategy.add_adapters(model, seed=0, added_tokens=added)
     trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
-    assert trained == strategy.trainable_parameters(load_model_shape("builtin:tiny"))
+    assert trained == strategy.trainable_parameters(replace(shape, num_layers=2))

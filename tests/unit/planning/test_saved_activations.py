@@ -1,5 +1,7 @@
 """The activation formulas against what PyTorch really saves for backward, on small shapes of every architecture."""
 
+import weakref
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -43,6 +45,15 @@ def test_only_the_inputs_of_the_adapted_layers_are_kept(targets: tuple[str, ...]
     assert three - two == TOKENS * layer_bytes(shape, strategy, Stack(), TOKENS)
 
 
+@pytest.mark.parametrize("model_type", ["llama", "phi3"])
+def test_dora_saves_what_the_base_and_the_adapter_put_out(model_type: str) -> None:
+    strategy = LoRA(r=8, use_dora=True)
+    shape, two, three = _saved(model_type, strategy, "bfloat16", packed=True)
+    # Whatever the number of tokens: the norm, the magnitude by it and that less 1, 2 bytes for every output.
+    constant = 3 * 2 * sum(size for _, size in shape.linears.values())
+    assert three - two == TOKENS * layer_bytes(shape, strategy, Stack(), TOKENS) + constant
+
+
 @pytest.mark.parametrize("strategy", [Full(), LoRA(r=8)], ids=["full", "lora"])
 def test_outside_the_layers_the_formula_covers_what_is_saved_and_the_loss(strategy: Strategy) -> None:
     shape, two, three = _saved("llama", strategy, "bfloat16", packed=True)
@@ -74,17 +85,26 @@ def _saved_bytes(model_type: str, num_layers: int, strategy: Strategy, dtype: st
         model = strategy.add_adapters(model, seed=0)
     model.train()
     weights = {p.untyped_storage().data_ptr() for p in model.parameters()}
-    found: dict[int, Any] = {}
+    kept: list[weakref.ref[Saved]] = []
 
-    def keep(tensor: Any) -> Any:
-        storage = tensor.untyped_storage()
-        if storage.data_ptr() not in weights:
-            found[storage.data_ptr()] = storage  # held, so that no address is used twice
-        return tensor
+    def keep(tensor: Any) -> Saved:
+        saved = Saved(tensor)
+        kept.append(weakref.ref(saved))
+        return saved
 
     ids = torch.randint(2, SMALL["vocab_size"], (1, TOKENS))
     half = torch.arange(TOKENS // 2)
     positions = torch.cat([half, half])[None] if packed else torch.arange(TOKENS)[None]
-    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        model(input_ids=ids, labels=ids, position_ids=positions, use_cache=False).loss.item()
-    return sum(storage.nbytes() for storage in found.values())
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda saved: saved.tensor):
+        loss = model(input_ids=ids, labels=ids, position_ids=positions, use_cache=False).loss
+    alive = [saved.tensor.untyped_storage() for reference in kept if (saved := reference()) is not None]
+    del loss  # until here it held the graph; what DoRA computes aside is gone by then
+    sizes = {storage.data_ptr(): storage.nbytes() for storage in alive}
+    return sum(size for pointer, size in sizes.items() if pointer not in weights)
+
+
+@dataclass
+class Saved:
+    """What autograd holds in place of a tensor, for as long as it holds it."""
+
+    tensor: Any
