@@ -4,8 +4,8 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ray_ft.api import evaluate, export, plan, prepare, run, serve, submit, train
-    from ray_ft.artifacts import Endpoint, Estimate, Job, Memory, Plan, Report, TrainingSet, TunedModel
+    from ray_ft.api import evaluate, export, plan, prepare, run, serve, submit, sweep, train
+    from ray_ft.artifacts import Endpoint, Estimate, Job, Memory, Plan, Report, Standing, Sweep, TrainingSet, TunedModel
     from ray_ft.config import (
         Config,
         DataConfig,
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
         ModelConfig,
         PlanConfig,
         ServingConfig,
+        SweepConfig,
         TrainConfig,
         load_config,
     )
@@ -52,6 +53,9 @@ __all__ = [
     "RayFTError",
     "Report",
     "ServingConfig",
+    "Standing",
+    "Sweep",
+    "SweepConfig",
     "TrainConfig",
     "TrainingError",
     "TrainingSet",
@@ -64,17 +68,18 @@ __all__ = [
     "run",
     "serve",
     "submit",
+    "sweep",
     "train",
 ]
 
 _HOMES = {
-    "ray_ft.api": ("evaluate", "export", "plan", "prepare", "run", "serve", "submit", "train"),
+    "ray_ft.api": ("evaluate", "export", "plan", "prepare", "run", "serve", "submit", "sweep", "train"),
     "ray_ft.artifacts": (
-        "Endpoint", "Estimate", "Job", "Memory", "Plan", "Report", "TrainingSet", "TunedModel",
+        "Endpoint", "Estimate", "Job", "Memory", "Plan", "Report", "Standing", "Sweep", "TrainingSet", "TunedModel",
     ),
     "ray_ft.config": (
-        "Config", "DataConfig", "EvaluationConfig", "ModelConfig", "PlanConfig", "ServingConfig", "TrainConfig",
-        "load_config",
+        "Config", "DataConfig", "EvaluationConfig", "ModelConfig", "PlanConfig", "ServingConfig", "SweepConfig",
+        "TrainConfig", "load_config",
     ),
 }  # fmt: skip
 

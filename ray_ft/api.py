@@ -17,7 +17,7 @@ import yaml
 
 from ray_ft import artifacts
 from ray_ft.added_tokens import with_added_tokens
-from ray_ft.artifacts import Endpoint, Job, Plan, Report, TrainingSet, TunedModel, Workload
+from ray_ft.artifacts import Endpoint, Job, Plan, Report, Sweep, TrainingSet, TunedModel, Workload
 from ray_ft.base_model import resolve_model
 from ray_ft.config import Config, load_config, to_plain
 from ray_ft.errors import ConfigError, JobError, first_line
@@ -33,6 +33,7 @@ __all__ = [
     "run",
     "serve",
     "submit",
+    "sweep",
     "train",
 ]
 
@@ -112,7 +113,7 @@ def train(config: Config, *, plan: Plan | None = None, resume: bool = False, for
             model_path=model_path,
             train=config.train,
             run_path=str(config.run_path.resolve()),
-            seed=config.seed,
+            seed=config.seed if config.train.seed is None else config.train.seed,
             resume=resume,
             force=force,
             inputs=inputs,
@@ -181,6 +182,21 @@ def run(config: Config, *, resume: bool = False, force: bool = False) -> Report:
         prepare(config, force=force)
         train(config, resume=resume, force=force)
         return evaluate(config, force=force)
+
+
+def sweep(config: Config, *, resume: bool = False, force: bool = False) -> Sweep:
+    """Train a trial for every setting of sweep.parameters on one training set, and tell which did best.
+
+    `resume` goes on with trials that did not finish, `force` throws all of them away. A trial that fails costs only
+    itself. Raises ConfigError for a sweep that cannot work, TrainingError when no trial finishes.
+    """
+    from ray_ft.sweeping.sweep import Stages, check_sweep, run_sweep
+
+    trials = check_sweep(config, resume=resume, force=force)
+    with one_ray_session():
+        training_set = prepare(config)
+        stages = Stages(make_plan, train, evaluate, _train_inputs, session=lambda: ray_session(config))
+        return run_sweep(config, trials, training_set, stages=stages)
 
 
 def export(config: Config, path: str | Path, *, merge: bool = False) -> Path:
@@ -287,7 +303,8 @@ def _train_inputs(config: Config, training_set: TrainingSet) -> dict[str, Any]:
     # Workers, micro-batches and logging change how a run is carried out, not what it computes.
     runtime = {
         "num_workers", "micro_batch_size", "gradient_checkpointing", "log_every", "checkpoint_every",
-        "num_checkpoints_to_keep", "max_failures",
+        "num_checkpoints_to_keep", "max_failures", "checkpoint_uri", "min_workers", "on_non_finite", "max_grad_norm_ratio",
+        "max_skipped_steps", "hang_timeout_s",
     }  # fmt: skip
     section = {k: v for k, v in to_plain(config.train).items() if k not in runtime}
     if isinstance(section["strategy"], dict):

@@ -132,6 +132,55 @@ class Plan:
 
 
 @dataclass(frozen=True)
+class Gate:
+    """What was found before training: counts of what was looked at, all of it in order."""
+
+    num_rows: int
+    num_examples: int
+    num_ends_of_turn: int  # trained tokens that end a turn
+    packing_difference: float | None  # of an example's loss packed and alone, relative; None: not packed, or not tried
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Passage:
+    """A stretch of an example, all of it trained or none."""
+
+    text: str
+    trained: bool
+
+
+@dataclass(frozen=True)
+class ShownExample:
+    """One example of a packed row, decoded."""
+
+    chunk_id: str  # chunk, or file and line
+    row: int
+    number: int  # its place in the row, from 1
+    num_in_row: int
+    num_tokens: int
+    num_target_tokens: int
+    passages: tuple[Passage, ...]
+
+
+@dataclass(frozen=True)
+class DryRun:
+    """What training would do, without having done it."""
+
+    plan: Plan
+    training_set: str  # its folder
+    num_steps: int
+    num_warmup_steps: int
+    num_tokens: int  # that all steps see together, padding excluded
+    num_target_tokens: int
+    learning_rate: float  # at its peak
+    num_parameters: int  # of the base
+    num_trained_parameters: int
+    gate: Gate
+    examples: tuple[ShownExample, ...]
+
+
+@dataclass(frozen=True)
 class TunedModel:
     """What train made: an adapter beside its base, or a whole model."""
 
@@ -194,6 +243,36 @@ class Report:
     fingerprint: str
     notes: tuple[str, ...] = ()  # warnings and limits, as sentences
     details: dict[str, str] = field(default_factory=dict)  # how it was made: digests, seeds, counts, versions
+
+
+@dataclass(frozen=True)
+class Standing:
+    """One setting of a sweep: its figure over its trials, and how that compares with the winner's."""
+
+    setting: str
+    parameters: dict[str, Any]
+    verdict: Literal["winner", "worse", "within noise", "not known", "not finished"]
+    value: float | None  # mean over the seeds that finished; None where none did
+    spread: float | None = None  # standard deviation over seeds; None for one seed
+    low: float | None = None  # 95% interval over documents; None for the validation loss
+    high: float | None = None
+    p_value: float | None = None  # of the difference to the winner, allowing for the winner having been picked
+    num_seeds: int = 0  # trials that finished
+    trials: tuple[str, ...] = ()  # their run folders
+    reasons: tuple[str, ...] = ()  # why trials did not finish
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """Which setting of a sweep did best, and whether that is more than chance."""
+
+    metric: str
+    standings: tuple[Standing, ...]  # best first; those without a figure last
+    statements: tuple[str, ...]  # what the figures say, in sentences
+    winner: dict[str, Any]  # configuration keys of the winning setting, for an ordinary run
+    path: str  # folder of the trials
+    csv_path: str
+    plot_path: str | None  # None where matplotlib is not installed
 
 
 @dataclass(frozen=True)

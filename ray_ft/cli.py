@@ -25,11 +25,12 @@ VERBS = {
     "evaluate": "compare base, tuned and retrieval; write the report",
     "serve": "serve the base and its adapters over HTTP",
     "run": "prepare, plan, train and evaluate; skips what is done",
+    "sweep": "train a trial for every setting of sweep.parameters; tell which did best",
     "submit": "run a verb as a job on a Ray cluster that is there",
     "export": "write the tuned model in plain PEFT or Hugging Face format",
     "show": "list the recipes, strategies, engines, retrievers and trackers; or a config and its run",
 }
-JOB_VERBS = ("prepare", "plan", "train", "evaluate", "serve", "run", "show")
+JOB_VERBS = ("prepare", "plan", "train", "evaluate", "serve", "run", "sweep", "show")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -90,9 +91,9 @@ def build_parser() -> argparse.ArgumentParser:
         sub.add_argument("overrides", nargs="*", metavar="key=value", help="override a key of CONFIG")
         if verb == "serve":
             sub.add_argument("--detach", action="store_true", help="return once the endpoint answers")
-        if verb in ("prepare", "train", "evaluate", "run"):
+        if verb in ("prepare", "train", "evaluate", "run", "sweep"):
             sub.add_argument("--force", action="store_true", help="rebuild what is there")
-        if verb in ("train", "run"):
+        if verb in ("train", "run", "sweep"):
             sub.add_argument("--resume", action="store_true", help="go on from the last checkpoint")
         if verb == "export":
             sub.add_argument("--to", required=True, metavar="FOLDER", help="where to write")
@@ -160,13 +161,33 @@ def _run(arguments: argparse.Namespace) -> int:
         _print_json(made)
         return 0
     _print_report(made)
-    program = "ray-ft" if shutil.which("ray-ft") else _program()
-    print(f"Serve: {program} {shlex.join(['serve', arguments.config, *arguments.overrides])}")
+    print(f"Serve: {_program()} {shlex.join(['serve', arguments.config, *arguments.overrides])}")
+    return 0
+
+
+def _sweep(arguments: argparse.Namespace) -> int:
+    from ray_ft import api
+
+    made = api.sweep(_load(arguments), resume=arguments.resume, force=arguments.force)
+    if arguments.json:
+        _print_json(made)
+        return 0
+    from ray_ft.sweeping.space import override
+    from ray_ft.sweeping.table import render_table
+
+    print(render_table(made))
+    print(f"Trials: {_shown(made.path)}")
+    print("Table: " + ", ".join(_shown(path) for path in (made.csv_path, made.plot_path) if path))
+    if made.winner:
+        winning = [override(key, value) for key, value in made.winner.items()]
+        print(f"Train the winner: {_program()} {shlex.join(['train', arguments.config, *arguments.overrides, *winning])}")
     return 0
 
 
 def _program() -> str:
     """How this process was started, for a command that the user can paste."""
+    if shutil.which("ray-ft"):
+        return "ray-ft"
     return "python -m ray_ft" if sys.argv[0].endswith("__main__.py") else os.path.relpath(sys.argv[0])
 
 
@@ -262,6 +283,7 @@ _COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "evaluate": _evaluate,
     "serve": _serve,
     "run": _run,
+    "sweep": _sweep,
     "submit": _submit,
     "export": _export,
     "show": _show,

@@ -20,8 +20,8 @@ CONFIG_FILE = ".ray_ft/config.yaml"  # inside the upload; a folder of its own, b
 SKIPPED_FOLDERS = frozenset({".git", ".hg", ".svn", ".venv", "venv", "node_modules", "__pycache__"})
 FOREIGN_FOLDERS = ("pyvenv.cfg", "CACHEDIR.TAG", "training_set.json")
 """Files that mark a folder as nobody's source: a virtual environment, a cache, a run folder."""
-READS_SOURCES = ("prepare", "run")
-READS_QUESTIONS = ("evaluate", "run")
+READS_SOURCES = ("prepare", "run", "sweep")
+READS_QUESTIONS = ("evaluate", "run", "sweep")
 
 
 @dataclass(frozen=True)

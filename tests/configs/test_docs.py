@@ -7,7 +7,7 @@ import pytest
 from document_blocks import REPOSITORY, Block, blocks, check_block, documents, links
 
 BLOCKS = [block for path in documents() for block in blocks(path)]
-PAGES = runpy.run_path(str(REPOSITORY / "docs" / "reference" / "generate.py"))["pages"]()
+PAGES = runpy.run_path(str(REPOSITORY / "scripts" / "reference.py"))["pages"]()
 
 
 @pytest.mark.parametrize("block", BLOCKS, ids=lambda block: f"{block.path}:{block.line}")

@@ -8,6 +8,7 @@ import pytest
 import ray_ft
 from ray_ft.artifacts import Plan
 from ray_ft.hardware import GIB
+from ray_ft.sweeping.space import expand
 
 CONFIGS = sorted((Path(__file__).parents[2] / "configs").glob("*.yaml"))
 ESTIMATED = re.compile(r"# Estimated by `ray-ft plan` .*, not measured: (.*)")
@@ -31,7 +32,14 @@ def test_the_header_gives_the_plans_figures_as_estimates(path: Path, tmp_path: P
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
 def test_the_header_gives_the_command(path: Path) -> None:
-    assert f"ray-ft run configs/{path.name}" in path.read_text()
+    verb = "sweep" if ray_ft.load_config(path).sweep.parameters else "run"
+    assert f"ray-ft {verb} configs/{path.name}" in path.read_text()
+
+
+@pytest.mark.parametrize("path", [p for p in CONFIGS if "sweep:" in p.read_text()], ids=lambda path: path.stem)
+def test_every_trial_of_a_sweep_is_a_configuration_that_works(path: Path) -> None:
+    trials = expand(ray_ft.load_config(path))
+    assert len({trial.name for trial in trials}) == len(trials) >= 2
 
 
 def _plan(path: Path, tmp_path: Path) -> Plan:

@@ -1,4 +1,4 @@
-"""Writes config.md, cli.md and api.md from the code itself; scripts/reference runs it."""
+"""Writes docs/reference/ from the code itself; scripts/reference runs it."""
 
 import argparse
 import dataclasses
@@ -15,7 +15,7 @@ import ray_ft
 from ray_ft.cli import VERBS, build_parser
 from ray_ft.config import SLOTS, Config, field_docs, slot_of, to_plain, type_name
 
-HERE = Path(__file__).parent
+PAGES = Path(__file__).parents[1] / "docs" / "reference"
 CHOICES = {
     "recipe": "Recipes",
     "strategy": "Strategies",
@@ -28,7 +28,7 @@ CHOICES = {
 def main() -> None:
     """Write every page."""
     for name, text in pages().items():
-        (HERE / name).write_text(text)
+        (PAGES / name).write_text(text)
 
 
 def pages() -> dict[str, str]:
@@ -41,9 +41,9 @@ def config_page() -> str:
     lines = [
         "# Configuration",
         "",
-        "Every key of a YAML file and of a `key=value` override. A slot (recipe, strategy, engine, retriever, tracker) is",
-        "a mapping whose `name` picks one of the choices below, and whose other keys are that choice's own; `lora` is",
-        "short for `{name: lora}`. `scripts/reference` writes this page.",
+        "Every key of a YAML file and of a `key=value` override. A slot (recipe, strategy, engine, retriever, tracker)",
+        "is a mapping whose `name` picks one of the choices below, and whose other keys are that choice's own; `lora`",
+        "is short for `{name: lora}`. `scripts/reference` writes this page.",
         "",
         *_section(Config, "Run", prefix=""),
     ]

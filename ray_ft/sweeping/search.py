@@ -1,0 +1,223 @@
+"""Runs trials side by side with Ray Tune: as many at once as the GPUs hold, each for itself, some stopped early.
+
+A trial is a Tune function that launches an ordinary Ray Train job. It reserves nothing: the job's workers take all the
+resources, so that a trial never holds a core that its own workers wait for. Which trials there are is decided before,
+and what has become of them is read from their folders, so Tune's own files are thrown away.
+"""
+
+import logging
+import os
+import shutil
+import threading
+import traceback
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import chdir, contextmanager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ray_ft.artifacts import Plan, TunedModel
+from ray_ft.config import Config, SweepConfig
+from ray_ft.errors import RayFTError, TrainingError, first_line
+from ray_ft.sweeping.record import end, read_record, validation_losses
+
+log = logging.getLogger("ray_ft")
+
+DONE = 100.0  # percent of a trial
+RESERVED = {"memory": 2**20}  # Tune takes no trial that reserves nothing; of this there is always enough
+ERROR_FILE = "error.txt"
+TUNE_FOLDER = ".tune"
+
+
+@dataclass(frozen=True)
+class TrialTask:
+    """What a trial's process is told."""
+
+    setting: str
+    config: Config
+    plan: Plan
+    num_steps: int
+    seed: int
+    train: Callable[..., TunedModel]
+    working_folder: str  # of the driver; relative paths of the configuration start there
+    is_over: bool = False  # its losses are told again to a scheduler that has forgotten them
+
+    @property
+    def run_path(self) -> Path:
+        """The trial's folder, wherever the process works."""
+        return Path(self.working_folder) / self.config.run_path
+
+
+def run_trials(tasks: Mapping[str, TrialTask], sweep: SweepConfig, *, folder: Path, max_concurrent: int) -> None:
+    """Carry out all trials on the cluster that is connected; each notes in its folder how it ended.
+
+    Raises KeyboardInterrupt when it was interrupted; what was begun can be gone on with.
+    """
+    os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
+    os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")  # the only printer that verbose=0 silences
+    from ray import tune
+
+    progress = _progress_lines(tasks)
+    trainable = tune.with_resources(tune.with_parameters(_trial, tasks=dict(tasks)), RESERVED)
+    tuner = tune.Tuner(
+        trainable,
+        param_space={"trial": tune.grid_search(list(tasks))},
+        tune_config=tune.TuneConfig(max_concurrent_trials=max_concurrent, scheduler=_scheduler(sweep)),
+        run_config=tune.RunConfig(
+            name=TUNE_FOLDER, storage_path=str(folder.resolve()), callbacks=[progress], verbose=0
+        ),
+    )
+    try:
+        results = tuner.fit()
+    finally:
+        shutil.rmtree(folder / TUNE_FOLDER, ignore_errors=True)
+    for result in results:
+        if result.error is not None:  # the process died before it could say why
+            _fail(tasks[result.config["trial"]], TrainingError(f"its process died: {_last_line(result.error)}"))
+    if progress.num_ended < len(tasks):
+        raise KeyboardInterrupt
+
+
+def concurrency(plans: Sequence[Plan], *, limit: int | None) -> int:
+    """How many trials the cluster carries at once: by GPUs where there are any; on CPUs each takes all cores."""
+    import ray
+
+    if any(plan.gpu == "cpu" for plan in plans):
+        return 1
+    num_gpus = int(ray.cluster_resources().get("GPU", 0))
+    return limit or max(1, num_gpus // max(plan.num_workers for plan in plans))
+
+
+def _scheduler(sweep: SweepConfig) -> Any:
+    from ray.tune.schedulers import ASHAScheduler, FIFOScheduler
+
+    if sweep.scheduler == "none":
+        return FIFOScheduler()
+    return ASHAScheduler(
+        time_attr="percent",
+        metric="validation_loss",
+        mode="min",
+        max_t=DONE,
+        grace_period=DONE * sweep.grace_fraction,
+        reduction_factor=sweep.reduction_factor,
+        stop_last_trials=False,
+    )
+
+
+# --- in the trial's process -------------------------------------------------------------------------------------------
+
+
+def _trial(chosen: dict[str, Any], tasks: dict[str, TrialTask]) -> None:
+    """Tune's entry: train, report validation losses on the way, and leave a record that says how it ended."""
+    task = tasks[chosen["trial"]]
+    folder = Path(task.working_folder)
+    # On another node the folder may not exist; a configuration that is used there has absolute paths.
+    with chdir(folder) if folder.is_dir() else nullcontext(), _reported_losses(task):
+        if not task.is_over:
+            _train(task)
+    losses = validation_losses(task.run_path)
+    record = read_record(task.run_path)
+    if losses and record is not None and record.status == "finished":
+        _report(DONE, losses[-1][1])
+
+
+def _train(task: TrialTask) -> None:
+    try:
+        task.train(task.config, plan=task.plan, resume=True)
+    except Exception as error:  # a trial that fails costs only itself
+        _fail(task, error)
+    else:
+        end(task.run_path, "finished")
+
+
+def _fail(task: TrialTask, error: Exception) -> None:
+    if not isinstance(error, RayFTError):
+        (task.run_path / ERROR_FILE).write_text("".join(traceback.format_exception(error)))
+    name = "" if isinstance(error, RayFTError) else f"{type(error).__name__}: "
+    end(task.run_path, "failed", f"{name}{first_line(error)}")
+
+
+@contextmanager
+def _reported_losses(task: TrialTask) -> Iterator[None]:
+    """While the context lasts, a thread reports every new validation loss, those of an earlier attempt first.
+
+    The last one is left out: a scheduler may stop a trial at any report, and that one is not over until it is saved.
+    """
+    told: set[int] = set()
+    over = threading.Event()
+
+    def tell() -> None:
+        for step, loss in validation_losses(task.run_path):
+            if step not in told and step < task.num_steps:
+                told.add(step)
+                _report(DONE * step / task.num_steps, loss)
+
+    def follow() -> None:
+        while not over.wait(0.5):
+            tell()
+
+    thread = threading.Thread(target=follow, name="losses", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+        tell()
+
+
+def _report(percent: float, loss: float) -> None:
+    from ray import tune
+
+    tune.report({"percent": percent, "validation_loss": loss})
+
+
+# --- on the terminal --------------------------------------------------------------------------------------------------
+
+
+def _progress_lines(tasks: Mapping[str, TrialTask]) -> Any:
+    """A Tune callback that turns what happens into lines for people, and notes which trials a scheduler stopped."""
+    from ray.tune import Callback
+
+    numbers = {name: i for i, name in enumerate(tasks, start=1)}
+
+    class ProgressLines(Callback):  # type: ignore[misc]  # ray has no types
+        num_ended = 0
+
+        def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+            self._say(trial, "started")
+
+        def on_trial_result(
+            self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
+        ) -> None:
+            self._say(trial, f"{result['percent']:.0f}%, validation loss {result['validation_loss']:.4f}")
+
+        def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+            task = tasks[trial.config["trial"]]
+            record = read_record(task.run_path)
+            if record is not None and record.status == "begun":
+                last = trial.last_result
+                reason = f"behind at {last['percent']:.0f}%, validation loss {last['validation_loss']:.4f}"
+                end(task.run_path, "stopped", reason)
+            self._end(trial)
+
+        def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+            self._end(trial)
+
+        def _end(self, trial: Any) -> None:
+            self.num_ended += 1
+            record = read_record(tasks[trial.config["trial"]].run_path)
+            if record is not None:
+                self._say(trial, record.status + (f": {record.reason}" if record.reason else ""))
+
+        def _say(self, trial: Any, what: str) -> None:
+            name = trial.config["trial"]
+            seed = f" seed={tasks[name].seed}" if len({task.seed for task in tasks.values()}) > 1 else ""
+            log.info("trial %d/%d %s%s: %s", numbers[name], len(tasks), tasks[name].setting, seed, what)
+
+    return ProgressLines()
+
+
+def _last_line(error: BaseException) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[-1][:300] if lines else type(error).__name__
