@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import yaml
 
@@ -20,7 +20,7 @@ from ray_ft.added_tokens import with_added_tokens
 from ray_ft.artifacts import Endpoint, Job, Plan, Report, Sweep, TrainingSet, TunedModel, Workload
 from ray_ft.base_model import resolve_model
 from ray_ft.config import Config, load_config, to_plain
-from ray_ft.errors import ConfigError, JobError, first_line
+from ray_ft.errors import ConfigError, JobError, MissingArtifactError, first_line
 from ray_ft.hardware import Hardware, hardware_for
 from ray_ft.quiet import quiet_libraries
 
@@ -39,6 +39,8 @@ __all__ = [
 
 log = logging.getLogger("ray_ft")
 Artifact = TypeVar("Artifact", TrainingSet, TunedModel, Report)
+Loaded = TypeVar("Loaded", TrainingSet, Plan, Report)
+Dtype = Literal["bf16", "fp16", "fp32"]
 
 ASSUMED_TOKENS = 10_000_000  # what plan assumes before there is a training set
 
@@ -199,15 +201,37 @@ def sweep(config: Config, *, resume: bool = False, force: bool = False) -> Sweep
         return run_sweep(config, trials, training_set, stages=stages)
 
 
-def export(config: Config, path: str | Path, *, merge: bool = False) -> Path:
-    """Write the tuned model to a folder in plain PEFT or Hugging Face format; `merge` folds the adapter into its base.
+def export(config: Config, path: str | Path, *, merge: bool = False, dtype: Dtype | None = None) -> Path:
+    """Write the tuned model and its model card to a folder in plain PEFT or Hugging Face format.
 
+    `merge` folds the adapter into its base; `dtype` is that of whole weights, by default bf16 after training on GPUs.
     Raises ConfigError when the folder is not empty.
     """
     from ray_ft.training.export import export_model
+    from ray_ft.training.model_card import RunFacts
 
     tuned = artifacts.load(TunedModel, config.run_path, config_path=_named(config))
-    return export_model(tuned, path=str(path), merge=merge, chat_template=config.model.chat_template)
+    of_this_model = (artifacts.load_inputs(Report, config.run_path) or {}).get("tuned_model") == tuned.fingerprint
+    run = RunFacts(
+        name=config.run_name,
+        train=to_plain(config.train),
+        seed=config.seed if config.train.seed is None else config.train.seed,
+        training_set=_if_there(TrainingSet, config),
+        sources_digest=str((artifacts.load_inputs(TrainingSet, config.run_path) or {}).get("sources", "")),
+        plan=_if_there(Plan, config),
+        report=_if_there(Report, config) if of_this_model else None,
+    )
+    return export_model(
+        tuned, path=str(path), merge=merge, chat_template=config.model.chat_template, dtype=dtype, run=run
+    )
+
+
+def _if_there(cls: type[Loaded], config: Config) -> Loaded | None:
+    """An artifact of the run; None where no verb has made it, or it cannot be read."""
+    try:
+        return artifacts.load(cls, config.run_path)
+    except MissingArtifactError:
+        return None
 
 
 def submit(
@@ -303,8 +327,8 @@ def _train_inputs(config: Config, training_set: TrainingSet) -> dict[str, Any]:
     # Workers, micro-batches and logging change how a run is carried out, not what it computes.
     runtime = {
         "num_workers", "micro_batch_size", "gradient_checkpointing", "log_every", "checkpoint_every",
-        "num_checkpoints_to_keep", "max_failures", "checkpoint_uri", "min_workers", "on_non_finite", "max_grad_norm_ratio",
-        "max_skipped_steps", "hang_timeout_s",
+        "num_checkpoints_to_keep", "max_failures", "checkpoint_uri", "min_workers", "on_non_finite",
+        "max_grad_norm_ratio", "max_skipped_steps", "hang_timeout_s", "trackers", "num_samples",
     }  # fmt: skip
     section = {k: v for k, v in to_plain(config.train).items() if k not in runtime}
     if isinstance(section["strategy"], dict):

@@ -94,6 +94,21 @@ def template_digest(tokenizer: Any) -> str:
     return hashlib.sha256(str(tokenizer.chat_template or "").encode()).hexdigest()[:16]
 
 
+def end_of_turn_id(tokenizer: Any) -> int | None:
+    """Id of the special token with which the chat template ends an answer, else end-of-text; None where neither is."""
+    question, answer = "ray-ft-question", "ray-ft-answer"
+    messages = [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]
+    try:
+        text = str(tokenizer.apply_chat_template(messages, tokenize=False))
+    except Exception:  # no template, or one that may raise anything on a shape it does not like
+        text = ""
+    specials = {str(t): i for i, t in tokenizer.added_tokens_decoder.items() if t.special}
+    behind = text.rpartition(answer)[2] if answer in text else ""
+    found = [(place, i) for t, i in specials.items() if (place := behind.find(t)) >= 0]
+    end = min(found)[1] if found else tokenizer.eos_token_id
+    return None if end is None else int(end)
+
+
 def base_digest(model_path: str | Path) -> str:
     """Tells two bases apart without reading all of their weights.
 

@@ -98,6 +98,9 @@ def build_parser() -> argparse.ArgumentParser:
         if verb == "export":
             sub.add_argument("--to", required=True, metavar="FOLDER", help="where to write")
             sub.add_argument("--merge", action="store_true", help="fold the adapter into its base")
+            sub.add_argument(
+                "--dtype", choices=("bf16", "fp16", "fp32"), help="of whole weights; default bf16 after training on GPUs"
+            )
         sub.add_argument("--address", metavar="URL", help="Ray cluster; default RAY_ADDRESS, else one on this machine")
         sub.add_argument("--json", action="store_true", help="print the result as JSON")
         sub.add_argument("--verbose", action="store_true", help="more log lines, and tracebacks")
@@ -203,7 +206,7 @@ def _serve(arguments: argparse.Namespace) -> int:
 def _export(arguments: argparse.Namespace) -> int:
     from ray_ft import api
 
-    path = api.export(_load(arguments), arguments.to, merge=arguments.merge)
+    path = api.export(_load(arguments), arguments.to, merge=arguments.merge, dtype=arguments.dtype)
     _print_json({"path": str(path)}) if arguments.json else print(f"Exported to {path}")
     return 0
 
