@@ -7,7 +7,7 @@ run folder is left alone and the difference is named.
 import logging
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
@@ -242,15 +242,22 @@ def submit(
     config_path: str = "config.yaml",
     overrides: Sequence[str] = (),
     follow: bool = True,
+    on_log: Callable[[str], None] = print,
 ) -> Job:
-    """Run a verb of this configuration as a job on a Ray cluster that is there.
+    """Run a verb of this configuration as a job on a Ray cluster that is there; `on_log` gets the lines of its log.
 
     Raises JobError when the cluster cannot be reached or the job fails.
     """
     from ray_ft.jobs.submit import submit_job
 
     return submit_job(
-        config, config_path=config_path, overrides=list(overrides), verb=verb, address=address, follow=follow
+        config,
+        config_path=config_path,
+        overrides=list(overrides),
+        verb=verb,
+        address=address,
+        follow=follow,
+        on_log=on_log,
     )
 
 

@@ -182,8 +182,8 @@ def _sweep(arguments: argparse.Namespace) -> int:
     print(f"Trials: {_shown(made.path)}")
     print("Table: " + ", ".join(_shown(path) for path in (made.csv_path, made.plot_path) if path))
     if made.winner:
-        winning = [override(key, value) for key, value in made.winner.items()]
-        print(f"Train the winner: {_program()} {shlex.join(['train', arguments.config, *arguments.overrides, *winning])}")
+        winning = [*arguments.overrides, *(override(key, value) for key, value in made.winner.items())]
+        print(f"Train the winner: {_program()} {shlex.join(['train', arguments.config, *winning])}")
     return 0
 
 
@@ -238,9 +238,15 @@ def _submit(arguments: argparse.Namespace) -> int:
         config_path=arguments.config,
         overrides=overrides,
         follow=not arguments.detach,
+        on_log=_to_stderr if arguments.json else print,
     )
     _print_json(job) if arguments.json else print(f"{job.id}: {job.status}")
     return 0
+
+
+def _to_stderr(line: str) -> None:
+    """Keep standard output for the JSON alone."""
+    print(line, file=sys.stderr)
 
 
 def _show(arguments: argparse.Namespace) -> int:

@@ -61,3 +61,9 @@ def first_line(error: BaseException) -> str:
     """What another library's error says first, or its name where it says nothing; our messages are one line."""
     lines = str(error).strip().splitlines()
     return lines[0] if lines else type(error).__name__
+
+
+def last_line(error: object) -> str:
+    """What another process's error says last: Ray's errors end with their cause, below a traceback."""
+    lines = [line.strip(" .") for line in str(error).splitlines() if line.strip()]
+    return lines[-1][:300] if lines else type(error).__name__

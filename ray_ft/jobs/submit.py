@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 
 from ray_ft.artifacts import Job
 from ray_ft.config import Config
-from ray_ft.errors import ConfigError, JobError
+from ray_ft.errors import ConfigError, JobError, last_line
 from ray_ft.jobs.upload import CONFIG_FILE, pack_upload
 
 PACKAGE = Path(__file__).parents[1]  # the cluster runs this very code, whatever its image holds
@@ -95,7 +95,7 @@ def stop_job(job_id: str, *, address: str) -> Job:
         client.stop_job(job_id)
     except RuntimeError as error:
         if "does not exist" not in str(error) and "not found" not in str(error).lower():
-            raise JobError(f"{job_id} could not be stopped: {_one_line(error)}") from None
+            raise JobError(f"{job_id} could not be stopped: {last_line(error)}") from None
         known = sorted(job.submission_id for job in client.list_jobs() if job.submission_id)
         raise JobError(f"no job {job_id} at {address}; there are {', '.join(known) or 'none'}") from None
     deadline = time.monotonic() + STOP_TIMEOUT_S
@@ -146,7 +146,7 @@ def _connect(address: str) -> Any:
             f"the cluster at {address} asks for a token; set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN_PATH to its file"
         ) from None
     except (RuntimeError, ConnectionError, ValueError, requests.RequestException) as error:
-        raise JobError(f"{address} is no Ray dashboard that takes jobs: {_one_line(error)}") from None
+        raise JobError(f"{address} is no Ray dashboard that takes jobs: {last_line(error)}") from None
 
 
 def _submit(client: Any, request: dict[str, Any], *, address: str) -> None:
@@ -157,16 +157,16 @@ def _submit(client: Any, request: dict[str, Any], *, address: str) -> None:
             client.submit_job(**request)
         except RuntimeError as error:
             if "No available agent" in str(error):
-                raise ConnectionError(_one_line(error)) from None
+                raise ConnectionError(last_line(error)) from None
             # An answer that was lost on the way: the id is ours alone, so the earlier attempt has arrived.
             if "already exists" not in str(error):
-                raise JobError(f"{address} refused the job: {_one_line(error)}") from None
+                raise JobError(f"{address} refused the job: {last_line(error)}") from None
 
     try:
         _retrying(attempt, while_=OSError, patience_s=AGENT_PATIENCE_S)  # requests' errors are OSErrors too
     except OSError as error:
         raise JobError(
-            f"{address} takes no jobs: {_one_line(error)}. If several Ray clusters share the head's machine, start "
+            f"{address} takes no jobs: {last_line(error)}. If several Ray clusters share the head's machine, start "
             "each with its own --dashboard-agent-listen-port."
         ) from None
 
@@ -189,7 +189,7 @@ def _follow(client: Any, job_id: str, *, address: str, on_log: Callable[[str], N
         raise JobError(f"{job_id} was stopped.")
     if info.driver_exit_code is not None:
         raise JobError(f"{job_id} failed with exit code {info.driver_exit_code}: {last_line}")
-    raise JobError(f"{job_id} failed: {_one_line(info.message or 'no reason given')}")
+    raise JobError(f"{job_id} failed: {last_line(info.message or 'no reason given')}")
 
 
 def _log_lines(client: Any, job_id: str) -> Iterator[str]:
@@ -226,7 +226,7 @@ def _info(client: Any, job_id: str, *, address: str) -> Any:
         return _retrying(lambda: client.get_job_info(job_id), while_=OSError, patience_s=LOST_PATIENCE_S)
     except (OSError, RuntimeError) as error:
         raise JobError(
-            f"lost {address} while {job_id} was running ({_one_line(error)}); the job goes on as long as its cluster"
+            f"lost {address} while {job_id} was running ({last_line(error)}); the job goes on as long as its cluster"
         ) from None
 
 
@@ -267,9 +267,3 @@ def _retrying(action: Callable[[], T], *, while_: type[Exception], patience_s: f
                 raise
         time.sleep(delay_s)
         delay_s = min(2 * delay_s, 4.0)
-
-
-def _one_line(error: object) -> str:
-    """The last line that says something: Ray's errors end with their cause, below a traceback."""
-    lines = [line.strip(" .") for line in str(error).splitlines() if line.strip()]
-    return lines[-1][:300] if lines else type(error).__name__

@@ -6,7 +6,7 @@ from contextlib import aclosing
 from dataclasses import replace
 
 from ray_ft.engines import Engine, GenerateRequest, LoadedModel, TextDelta
-from ray_ft.errors import RayFTError
+from ray_ft.errors import RayFTError, first_line
 from ray_ft.serving.errors import ApiError, Refusal, invalid
 from ray_ft.serving.model_thread import Broken, Event, Job, ModelThread
 from ray_ft.serving.protocol import Ask
@@ -183,11 +183,6 @@ def _refused(error: Exception) -> Refusal:
 def _failed(error: Exception) -> Refusal:
     """An answer that broke midway is the engine's fault."""
     return Refusal(500, f"the engine failed: {first_line(error)}", code="engine_error")
-
-
-def first_line(error: BaseException) -> str:
-    """The part of an error that fits on one line."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
 Events = asyncio.Queue[tuple[int, Event]]

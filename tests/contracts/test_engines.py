@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from random_adapter import write_random_adapter
 
 from ray_ft.base_model import base_digest, tokenizer_digest
 from ray_ft.engines import ENGINES, GenerateRequest, LoadedModel
@@ -40,16 +41,7 @@ def model(engine_name: str, tiny_model_path: str, adapters: dict[str, str]) -> L
 
 def make_adapter(model_path: str, folder: Path, *, r: int, seed: int, scale: float = 0.2) -> str:
     """An adapter on all linear layers with random weights, and the note about its base that training writes."""
-    from peft import LoraConfig, get_peft_model
-    from transformers import AutoModelForCausalLM
-
-    torch.manual_seed(seed)
-    base = AutoModelForCausalLM.from_pretrained(model_path)
-    tuned = get_peft_model(base, LoraConfig(r=r, lora_alpha=2 * r, target_modules="all-linear", task_type="CAUSAL_LM"))
-    for name, parameter in tuned.named_parameters():
-        if "lora_B" in name:
-            torch.nn.init.normal_(parameter, std=scale)
-    tuned.save_pretrained(folder)
+    write_random_adapter(model_path, folder, seed=seed, r=r, std=scale)
     note = {
         "base_model": "tiny",
         "base_digest": base_digest(model_path),

@@ -12,6 +12,7 @@ from typing import Any
 import httpx
 import openai
 import pytest
+from random_adapter import write_random_adapter
 
 from ray_ft import artifacts
 from ray_ft.artifacts import Endpoint, TunedModel
@@ -37,19 +38,7 @@ def free_port() -> int:
 @pytest.fixture(scope="module")
 def adapters(tiny_model_path: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """One adapter made by PEFT, with random weights that are not zero."""
-    import torch
-    from peft import LoraConfig, get_peft_model
-    from transformers import AutoModelForCausalLM
-
-    torch.manual_seed(1)
-    base = AutoModelForCausalLM.from_pretrained(tiny_model_path)
-    tuned = get_peft_model(base, LoraConfig(r=4, target_modules="all-linear", task_type="CAUSAL_LM"))
-    for name, parameter in tuned.named_parameters():
-        if "lora_B" in name:
-            torch.nn.init.normal_(parameter, std=0.2)
-    folder = tmp_path_factory.mktemp("adapters") / "handbook"
-    tuned.save_pretrained(folder)
-    return {TUNED: str(folder)}
+    return {TUNED: write_random_adapter(tiny_model_path, tmp_path_factory.mktemp("adapters") / "handbook", seed=1)}
 
 
 @pytest.fixture(scope="module")

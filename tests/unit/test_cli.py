@@ -1,11 +1,14 @@
 """The command line: exit codes, one line on bad input, and what it must not import."""
 
+import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from ray_ft.artifacts import Job
 from ray_ft.cli import VERBS, build_parser, main
 
 CONFIG = """
@@ -76,6 +79,20 @@ def test_submit_without_an_address_says_so(
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     assert main(["submit", str(config_path)]) == 2
     assert "--address" in capsys.readouterr().err
+
+
+def test_a_submitted_jobs_log_leaves_standard_output_to_the_json(
+    config_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def submit(*_: object, on_log: Callable[[str], None], **__: object) -> Job:
+        on_log("step 1/10")
+        return Job(id="handbook-1", address="http://head:8265", status="SUCCEEDED")
+
+    monkeypatch.setattr("ray_ft.jobs.submit.submit_job", submit)
+    assert main(["submit", str(config_path), "--address", "http://head:8265", "--json"]) == 0
+    said = capsys.readouterr()
+    assert json.loads(said.out)["status"] == "SUCCEEDED"
+    assert said.err == "step 1/10\n"
 
 
 def test_show_lists_every_choice(capsys: pytest.CaptureFixture[str]) -> None:

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pytest
+from random_adapter import write_random_adapter
 
 from ray_ft.base_model import load_tokenizer
 from ray_ft.engines import GenerateRequest, TransformersEngine
@@ -113,19 +114,7 @@ def test_an_empty_prompt_is_refused(model: Any) -> None:
 @pytest.fixture(scope="module")
 def adapter(tiny_model_path: str, tmp_path_factory: pytest.TempPathFactory) -> str:
     """An adapter with random weights that are not zero."""
-    import torch
-    from peft import LoraConfig, get_peft_model
-    from transformers import AutoModelForCausalLM
-
-    torch.manual_seed(3)
-    base = AutoModelForCausalLM.from_pretrained(tiny_model_path)
-    tuned = get_peft_model(base, LoraConfig(r=4, target_modules="all-linear", task_type="CAUSAL_LM"))
-    for name, parameter in tuned.named_parameters():
-        if "lora_B" in name:
-            torch.nn.init.normal_(parameter, std=0.05)
-    folder = tmp_path_factory.mktemp("adapters") / "x"
-    tuned.save_pretrained(folder)
-    return str(folder)
+    return write_random_adapter(tiny_model_path, tmp_path_factory.mktemp("adapters") / "x", seed=3, std=0.05)
 
 
 @pytest.mark.parametrize("quantization", ["nf4", "int8"])
