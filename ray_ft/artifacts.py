@@ -129,6 +129,8 @@ class Plan:
     rejected: tuple[Estimate, ...] = ()
     notes: tuple[str, ...] = ()  # assumptions, e.g. a token count before there is a training set
     memory_limit_bytes: int = 0  # of one GPU (of the host for "cpu"), after plan.headroom_fraction
+    flops_per_token: float = 0.0  # that the method needs, nothing computed twice; padding excluded
+    peak_flops: float = 0.0  # of one GPU in 16 bits; 0 where it is not known well, as on a CPU
 
 
 @dataclass(frozen=True)

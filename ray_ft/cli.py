@@ -98,9 +98,8 @@ def build_parser() -> argparse.ArgumentParser:
         if verb == "export":
             sub.add_argument("--to", required=True, metavar="FOLDER", help="where to write")
             sub.add_argument("--merge", action="store_true", help="fold the adapter into its base")
-            sub.add_argument(
-                "--dtype", choices=("bf16", "fp16", "fp32"), help="of whole weights; default bf16 after training on GPUs"
-            )
+            dtypes = ("bf16", "fp16", "fp32")
+            sub.add_argument("--dtype", choices=dtypes, help="of whole weights; default bf16 after training on GPUs")
         sub.add_argument("--address", metavar="URL", help="Ray cluster; default RAY_ADDRESS, else one on this machine")
         sub.add_argument("--json", action="store_true", help="print the result as JSON")
         sub.add_argument("--verbose", action="store_true", help="more log lines, and tracebacks")

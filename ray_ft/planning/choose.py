@@ -10,6 +10,7 @@ from ray_ft.model_shape import ModelShape
 from ray_ft.planning.candidates import best, rank, search
 from ray_ft.planning.does_not_fit import does_not_fit
 from ray_ft.planning.estimate import Job, gib
+from ray_ft.planning.throughput import needed_flops_per_token
 
 
 def choose_plan(
@@ -50,6 +51,8 @@ def choose_plan(
         rejected=tuple(sorted(rejected, key=lambda row: (not row.fits, rank(row, plan.objective)))),
         notes=(*notes, *_notes(job, chosen, jobs)),
         memory_limit_bytes=job.usable_bytes,
+        flops_per_token=needed_flops_per_token(job.shape, chosen.strategy, workload=workload),
+        peak_flops=0.0 if job.hardware.is_cpu else job.hardware.peak_flops,
     )
 
 

@@ -12,6 +12,7 @@ from ray_ft.hardware import Hardware
 from ray_ft.model_shape import ModelShape
 from ray_ft.planning.activations import Stack
 from ray_ft.planning.memory import Candidate
+from ray_ft.strategies import Strategy
 
 LAYER_LAUNCH_SECONDS = 1.2e-3  # of one layer and pass: Python and kernel launches, when the GPU waits for them
 CPU_DEQUANTISE_RATE = 1e8  # parameters per second that bitsandbytes turns back from NF4 on a CPU
@@ -71,6 +72,12 @@ def flops_per_token(shape: ModelShape, candidate: Candidate, *, workload: Worklo
     attention = 4 * causal * positions * shape.query_size * shape.num_layers
     recomputed = 2.0 * shape.layer_parameters + attention if candidate.gradient_checkpointing else 0.0
     return flops + 3.5 * attention + recomputed
+
+
+def needed_flops_per_token(shape: ModelShape, strategy: Strategy, *, workload: Workload) -> float:
+    """What the method needs for a token, whatever the software: attention within examples, nothing computed twice."""
+    once = Candidate(strategy, 1, 1, 1, gradient_checkpointing=False)
+    return flops_per_token(shape, once, workload=workload, stack=Stack(masked_attention=False))
 
 
 def communication(shape: ModelShape, candidate: Candidate, *, hardware: Hardware, stack: Stack) -> tuple[float, float]:

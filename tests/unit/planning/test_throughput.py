@@ -9,7 +9,14 @@ from ray_ft.hardware import Hardware, cpu_hardware, gpu_hardware
 from ray_ft.model_shape import load_model_shape
 from ray_ft.planning.activations import Stack
 from ray_ft.planning.memory import Candidate
-from ray_ft.planning.throughput import StepTime, communication, flops_per_token, num_steps, step_time
+from ray_ft.planning.throughput import (
+    StepTime,
+    communication,
+    flops_per_token,
+    needed_flops_per_token,
+    num_steps,
+    step_time,
+)
 from ray_ft.strategies import Full, LoRA, QLoRA, Strategy
 
 LLAMA_7B = load_model_shape("meta-llama/Llama-2-7b-hf")
@@ -49,6 +56,11 @@ def test_a_kernel_without_a_mask_attends_only_inside_examples() -> None:
     workload = dataclasses.replace(WORKLOAD, mean_example_tokens=256.0)
     flops = flops_per_token(LLAMA_7B, _candidate(Full()), workload=workload, stack=Stack(masked_attention=False))
     assert flops == 6 * PRODUCTS + 3.5 * ATTENTION / 2 * 256 / 2048  # half is causal
+
+
+def test_what_a_method_needs_leaves_out_what_software_repeats() -> None:
+    needed = needed_flops_per_token(LLAMA_7B, QLoRA(zero_stage=3, offload="none"), workload=WORKLOAD)
+    assert needed == 4 * PRODUCTS + 6 * 39_976_960 + 3.5 * ATTENTION / 2  # one example fills a row; half is causal
 
 
 def test_a_saturated_gpu_computes_at_its_usual_efficiency() -> None:
