@@ -1,9 +1,9 @@
-"""Saves and restores all that a run needs to go on bit by bit: weights, optimizer, schedule, random state and cursor.
+"""What a checkpoint is, and which of them can be gone on from; checkpointer.py makes them.
 
 A checkpoint is a folder `checkpoints/step-000120` that appears by a rename once all ranks have written their files, and
 that lists every file with its size, so a half-written one is never taken for a whole one:
 
-    checkpoint.json      the cursor (step), what the run is, the versions it ran on, and the files
+    checkpoint.json      the cursor (step), config, plan and data digest, the versions it ran on, and the files
     state/               weights that train and their optimizer: DeepSpeed's shards, or files that any rank can read
     adapter/             PEFT folder, for adapters
 """
@@ -19,7 +19,6 @@ from typing import Any
 
 from ray_ft.artifacts import changed_keys
 from ray_ft.errors import ConfigError, TrainingError
-from ray_ft.training.engine import Engine
 
 log = logging.getLogger("ray_ft")
 
@@ -71,58 +70,10 @@ def check_same_run(checkpoint: Checkpoint, identity: dict[str, Any]) -> None:
         )
 
 
-def save_checkpoint(
-    engine: Engine,
-    run_path: str | Path,
-    *,
-    step: int,
-    identity: dict[str, Any],
-    keep: int,
-    metrics: dict[str, float],
-    problem: str | None = None,
-) -> Path:
-    """Write the checkpoint of `step` with all ranks together, and delete all but the newest `keep`.
-
-    `problem` is what this rank has failed to write since the last time. Where any rank fails, all raise the same
-    TrainingError, the half-written folder is removed, and the previous checkpoint stays.
-    """
-    import torch.distributed as dist
-
-    from ray_ft.training.export import write_adapter
-
-    checkpoints = Path(run_path) / FOLDER
-    partial, target = checkpoints / f".partial-step-{step:06d}", checkpoints / f"step-{step:06d}"
-    first = dist.get_rank() == 0
-    failures: list[str] = [] if problem is None else [problem]
-    if first:
-        attempt(failures, _make_empty, partial)
-    agree(failures, step=step, partial=partial)
-
-    engine.save_state(partial / STATE, failures)
-    if hasattr(engine.module, "peft_config"):
-        weights = engine.trainable_weights()
-        if first:
-            attempt(failures, write_adapter, engine.module, weights, partial / "adapter", {})
-        del weights
-    dist.barrier()  # all files are there before rank 0 lists them
-    if first:
-        record = {
-            "step": step,
-            "metrics": metrics,
-            "run": identity,
-            "versions": versions(),
-            "git_revision": git_revision(),
-        }
-        attempt(failures, _write_record, partial, record)
-    agree(failures, step=step, partial=partial)
-
-    if first:
-        shutil.rmtree(target, ignore_errors=True)  # of a run that died between the rename and its next step
-        partial.rename(target)
-        for old in complete_checkpoints(run_path)[:-keep]:
-            shutil.rmtree(old.path, ignore_errors=True)
-    dist.barrier()
-    return target
+def best_checkpoint(run_path: str | Path) -> Checkpoint | None:
+    """The complete checkpoint with the lowest validation loss of its own step; None where none was validated."""
+    validated = [c for c in complete_checkpoints(run_path) if c.record.get("validation_loss") is not None]
+    return min(validated, key=lambda checkpoint: float(checkpoint.record["validation_loss"]), default=None)
 
 
 def remove_leftovers(run_path: str | Path) -> None:
@@ -192,11 +143,7 @@ def attempt(failures: list[str], write: Any, *arguments: Any) -> None:
         failures.append(f"cannot write to the run folder: {getattr(error, 'strerror', None) or error}")
 
 
-def _make_empty(folder: Path) -> None:
-    shutil.rmtree(folder, ignore_errors=True)
-    (folder / STATE).mkdir(parents=True)
-
-
-def _write_record(folder: Path, record: dict[str, Any]) -> None:
+def write_record(folder: Path, record: dict[str, Any]) -> None:
+    """The last file of a checkpoint: what it is, and every other file with its size."""
     files = {str(f.relative_to(folder)): f.stat().st_size for f in sorted(folder.rglob("*")) if f.is_file()}
     (folder / RECORD).write_text(json.dumps({**record, "files": files}, indent=1) + "\n")

@@ -20,6 +20,7 @@ class Update:
 
     grad_norm: Any  # scalar: norm of the whole global batch's gradient before clipping
     skipped: Any  # scalar, 1 where the update was left out and the weights are what they were
+    excused: Any = None  # scalar, 1 where fp16's loss scale was merely too large, which is no fault of the batch
 
 
 class Engine(Protocol):
@@ -46,11 +47,11 @@ class Engine(Protocol):
     def trainable_weights(self) -> dict[str, Any]:
         """The weights that train, by name, on rank 0's host; empty on the others."""
 
-    def save_state(self, folder: Path, failures: list[str]) -> None:
-        """Write what is needed to go on: trained weights and optimizer. What cannot be written goes to `failures`."""
+    def host_state(self) -> dict[str, Any]:
+        """What this rank must write to go on from here, by file name: a copy in host memory, safe from later steps."""
 
     def load_state(self, folder: Path) -> None:
-        """Go back to what `save_state` wrote."""
+        """Go back to the `host_state` whose files are in `folder`."""
 
 
 def start_engine(task: TrainingTask, *, device: Any, precision: Precision) -> Engine:
@@ -60,7 +61,9 @@ def start_engine(task: TrainingTask, *, device: Any, precision: Precision) -> En
 
         return ReplicatedEngine(_load_model(task, device=device, precision=precision), task, precision=precision)
     from ray_ft.training.deepspeed import deepspeed_config
-    from ray_ft.training.sharded import DeepSpeedEngine
+    from ray_ft.training.sharded import DeepSpeedEngine, compile_nothing
+
+    compile_nothing(task)
 
     config = deepspeed_config(
         task.strategy,
@@ -96,6 +99,19 @@ def parameter_groups(model: Any, *, weight_decay: float) -> list[dict[str, Any]]
     others = [p for p in trainable if len(getattr(p, "ds_shape", p.shape)) < 2]
     groups = [{"params": decayed, "weight_decay": weight_decay}, {"params": others, "weight_decay": 0.0}]
     return [group for group in groups if group["params"]]
+
+
+def on_host(state: Any) -> Any:
+    """A copy of nested containers with every tensor in host memory; other values are taken as they are."""
+    import torch
+
+    if isinstance(state, torch.Tensor):
+        return state.detach().to("cpu", copy=True)
+    if isinstance(state, dict):
+        return {key: on_host(value) for key, value in state.items()}
+    if type(state) in (list, tuple):
+        return type(state)(on_host(value) for value in state)
+    return state
 
 
 def _load_model(task: TrainingTask, *, device: Any, precision: Precision) -> Any:

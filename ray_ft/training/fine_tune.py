@@ -5,16 +5,20 @@ What a worker does is worker.py's; what may be gone on from is checkpoint.py's.
 
 import logging
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from ray_ft.artifacts import Plan, TrainingSet, TunedModel, to_json
 from ray_ft.base_model import base_digest, tokenizer_digest
 from ray_ft.config import ModelConfig, TrainConfig
-from ray_ft.errors import ConfigError, DataError, DoesNotFitError, TrainingError
+from ray_ft.errors import ConfigError, DataError, DoesNotFitError, TrainingError, first_line
+from ray_ft.training.bad_batches import BAD_BATCHES_FILE
 from ray_ft.training.batches import num_steps
-from ray_ft.training.checkpoint import FOLDER, check_same_run, latest_checkpoint, remove_leftovers
+from ray_ft.training.checkpoint import FOLDER, Checkpoint, check_same_run, latest_checkpoint, remove_leftovers
+from ray_ft.training.notes import HANG, read_note, remove_notes
 from ray_ft.training.progress import METRICS_FILE, TENSORBOARD_FOLDER, ProgressLines
+from ray_ft.training.storage import fetch_newest, open_store
 from ray_ft.training.task import TrainingTask
 from ray_ft.training.worker import run_worker
 
@@ -99,8 +103,8 @@ def make_task(
     identity = {
         "inputs": inputs,
         "strategy": to_json(plan.strategy),
-        # ZeRO 1-3 write one shard per worker, and dropout draws from each worker's own random state.
-        "sharding": sharding if plan.strategy.zero_stage > 0 or getattr(plan.strategy, "lora_dropout", 0.0) > 0 else {},
+        # ZeRO 1-3 write one shard per worker; a replicated state fits any number of them.
+        "sharding": sharding if plan.strategy.zero_stage > 0 else {},
         "data_digest": training_set.data_digest,
         "base_digest": about_base["base_digest"],
         "num_steps": steps,
@@ -126,6 +130,9 @@ def make_task(
         checkpoint_every=train.checkpoint_every or max(1, steps // 10),
         seed=seed,
         identity=to_json(identity),
+        plan=to_json(replace(plan, rejected=())),
+        planned_bytes=plan.estimate.memory.total,
+        planned_phase=plan.estimate.memory.phase,
     )
 
 
@@ -144,6 +151,14 @@ def _check(training_set: TrainingSet, plan: Plan, *, model_path: str, train: Tra
             f"train.global_batch_size: {train.global_batch_size} rows do not divide into {plan.num_workers} workers x "
             f"{plan.micro_batch_size} rows x {plan.gradient_accumulation_steps} accumulation steps of the plan"
         )
+    least = train.min_workers
+    if least is not None and least > plan.num_workers:
+        raise ConfigError(f"train.min_workers: {least} is more than the {plan.num_workers} workers of the plan")
+    if least is not None and plan.strategy.zero_stage > 0:
+        raise ConfigError(
+            f"train.min_workers: ZeRO-{plan.strategy.zero_stage} writes one shard of its state per worker, so their "
+            "number cannot change; set train.strategy.zero_stage=0, or leave train.min_workers out"
+        )
 
 
 def _begin(task: TrainingTask, *, resume: bool, force: bool) -> None:
@@ -152,19 +167,42 @@ def _begin(task: TrainingTask, *, resume: bool, force: bool) -> None:
     if force:
         for name in (FOLDER, TENSORBOARD_FOLDER, task.output_path.name):
             shutil.rmtree(run_path / name, ignore_errors=True)
-        (run_path / METRICS_FILE).unlink(missing_ok=True)
-    checkpoint = latest_checkpoint(run_path)
+        for name in (METRICS_FILE, BAD_BATCHES_FILE):
+            (run_path / name).unlink(missing_ok=True)
+    checkpoint = _fetched(task, resume=resume, force=force) or latest_checkpoint(run_path)
     if checkpoint is not None and not resume:
-        raise ConfigError(
-            f"{run_path} holds an unfinished run (checkpoint at step {checkpoint.step} of {task.num_steps}). "
-            "Go on with `--resume`, or start over with `--force`."
-        )
+        raise _unfinished(str(run_path), checkpoint.step, task)
     if checkpoint is not None:
         check_same_run(checkpoint, task.identity)
         log.info("going on from %s", checkpoint.path)
     elif resume:
         log.info("no checkpoint in %s yet; starting at the first step", run_path)
     remove_leftovers(run_path)
+    remove_notes(run_path)
+
+
+def _fetched(task: TrainingTask, *, resume: bool, force: bool) -> Checkpoint | None:
+    """The newest checkpoint from where they are sent to, where the run folder has none; `force` deletes those there."""
+    store = open_store(task.train.checkpoint_uri, task.run_path)
+    if store is None:
+        return None
+    try:
+        if force:
+            store.clear()
+        if latest_checkpoint(task.run_path) is not None or not (records := store.records()):
+            return None
+    except Exception as error:  # whatever the storage's library raises
+        raise ConfigError(f"train.checkpoint_uri: {store.uri} cannot be read: {first_line(error)}") from error
+    if not resume:
+        raise _unfinished(store.uri, list(records.values())[-1]["step"], task)
+    return fetch_newest(store, task.run_path)
+
+
+def _unfinished(where: str, step: int, task: TrainingTask) -> ConfigError:
+    return ConfigError(
+        f"{where} holds an unfinished run (checkpoint at step {step} of {task.num_steps}). "
+        "Go on with `--resume`, or start over with `--force`."
+    )
 
 
 def _run(task: TrainingTask, *, num_workers: int, cpus_per_worker: int) -> dict[str, float]:
@@ -173,11 +211,13 @@ def _run(task: TrainingTask, *, num_workers: int, cpus_per_worker: int) -> dict[
     from ray.train.torch import TorchConfig, TorchTrainer
 
     resources = {"GPU": 1.0, "CPU": 1.0} if task.use_gpu else {"CPU": float(cpus_per_worker)}
+    least = task.train.min_workers
+    count = num_workers if least is None or least == num_workers else (least, num_workers)
     trainer = TorchTrainer(
         run_worker,
         train_loop_config=task,
         torch_config=TorchConfig(backend="nccl" if task.use_gpu else "gloo"),
-        scaling_config=ScalingConfig(num_workers=num_workers, use_gpu=task.use_gpu, resources_per_worker=resources),
+        scaling_config=ScalingConfig(num_workers=count, use_gpu=task.use_gpu, resources_per_worker=resources),
         run_config=RunConfig(
             name=FOLDER,
             storage_path=task.run_path,
@@ -200,6 +240,8 @@ def _failure(error: BaseException, task: TrainingTask) -> str:
     first = next(iter(causes.values()), error)
     who = f"the workers failed {task.train.max_failures + 1} times" if causes else "Ray Train's controller failed"
     lines = [line.strip() for line in str(first).splitlines() if line.strip()]
+    if (hang := read_note(task.run_path, HANG)) is not None:
+        lines = [hang]
     return f"{who}, last with: {lines[-1].rstrip('.') if lines else type(first).__name__}. {_way_out(task)}"
 
 

@@ -37,7 +37,7 @@ class MetricsLog:
             with self.path.open("a") as file:
                 file.write(json.dumps(values) + "\n")
             for name, value in values.items():
-                if name != "step" and value is not None:
+                if name != "step" and isinstance(value, (int, float)):
                     self._tensorboard.add_scalar(name, value, values["step"])
         except OSError as error:
             self.failure = self.failure or f"cannot write {self.path}: {error.strerror}"
@@ -100,6 +100,8 @@ def progress_line(values: dict[str, Any], *, num_steps: int) -> str:
     """`step 12/300  loss 2.3104  812 tokens/s  3 min 10 s left`, or the validation loss of a step."""
     step = values["step"]
     head = f"step {step}/{num_steps}"
+    if "warning" in values:
+        return f"{head}  {values['warning']}"
     if "validation_loss" in values:
         return f"{head}  validation loss {values['validation_loss']:.4f}"
     left = duration(values["seconds_per_step"] * (num_steps - step))
@@ -115,5 +117,5 @@ def duration(seconds: float) -> str:
     return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
 
 
-def _key(values: dict[str, Any]) -> tuple[int, bool]:
-    return values["step"], "validation_loss" in values
+def _key(values: dict[str, Any]) -> tuple[int, bool, str]:
+    return values["step"], "validation_loss" in values, values.get("warning", "")

@@ -5,12 +5,14 @@ updates, and the model gets it rounded. Nothing in a step waits for the GPU: whe
 clipped and whether the update is left out are decided on the device.
 """
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ray_ft.training.engine import Update, parameter_groups
+from ray_ft.training.engine import Update, on_host, parameter_groups
 from ray_ft.training.gradients import Gradients
+from ray_ft.training.guard import Guard
 from ray_ft.training.task import Precision, TrainingTask
 
 CHUNK_ELEMENTS = 2**27  # parameters that are updated at once: their gradients are in fp32 meanwhile, 512 MiB
@@ -33,6 +35,7 @@ class ReplicatedEngine:
 
     def __init__(self, model: Any, task: TrainingTask, *, precision: Precision) -> None:
         import torch
+        import torch.distributed as dist
 
         self.module = model
         self._max_grad_norm = task.train.max_grad_norm
@@ -40,11 +43,13 @@ class ReplicatedEngine:
         groups = parameter_groups(model, weight_decay=task.train.weight_decay)
         self._chunks = [_make_chunk(part, self._names) for part in _split(groups)]
         parameters = [p for p in model.parameters() if p.requires_grad]
-        several = task.gradient_accumulation_steps
+        per_pass = task.micro_batch_size * dist.get_world_size()
+        several = math.ceil(task.train.global_batch_size / per_pass)  # the plan's, unless workers have come or gone
         # A whole model's gradients are summed over the ranks in 16 bits, as an fp32 copy would cost 4 bytes for each.
         wide = several > 1 or task.strategy.is_adapter
         self._gradients = Gradients(parameters, num_micro_batches=several, wide=wide)
         device = parameters[0].device
+        self._guard = Guard(task.train.max_grad_norm_ratio, device=device)
         self._scale = torch.full((), FIRST_SCALE, device=device) if precision == "fp16" else None
         self._growth = torch.zeros((), dtype=torch.int32, device=device)
 
@@ -66,7 +71,7 @@ class ReplicatedEngine:
         with torch.no_grad():
             scaled_norm = _norm(self._gradients.flat())
             norm = scaled_norm if self._scale is None else scaled_norm / self._scale
-            skipped = (~(torch.isfinite(norm) & torch.isfinite(loss))).float()
+            skipped = self._guard.skips(norm, loss)
             divisor = torch.ones_like(skipped) if self._scale is None else self._scale.clone()
             if self._max_grad_norm > 0:
                 divisor = divisor * ((norm.float() + 1e-6) / self._max_grad_norm).clamp(min=1.0)
@@ -78,7 +83,8 @@ class ReplicatedEngine:
             if self._scale is not None:
                 overflown = (~torch.isfinite(norm)).float()
                 torch._amp_update_scale_(self._scale, self._growth, overflown, 2.0, 0.5, SCALE_GROWTH_STEPS)
-        return Update(norm, skipped)
+            excused = (~torch.isfinite(norm) & torch.isfinite(loss)).float() if self._scale is not None else None
+        return Update(norm, skipped, excused)
 
     def trainable_weights(self) -> dict[str, Any]:
         import torch.distributed as dist
@@ -88,11 +94,9 @@ class ReplicatedEngine:
         parameters = ((name, p) for name, p in self.module.named_parameters() if p.requires_grad)
         return {name: p.detach().to("cpu", copy=True) for name, p in parameters}
 
-    def save_state(self, folder: Path, failures: list[str]) -> None:
-        """Each rank writes its share of the parameters; which rank wrote what does not matter to `load_state`."""
+    def host_state(self) -> dict[str, Any]:
+        """Each rank's share of the parameters; which rank wrote what does not matter to `load_state`."""
         import torch.distributed as dist
-
-        from ray_ft.training.checkpoint import attempt, write_tensors
 
         rank, world_size = dist.get_rank(), dist.get_world_size()
         state = {}
@@ -100,8 +104,10 @@ class ReplicatedEngine:
             for name, master in zip(chunk.names, chunk.masters, strict=True):
                 state[name] = {"weight": master.detach(), **chunk.optimizer.state[master]}
         mine = {name: state[name] for name in list(state)[rank::world_size]}
-        scale = {} if self._scale is None else {"scale": self._scale, "growth": self._growth}
-        attempt(failures, write_tensors, {"parameters": mine, **scale}, folder / f"replicated-{rank:05d}.pt")
+        about = {"norms": self._guard.norms}
+        if self._scale is not None:
+            about |= {"scale": self._scale, "growth": self._growth}
+        return {f"replicated-{rank:05d}.pt": on_host({"parameters": mine, **about})}
 
     def load_state(self, folder: Path) -> None:
         import torch
@@ -114,6 +120,7 @@ class ReplicatedEngine:
                     master.copy_(state[name].pop("weight"))
                     chunk.optimizer.state[master] = {k: v.to(master.device) for k, v in state[name].items()}
                 torch._foreach_copy_(chunk.parameters, chunk.masters)
+            self._guard.norms.copy_(files[0]["norms"])
             if self._scale is not None:
                 self._scale.copy_(files[0]["scale"])
                 self._growth.copy_(files[0]["growth"])

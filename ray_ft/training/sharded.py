@@ -1,10 +1,12 @@
 """ZeRO 1-3 and offload: DeepSpeed splits optimizer state, gradients and weights over the workers."""
 
+import tempfile
 from pathlib import Path
 from typing import Any
 
 from ray_ft.errors import TrainingError
-from ray_ft.training.engine import Update, parameter_groups
+from ray_ft.training.engine import Update, on_host, parameter_groups
+from ray_ft.training.guard import Guard
 from ray_ft.training.task import TrainingTask
 
 TAG = "deepspeed"
@@ -19,16 +21,13 @@ class DeepSpeedEngine:
 
     def __init__(self, model: Any, task: TrainingTask, *, config: dict[str, Any]) -> None:
         import deepspeed
-        import deepspeed.ops
         import torch.distributed as dist
 
-        if not task.use_gpu:
-            # DeepSpeed would compile a shared-memory operator at first use, and fail without a compiler; gloo does too.
-            vars(deepspeed.ops)["__compatible_ops__"] = {"deepspeed_shm_comm": False}
         optimizer = _make_optimizer(model, task)
         self.engine, *_ = deepspeed.initialize(model=model, optimizer=optimizer, config=config)
         self.module = self.engine.module
         self._world_size = dist.get_world_size()
+        self._guard = Guard(task.train.max_grad_norm_ratio, device=self.engine.device)
         self._loss: Any = None
         self._norm: Any = None
         _judge_norms(self.engine.optimizer, self._judge)
@@ -71,23 +70,39 @@ class DeepSpeedEngine:
                         weights[name] = parameter.detach().to("cpu", copy=True)
         return weights
 
-    def save_state(self, folder: Path, failures: list[str]) -> None:
-        with _FailuresKept(self.engine, failures):
-            self.engine.save_checkpoint(str(folder), tag=TAG, save_latest=False, exclude_frozen_parameters=True)
+    def host_state(self) -> dict[str, Any]:
+        with tempfile.TemporaryDirectory() as folder, _Collected(self.engine, folder) as files:
+            self.engine.save_checkpoint(
+                folder,
+                tag=TAG,
+                client_state={"norms": self._guard.norms},
+                save_latest=False,
+                exclude_frozen_parameters=True,
+            )
+        return files
 
     def load_state(self, folder: Path) -> None:
         # Frozen weights are not in the checkpoint; the strategy has just loaded them from the base.
-        loaded, _ = self.engine.load_checkpoint(str(folder), tag=TAG, load_module_strict=False)
+        loaded, about = self.engine.load_checkpoint(str(folder), tag=TAG, load_module_strict=False)
         if loaded is None:
             raise TrainingError(f"{folder}: DeepSpeed found nothing to load")
+        self._guard.norms.copy_(about["norms"])
 
     def _judge(self, scaled_norm: Any) -> Any:
         """The norm as DeepSpeed goes on with it: -1, its own mark for an overflow, makes it leave the update out."""
         import torch
 
         self._norm = scaled_norm / self.engine.optimizer.loss_scale
-        healthy = torch.isfinite(self._norm) & (scaled_norm >= 0) & torch.isfinite(self._loss)
-        return torch.where(healthy, scaled_norm, torch.full_like(scaled_norm, -1.0))
+        skipped = self._guard.skips(self._norm, self._loss)
+        return torch.where(skipped > 0, torch.full_like(scaled_norm, -1.0), scaled_norm)
+
+
+def compile_nothing(task: TrainingTask) -> None:
+    """Before a model is loaded: DeepSpeed would compile a shared-memory operator at first use; gloo does as well."""
+    import deepspeed.ops
+
+    if not task.use_gpu:
+        vars(deepspeed.ops)["__compatible_ops__"] = {"deepspeed_shm_comm": False}
 
 
 def _judge_norms(optimizer: Any, judge: Any) -> None:
@@ -118,21 +133,22 @@ def _make_optimizer(model: Any, task: TrainingTask) -> Any:
     return torch.optim.AdamW(groups, lr=task.learning_rate, fused=task.strategy.offload == "none")
 
 
-class _FailuresKept:
-    """While the context lasts, what DeepSpeed cannot write lands in `failures`.
+class _Collected:
+    """While the context lasts, what DeepSpeed would write is copied to host memory instead, by file name."""
 
-    It would otherwise leave `save_checkpoint` on this rank while the others wait in its last barrier.
-    """
+    def __init__(self, engine: Any, folder: str) -> None:
+        self.engine, self.writer, self.folder = engine, engine.checkpoint_engine, Path(folder)
 
-    def __init__(self, engine: Any, failures: list[str]) -> None:
-        self.engine, self.writer, self.failures = engine, engine.checkpoint_engine, failures
+    def __enter__(self) -> dict[str, Any]:
+        files: dict[str, Any] = {}
 
-    def __enter__(self) -> None:
-        from ray_ft.training.checkpoint import attempt, write_tensors
+        def collect(state_dict: Any, path: str) -> None:
+            files[str(Path(path).relative_to(self.folder))] = on_host(state_dict)
 
-        # Scripts that DeepSpeed would lay beside the state; nobody here runs them, and copying them can fail as well.
+        # Scripts that DeepSpeed would lay beside the state; nobody here runs them.
         self.engine._copy_recovery_script = lambda *_: None
-        self.writer.save = lambda state_dict, path: attempt(self.failures, write_tensors, state_dict, path)
+        self.writer.save = collect
+        return files
 
     def __exit__(self, *_: object) -> None:
         del self.writer.save, self.engine._copy_recovery_script  # the classes' own methods show again

@@ -10,10 +10,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from ray_ft.errors import TrainingError
-from ray_ft.training.batches import PackedRows, RowOrder, micro_batches
+from ray_ft.training.bad_batches import BadBatches
+from ray_ft.training.batches import RowOrder
+from ray_ft.training.device_memory import peak_memory
 from ray_ft.training.engine import Update
 from ray_ft.training.progress import MetricsLog
+from ray_ft.training.signals import Heard, heard
+from ray_ft.training.slow_ranks import PassTimer, SlowRanks
 from ray_ft.training.task import TrainingTask
 
 
@@ -26,39 +29,56 @@ class Launched:
     num_targets: int  # of the global batch
     learning_rate: float
     losses: list[Any]  # this rank's, one for each micro-batch, on the device
-    loss: Any  # the global batch's mean, on the device
+    totals: Any  # what signals.exchange made: the global batch's mean loss, and what the ranks have to say
     update: Update
+    timer: PassTimer
 
 
 class StepLog:
     """The numbers of a run as the host learns them; the same on all ranks, written by the one that has `lines`."""
 
-    def __init__(self, task: TrainingTask, rows: PackedRows, order: RowOrder, *, lines: MetricsLog | None) -> None:
+    def __init__(
+        self,
+        task: TrainingTask,
+        order: RowOrder,
+        *,
+        tokens_per_step: float,
+        bad_batches: BadBatches,
+        lines: MetricsLog | None,
+    ) -> None:
         self.metrics: dict[str, float] = {}
-        self._task, self._rows, self._order, self._lines = task, rows, order, lines
-        self._tokens_per_step = task.train.global_batch_size * rows.num_tokens / len(rows)
+        self.heard = Heard()
+        self.own_seconds = 0.0  # that this rank's passes took in the last step that was read
+        self._task, self._order, self._lines = task, order, lines
+        self._tokens_per_step = tokens_per_step
+        self._bad_batches, self._slow_ranks = bad_batches, SlowRanks()
         self._pending: tuple[Launched, _OnItsWay] | None = None
         self._started = self._since = time.perf_counter()
-        self._loss_sum, self._num_targets, self._num_steps = 0.0, 0, 0
+        self._loss_sum, self._num_targets, self._num_steps, self._num_skipped = 0.0, 0, 0, 0
 
     def launched(self, launched: Launched) -> None:
         """Take note of a step that the device is at work on, and read the one before it."""
-        update = launched.update
-        on_its_way = _OnItsWay([launched.loss, update.grad_norm, update.skipped])
+        on_its_way = _OnItsWay(launched)
         self.catch_up()
         self._pending = launched, on_its_way
 
     def catch_up(self) -> None:
-        """Wait for all steps so far. Raises TrainingError, on all ranks, where one was not finite."""
+        """Wait for all steps so far. Raises TrainingError, on all ranks, where one must not be gone on from."""
         if self._pending is None:
             return
         (launched, on_its_way), self._pending = self._pending, None
-        loss, grad_norm, skipped = on_its_way.read()
-        if skipped:
-            raise _not_finite(launched, rows=self._rows, task=self._task)
-        self._loss_sum += loss * launched.num_targets
-        self._num_targets += launched.num_targets
+        grad_norm, skipped, excused, *totals = on_its_way.read()
+        self.heard = heard(totals)
+        self.own_seconds = launched.timer.seconds()
         self._num_steps += 1
+        if skipped:
+            self._num_skipped += 1
+            self._bad_batches.add(launched, loss=self.heard.loss, grad_norm=grad_norm, excused=bool(excused))
+        else:
+            self._bad_batches.end_row()
+            self._loss_sum += self.heard.loss * launched.num_targets
+            self._num_targets += launched.num_targets
+        self._slow_ranks.add(self.heard.seconds)
         if launched.step % self._task.train.log_every == 0 or launched.step == self._task.num_steps:
             self._write_line(launched, grad_norm)
 
@@ -76,41 +96,53 @@ class StepLog:
         if self._lines is not None:
             self._lines.write({"step": step, "validation_loss": loss})
 
+    def warn(self, step: int, warnings: list[str]) -> None:
+        """Lines for people, about a step."""
+        for warning in warnings:
+            if self._lines is not None:
+                self._lines.write({"step": step, "warning": warning})
+
     def _write_line(self, launched: Launched, grad_norm: float) -> None:
         now = time.perf_counter()
         seconds = (now - self._since) / self._num_steps
         about = {
-            "loss": self._loss_sum / self._num_targets,
             "learning_rate": launched.learning_rate,
             "grad_norm": grad_norm,
             "tokens_per_second": self._tokens_per_step / seconds,
+            **peak_memory(self._task, device=launched.totals.device),
         }
+        if self._num_targets:  # else all of them were left out
+            about = {"loss": self._loss_sum / self._num_targets, **about}
         self.metrics |= about
-        if self._lines is not None:
+        if self._lines is not None and "loss" in about:
             self._lines.write(
                 {
                     "step": launched.step,
                     "epoch": self._order.epoch(launched.step),
                     **about,
                     "num_target_tokens": self._num_targets,
+                    **({"skipped_steps": self._num_skipped} if self._num_skipped else {}),
                     "seconds_per_step": seconds,
                     "seconds": now - self._started,
                 }
             )
+        self.warn(launched.step, [*self._slow_ranks.take_warnings(), *self._bad_batches.take_warnings()])
         self._since = now
-        self._loss_sum, self._num_targets, self._num_steps = 0.0, 0, 0
+        self._loss_sum, self._num_targets, self._num_steps, self._num_skipped = 0.0, 0, 0, 0
 
 
 class _OnItsWay:
-    """Scalars that the device copies into the host's memory while both go on."""
+    """The numbers of a step, which the device copies into the host's memory while both go on."""
 
-    def __init__(self, scalars: list[Any]) -> None:
+    def __init__(self, launched: Launched) -> None:
         import torch
 
-        device = scalars[0].device
-        values = torch.stack([scalar.detach().to(device=device, dtype=torch.float64) for scalar in scalars])
+        update, totals = launched.update, launched.totals
+        excused = torch.zeros_like(update.skipped) if update.excused is None else update.excused
+        scalars = [update.grad_norm, update.skipped, excused]
+        values = torch.cat([torch.stack([s.detach().to(totals.device, totals.dtype) for s in scalars]), totals])
         self._there: Any = None
-        if device.type == "cuda":
+        if values.device.type == "cuda":
             self._values = torch.empty(values.shape, dtype=values.dtype, pin_memory=True)
             self._values.copy_(values, non_blocking=True)
             self._there = torch.cuda.Event()  # type: ignore[no-untyped-call]
@@ -122,25 +154,3 @@ class _OnItsWay:
         if self._there is not None:
             self._there.synchronize()
         return [float(value) for value in self._values]
-
-
-def _not_finite(launched: Launched, *, rows: PackedRows, task: TrainingTask) -> TrainingError:
-    """Names the rows whose loss is not a number, and the chunks in them; the same on all ranks."""
-    import torch
-    import torch.distributed as dist
-
-    rank, world_size = dist.get_rank(), dist.get_world_size()
-    mine = micro_batches(launched.batch, micro_batch_size=task.micro_batch_size, rank=rank, world_size=world_size)
-    losses = zip(launched.losses, mine, strict=True)
-    bad = [i for loss, indices in losses if not torch.isfinite(loss) for i in indices]
-    everyone: list[list[int]] = [[] for _ in range(world_size)]
-    dist.all_gather_object(everyone, bad)
-    indices = [i for of_rank in everyone for i in of_rank]
-    what = "loss" if indices else "gradient"
-    indices = indices or launched.batch
-    chunks = [chunk for i in indices for chunk in rows.chunk_ids(i)]
-    return TrainingError(
-        f"step {launched.step}: the {what} is not finite on row{'s' if len(indices) > 1 else ''} "
-        f"{', '.join(map(str, indices[:8]))} (chunks {', '.join(chunks[:4])}{', ...' if len(chunks) > 4 else ''}). "
-        "Lower train.learning_rate or train.max_grad_norm, or look at those chunks."
-    )

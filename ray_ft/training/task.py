@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
+from ray_ft.artifacts import to_json
 from ray_ft.config import TrainConfig
 from ray_ft.strategies import Strategy
 
@@ -33,6 +34,14 @@ class TrainingTask:
     checkpoint_every: int
     seed: int
     identity: dict[str, Any]  # what must be equal for a checkpoint to be gone on from
+    plan: dict[str, Any]  # as JSON: what the run was planned as, for its checkpoints' records
+    planned_bytes: int  # of one GPU at the phase that binds, as estimated
+    planned_phase: str
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The train section as JSON, for the record of a checkpoint."""
+        return cast(dict[str, Any], to_json(self.train))
 
     @property
     def output_path(self) -> Path:

@@ -15,27 +15,24 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from ray_ft.errors import RayFTError
-from ray_ft.training.batches import PackedRows, RowOrder, collate, evaluation_batches, micro_batches
-from ray_ft.training.checkpoint import (
-    FOLDER,
-    STATE,
-    agree,
-    check_same_run,
-    latest_checkpoint,
-    remove_leftovers,
-    save_checkpoint,
-)
+from ray_ft.errors import DoesNotFitError, RayFTError
+from ray_ft.training.bad_batches import BadBatches
+from ray_ft.training.batches import PackedRows, RowOrder, collate, evaluation_batches
+from ray_ft.training.checkpoint import FOLDER, agree, latest_checkpoint
+from ray_ft.training.checkpointer import Checkpointer, Report, from_rank_0
+from ray_ft.training.device_memory import out_of_memory
 from ray_ft.training.engine import Engine, set_up_device, start_engine
+from ray_ft.training.kernels import as_inputs
+from ray_ft.training.notes import FATAL, leave_note, read_note
 from ray_ft.training.progress import MetricsLog
 from ray_ft.training.schedules import learning_rate_factor
+from ray_ft.training.signals import Signals, exchange
+from ray_ft.training.slow_ranks import PassTimer
 from ray_ft.training.step_log import Launched, StepLog
 from ray_ft.training.task import TrainingTask
+from ray_ft.training.watchdog import Watchdog, end_this_worker
 
 LOCK_SECONDS = 60  # how long a killed run's last worker may take to let go of the run folder
-
-Report = Callable[[dict[str, Any], Path], None]
-"""Tells whoever started the workers about a finished checkpoint; every rank calls it equally often."""
 
 
 def run_worker(task: TrainingTask) -> dict[str, Any]:
@@ -45,15 +42,16 @@ def run_worker(task: TrainingTask) -> dict[str, Any]:
     result; anything else is a failure that Ray answers by starting the workers again.
     """
     try:
-        return {"metrics": fit(task, report=_report_to_ray)}
+        return {"metrics": fit(task, report=_report_to_ray, preempted=_preempted)}
     except RayFTError as error:
         return {"error": error}
 
 
-def fit(task: TrainingTask, *, report: Report) -> dict[str, float]:
+def fit(task: TrainingTask, *, report: Report, preempted: Callable[[], bool] = lambda: False) -> dict[str, float]:
     """Train from the last checkpoint, or from the base, to the last step, and write the tuned weights.
 
-    The process group exists already. Every rank returns the same metrics.
+    The process group exists already. Every rank returns the same metrics. `preempted` says whether this rank has been
+    told that a machine is about to go; what the ranks were told reaches all of them with the next step's loss.
     """
     _quiet(task)
     import torch.distributed as dist
@@ -63,60 +61,97 @@ def fit(task: TrainingTask, *, report: Report) -> dict[str, float]:
     held_out = PackedRows(task.training_set_path, "validation")
     order = RowOrder(len(rows), global_batch_size=task.train.global_batch_size, seed=task.seed)
 
-    with _only_run(task.run_path, enabled=rank == 0):
+    with _only_run(task.run_path, enabled=rank == 0), _watched(task) as watchdog, _explained(task, watchdog, device):
         engine = start_engine(task, device=device, precision=precision)
-        step = _restore(engine, task)
+        checkpointer = Checkpointer(task, report=report)
+        step = checkpointer.restore(engine)
         lines = MetricsLog(task.run_path, after_step=step) if rank == 0 else None
-        log = StepLog(task, rows, order, lines=lines)
+        log = StepLog(
+            task,
+            order,
+            tokens_per_step=task.train.global_batch_size * rows.num_tokens / len(rows),
+            bad_batches=BadBatches(task, rows),
+            lines=lines,
+        )
+        saved_for_preemption = False
         engine.train()
 
         while step < task.num_steps:
-            launched = train_step(engine, task, rows, order.global_batch(step), step=step, device=device)
+            failed = bool(checkpointer.failures) or (lines is not None and lines.failure is not None)
+            signals = Signals(failed, preempted(), checkpointer.written, log.own_seconds)
+            batch = order.global_batch(step)
+            launched = train_step(
+                engine, task, rows, batch, step=step, signals=signals, device=device, watchdog=watchdog
+            )
             step += 1
             log.launched(launched)
+            checkpointer.hear(log.heard, problem=lines.failure if lines is not None else None)
+            log.warn(step, checkpointer.take_warnings())
 
-            if len(held_out) and (step % task.eval_every == 0 or step == task.num_steps):
+            last = step == task.num_steps
+            save = step % task.checkpoint_every == 0 or last
+            if log.heard.preempted and not saved_for_preemption:
+                save = saved_for_preemption = True
+            validation_loss = None
+            if len(held_out) and (step % task.eval_every == 0 or last):
                 with log.paused():
-                    log.validated(step, evaluate(engine, held_out, task=task, device=device))
-
-            if step % task.checkpoint_every == 0 or step == task.num_steps:
+                    validation_loss = evaluate(engine, held_out, task=task, device=device, watchdog=watchdog, step=step)
+                    log.validated(step, validation_loss)
+                    save = save or (task.train.load_best and validation_loss < checkpointer.best_loss)
+            if save:
+                watchdog.at(step, "checkpoint")
                 with log.paused():
-                    path = save_checkpoint(
-                        engine,
-                        task.run_path,
-                        step=step,
-                        identity=task.identity,
-                        keep=task.train.num_checkpoints_to_keep,
-                        metrics=log.metrics,
-                        problem=lines.failure if lines is not None else None,
-                    )
-                    report({"step": step, **log.metrics}, path)
+                    checkpointer.save(engine, step=step, metrics=log.metrics, validation_loss=validation_loss)
 
-        if lines is not None:
-            lines.close()
+        watchdog.at(step, "output")
+        checkpointer.finish()
+        if task.train.load_best:
+            checkpointer.restore_best(engine)
         write_output(engine, task)
+        checkpointer.close()
+        if lines is not None:
+            log.warn(step, checkpointer.take_warnings())
+            lines.close()
         return log.metrics or dict(_last_metrics(task))
 
 
 def train_step(
-    engine: Engine, task: TrainingTask, rows: PackedRows, batch: list[int], *, step: int, device: Any
+    engine: Engine,
+    task: TrainingTask,
+    rows: PackedRows,
+    batch: list[int],
+    *,
+    step: int,
+    signals: Signals,
+    device: Any,
+    watchdog: Watchdog,
 ) -> Launched:
     """Forward, backward and update for one global batch; returns while the device is still at work."""
     import torch.distributed as dist
 
     rank, world_size = dist.get_rank(), dist.get_world_size()
+    watchdog.at(step + 1, "input")
     seed_step(task.seed, step, rank)
     num_targets = rows.num_targets(batch)
-    mine = list(micro_batches(batch, micro_batch_size=task.micro_batch_size, rank=rank, world_size=world_size))
-    losses = []
-    for number, indices in enumerate(mine, start=1):
-        loss = forward(engine, collate(rows, indices), num_targets=num_targets, device=device)
+    # Workers that have come or gone may leave a batch that does not divide: the rows beyond its end do not count.
+    mine = list(
+        evaluation_batches(len(batch), micro_batch_size=task.micro_batch_size, rank=rank, world_size=world_size)
+    )
+    timer, losses = PassTimer(device), []
+    for number, (places, counts) in enumerate(mine, start=1):
+        watchdog.at(step + 1, "forward")
+        inputs = collate(rows, [batch[i] for i in places], None if all(counts) else counts)
+        loss = forward(engine, inputs, num_targets=num_targets, device=device)
         losses.append(loss.detach())
+        watchdog.at(step + 1, "backward")
         engine.backward(loss, last=number == len(mine))
-    total = _sum_over_ranks(losses)
+    timer.stop()
+    watchdog.at(step + 1, "update")
+    totals = exchange(losses, signals)
     learning_rate = task.learning_rate * learning_rate_factor(step, num_steps=task.num_steps, train=task.train)
-    update = engine.step(total, learning_rate=learning_rate)
-    return Launched(step + 1, batch, num_targets, learning_rate, losses, total, update)
+    update = engine.step(totals[0], learning_rate=learning_rate)
+    watchdog.at(step + 1, "reading")
+    return Launched(step + 1, batch, num_targets, learning_rate, losses, totals, update, timer)
 
 
 def seed_step(seed: int, step: int, rank: int) -> None:
@@ -129,12 +164,14 @@ def seed_step(seed: int, step: int, rank: int) -> None:
 
 def forward(model: Any, batch: dict[str, Any], *, num_targets: int, device: Any) -> Any:
     """This batch's share of the global batch's mean loss: the sum of its target tokens' losses / num_targets."""
-    on_device = {name: value.to(device, non_blocking=True) for name, value in batch.items()}
+    inputs = as_inputs(getattr(model, "module", model), batch, device=device)
     # No cache: with one, transformers takes position ids for offsets into it and lets packed examples see each other.
-    return model(**on_device, use_cache=False, num_items_in_batch=num_targets).loss
+    return model(**inputs, use_cache=False, num_items_in_batch=num_targets).loss
 
 
-def evaluate(engine: Engine, rows: PackedRows, *, task: TrainingTask, device: Any) -> float:
+def evaluate(
+    engine: Engine, rows: PackedRows, *, task: TrainingTask, device: Any, watchdog: Watchdog, step: int
+) -> float:
     """Mean loss over all target tokens of a split."""
     import torch
     import torch.distributed as dist
@@ -149,9 +186,10 @@ def evaluate(engine: Engine, rows: PackedRows, *, task: TrainingTask, device: An
             rank=dist.get_rank(),
             world_size=dist.get_world_size(),
         ):
+            watchdog.at(step, "evaluation")
             losses.append(forward(engine, collate(rows, indices, counts), num_targets=num_targets, device=device))
     engine.train()
-    return float(_sum_over_ranks(losses))
+    return float(exchange(losses, Signals())[0])
 
 
 def write_output(engine: Engine, task: TrainingTask) -> None:
@@ -193,6 +231,52 @@ def _report_to_ray(metrics: dict[str, Any], checkpoint: Path) -> None:
     ray.train.report({**metrics, "checkpoint": str(checkpoint)})
 
 
+def _preempted() -> bool:
+    """Whether Ray has told this worker that a machine of the run goes.
+
+    `ray.train.get_preemption_info` makes all ranks meet to agree, at every call; here they agree with the loss.
+    """
+    from ray.train.v2._internal.execution.context import get_train_context
+
+    context = getattr(get_train_context(), "preemption_context", None)
+    return context is not None and context.preemption_info is not None
+
+
+@contextmanager
+def _watched(task: TrainingTask) -> Iterator[Watchdog]:
+    """A watchdog that ends this process when it hangs; it starts to count with the first step."""
+    import torch.distributed as dist
+    from torch.distributed.distributed_c10d import _get_default_store
+
+    with Watchdog(
+        _get_default_store(),
+        rank=dist.get_rank(),
+        world_size=dist.get_world_size(),
+        timeout_s=task.train.hang_timeout_s,
+        give_up=end_this_worker(task.run_path),
+    ) as watchdog:
+        yield watchdog
+
+
+@contextmanager
+def _explained(task: TrainingTask, watchdog: Watchdog, device: Any) -> Iterator[None]:
+    """A GPU that is too small gives one line, and no more tries: they would end the same way."""
+    import torch
+    import torch.distributed as dist
+
+    if (line := from_rank_0(lambda: read_note(task.run_path, FATAL))) is not None:
+        raise DoesNotFitError(line)
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        line = out_of_memory(task, place=watchdog.where, rank=dist.get_rank(), device=device)
+        if dist.get_world_size() == 1:
+            raise DoesNotFitError(line) from error
+        # The other ranks wait for this one, so the workers have to be started anew to hear of it.
+        leave_note(task.run_path, FATAL, line)
+        raise
+
+
 def _quiet(task: TrainingTask) -> None:
     """Settings that count only before DeepSpeed and transformers are imported, and less talk from both."""
     if not task.use_gpu:
@@ -222,35 +306,7 @@ def _only_run(run_path: str, *, enabled: bool) -> Iterator[None]:
         yield
 
 
-def _restore(engine: Engine, task: TrainingTask) -> int:
-    """Go on from the newest complete checkpoint, the same on all ranks; returns the step to go on with."""
-    import torch.distributed as dist
-
-    choice: list[Any] = [None]
-    if dist.get_rank() == 0:
-        remove_leftovers(task.run_path)
-        choice[0] = latest_checkpoint(task.run_path)
-    dist.broadcast_object_list(choice, src=0)
-    checkpoint = choice[0]
-    if checkpoint is None:
-        return 0
-    check_same_run(checkpoint, task.identity)
-    engine.load_state(checkpoint.path / STATE)
-    return int(checkpoint.step)
-
-
 def _last_metrics(task: TrainingTask) -> dict[str, float]:
     """Metrics of the last checkpoint, for a run that was stopped between it and the writing of the tuned weights."""
     checkpoint = latest_checkpoint(task.run_path)
     return {} if checkpoint is None else dict(checkpoint.record["metrics"])
-
-
-def _sum_over_ranks(losses: list[Any]) -> Any:
-    """Sum of all ranks' losses, as a scalar in fp64 on the device."""
-    import torch
-    import torch.distributed as dist
-
-    total = torch.stack(losses).double().sum()
-    if dist.get_world_size() > 1:
-        dist.all_reduce(total)
-    return total

@@ -1,5 +1,6 @@
 """Training on Ray: a run that is killed, worker or driver, ends in the same adapter as one that is not."""
 
+import contextlib
 import json
 import logging
 import os
@@ -10,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -146,6 +148,27 @@ def test_a_killed_worker_changes_nothing(
     )
 
 
+def test_a_worker_that_hangs_is_named_and_the_run_goes_on(
+    unbroken: tuple[TunedModel, list[str]], training_set: TrainingSet, tiny_model_path: str, tmp_path: Path
+) -> None:
+    stopped: list[int] = []
+
+    def stop() -> None:
+        stopped.append(workers_of(tmp_path)[-1])
+        os.kill(stopped[0], signal.SIGSTOP)
+
+    watcher = when_step_is_reached(tmp_path, 25, stop)
+    try:
+        tuned = train(training_set, tiny_model_path, tmp_path, train=replace(TRAIN, hang_timeout_s=4.0))
+    finally:
+        watcher.join()
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(stopped[0], signal.SIGKILL)
+    assert adapter_bytes(tuned) == adapter_bytes(unbroken[0])
+    line = (tmp_path / "checkpoints" / "hang.txt").read_text()
+    assert re.search(r"step \d+: no step has ended for 4 s .*: rank \d did not arrive, in \w+ of step \d+", line)
+
+
 def test_a_killed_driver_and_resume_change_nothing(
     unbroken: tuple[TunedModel, list[str]], training_set: TrainingSet, tiny_model_path: str, tmp_path: Path
 ) -> None:
@@ -192,3 +215,5 @@ def test_an_error_of_the_run_is_not_tried_again(
     ) as raised:
         train(training_set, tiny_model_path, tmp_path, train=diverging)
     assert "\n" not in str(raised.value)
+    # Another try would go on from the checkpoint before, meet the same batch and write it down again.
+    assert len((tmp_path / "bad_batches.jsonl").read_text().splitlines()) == 1

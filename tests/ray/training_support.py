@@ -3,6 +3,8 @@
 import json
 import socket
 import traceback
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -105,11 +107,22 @@ def task_for(
     return replace(task, num_threads=1)
 
 
-def run_workers(tasks: list[TrainingTask], *, num_workers: int, limits: list[int | None] | None = None) -> list[Any]:
+Fault = Callable[[int], AbstractContextManager[dict[str, Any]]]
+"""Given a rank, does harm while the context lasts; yields keyword arguments for `fit`."""
+
+
+def run_workers(
+    tasks: list[TrainingTask],
+    *,
+    num_workers: int,
+    limits: list[int | None] | None = None,
+    faults: list[Fault | None] | None = None,
+) -> list[Any]:
     """What the worker's loop returns for each task, or the exception that it raised, on `num_workers` processes.
 
     The processes are the same for all tasks, because importing takes longer than training here. `limits` sets the
-    largest file, in bytes, that a process may write during a task: a write beyond it fails as on a full disk.
+    largest file, in bytes, that a process may write during a task: a write beyond it fails as on a full disk. `faults`
+    are functions of a module that the processes can import.
     """
     import multiprocessing
 
@@ -118,7 +131,8 @@ def run_workers(tasks: list[TrainingTask], *, num_workers: int, limits: list[int
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    arguments = (num_workers, port, tasks, limits or [None] * len(tasks), queue)
+    nothing = [None] * len(tasks)
+    arguments = (num_workers, port, tasks, limits or nothing, faults or nothing, queue)
     processes = [context.Process(target=_worker, args=(rank, *arguments)) for rank in range(num_workers)]
     for process in processes:
         process.start()
@@ -131,7 +145,13 @@ def run_workers(tasks: list[TrainingTask], *, num_workers: int, limits: list[int
 
 
 def _worker(
-    rank: int, num_workers: int, port: int, tasks: list[TrainingTask], limits: list[int | None], queue: Any
+    rank: int,
+    num_workers: int,
+    port: int,
+    tasks: list[TrainingTask],
+    limits: list[int | None],
+    faults: list[Fault | None],
+    queue: Any,
 ) -> None:
     import os
     import resource
@@ -143,13 +163,14 @@ def _worker(
     import torch.distributed
 
     torch.distributed.init_process_group("gloo", rank=rank, world_size=num_workers)
-    for task, limit in zip(tasks, limits, strict=True):
+    for task, limit, fault in zip(tasks, limits, faults, strict=True):
         outcome: Any
         try:
             unlimited = resource.getrlimit(resource.RLIMIT_FSIZE)
             if limit is not None:
                 resource.setrlimit(resource.RLIMIT_FSIZE, (limit, unlimited[1]))
-            outcome = fit(task, report=lambda *_: None)
+            with nullcontext({}) if fault is None else fault(rank) as options:
+                outcome = fit(task, report=lambda *_: None, **options)
         except Exception as error:
             outcome = error
             if type(error).__module__ != "ray_ft.errors":
