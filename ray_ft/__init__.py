@@ -4,11 +4,24 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ray_ft.api import evaluate, export, plan, prepare, run, serve, submit, sweep, train
-    from ray_ft.artifacts import Endpoint, Estimate, Job, Memory, Plan, Report, Standing, Sweep, TrainingSet, TunedModel
+    from ray_ft.api import dry_run, evaluate, export, plan, prepare, run, serve, submit, sweep, train
+    from ray_ft.artifacts import (
+        DryRun,
+        Endpoint,
+        Estimate,
+        Job,
+        Memory,
+        Plan,
+        Report,
+        Standing,
+        Sweep,
+        TrainingSet,
+        TunedModel,
+    )
     from ray_ft.config import (
         Config,
         DataConfig,
+        DatasetConfig,
         EvaluationConfig,
         ModelConfig,
         PlanConfig,
@@ -36,7 +49,9 @@ __all__ = [
     "ConfigError",
     "DataConfig",
     "DataError",
+    "DatasetConfig",
     "DoesNotFitError",
+    "DryRun",
     "Endpoint",
     "Estimate",
     "EvaluationConfig",
@@ -60,6 +75,7 @@ __all__ = [
     "TrainingError",
     "TrainingSet",
     "TunedModel",
+    "dry_run",
     "evaluate",
     "export",
     "load_config",
@@ -73,13 +89,14 @@ __all__ = [
 ]
 
 _HOMES = {
-    "ray_ft.api": ("evaluate", "export", "plan", "prepare", "run", "serve", "submit", "sweep", "train"),
+    "ray_ft.api": ("dry_run", "evaluate", "export", "plan", "prepare", "run", "serve", "submit", "sweep", "train"),
     "ray_ft.artifacts": (
-        "Endpoint", "Estimate", "Job", "Memory", "Plan", "Report", "Standing", "Sweep", "TrainingSet", "TunedModel",
+        "DryRun", "Endpoint", "Estimate", "Job", "Memory", "Plan", "Report", "Standing", "Sweep", "TrainingSet",
+        "TunedModel",
     ),
     "ray_ft.config": (
-        "Config", "DataConfig", "EvaluationConfig", "ModelConfig", "PlanConfig", "ServingConfig", "SweepConfig",
-        "TrainConfig", "load_config",
+        "Config", "DataConfig", "DatasetConfig", "EvaluationConfig", "ModelConfig", "PlanConfig", "ServingConfig",
+        "SweepConfig", "TrainConfig", "load_config",
     ),
 }  # fmt: skip
 

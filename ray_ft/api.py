@@ -17,14 +17,16 @@ import yaml
 
 from ray_ft import artifacts
 from ray_ft.added_tokens import with_added_tokens
-from ray_ft.artifacts import Endpoint, Job, Plan, Report, Sweep, TrainingSet, TunedModel, Workload
+from ray_ft.artifacts import DryRun, Endpoint, Job, Plan, Report, Sweep, TrainingSet, TunedModel, Workload
 from ray_ft.base_model import resolve_model
 from ray_ft.config import Config, load_config, to_plain
 from ray_ft.errors import ConfigError, JobError, MissingArtifactError, first_line
 from ray_ft.hardware import Hardware, hardware_for
+from ray_ft.model_shape import ModelShape, load_model_shape
 from ray_ft.quiet import quiet_libraries
 
 __all__ = [
+    "dry_run",
     "evaluate",
     "export",
     "load_config",
@@ -77,11 +79,9 @@ def plan(config: Config, *, hardware: Hardware | None = None) -> Plan:
 
     Raises DoesNotFitError when no strategy fits.
     """
-    from ray_ft.model_shape import load_model_shape
     from ray_ft.planning.choose import choose_plan
 
-    shape = load_model_shape(config.model.name, revision=config.model.revision)
-    shape = shape.with_added_tokens(len(config.model.added_tokens))
+    shape = _shape(config)
     if hardware is None:
         hardware = _hardware(config)
     workload, notes = _workload(config)
@@ -93,9 +93,11 @@ def plan(config: Config, *, hardware: Hardware | None = None) -> Plan:
 def train(config: Config, *, plan: Plan | None = None, resume: bool = False, force: bool = False) -> TunedModel:
     """Tune the model as planned; `resume` goes on from the last checkpoint of an unfinished run.
 
-    Raises MissingArtifactError without a training set, TrainingError when training cannot go on.
+    Raises MissingArtifactError without a training set, DataError when its rows would train wrongly, TrainingError when
+    training cannot go on.
     """
     from ray_ft.training.fine_tune import fine_tune
+    from ray_ft.training.gate import check_training_set
 
     training_set = artifacts.load(TrainingSet, config.run_path, config_path=_named(config))
     inputs = _train_inputs(config, training_set)
@@ -108,6 +110,7 @@ def train(config: Config, *, plan: Plan | None = None, resume: bool = False, for
             planned = resume and artifacts.load_inputs(Plan, config.run_path) is not None
             plan = artifacts.load(Plan, config.run_path) if planned else make_plan(config)
         model_path = _base_path(config)
+        check_training_set(training_set, model_path=model_path, chat_template=config.model.chat_template)
         made = fine_tune(
             training_set,
             plan,
@@ -123,6 +126,27 @@ def train(config: Config, *, plan: Plan | None = None, resume: bool = False, for
         )
     _save(made, config, inputs)
     return made
+
+
+def dry_run(config: Config) -> DryRun:
+    """Prepare and plan as far as that is not done, check the packed rows, and say what `train` would do with them.
+
+    Needs no GPU and no weights. Raises what `prepare`, `plan` and the checks before training raise.
+    """
+    from ray_ft.training.rehearse import rehearse
+
+    with one_ray_session():
+        training_set = prepare(config)
+        made = make_plan(config)
+    return rehearse(
+        training_set,
+        made,
+        shape=_shape(config),
+        model=config.model,
+        model_path=_base_path(config, tokenizer_only=True),
+        train=config.train,
+        seed=config.seed,
+    )
 
 
 def evaluate(config: Config, *, force: bool = False) -> Report:
@@ -259,6 +283,12 @@ def submit(
         follow=follow,
         on_log=on_log,
     )
+
+
+def _shape(config: Config) -> ModelShape:
+    """The base's shape, with the run's own tokens in it."""
+    shape = load_model_shape(config.model.name, revision=config.model.revision)
+    return shape.with_added_tokens(len(config.model.added_tokens))
 
 
 def _base_path(config: Config, *, tokenizer_only: bool = False) -> str:

@@ -173,6 +173,7 @@ class DryRun:
     training_set: str  # its folder
     num_steps: int
     num_warmup_steps: int
+    num_epochs: float
     num_tokens: int  # that all steps see together, padding excluded
     num_target_tokens: int
     learning_rate: float  # at its peak

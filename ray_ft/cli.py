@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from ray_ft.errors import ConfigError, RayFTError
 
 if TYPE_CHECKING:
-    from ray_ft.artifacts import Report, TrainingSet, TunedModel
+    from ray_ft.artifacts import DryRun, Report, TrainingSet, TunedModel
     from ray_ft.config import Config
     from ray_ft.registry import Registry
 
@@ -95,6 +95,10 @@ def build_parser() -> argparse.ArgumentParser:
             sub.add_argument("--force", action="store_true", help="rebuild what is there")
         if verb in ("train", "run", "sweep"):
             sub.add_argument("--resume", action="store_true", help="go on from the last checkpoint")
+        if verb == "train":
+            sub.add_argument(
+                "--dry-run", action="store_true", help="prepare, plan, check and show examples; no training"
+            )
         if verb == "export":
             sub.add_argument("--to", required=True, metavar="FOLDER", help="where to write")
             sub.add_argument("--merge", action="store_true", help="fold the adapter into its base")
@@ -142,6 +146,10 @@ def _plan(arguments: argparse.Namespace) -> int:
 def _train(arguments: argparse.Namespace) -> int:
     from ray_ft import api
 
+    if arguments.dry_run:
+        rehearsed = api.dry_run(_load(arguments))
+        _print_json(rehearsed) if arguments.json else _print_dry_run(rehearsed)
+        return 0
     made = api.train(_load(arguments), resume=arguments.resume, force=arguments.force)
     _print_json(made) if arguments.json else _print_tuned_model(made)
     return 0
@@ -306,14 +314,42 @@ def _shown(path: str) -> str:
 
 def _print_training_set(made: "TrainingSet") -> None:
     files = ", ".join(f"{count} {reason}" for reason, count in sorted(made.files.items(), key=lambda item: -item[1]))
-    print(f"files       {files}")
+    if files:
+        print(f"files       {files}")
     print(f"{'split':<11} {'documents':>9} {'examples':>9} {'rows':>7} {'tokens':>10} {'trained':>10}")
     for split in ("train", "validation", "test"):
         counts = (made.num_documents, made.num_examples, made.num_rows, made.num_tokens, made.num_target_tokens)
         cells = [c.get(split, 0) for c in counts]
         print(f"{split:<11} {cells[0]:>9,} {cells[1]:>9,} {cells[2]:>7,} {cells[3]:>10,} {cells[4]:>10,}")
+    if made.records:
+        lines = ", ".join(f"{n} {reason}" for reason, n in sorted(made.records.items(), key=lambda item: -item[1]))
+        print(f"lines       {lines}")
     print(f"questions   {made.num_questions}")
     print(f"Training set: {_shown(made.path)}")
+
+
+def _print_dry_run(made: "DryRun") -> None:
+    """What would be trained, on what, and three examples as the model would see them."""
+    from ray_ft.planning.table import render_choice
+    from ray_ft.training.preview import render_examples
+
+    share = 100 * made.num_trained_parameters / made.num_parameters
+    print(render_choice(made.plan))
+    print(
+        f"  steps   {made.num_steps:,} ({made.num_warmup_steps:,} of warm-up to a learning rate of "
+        f"{made.learning_rate:g}), {made.num_epochs:.2f} epochs"
+    )
+    print(f"  tokens  {made.num_tokens:,}, of which {made.num_target_tokens:,} are trained")
+    print(f"  trains  {made.num_trained_parameters:,} parameters, {share:.2f}% of the base's {made.num_parameters:,}")
+    colour = sys.stdout.isatty() and "NO_COLOR" not in os.environ
+    print(f"\n{render_examples(made.examples, colour=colour)}\n")
+    gate = made.gate
+    packing = "" if gate.packing_difference is None else f", packing changes no loss ({gate.packing_difference:.1g})"
+    print(
+        f"Checked: {gate.num_examples:,} examples in {gate.num_rows:,} rows all have trained tokens, "
+        f"{gate.num_ends_of_turn:,} ends of turn{packing}"
+    )
+    print("Dry run: nothing was trained")
 
 
 def _print_tuned_model(made: "TunedModel") -> None:

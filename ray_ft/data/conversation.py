@@ -29,7 +29,7 @@ WAY_OUT = (
     "take data.datasets[].turns=apart, which makes an example of each turn, or give a template with "
     "{% generation %} marks as model.chat_template"
 )
-TOO_LONG = "first exchange longer than model.max_seq_len"
+TOO_LONG = "first trained turn ends beyond model.max_seq_len"
 
 
 class Refused(ValueError):
@@ -38,18 +38,17 @@ class Refused(ValueError):
 
 @dataclass(frozen=True)
 class Turn:
-    """Where one assistant turn stands in the rendered text, in characters: start <= answer < answer_end <= end."""
+    """Where one trained turn stands in the rendered text, in characters: start <= answer < answer_end <= end."""
 
     start: int  # of what the model writes; the prompt ends here
     answer: int
     answer_end: int
     end: int  # behind the token that ends the turn
-    trained: bool
     adds_stop: bool = False  # the template ends the turn by no token, so end-of-text is put there
 
 
 def encode_conversation(encoder: "ChatEncoder", messages: Sequence[Message]) -> Encoded | str:
-    """Ids up to the last assistant turn that fits a row, with labels on the trained turns; or why there are none."""
+    """Ids up to the last trained turn that fits a row, with labels on the trained turns; or why there are none."""
     if encoder.system_prompt is not None and messages[0].role != "system":
         messages = (Message("system", encoder.system_prompt), *messages)
     try:
@@ -60,7 +59,7 @@ def encode_conversation(encoder: "ChatEncoder", messages: Sequence[Message]) -> 
     if len(ids) <= encoder.max_seq_len:
         return Encoded(ids, labels)
     kept = max((end for end in ends if end <= encoder.max_seq_len), default=0)
-    if all(label == IGNORED for label in labels[:kept]):
+    if not kept:
         return TOO_LONG
     return Encoded(ids[:kept], labels[:kept], is_shortened=True)
 
@@ -101,13 +100,15 @@ def _marked(encoder: "ChatEncoder", messages: Sequence[Message]) -> tuple[str, l
         raise Refused("the chat template marks not every assistant turn by {% generation %}")
     turns = []
     for message, (start, end) in zip(spoken, marks[0], strict=True):
+        if not message.trained:
+            continue
         content = message.content.strip()
         answer = text.find(content, start, end)
         if answer < 0:
             raise Refused("the chat template changes the answer")
         space = len(text[end:]) - len(text[end:].lstrip())
         behind = max((len(t) for t in encoder.specials if t and text.startswith(t, end + space)), default=0)
-        turns.append(_ended(encoder, text, start, answer, content, end + space + behind if behind else end, message))
+        turns.append(_ended(encoder, text, start, answer, content, end + space + behind if behind else end))
     if any(turn.adds_stop for turn in turns[:-1]):
         raise Refused("the chat template ends assistant turns by no special token")
     return text, turns
@@ -116,9 +117,8 @@ def _marked(encoder: "ChatEncoder", messages: Sequence[Message]) -> tuple[str, l
 def _by_difference(encoder: "ChatEncoder", messages: Sequence[Message]) -> tuple[str, list[Turn]]:
     """Turns from what each adds; raises Refused where a turn's text changes once others follow."""
     full = _render(encoder, messages)
-    places = [i for i, m in enumerate(messages) if m.role == "assistant"]
     turns: list[Turn] = []
-    for i in places:
+    for i in (i for i, m in enumerate(messages) if m.trained):
         asked = _render(encoder, messages[:i], add_generation_prompt=True)
         after = full if i == len(messages) - 1 else _render(encoder, messages[: i + 1])
         if not full.startswith(after):
@@ -130,20 +130,18 @@ def _by_difference(encoder: "ChatEncoder", messages: Sequence[Message]) -> tuple
         if answer < (turns[-1].end if turns else 0):
             raise Refused("the chat template changes the answer")
         start = len(asked) if keeps_prompt else answer
-        turns.append(_ended(encoder, full, start, answer, content, len(after), messages[i]))
+        turns.append(_ended(encoder, full, start, answer, content, len(after)))
     if any(turn.adds_stop for turn in turns[:-1]):
         raise Refused("the chat template ends assistant turns by no special token")
     return full, turns
 
 
-def _ended(
-    encoder: "ChatEncoder", text: str, start: int, answer: int, content: str, limit: int, message: Message
-) -> Turn:
+def _ended(encoder: "ChatEncoder", text: str, start: int, answer: int, content: str, limit: int) -> Turn:
     """The turn up to the first special token behind its answer and before `limit`; without one, end-of-text ends it."""
     answer_end = answer + len(content)
     ends = [(i, i + len(t)) for t in encoder.specials if t and (i := text.find(t, answer_end, limit)) >= 0]
     end = min(ends)[1] if ends else answer_end + len(text[answer_end:limit].rstrip())
-    return Turn(start, answer, answer_end, end, message.trained, adds_stop=not ends)
+    return Turn(start, answer, answer_end, end, adds_stop=not ends)
 
 
 def _render(encoder: "ChatEncoder", messages: Sequence[Message], *, add_generation_prompt: bool = False) -> str:
@@ -179,9 +177,9 @@ def _tokenised(encoder: "ChatEncoder", text: str, turns: Sequence[Turn]) -> tupl
     labels: list[int] = []
     ends: list[int] = []
     for piece, turn in _pieces(encoder, text, turns) if whole is None else whole:
-        stop = encoder.eos if turn is not None and turn.adds_stop else []
-        ids += [*piece, *stop]
-        labels += [*piece, *stop] if turn is not None and turn.trained else [IGNORED] * len([*piece, *stop])
+        whole_piece = [*piece, *(encoder.eos if turn is not None and turn.adds_stop else [])]
+        ids += whole_piece
+        labels += [IGNORED] * len(whole_piece) if turn is None else whole_piece
         if turn is not None:
             ends.append(len(ids))
     labels[:1] = [IGNORED]  # nothing predicts the first token of a row

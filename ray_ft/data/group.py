@@ -11,6 +11,7 @@ from typing import Any
 from ray_ft.data.datasets import Slice, read_slice
 from ray_ft.data.encode import IGNORED, ChatEncoder, Encoded, token_counter
 from ray_ft.data.examples import Edged, evaluation_qa, make_examples, make_questions, passages_of, record_questions
+from ray_ft.data.formats.text import parse_text
 from ray_ft.data.job import GroupJob, GroupResult
 from ray_ft.data.mixture import num_copies
 from ray_ft.data.pack import write_shards
@@ -163,7 +164,8 @@ class _Group:
             self._encode(Edged(example, begins=True, ends=True, part=record.dataset, weight=record.weight), split)
         count_tokens = token_counter(self.encoder)
         if record.text:
-            document = Document(record.id, record.text, record.name, "text")
+            blocks = parse_text(record.text).blocks
+            document = Document(record.id, record.text, record.name, record.format, blocks=blocks)
             passages = passages_of(document, self.job.passage_tokens, count_tokens)
             self.tables[PASSAGES] += [passage_row(p, split=split) for p in passages]
         self.questions += record_questions(
@@ -179,7 +181,7 @@ class _Group:
         """Raise ConfigError at the first line that the chat template cannot be used for, whatever the line says."""
         if record.text:
             return
-        several = any(sum(m.role == "assistant" for m in e.messages) > 1 for e in record.examples)
+        several = any(sum(m.trained for m in e.messages) > 1 for e in record.examples)
         if problem := self.job.chat_problem or (self.job.multi_turn_problem if several else ""):
             raise ConfigError(f"{record.name}: {problem}")
 

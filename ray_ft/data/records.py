@@ -122,6 +122,15 @@ def _words(given: Mapping[str, Any], key: str) -> str:
         raise BadRecord(f"{key} is no text", f"{text!r:.40}")
     if not text.strip():
         raise BadRecord(f"{key} is empty")
+    return _whole(text, key)
+
+
+def _whole(text: str, where: str) -> str:
+    """The text, unless it holds half of a surrogate pair, as JSON may but no encoding of text does."""
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise BadRecord("half a character", f"{where}: character {error.start + 1}") from None
     return text
 
 
@@ -175,10 +184,10 @@ def _content(content: Any, where: str) -> str:
         parts = [p.get("text") if isinstance(p, dict) and p.get("type") == "text" else None for p in content]
         if any(not isinstance(part, str) for part in parts):
             raise BadRecord("content other than text", where)
-        return "".join(map(str, parts))
+        return _whole("".join(map(str, parts)), where)
     if not isinstance(content, str):
         raise BadRecord("content is no text", f"{where}.content is {content!r:.40}")
-    return content
+    return _whole(content, where)
 
 
 def _examples(messages: tuple[Message, ...], form: str, turns: Turns) -> tuple[Example, ...]:

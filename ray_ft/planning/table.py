@@ -14,11 +14,12 @@ COMPONENTS = ("weights", "gradients", "optimizer", "activations", "logits", "tra
 
 def render_plan(plan: Plan) -> str:
     """The whole plan, at most WIDTH columns wide, without a final newline."""
-    blocks = [_headline(plan), _memory(plan), _candidates(plan), _notes(plan)]
+    blocks = [render_choice(plan), _memory(plan), _candidates(plan), _notes(plan)]
     return "\n\n".join(block for block in blocks if block)
 
 
-def _headline(plan: Plan) -> str:
+def render_choice(plan: Plan) -> str:
+    """What was chosen, on what, and how long it takes."""
     row = plan.estimate
     rows = plan.num_workers * plan.micro_batch_size * plan.gradient_accumulation_steps
     where = "CPU" if plan.gpu == "cpu" else f"{plan.num_workers} x {plan.gpu}"

@@ -14,10 +14,15 @@ def learning_rate_factor(step: int, *, num_steps: int, train: TrainConfig) -> fl
     floor(num_steps * warmup_ratio) steps rise linearly from 0, as in transformers' schedules; after them the curve that
     `train.lr_scheduler` names goes down to `train.min_lr_ratio`.
     """
-    warmup = int(num_steps * train.warmup_ratio)
+    warmup = num_warmup_steps(num_steps, train)
     if step < warmup:
         return step / warmup
     return SHAPES[train.lr_scheduler](step, warmup, num_steps, train)
+
+
+def num_warmup_steps(num_steps: int, train: TrainConfig) -> int:
+    """Steps in which the learning rate rises."""
+    return int(num_steps * train.warmup_ratio)
 
 
 def _constant(step: int, warmup: int, num_steps: int, train: TrainConfig) -> float:

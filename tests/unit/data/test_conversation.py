@@ -152,6 +152,12 @@ def test_a_template_that_rewrites_earlier_turns_is_refused_by_name_with_the_way_
     assert "\n" not in problem
 
 
+def test_one_trained_turn_needs_nothing_of_the_earlier_ones(tokenizer: Any) -> None:
+    messages = (TALK[0], Message("assistant", FIRST), *TALK[2:])
+    targets = _targets(tokenizer, _encode(_encoder(tokenizer, THINKING), messages))
+    assert targets == [f"<think>\n\n</think>\n\n{SECOND}<|im_end|>"]
+
+
 def test_a_template_without_an_end_of_turn_cannot_hold_several(tokenizer: Any) -> None:
     assert _encode(_encoder(tokenizer, UNENDED)) == "the chat template ends assistant turns by no special token"
 
@@ -189,8 +195,8 @@ def test_a_conversation_longer_than_a_row_ends_with_the_last_turn_that_fits(toke
     assert cut.input_ids == whole.input_ids[: len(cut.input_ids)]
 
 
-def test_a_conversation_whose_first_exchange_does_not_fit_is_left_out(tokenizer: Any) -> None:
-    assert _encode(_encoder(tokenizer, size=16)) == "first exchange longer than model.max_seq_len"
+def test_a_conversation_whose_first_turn_does_not_fit_is_left_out(tokenizer: Any) -> None:
+    assert _encode(_encoder(tokenizer, size=16)) == "first trained turn ends beyond model.max_seq_len"
 
 
 def test_what_a_template_refuses_is_the_reason(tokenizer: Any) -> None:

@@ -4,14 +4,15 @@ import errno
 import json
 import pickle
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from ray_ft.config import DataConfig
+from ray_ft.config import DataConfig, DatasetConfig
 from ray_ft.data import group as group_module
+from ray_ft.data.datasets import cut_into_slices, list_datasets
 from ray_ft.data.encode import Encoded
 from ray_ft.data.examples import evaluation_qa
 from ray_ft.data.group import GroupWriter, read_group, write_group
@@ -208,3 +209,84 @@ def test_the_finished_folder_takes_the_old_ones_place(tmp_path: Path) -> None:
 def test_evaluation_asks_with_the_configured_qa_recipe_or_its_default() -> None:
     assert evaluation_qa((Heading(), QA(max_chunk_tokens=99)), 64).max_chunk_tokens == 99
     assert evaluation_qa((Heading(),), 64) == QA(max_chunk_tokens=64)
+
+
+def _records(tmp_path: Path, rows: list[Any], dataset: DatasetConfig, **settings: Any) -> GroupResult:
+    (tmp_path / "a.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (part,) = cut_into_slices(
+        list_datasets(DataConfig(datasets=(replace(dataset, path=str(tmp_path / "a.jsonl")),))), slice_bytes=2**20
+    )
+    row = read_group({"group": 3, "work": pickle.dumps(part)})
+    return GroupResult.from_text(write_group(row, job=_job(tmp_path / "out", **settings))["result"])
+
+
+def _table(tmp_path: Path, name: str) -> list[dict[str, Any]]:
+    import pyarrow.parquet as pq
+
+    rows: list[dict[str, Any]] = pq.read_table(tmp_path / "out" / f"{name}.parquet").to_pylist()
+    return rows
+
+
+PAIRS = [{"prompt": f"Question {i}?", "completion": f"Answer {i} is this."} for i in range(40)]
+
+
+def test_a_weight_of_two_packs_every_example_twice_and_never_in_one_row(tmp_path: Path) -> None:
+    result = _records(tmp_path, PAIRS[:10], DatasetConfig(weight=2))
+    assert result.examples["train"] == 20
+    assert result.mixture.shares["a.jsonl"].num_available == 10
+    lines = (tmp_path / "out" / "shards" / "train-00003-00.chunks.jsonl").read_text().splitlines()
+    rows = [json.loads(line) for line in lines]
+    assert sorted(name for row in rows for name in row) == sorted(2 * [f"a.jsonl:{i}" for i in range(1, 11)])
+    assert all(len(set(row)) == len(row) for row in rows)
+    assert {e["copies"] for e in _table(tmp_path, "examples")} == {2}
+
+
+def test_a_weight_below_one_leaves_out_what_was_not_drawn_with_the_reason(tmp_path: Path) -> None:
+    result = _records(tmp_path, PAIRS, DatasetConfig(weight=0.5))
+    drawn = result.examples["train"]
+    assert 8 <= drawn <= 32  # 20 expected, standard deviation 3.2
+    assert dict(result.dropped) == {"not drawn at weight 0.5": 40 - drawn}
+    share = result.mixture.shares["a.jsonl"]
+    assert (share.num_available, share.num_examples) == (40, drawn)
+    left_out = [e for e in _table(tmp_path, "examples") if e["dropped"]]
+    assert all((e["split"], e["copies"], e["num_tokens"]) == ("", 0, 0) for e in left_out)
+
+
+def test_held_out_examples_are_shown_once_whatever_the_weight(tmp_path: Path) -> None:
+    result = _records(tmp_path, PAIRS[:4], DatasetConfig(weight=3, split="validation"))
+    assert dict(result.examples) == {"validation": 4}
+    assert result.mixture.shares == {}
+    assert result.num_placed == 0
+
+
+def test_bad_lines_are_counted_named_and_listed(tmp_path: Path) -> None:
+    rows = [*PAIRS[:2], {"prompt": "?"}, 7, {"text": "Words of their own."}]
+    result = _records(tmp_path, rows, DatasetConfig())
+    assert dict(result.records) == {"ok": 3, "skipped: keys of no format": 1, "skipped: not an object": 1}
+    assert [line.split(": ")[:2] for line in result.bad_lines] == [
+        ["a.jsonl:3", "keys of no format"],
+        ["a.jsonl:4", "not an object"],
+    ]
+    assert [d["path"] for d in _table(tmp_path, "documents") if d["status"] == "skipped"] == ["a.jsonl:3", "a.jsonl:4"]
+    assert dict(result.formats) == {"prompt": 2, "text": 1}
+    assert [p["document_id"].split(":", 1)[1] for p in _table(tmp_path, "passages")] == ["a.jsonl:5"]
+
+
+def test_held_out_prompts_become_questions_and_trained_ones_do_not(tmp_path: Path) -> None:
+    _records(tmp_path, PAIRS[:3], DatasetConfig(split="test"))
+    lines = (tmp_path / "out" / "questions" / "00003.jsonl").read_text().splitlines()
+    asked = [json.loads(line) for line in lines]
+    assert [(q["question"], q["reference"], q["key_facts"]) for q in asked] == [
+        (row["prompt"], row["completion"], [row["completion"]]) for row in PAIRS[:3]
+    ]
+    _records(tmp_path, PAIRS[:3], DatasetConfig(split="train"))
+    assert (tmp_path / "out" / "questions" / "00003.jsonl").read_text() == ""
+
+
+def test_a_template_that_cannot_be_used_ends_the_job_at_the_first_line_that_needs_it(tmp_path: Path) -> None:
+    assert _records(tmp_path, [{"text": "Plain words."}], DatasetConfig(), chat_problem="no template").error == ""
+    assert _records(tmp_path, PAIRS[:1], DatasetConfig(), chat_problem="no template").error == "a.jsonl:1: no template"
+    turns = [{"role": role, "content": "words"} for role in ("user", "assistant") * 2]
+    several = _records(tmp_path, [{"messages": turns}], DatasetConfig(), multi_turn_problem="turns change")
+    assert several.error == "a.jsonl:1: turns change"
+    assert _records(tmp_path, [{"messages": turns[:2]}], DatasetConfig(), multi_turn_problem="turns change").error == ""

@@ -88,6 +88,8 @@ def test_copies_that_differ_in_white_space_have_one_key() -> None:
         (b"{}", "has no keys"),
         (b'{"text": " "}', "text is empty"),
         (b'{"text": 3}', "text is no text: 3"),
+        (b'{"text": "a \\ud83d b"}', "half a character: text: character 3"),
+        (b'{"messages": [{"role": "user", "content": "\\udc00"}]}', "half a character: messages[0]: character 1"),
         (b'{"messages": []}', "messages is no list of messages: []"),
         (b'{"messages": ["hi"]}', "a message is no object: messages[0] is 'hi'"),
         (b'{"messages": [{"role": "gpt", "content": "a"}]}', "unknown role: messages[0].role is 'gpt'; it must be"),
