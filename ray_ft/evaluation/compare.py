@@ -9,6 +9,7 @@ from pathlib import Path
 from ray_ft.artifacts import Contrast, Report, Score, TrainingSet, TunedModel, write_text
 from ray_ft.config import EvaluationConfig, ModelConfig
 from ray_ft.engines import Engine
+from ray_ft.errors import ConfigError
 from ray_ft.evaluation import findings, provenance
 from ray_ft.evaluation.answering import answer_all
 from ray_ft.evaluation.metrics import nats_to_bits
@@ -46,6 +47,7 @@ class Exam:
     passages: list[Chunk]  # what retrieval finds them in; empty without retrieval
     rankings: list[list[Chunk]]  # per question, best first
     documents: list[SourceDocument]  # held out, with text, for bits per byte
+    notes: tuple[str, ...] = ()  # what was asked for and could not be done
 
 
 def compare(
@@ -89,6 +91,7 @@ def compare(
         html_path=str(Path(run_path) / "report.html"),
         fingerprint=fingerprint,
         notes=(
+            *exam.notes,
             *proof.leaks,
             *provenance.prompt_differences(done),
             *findings.warnings(scores, contrasts),
@@ -109,18 +112,33 @@ def compare(
 def set_exam(
     training_set: TrainingSet, evaluation: EvaluationConfig, *, sources: Sequence[SourceDocument], seed: int
 ) -> Exam:
-    """Draw the questions and the held-out documents, and find the passages for every question once."""
+    """Draw the questions and the held-out documents, and find the passages for every question once.
+
+    A training set without documents has no passages, and one of plain text may have no questions: what cannot be
+    compared is then left out, and that is said.
+    """
     systems = tuple(dict.fromkeys(evaluation.systems))
-    candidates = load_questions(training_set, evaluation.questions, sources)
+    documents = sample_held_out_documents(training_set, num_documents=evaluation.num_documents, seed=seed)
+    candidates = load_questions(training_set, evaluation.questions, sources, required=not documents)
     questions = sample_questions(candidates, num_questions=evaluation.num_questions, seed=seed)
     rankings: list[list[Chunk]] = [[] for _ in questions]
-    passages = load_passages(training_set) if any(system.endswith("+rag") for system in systems) else []
+    with_retrieval = [system for system in systems if system.endswith("+rag")]
+    passages = load_passages(training_set) if with_retrieval else []
+    notes: tuple[str, ...] = ()
+    if not questions:
+        notes += ("There are no questions, so only bits per byte are compared: give some as evaluation.questions.",)
+    if with_retrieval and not passages:
+        systems = tuple(system for system in systems if system not in with_retrieval)
+        notes += (f"There is no document to retrieve from, so {' and '.join(with_retrieval)} were not compared.",)
+    for note in notes:
+        logger.warning(note)
+    if not systems:
+        raise ConfigError("evaluation.systems: there is no document to retrieve from; add base and tuned")
     if passages:
         index = evaluation.retriever.index(passages)
         depth = max(MRR_DEPTH, evaluation.num_passages)
         rankings = [index.search(question.question, depth) for question in questions]
-    documents = sample_held_out_documents(training_set, num_documents=evaluation.num_documents, seed=seed)
-    return Exam(systems, questions, len(candidates), passages, rankings, documents)
+    return Exam(systems, questions, len(candidates), passages, rankings, documents, notes)
 
 
 def _tasks(exam: Exam, *, num_passages: int) -> list[Task]:

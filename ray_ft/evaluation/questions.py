@@ -16,13 +16,15 @@ MAX_DOCUMENT_CHARS = 65_536
 """A held-out document is scored by its beginning: one huge file must not stand for all."""
 
 
-def load_questions(training_set: TrainingSet, own: str | None, documents: Sequence[SourceDocument]) -> list[Question]:
-    """The user's own questions when there are any, else those that prepare made."""
+def load_questions(
+    training_set: TrainingSet, own: str | None, documents: Sequence[SourceDocument], *, required: bool = True
+) -> list[Question]:
+    """The user's own questions when there are any, else those that prepare made; DataError for none if `required`."""
     if own is not None:
         return read_own_questions(Path(own), documents)
     path = _existing(training_set, "questions.jsonl")
     questions = [from_row(Question, json.loads(line)) for line in path.read_text(encoding="utf-8").split("\n") if line]
-    if not questions:
+    if not questions and required:
         raise DataError(
             f"{path} holds no questions: prepare found nothing to ask about, or held out no document. "
             "Raise data.test_fraction, or give your own as evaluation.questions."
