@@ -139,6 +139,10 @@ class TrainConfig:
     """Ray Train workers, one per GPU; null lets the plan choose."""
     gradient_checkpointing: bool | None = None
     """Recompute activations in the backward pass; null lets the plan choose."""
+    offload_activations: bool | None = None
+    """With gradient_checkpointing, keep the activations that are kept in host memory; null: on a GPU."""
+    compile: bool | None = None
+    """Compile the decoder layers with torch.compile; null: on a GPU where there is a C compiler."""
     log_every: int = 1
     """Steps between log lines."""
     eval_every: int | None = None

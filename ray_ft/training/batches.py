@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from ray_ft.errors import MissingArtifactError
 from ray_ft.rows import Split
+from ray_ft.training.kernels.attention import packed_lengths
 
 INPUT_IDS, LABELS, POSITION_IDS = 0, 1, 2
 IGNORED = -100  # label of a position that the loss does not see
@@ -124,7 +125,7 @@ def evaluation_batches(
 
 
 def collate(rows: PackedRows, indices: list[int], counts: list[bool] | None = None) -> dict[str, Any]:
-    """Tensors for a model's forward pass.
+    """What a model's forward pass gets: int64 [rows, max_seq_len] tensors, and the borders of the packed examples.
 
     There is no attention mask on purpose: a 2-D mask beside restarting position ids switches the isolation of packed
     examples off. Causal attention keeps the padding at a row's end from touching anything before it.
@@ -135,4 +136,8 @@ def collate(rows: PackedRows, indices: list[int], counts: list[bool] | None = No
     labels = stacked[:, LABELS].clone()
     if counts is not None:
         labels[~torch.tensor(counts)] = IGNORED
-    return {"input_ids": stacked[:, INPUT_IDS], "labels": labels, "position_ids": stacked[:, POSITION_IDS]}
+    position_ids = stacked[:, POSITION_IDS]
+    return {
+        "input_ids": stacked[:, INPUT_IDS], "labels": labels, "position_ids": position_ids,
+        **packed_lengths(position_ids),
+    }  # fmt: skip

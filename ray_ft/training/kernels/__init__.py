@@ -1,8 +1,26 @@
-"""What makes a loaded model's forward and backward passes fast; the loop and the optimizer know nothing of it."""
+"""What makes a loaded model's forward and backward passes fast; the loop and the optimizer know nothing of it.
 
+| piece | what it is for | where |
+|---|---|---|
+| attention.py | packed examples as sequences of their own, without a mask | where attention is plain |
+| lora.py | adapted layers that share an input, in few passes | adapters without dropout, ZeRO 0-2 |
+| nf4.py | 4-bit weights to 16 bits in one pass | QLoRA on a GPU |
+| recompute.py | what a layer keeps of its forward pass, and where | ZeRO 0-2; transformers' own elsewhere |
+| Liger | a loss that never holds the logits; norms, rotary angles and gates where nothing is compiled | on a GPU |
+| torch.compile | everything elementwise of a decoder layer in a few kernels | on a GPU with a C compiler, ZeRO 0-2 |
+"""
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
+from ray_ft.training.kernels.attention import packed_lengths, use_packed_attention
+from ray_ft.training.kernels.lora import fuse_lora
+from ray_ft.training.kernels.recompute import recompute_layers
 from ray_ft.training.task import TrainingTask
+
+__all__ = ["accelerate", "as_inputs", "packed_lengths", "uncompiled"]
 
 
 def accelerate(model: Any, task: TrainingTask) -> Any:
@@ -11,17 +29,94 @@ def accelerate(model: Any, task: TrainingTask) -> Any:
     Called once on every worker after the weights are loaded and before the engine makes optimizer state, so it may
     replace modules and functions but not the parameters that train.
     """
+    base = model.get_base_model() if hasattr(model, "peft_config") else model
+    whole = task.strategy.zero_stage < 3  # ZeRO-3 gathers weights by hooks on the calls of the modules that hold them
+    compiled = whole and task.use_gpu and _wants_compile(task)
     if task.use_gpu:
-        _use_liger(model)
+        base.fused_loss = _use_liger(base, loss_only=compiled)
+    use_packed_attention(base)
+    if whole and task.strategy.is_adapter:
+        fuse_lora(model)
+    layers = _decoder_layers(base)
+    if not whole or not layers:
+        if task.gradient_checkpointing:
+            model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+        return model
     if task.gradient_checkpointing:
-        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+        offload = task.use_gpu and task.train.offload_activations is not False
+        recompute_layers(base, layers, keep="attention", offload=offload)
+    elif compiled:  # else every elementwise result would be kept beside the products
+        recompute_layers(base, layers, keep="products", offload=False)
+    if compiled:
+        _compile(base, layers)
     return model
 
 
-def _use_liger(model: Any) -> None:
-    """Liger's kernels, where it is installed and knows the architecture: the logits are never held as a whole."""
+def as_inputs(model: Any, batch: dict[str, Any], *, device: Any) -> dict[str, Any]:
+    """A collated batch as keyword arguments of the model's forward pass, on its way to the device."""
+    inputs = {
+        name: value.to(device, non_blocking=True) if hasattr(value, "to") else value for name, value in batch.items()
+    }
+    base = model.get_base_model() if hasattr(model, "peft_config") else model
+    if getattr(base, "fused_loss", False):
+        inputs["skip_logits"] = True  # in evaluation too
+    if getattr(base, "compiled_layers", False):
+        import torch
+
+        # The number of examples differs from batch to batch; the shapes of everything else do not.
+        torch._dynamo.maybe_mark_dynamic(inputs["cu_seq_lens_q"], 0)
+        inputs["cu_seq_lens_k"] = inputs["cu_seq_lens_q"]
+    return inputs
+
+
+@contextmanager
+def uncompiled() -> Iterator[None]:
+    """While the context lasts, compiled layers run as written: for shapes that come only once, such as a sample's."""
+    import torch
+
+    with torch.compiler.set_stance("force_eager"):
+        yield
+
+
+def _wants_compile(task: TrainingTask) -> bool:
+    """Triton's launchers need a C compiler at run time."""
+    if task.train.compile is not None:
+        return task.train.compile
+    return any(shutil.which(name) for name in ("cc", "gcc", "clang"))
+
+
+def _use_liger(model: Any, *, loss_only: bool) -> bool:
+    """Liger's kernels, where it is installed and knows the architecture; whether the loss is now fused."""
     try:
         from liger_kernel.transformers import _apply_liger_kernel_to_instance
+        from liger_kernel.transformers.monkey_patch import MODEL_TYPE_TO_APPLY_LIGER_FN
     except ImportError:
-        return
-    _apply_liger_kernel_to_instance(model=model.get_base_model() if hasattr(model, "peft_config") else model)
+        return False
+    if model.config.model_type not in MODEL_TYPE_TO_APPLY_LIGER_FN:
+        return False
+    others = ("rope", "swiglu", "geglu", "rms_norm", "layer_norm")
+    apply = MODEL_TYPE_TO_APPLY_LIGER_FN[model.config.model_type]
+    taken = apply.__code__.co_varnames[: apply.__code__.co_argcount]
+    _apply_liger_kernel_to_instance(model=model, **{name: False for name in others if loss_only and name in taken})
+    return "skip_logits" in type(model).forward.__code__.co_varnames or "skip_logits" in _names(model.forward)
+
+
+def _names(function: Any) -> tuple[str, ...]:
+    code = getattr(getattr(function, "__func__", function), "__code__", None)
+    return () if code is None else code.co_varnames[: code.co_argcount]
+
+
+def _decoder_layers(model: Any) -> list[Any]:
+    from transformers.modeling_layers import GradientCheckpointingLayer
+
+    return [module for module in model.modules() if isinstance(module, GradientCheckpointingLayer)]
+
+
+def _compile(model: Any, layers: list[Any]) -> None:
+    """Layer by layer, since all of them share what is compiled for one."""
+    for layer in layers:
+        layer.compile(fullgraph=False)
+    norm = getattr(model.base_model, "norm", None)
+    if norm is not None:
+        norm.compile()
+    model.compiled_layers = True
