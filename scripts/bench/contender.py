@@ -1,0 +1,96 @@
+"""One process of one measurement: reads a spec, runs it, and writes what came of it, an error included."""
+
+import importlib.util
+import json
+import os
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from bench import curves, ours, rivals
+from bench.spec import Spec, read_spec
+
+MATRIX = 8192
+PACKAGES = (
+    "torch", "triton", "transformers", "peft", "bitsandbytes", "liger-kernel", "deepspeed", "flash-attn-4", "unsloth"
+)  # fmt: skip
+
+
+def run_rate(spec: Spec) -> dict[str, Any]:
+    """Rate of a square bf16 product of random numbers, which shares are of; mean of 200 after 20."""
+    import torch
+
+    device, dtype = rivals.device_and_dtype()
+    size = MATRIX if device.type == "cuda" else 512
+    left, right = (torch.randn(size, size, device=device, dtype=dtype) for _ in range(2))
+    out = torch.empty_like(left)
+    number = 200 if device.type == "cuda" else 5
+    for _ in range(20 if device.type == "cuda" else 2):
+        torch.mm(left, right, out=out)
+    if device.type == "cuda":
+        torch.cuda.synchronize()
+    began = time.perf_counter()
+    for _ in range(number):
+        torch.mm(left, right, out=out)
+    if device.type == "cuda":
+        torch.cuda.synchronize()
+    rate = 2 * size**3 * number / (time.perf_counter() - began)
+    name = torch.cuda.get_device_name() if device.type == "cuda" else "CPU"
+    return {"flops_per_second": rate, "device": name, "gpus": torch.cuda.device_count(), "versions": versions()}
+
+
+RUNS: dict[str, Callable[[Spec], dict[str, Any]]] = {
+    "rate": run_rate,
+    "peft": rivals.run_peft,
+    "unsloth": rivals.run_unsloth,
+    "save_weights": rivals.run_save_weights,
+    "short_padded": rivals.run_short_padded,
+    "fit": ours.run_fit,
+    "bare": ours.run_bare,
+    "curves": curves.run_curves,
+}
+
+
+def versions() -> dict[str, str]:
+    """Versions of what the figures depend on, as this process sees them."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    found = {"python": sys.version.split()[0]}
+    for name in PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def main() -> None:
+    """`python -m bench.contender SPEC RESULT`; RESULT appears whole, and only from rank 0."""
+    spec, target = read_spec(Path(sys.argv[1])), Path(sys.argv[2])
+    result: dict[str, Any]
+    began = time.perf_counter()
+    try:
+        if spec.rival and importlib.util.find_spec(spec.rival) is None:
+            raise ModuleNotFoundError(f"{spec.rival} is not installed")
+        result = RUNS[spec.run](spec)
+        result["versions"] = versions()
+    except BaseException as error:
+        traceback.print_exc()
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        result = {"error": f"{type(error).__name__}: {lines[0] if lines else ''}"[:400]}
+    result["process_seconds"] = time.perf_counter() - began
+    sys.stdout.flush()
+    sys.stderr.flush()
+    if int(os.environ.get("RANK", "0")) == 0 or "error" in result:
+        partial = target.with_suffix(f".{os.getpid()}")
+        partial.write_text(json.dumps(result))
+        partial.rename(target)
+    # Process groups, trackers and CUDA graphs may wait for each other at exit; everything is written.
+    os._exit(1 if "error" in result else 0)
+
+
+if __name__ == "__main__":
+    main()
