@@ -147,6 +147,8 @@ def _train(arguments: argparse.Namespace) -> int:
     from ray_ft import api
 
     if arguments.dry_run:
+        if arguments.resume or arguments.force:
+            raise ConfigError("--dry-run trains nothing, so there is nothing to --resume or to --force")
         rehearsed = api.dry_run(_load(arguments))
         _print_json(rehearsed) if arguments.json else _print_dry_run(rehearsed)
         return 0

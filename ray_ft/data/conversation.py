@@ -83,7 +83,7 @@ def _rendered(encoder: "ChatEncoder", messages: Sequence[Message]) -> tuple[str,
 
 
 def _marked(encoder: "ChatEncoder", messages: Sequence[Message]) -> tuple[str, list[Turn]]:
-    """Turns from the template's own marks, each with the special token that ends it inside or right behind the mark."""
+    """Turns from the template's own marks."""
     from transformers.utils.chat_template_utils import render_jinja_template
 
     try:
@@ -95,45 +95,71 @@ def _marked(encoder: "ChatEncoder", messages: Sequence[Message]) -> tuple[str, l
         )
     except Exception as error:  # Jinja's own errors and what templates raise on purpose share no base
         raise Refused(f"the chat template refuses it: {first_line(error)}") from None
-    text, spoken = str(texts[0]), [m for m in messages if m.role == "assistant"]
-    if len(marks[0]) != len(spoken):
+    text, spoken = str(texts[0]), [i for i, m in enumerate(messages) if m.role == "assistant"]
+    spans = [(int(start), int(end)) for start, end in marks[0]]
+    if len(spans) > len(spoken):  # end-of-text behind the last turn may have a mark of its own
+        spans = _joined(spans)
+    if len(spans) != len(spoken):
         raise Refused("the chat template marks not every assistant turn by {% generation %}")
-    turns = []
-    for message, (start, end) in zip(spoken, marks[0], strict=True):
-        if not message.trained:
-            continue
-        content = message.content.strip()
-        answer = text.find(content, start, end)
-        if answer < 0:
-            raise Refused("the chat template changes the answer")
-        space = len(text[end:]) - len(text[end:].lstrip())
-        behind = max((len(t) for t in encoder.specials if t and text.startswith(t, end + space)), default=0)
-        turns.append(_ended(encoder, text, start, answer, content, end + space + behind if behind else end))
-    if any(turn.adds_stop for turn in turns[:-1]):
-        raise Refused("the chat template ends assistant turns by no special token")
-    return text, turns
+    turns = [_marked_turn(encoder, messages, i, text, span) for i, span in zip(spoken, spans, strict=True)]
+    return text, _ending([turn for i, turn in zip(spoken, turns, strict=True) if messages[i].trained])
+
+
+def _joined(spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Spans that touch, as one."""
+    joined: list[tuple[int, int]] = []
+    for start, end in spans:
+        if joined and joined[-1][1] == start:
+            joined[-1] = (joined[-1][0], end)
+        else:
+            joined.append((start, end))
+    return joined
+
+
+def _marked_turn(encoder: "ChatEncoder", messages: Sequence[Message], i: int, text: str, span: tuple[int, int]) -> Turn:
+    """A marked turn, with the special token that ends it inside the mark or right behind it."""
+    start, end = span
+    asked = _render(encoder, messages[:i], add_generation_prompt=True)
+    if text.startswith(asked) and start <= len(asked) <= end:
+        start = len(asked)  # some marks hold the turn's header too, which an engine writes and no model
+    space = len(text[end:]) - len(text[end:].lstrip())
+    behind = max((len(t) for t in encoder.specials if t and text.startswith(t, end + space)), default=0)
+    limit = end + space + behind if behind else end
+    content = messages[i].content.strip()
+    answer = text.find(content, start, end)
+    if answer < 0:  # thoughts may be set apart from the answer; the mark says what is trained
+        marked = text[start:end].rstrip()
+        ending = max((len(t) for t in encoder.specials if t and marked.endswith(t)), default=0)
+        answer, content = start, marked[: len(marked) - ending]
+    return _ended(encoder, text, start, answer, content, limit)
 
 
 def _by_difference(encoder: "ChatEncoder", messages: Sequence[Message]) -> tuple[str, list[Turn]]:
-    """Turns from what each adds; raises Refused where a turn's text changes once others follow."""
+    """Turns from what each adds; raises Refused where a turn, or what stands before it, changes once others follow."""
     full = _render(encoder, messages)
     turns: list[Turn] = []
     for i in (i for i, m in enumerate(messages) if m.trained):
         asked = _render(encoder, messages[:i], add_generation_prompt=True)
         after = full if i == len(messages) - 1 else _render(encoder, messages[: i + 1])
-        if not full.startswith(after):
-            raise Refused(REWRITES)
         content = messages[i].content.strip()
         # What an engine sees before it answers is `asked`; a template that rewrites it can only be cut at the answer.
         keeps_prompt = after.startswith(asked)
         answer = after.find(content, len(asked)) if keeps_prompt else after.rfind(content)
         if answer < (turns[-1].end if turns else 0):
             raise Refused("the chat template changes the answer")
-        start = len(asked) if keeps_prompt else answer
-        turns.append(_ended(encoder, full, start, answer, content, len(after)))
+        turn = _ended(encoder, after, len(asked) if keeps_prompt else answer, answer, content, len(after))
+        # Behind the turn's end some templates write end-of-text when nothing follows; up to there nothing may change.
+        if not full.startswith(after[: turn.end]):
+            raise Refused(REWRITES)
+        turns.append(turn)
+    return full, _ending(turns)
+
+
+def _ending(turns: list[Turn]) -> list[Turn]:
+    """The same turns, if all but the last are ended by a token of the template."""
     if any(turn.adds_stop for turn in turns[:-1]):
         raise Refused("the chat template ends assistant turns by no special token")
-    return full, turns
+    return turns
 
 
 def _ended(encoder: "ChatEncoder", text: str, start: int, answer: int, content: str, limit: int) -> Turn:

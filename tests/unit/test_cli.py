@@ -118,3 +118,11 @@ def test_light_verbs_import_neither_torch_nor_ray(arguments: list[str], config_p
     given = [str(config_path) if a == "CONFIG" else a for a in arguments]
     done = subprocess.run([sys.executable, "-c", program, *given], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("flag", ["--resume", "--force"])
+def test_a_dry_run_takes_no_flag_of_a_training(
+    flag: str, config_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["train", str(config_path), "--dry-run", flag]) == 2
+    assert capsys.readouterr().err.startswith("ray-ft train: --dry-run trains nothing")

@@ -39,6 +39,16 @@ MARKED_WITHOUT_END = CHATML.replace(
     "{{ m['content'] }}", "{% if m['role'] == 'assistant' %}{% generation %}{{ m['content'] }}{% endgeneration %}"
     "{% else %}{{ m['content'] }}{% endif %}"
 )  # fmt: skip
+# As Phi 3: end-of-text stands behind the last turn, and nowhere else.
+CLOSED = CHATML + "{% if not add_generation_prompt %}{{ eos_token }}{% endif %}"
+# Marks that hold the header, and one of its own for end-of-text.
+WIDELY_MARKED = (
+    "{% for m in messages %}{% if m['role'] == 'assistant' %}{% generation %}<|im_start|>assistant\n"
+    "{{ m['content'] }}<|im_end|>\n{% endgeneration %}"
+    "{% else %}<|im_start|>{{ m['role'] }}\n{{ m['content'] }}<|im_end|>\n{% endif %}{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n"
+    "{% else %}{% generation %}{{ eos_token }}{% endgeneration %}{% endif %}"
+)
 UNENDED = "{% for m in messages %}{{ m['role'] }}: {{ m['content'] }}\n{% endfor %}"
 
 FIRST, SECOND = "At nine, from gate B.", "Größe: 12 m 🚢\n\n- twice a day"
@@ -96,7 +106,8 @@ def _targets(tokenizer: Any, encoded: Encoded | str) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("template", "end"), [(CHATML, "<|im_end|>"), (HEADERS, "<|im_end|>"), (MARKED_WITHOUT_END, "<|im_end|>")]
+    ("template", "end"),
+    [(template, "<|im_end|>") for template in (CHATML, HEADERS, CLOSED, MARKED_WITHOUT_END, WIDELY_MARKED)],
 )
 @pytest.mark.parametrize("system", [None, "Be brief."])
 def test_every_assistant_turn_and_its_end_are_the_targets(
@@ -119,7 +130,18 @@ def test_generation_marks_are_believed_where_turns_change_once_others_follow(tok
 
 
 def test_marks_and_differences_tell_the_same(tokenizer: Any) -> None:
-    assert _encode(_encoder(tokenizer, CHATML)) == _encode(_encoder(tokenizer, MARKED_WITHOUT_END))
+    by_difference = _encode(_encoder(tokenizer, CHATML))
+    for template in (MARKED_WITHOUT_END, WIDELY_MARKED):
+        assert _encode(_encoder(tokenizer, template)) == by_difference
+
+
+def test_marks_hold_where_a_template_sets_thoughts_apart_from_the_answer(tokenizer: Any) -> None:
+    template = MARKED_WITHOUT_END.replace(
+        "{% generation %}{{ m['content'] }}", "{% generation %}{{ m['content'].replace('<t>', '<think>\n') }}"
+    )
+    messages = (TALK[0], Message("assistant", "<t>Hm.</t>At nine.", trained=True), *TALK[2:])
+    targets = _targets(tokenizer, _encode(_encoder(tokenizer, template), messages))
+    assert targets == ["<think>\nHm.</t>At nine.<|im_end|>", SECOND + "<|im_end|>"]
 
 
 @pytest.mark.parametrize("template", [CHATML, BRACKETS, HEADERS])
