@@ -19,9 +19,7 @@ class Stack:
     fused_loss: bool = False  # True: the loss never builds the logits of more than FUSED_LOSS_TOKENS tokens
     masked_attention: bool = True  # SDPA gets the mask that keeps packed examples apart; False: a varlen kernel
     optimizer_bytes: int = 12  # per trained parameter: fp32 master, momentum, variance
-    step_bytes: int = 8  # per trained parameter, while the optimizer steps: fp32 gradient, and AdamW's foreach buffer
-    bucket_elements: int = 500_000_000  # gradients that ZeRO reduces at once: DeepSpeed's default
-    live_elements: int = 1_000_000_000  # parameters that ZeRO-3 keeps gathered, at most
+    step_bytes: int = 4  # per parameter, while the optimizer steps: its gradient in fp32; AdamW is fused
     padding_factor: float = 1.02  # reserved / allocated memory with rows of one length
 
 

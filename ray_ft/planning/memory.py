@@ -1,7 +1,7 @@
 """Memory of one candidate: what each phase of a training step holds on the device, and what lives on the host.
 
 A run must survive its worst phase, so the peak is the largest phase, not the sum of all parts. The sizes follow what
-the DeepSpeed engine allocates: fp32 master weights and two Adam moments for every parameter that trains.
+the two engines allocate: fp32 master weights and two Adam moments for every parameter that trains.
 """
 
 from dataclasses import dataclass
@@ -19,13 +19,13 @@ from ray_ft.planning.activations import (
     tail_bytes,
 )
 from ray_ft.strategies import Strategy
+from ray_ft.strategies.zero import OPTIMIZER_GROUP, UPDATE_ELEMENTS, zero_sizes
 
 CUDA_CONTEXT = GIB // 2  # kernels and driver state, which torch does not count
 NCCL_BUFFERS = GIB // 2  # channels to the other workers
 CPU_PROCESS = GIB  # a worker's Python with torch, transformers and DeepSpeed loaded
 GPU_PROCESS = 4 * GIB  # the same with CUDA's host side
 NODE_PROCESSES = 2 * GIB  # Ray's daemons and the controller
-OPTIMIZER_GROUP = 1_000_000_000  # parameters that ZeRO-3 steps at once
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ def state_bytes(shape: ModelShape, candidate: Candidate, *, stack: Stack, on_cpu
     weights = whole
     if sharded:
         held = shape.num_parameters + (trained if strategy.is_adapter else 0)
-        gathered = round(whole / held * stack.live_elements)
+        gathered = round(whole / held * zero_sizes(shape, strategy).live)
         on_gpu = 0 if strategy.offload == "all" and not quantised else whole // workers
         weights = min(whole, on_gpu + max(gathered, largest))
     # bitsandbytes quantises on the device, so the whole base passes through each GPU; ZeRO-3 splits bf16 as it loads.
@@ -103,17 +103,33 @@ def state_bytes(shape: ModelShape, candidate: Candidate, *, stack: Stack, on_cpu
     else:
         shard = trained // workers if stage else trained
         optimizer = 0 if offloaded else stack.optimizer_bytes * shard
-        step = 0 if offloaded else _step_bytes(stage, shard, stack)
+        step = 0 if offloaded else _step_bytes(shape, stage, shard, stack)
     gradients = c * (trained if stage < 2 else 0 if offloaded else trained // workers)
-    bucket = 0 if stage == 0 else c * (min(trained, stack.bucket_elements) if on_cpu else stack.bucket_elements)
+    if _sums_in_fp32(candidate, stack):
+        gradients, step = 4 * trained, 0
+    bucket = 0
+    if stage > 0:  # under stages 1 and 2 one fills while the other is on its way
+        bucket = c * zero_sizes(shape, strategy).reduce_bucket * (1 if stage == 3 or on_cpu else 2)
     return State(weights, load, gradients, gradients, bucket, optimizer, step)
 
 
-def _step_bytes(stage: int, shard: int, stack: Stack) -> int:
-    """While the optimizer steps: what the fp32 step needs; stages 1 and 2 first flatten the averaged gradients."""
+def _sums_in_fp32(candidate: Candidate, stack: Stack) -> bool:
+    """ZeRO-0 adds 16-bit gradients up in fp32, over micro-batches, and over workers where they are few."""
+    if candidate.strategy.zero_stage != 0 or stack.compute_bytes == 4:
+        return False
+    return candidate.gradient_accumulation_steps > 1 or (candidate.strategy.is_adapter and candidate.num_workers > 1)
+
+
+def _step_bytes(shape: ModelShape, stage: int, shard: int, stack: Stack) -> int:
+    """While the optimizer steps: gradients in fp32, of the parameters that are updated at once.
+
+    Stages 1 and 2 update a worker's whole shard at once, and first flatten its averaged gradients.
+    """
     if stage == 3:
         return stack.step_bytes * min(shard, OPTIMIZER_GROUP)
-    return (stack.step_bytes + (stack.compute_bytes if stage else 0)) * shard
+    if stage == 0:
+        return stack.step_bytes * min(shard, max(UPDATE_ELEMENTS, shape.head_parameters))
+    return (stack.step_bytes + stack.compute_bytes) * shard
 
 
 def _phases(
@@ -132,7 +148,10 @@ def _phases(
     dequantised = c * max(i * o for i, o in shape.linears.values()) if strategy.dequantised_parameters(shape) else 0
     carried = state.kept_gradients if candidate.gradient_accumulation_steps > 1 else 0
     head = c * shape.head_parameters if strategy.trains_head(shape) else 0
-    first = max(carried, head) if strategy.zero_stage < 2 else carried + max(0, head - state.buckets)
+    if _sums_in_fp32(candidate, stack):
+        first = carried + head  # its 16-bit gradient, until it is added to the sums
+    else:
+        first = max(carried, head) if strategy.zero_stage < 2 else carried + max(0, head - state.buckets)
     peak_loss = loss_bytes(shape, stack, tokens)
     evaluation = evaluation_loss_bytes(shape, stack, tokens)
     passing = dequantised + state.buckets + strategy.transient_bytes(shape, compute_bytes=c)

@@ -9,11 +9,13 @@ import json
 import logging
 import shutil
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ray_ft.errors import RayFTError, TrainingError
 from ray_ft.training.checkpoint import (
     FOLDER,
     STATE,
@@ -131,6 +133,15 @@ class Checkpointer:
         self._conclude()
         self._agree()
 
+    @contextmanager
+    def saved_first(self) -> Iterator[None]:
+        """An error that all ranks raise together waits until the checkpoint that is on its way is in its place."""
+        try:
+            yield
+        except TrainingError:
+            self.finish()
+            raise
+
     def close(self) -> None:
         """The run is over: wait for what is still being written or sent."""
         self.finish()
@@ -143,10 +154,14 @@ class Checkpointer:
 
     def _agree(self) -> None:
         on_its_way = self._on_its_way
-        if on_its_way is None:
-            agree(self.failures)
-        else:
-            agree(self.failures, step=on_its_way.step, partial=on_its_way.partial)
+        try:
+            if on_its_way is None:
+                agree(self.failures)
+            else:
+                agree(self.failures, step=on_its_way.step, partial=on_its_way.partial)
+        except TrainingError:
+            self._on_its_way = None
+            raise
 
     def _find(self) -> tuple[Checkpoint | None, float]:
         remove_leftovers(self._task.run_path)
@@ -208,8 +223,6 @@ class Checkpointer:
 def from_rank_0(find: Callable[[], Any]) -> Any:
     """What rank 0 finds, on all ranks; and what it raises."""
     import torch.distributed as dist
-
-    from ray_ft.errors import RayFTError
 
     found: list[Any] = [None]
     if dist.get_rank() == 0:

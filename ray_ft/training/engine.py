@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from ray_ft.errors import RayFTError
+from ray_ft.model_shape import load_model_shape
 from ray_ft.training.task import Precision, TrainingTask
 
 
@@ -28,6 +29,8 @@ class Engine(Protocol):
 
     module: Any
     """The model itself, as loaded and accelerated."""
+    warnings: list[str]
+    """Lines for people about how it was set up."""
 
     def __call__(self, **batch: Any) -> Any:
         """The model's forward pass."""
@@ -67,6 +70,7 @@ def start_engine(task: TrainingTask, *, device: Any, precision: Precision) -> En
 
     config = deepspeed_config(
         task.strategy,
+        load_model_shape(task.base_path),
         micro_batch_size=task.micro_batch_size,
         gradient_accumulation_steps=task.gradient_accumulation_steps,
         max_grad_norm=task.train.max_grad_norm,
@@ -120,6 +124,7 @@ def _load_model(task: TrainingTask, *, device: Any, precision: Precision) -> Any
 
     from ray_ft.training.checkpoint import agree
     from ray_ft.training.kernels import accelerate
+    from ray_ft.training.neftune import add_noise_to_embeddings
 
     dtype = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
     failures: list[str] = []
@@ -129,7 +134,9 @@ def _load_model(task: TrainingTask, *, device: Any, precision: Precision) -> Any
     except RayFTError as error:
         failures.append(str(error))
     agree(failures)
-    return accelerate(model, task)
+    model = accelerate(model, task)
+    add_noise_to_embeddings(model, alpha=task.train.neftune_alpha)
+    return model
 
 
 @contextmanager

@@ -22,9 +22,10 @@ class Guard:
         healthy = torch.isfinite(norm) & torch.isfinite(loss)
         if self.ratio is None:
             return (~healthy).float()
-        enough = (~torch.isnan(self.norms)).sum() >= FEWEST
-        # With fewer norms than the window the rest are nan, which nanmedian passes over.
-        healthy &= ~(enough & (norm > self.ratio * torch.nanmedian(self.norms)))
+        # Places without a norm yet are nan, which sorts last. torch.nanmedian would ask the host for its index.
+        count = (~torch.isnan(self.norms)).sum()
+        median = self.norms.sort().values.gather(0, ((count - 1) // 2).clamp(min=0).reshape(1))[0]
+        healthy &= ~((count >= FEWEST) & (norm > self.ratio * median))
         shifted = torch.cat([self.norms[1:], norm.double().reshape(1)])
         self.norms = torch.where(healthy, shifted, self.norms)
         return (~healthy).float()

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ray_ft.strategies.zero import UPDATE_ELEMENTS
 from ray_ft.training.engine import Update, on_host, parameter_groups
 from ray_ft.training.gradients import Gradients
 from ray_ft.training.guard import Guard
 from ray_ft.training.task import Precision, TrainingTask
 
-CHUNK_ELEMENTS = 2**27  # parameters that are updated at once: their gradients are in fp32 meanwhile, 512 MiB
 SCALE_GROWTH_STEPS = 2000  # of fp16's loss scale, as torch.amp.GradScaler has it
 FIRST_SCALE = 2.0**16
 
@@ -38,6 +38,7 @@ class ReplicatedEngine:
         import torch.distributed as dist
 
         self.module = model
+        self.warnings: list[str] = []
         self._max_grad_norm = task.train.max_grad_norm
         self._names = {id(p): name for name, p in model.named_parameters() if p.requires_grad}
         groups = parameter_groups(model, weight_decay=task.train.weight_decay)
@@ -131,11 +132,16 @@ def _update(chunk: _Chunk, gradients: list[Any], *, divisor: Any, skipped: Any, 
     import torch
 
     copied = chunk.masters[0] is not chunk.parameters[0]
-    for master, parameter in zip(chunk.masters, chunk.parameters, strict=True):
-        gradient = gradients.pop(0)
-        master.grad = None if gradient is None else gradient.to(master.dtype)
-        if copied:  # 16-bit gradients go as soon as they are in fp32
+    there = [(m, gradient) for m, gradient in zip(chunk.masters, gradients, strict=True) if gradient is not None]
+    if there and there[0][1].dtype != torch.float32:
+        wide = [torch.empty_like(master) for master, _ in there]
+        torch._foreach_copy_(wide, [gradient for _, gradient in there])
+        there = [(master, gradient) for (master, _), gradient in zip(there, wide, strict=True)]
+        gradients.clear()  # the 16-bit ones go as soon as they are in fp32
+        for parameter in chunk.parameters:
             parameter.grad = None
+    for master, gradient in there:
+        master.grad = gradient
     optimizer = chunk.optimizer
     optimizer.grad_scale, optimizer.found_inf = divisor, skipped
     for group in optimizer.param_groups:
@@ -158,14 +164,14 @@ def _make_chunk(groups: list[dict[str, Any]], names: dict[int, str]) -> _Chunk:
 
 
 def _split(groups: list[dict[str, Any]]) -> list[list[dict[str, Any]]]:
-    """The same groups in parts of about CHUNK_ELEMENTS parameters of one dtype."""
+    """The same groups in parts of about UPDATE_ELEMENTS parameters of one dtype."""
     parts: list[list[dict[str, Any]]] = []
     for group in groups:
         room, dtype = 0, None
         for parameter in group["params"]:
             if parameter.numel() > room or parameter.dtype != dtype:
                 parts.append([{**group, "params": []}])
-                room, dtype = CHUNK_ELEMENTS, parameter.dtype
+                room, dtype = UPDATE_ELEMENTS, parameter.dtype
             parts[-1][0]["params"].append(parameter)
             room -= parameter.numel()
     return parts

@@ -1,5 +1,8 @@
 """ZeRO 1-3 and offload: DeepSpeed splits optimizer state, gradients and weights over the workers."""
 
+import importlib.util
+import os
+import shutil
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -23,7 +26,8 @@ class DeepSpeedEngine:
         import deepspeed
         import torch.distributed as dist
 
-        optimizer = _make_optimizer(model, task)
+        self.warnings: list[str] = []
+        optimizer = _make_optimizer(model, task, self.warnings)
         self.engine, *_ = deepspeed.initialize(model=model, optimizer=optimizer, config=config)
         self.module = self.engine.module
         self._world_size = dist.get_world_size()
@@ -118,19 +122,35 @@ def _judge_norms(optimizer: Any, judge: Any) -> None:
     optimizer._get_norm_groups = lambda: [judge(combine_grad_norm_groups(groups()))]
 
 
-def _make_optimizer(model: Any, task: TrainingTask) -> Any:
+def _make_optimizer(model: Any, task: TrainingTask, warnings: list[str]) -> Any:
     """AdamW, in host memory where the optimizer is offloaded."""
     import torch
 
     groups = parameter_groups(model, weight_decay=task.train.weight_decay)
-    if task.use_gpu and task.strategy.offload in ("optimizer", "all"):
-        from deepspeed.ops.op_builder import CPUAdamBuilder
+    offloaded = task.use_gpu and task.strategy.offload in ("optimizer", "all")
+    if not offloaded:
+        return torch.optim.AdamW(groups, lr=task.learning_rate, fused=True)
+    missing = missing_for_cpu_adam()
+    if missing is None:
+        from deepspeed.ops.adam import DeepSpeedCPUAdam
 
-        if CPUAdamBuilder().is_compatible():
-            from deepspeed.ops.adam import DeepSpeedCPUAdam
+        return DeepSpeedCPUAdam(groups, lr=task.learning_rate, weight_decay=0.0)
+    warnings.append(
+        f"the offloaded optimizer takes torch's AdamW, several times slower than DeepSpeed's for CPUs: {missing}"
+    )
+    return torch.optim.AdamW(groups, lr=task.learning_rate)
 
-            return DeepSpeedCPUAdam(groups, lr=task.learning_rate, weight_decay=0.0)
-    return torch.optim.AdamW(groups, lr=task.learning_rate, fused=task.strategy.offload == "none")
+
+def missing_for_cpu_adam() -> str | None:
+    """What keeps DeepSpeed from compiling its optimizer for CPUs at its first step, said before there is one."""
+    compiler = os.environ.get("CXX", "c++")
+    if shutil.which(compiler) is None:
+        return f"no C++ compiler ({compiler}) was found"
+    if shutil.which("ninja") is None and importlib.util.find_spec("ninja") is None:
+        return "ninja was not found; `pip install ninja`"
+    from deepspeed.ops.op_builder import CPUAdamBuilder
+
+    return None if CPUAdamBuilder().is_compatible() else "this machine's compiler or CUDA toolkit does not suit it"
 
 
 class _Collected:

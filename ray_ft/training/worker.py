@@ -73,35 +73,39 @@ def fit(task: TrainingTask, *, report: Report, preempted: Callable[[], bool] = l
             bad_batches=BadBatches(task, rows),
             lines=lines,
         )
+        log.warn(step, engine.warnings)
         saved_for_preemption = False
         engine.train()
 
-        while step < task.num_steps:
-            failed = bool(checkpointer.failures) or (lines is not None and lines.failure is not None)
-            signals = Signals(failed, preempted(), checkpointer.written, log.own_seconds)
-            batch = order.global_batch(step)
-            launched = train_step(
-                engine, task, rows, batch, step=step, signals=signals, device=device, watchdog=watchdog
-            )
-            step += 1
-            log.launched(launched)
-            checkpointer.hear(log.heard, problem=lines.failure if lines is not None else None)
-            log.warn(step, checkpointer.take_warnings())
+        with checkpointer.saved_first():
+            while step < task.num_steps:
+                failed = bool(checkpointer.failures) or (lines is not None and lines.failure is not None)
+                signals = Signals(failed, preempted(), checkpointer.written, log.own_seconds)
+                batch = order.global_batch(step)
+                launched = train_step(
+                    engine, task, rows, batch, step=step, signals=signals, device=device, watchdog=watchdog
+                )
+                step += 1
+                log.launched(launched)
+                checkpointer.hear(log.heard, problem=lines.failure if lines is not None else None)
+                log.warn(step, checkpointer.take_warnings())
 
-            last = step == task.num_steps
-            save = step % task.checkpoint_every == 0 or last
-            if log.heard.preempted and not saved_for_preemption:
-                save = saved_for_preemption = True
-            validation_loss = None
-            if len(held_out) and (step % task.eval_every == 0 or last):
-                with log.paused():
-                    validation_loss = evaluate(engine, held_out, task=task, device=device, watchdog=watchdog, step=step)
-                    log.validated(step, validation_loss)
-                    save = save or (task.train.load_best and validation_loss < checkpointer.best_loss)
-            if save:
-                watchdog.at(step, "checkpoint")
-                with log.paused():
-                    checkpointer.save(engine, step=step, metrics=log.metrics, validation_loss=validation_loss)
+                last = step == task.num_steps
+                save = step % task.checkpoint_every == 0 or last
+                if log.heard.preempted and not saved_for_preemption:
+                    save = saved_for_preemption = True
+                validation_loss = None
+                if len(held_out) and (step % task.eval_every == 0 or last):
+                    with log.paused():
+                        validation_loss = evaluate(
+                            engine, held_out, task=task, device=device, watchdog=watchdog, step=step
+                        )
+                        log.validated(step, validation_loss)
+                        save = save or (task.train.load_best and validation_loss < checkpointer.best_loss)
+                if save:
+                    watchdog.at(step, "checkpoint")
+                    with log.paused():
+                        checkpointer.save(engine, step=step, metrics=log.metrics, validation_loss=validation_loss)
 
         watchdog.at(step, "output")
         checkpointer.finish()

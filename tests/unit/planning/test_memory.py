@@ -32,17 +32,37 @@ def _memory(strategy: Strategy, *, seq: int = 2048, stage: int = 0, workers: int
 
 
 def test_state_of_full_tuning_by_stage() -> None:
-    # Per parameter: 2 weights, 2 gradients, 12 optimizer; while stepping 8 (fp32 gradient, foreach), and 2 to flatten.
+    # Per parameter: 2 weights, 2 gradients, 12 optimizer; while stepping 4 (fp32 gradient) of at most 2**27 at once.
     zero = state_bytes(LLAMA_7B, _candidate(Full(), 0, 8), stack=Stack())
-    assert (zero.weights, zero.gradients, zero.optimizer, zero.step) == (2 * P, 2 * P, 12 * P, 8 * P)
+    assert (zero.weights, zero.gradients, zero.optimizer, zero.step) == (2 * P, 2 * P, 12 * P, 4 * 2**27)
     one = state_bytes(LLAMA_7B, _candidate(Full(), 1, 8), stack=Stack())
-    assert (one.weights, one.gradients, one.optimizer, one.step) == (2 * P, 2 * P, 12 * (P // 8), 10 * (P // 8))
+    assert (one.weights, one.gradients, one.optimizer, one.step) == (
+        2 * P,
+        2 * P,
+        12 * (P // 8),
+        6 * (P // 8),
+    )  # and 2 to flatten
     two = state_bytes(LLAMA_7B, _candidate(Full(), 2, 8), stack=Stack())
     assert (two.weights, two.gradients, two.optimizer) == (2 * P, 2 * (P // 8), 12 * (P // 8))
     three = state_bytes(LLAMA_7B, _candidate(Full(), 3, 8), stack=Stack())
     # An eighth of the weights, and at most 1e9 parameters that stay gathered, in 2 bytes.
     assert three.weights == 2 * P // 8 + 2_000_000_000
     assert three.gradients == 2 * (P // 8)
+
+
+def test_zero_0_adds_micro_batches_up_in_fp32_and_then_needs_no_copy_to_step() -> None:
+    full = state_bytes(LLAMA_7B, _candidate(Full(), gradient_accumulation_steps=2), stack=Stack())
+    assert (full.kept_gradients, full.gradients, full.step) == (4 * P, 4 * P, 0)
+    few = LoRA()  # so few that workers add them up in fp32 too
+    adapters = few.trainable_parameters(LLAMA_7B)
+    assert state_bytes(LLAMA_7B, _candidate(few, workers=2), stack=Stack()).gradients == 4 * adapters
+    assert state_bytes(LLAMA_7B, _candidate(Full(), workers=2), stack=Stack()).gradients == 2 * P
+
+
+def test_the_bucket_is_that_of_the_trainer() -> None:
+    # One linear layer of 4096 * 11008; two of them under stages 1 and 2, where sending overlaps.
+    assert state_bytes(LLAMA_7B, _candidate(Full(), 2, 8), stack=Stack()).buckets == 2 * 2 * 4096 * 11008
+    assert state_bytes(LLAMA_7B, _candidate(Full(), 3, 8), stack=Stack()).buckets == 2 * 4096 * 11008
 
 
 def test_offloading_the_optimizer_takes_it_and_the_gradients_off_the_gpu() -> None:
