@@ -513,13 +513,16 @@ def _check_values(config: Config, source: str) -> None:
     require(train.num_epochs > 0, "train.num_epochs", train.num_epochs, "above 0")
     for name in (
         "max_steps", "global_batch_size", "micro_batch_size", "num_workers", "log_every", "eval_every",
-        "checkpoint_every", "num_checkpoints_to_keep", "early_stopping_patience",
+        "checkpoint_every", "num_checkpoints_to_keep", "early_stopping_patience", "min_workers", "max_skipped_steps",
     ):  # fmt: skip
         value = getattr(train, name)
         require(value is None or value >= 1, f"train.{name}", value, "at least 1")
     require(0 <= train.warmup_ratio < 1, "train.warmup_ratio", train.warmup_ratio, "in [0, 1)")
     require(0 < train.decay_ratio <= 1, "train.decay_ratio", train.decay_ratio, "in (0, 1]")
     require(0 <= train.min_lr_ratio < 1, "train.min_lr_ratio", train.min_lr_ratio, "in [0, 1)")
+    require(train.hang_timeout_s > 0, "train.hang_timeout_s", train.hang_timeout_s, "above 0")
+    ratio = train.max_grad_norm_ratio
+    require(ratio is None or ratio > 1, "train.max_grad_norm_ratio", ratio, "above 1")
     for name in ("neftune_alpha", "early_stopping_min_delta", "num_samples"):
         require(getattr(train, name) >= 0, f"train.{name}", getattr(train, name), "at least 0")
     names = [tracker.name for tracker in train.trackers]
