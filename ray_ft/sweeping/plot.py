@@ -20,7 +20,7 @@ def draw(standings: Sequence[Standing], *, metric: str, error_bars: str, title: 
     shown = [s for s in standings if s.value is not None and s.verdict != "not finished"]
     varied = [key for key in _keys(shown) if len({_text(s.parameters[key]) for s in shown}) > 1][:MAX_PANELS]
     keys = varied or _keys(shown)[:1]
-    figure = Figure(figsize=(1.2 + 5 * max(1, len(keys)), 4.2), dpi=120, layout="constrained")
+    figure = Figure(figsize=(1.2 + 5 * max(1, len(keys)), 4.8), dpi=120, layout="constrained")
     figure.suptitle(title, fontsize=11)
     first = None
     for i, key in enumerate(keys):
@@ -58,7 +58,7 @@ def _panel(axes: Any, standings: Sequence[Standing], key: str, *, others: Sequen
     _ticks(axes, places, numeric=numeric)
     axes.grid(alpha=0.25)
     if joined and any(fixed for fixed in lines):
-        axes.legend(fontsize=8, frameon=False)
+        axes.legend(fontsize=8, frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=2)
 
 
 def _bars(found: Sequence[Standing]) -> Any:

@@ -5,26 +5,29 @@ resources, so that a trial never holds a core that its own workers wait for. Whi
 and what has become of them is read from their folders, so Tune's own files are thrown away.
 """
 
+import io
 import logging
 import os
 import shutil
+import sys
 import threading
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import chdir, contextmanager, nullcontext
+from contextlib import chdir, contextmanager, nullcontext, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ray_ft.artifacts import Plan, TunedModel
 from ray_ft.config import Config, SweepConfig
-from ray_ft.errors import RayFTError, TrainingError, first_line
+from ray_ft.errors import RayFTError, first_line, last_line
 from ray_ft.sweeping.record import end, read_record, validation_losses
 
 log = logging.getLogger("ray_ft")
 
 DONE = 100.0  # percent of a trial
 RESERVED = {"memory": 2**20}  # Tune takes no trial that reserves nothing; of this there is always enough
+DIED = "its process died; often that is a machine without memory"
 ERROR_FILE = "error.txt"
 TUNE_FOLDER = ".tune"
 
@@ -53,27 +56,28 @@ def run_trials(tasks: Mapping[str, TrialTask], sweep: SweepConfig, *, folder: Pa
 
     Raises KeyboardInterrupt when it was interrupted; what was begun can be gone on with.
     """
-    os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
-    os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")  # the only printer that verbose=0 silences
     from ray import tune
+    from ray.exceptions import RayActorError
 
     progress = _progress_lines(tasks)
     trainable = tune.with_resources(tune.with_parameters(_trial, tasks=dict(tasks)), RESERVED)
-    tuner = tune.Tuner(
-        trainable,
-        param_space={"trial": tune.grid_search(list(tasks))},
-        tune_config=tune.TuneConfig(max_concurrent_trials=max_concurrent, scheduler=_scheduler(sweep)),
-        run_config=tune.RunConfig(
-            name=TUNE_FOLDER, storage_path=str(folder.resolve()), callbacks=[progress], verbose=0
-        ),
-    )
     try:
-        results = tuner.fit()
+        with _quiet_tune():
+            results = tune.Tuner(
+                trainable,
+                param_space={"trial": tune.grid_search(list(tasks))},
+                # A process of its own for each: one that still trains when it is stopped cannot take the next trial.
+                tune_config=tune.TuneConfig(max_concurrent_trials=max_concurrent, scheduler=_scheduler(sweep)),
+                run_config=tune.RunConfig(
+                    name=TUNE_FOLDER, storage_path=str(folder.resolve()), callbacks=[progress], verbose=0
+                ),
+            ).fit()
     finally:
         shutil.rmtree(folder / TUNE_FOLDER, ignore_errors=True)
     for result in results:
         if result.error is not None:  # the process died before it could say why
-            _fail(tasks[result.config["trial"]], TrainingError(f"its process died: {_last_line(result.error)}"))
+            has_died = isinstance(result.error, RayActorError)
+            end(tasks[result.config["trial"]].run_path, "failed", DIED if has_died else last_line(result.error))
     if progress.num_ended < len(tasks):
         raise KeyboardInterrupt
 
@@ -86,6 +90,18 @@ def concurrency(plans: Sequence[Plan], *, limit: int | None) -> int:
         return 1
     num_gpus = int(ray.cluster_resources().get("GPU", 0))
     return limit or max(1, num_gpus // max(plan.num_workers for plan in plans))
+
+
+@contextmanager
+def _quiet_tune() -> Iterator[None]:
+    """Tune writes result files of its own, logs a traceback for each trial that fails, and prints where JSON may go."""
+    os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
+    os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")  # the other printer draws boxes even with verbose=0
+    verbose = log.isEnabledFor(logging.DEBUG)
+    if not verbose:
+        logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
+    with redirect_stdout(sys.stderr if verbose else io.StringIO()):
+        yield
 
 
 def _scheduler(sweep: SweepConfig) -> Any:
@@ -202,6 +218,7 @@ def _progress_lines(tasks: Mapping[str, TrialTask]) -> Any:
             self._end(trial)
 
         def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+            end(tasks[trial.config["trial"]].run_path, "failed", DIED)
             self._end(trial)
 
         def _end(self, trial: Any) -> None:
@@ -216,8 +233,3 @@ def _progress_lines(tasks: Mapping[str, TrialTask]) -> Any:
             log.info("trial %d/%d %s%s: %s", numbers[name], len(tasks), tasks[name].setting, seed, what)
 
     return ProgressLines()
-
-
-def _last_line(error: BaseException) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[-1][:300] if lines else type(error).__name__
