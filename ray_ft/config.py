@@ -160,7 +160,7 @@ class TrainConfig:
     checkpoint_uri: str | None = None
     """Where checkpoints are also sent, any URI of pyarrow or fsspec such as s3://bucket/runs; null keeps them here."""
     load_best: bool = False
-    """Write the weights with the lowest validation loss instead of the last ones; keeps a checkpoint of each new best."""
+    """Write the weights with the lowest validation loss, not the last ones; keeps a checkpoint of each new best."""
     max_failures: int = 3
     """Worker failures that are survived by going on from the last checkpoint."""
     min_workers: int | None = None

@@ -173,12 +173,12 @@ def _submit(client: Any, request: dict[str, Any], *, address: str) -> None:
 
 def _follow(client: Any, job_id: str, *, address: str, on_log: Callable[[str], None]) -> Job:
     """Pass the log on until the job has ended; JobError unless it succeeded."""
-    num_seen, last_line = 0, ""
+    num_seen, last_said = 0, ""
     while True:
         for number, line in enumerate(_log_lines(client, job_id)):
             if number >= num_seen:  # a stream that was cut starts again at the first line
                 on_log(line)
-                num_seen, last_line = number + 1, line.strip() or last_line
+                num_seen, last_said = number + 1, line.strip() or last_said
         info = _info(client, job_id, address=address)
         if info.status.is_terminal():
             break
@@ -188,7 +188,7 @@ def _follow(client: Any, job_id: str, *, address: str, on_log: Callable[[str], N
     if info.status.value == "STOPPED":
         raise JobError(f"{job_id} was stopped.")
     if info.driver_exit_code is not None:
-        raise JobError(f"{job_id} failed with exit code {info.driver_exit_code}: {last_line}")
+        raise JobError(f"{job_id} failed with exit code {info.driver_exit_code}: {last_said}")
     raise JobError(f"{job_id} failed: {last_line(info.message or 'no reason given')}")
 
 

@@ -28,7 +28,15 @@ def choose_plan(
     Raises DoesNotFitError with the closest row and what would make it fit, ConfigError for keys that contradict.
     """
     jobs = [
-        Job(shape, kind, workload, max_steps=train.max_steps, headroom_fraction=plan.headroom_fraction)
+        Job(
+            shape,
+            kind,
+            workload,
+            max_steps=train.max_steps,
+            headroom_fraction=plan.headroom_fraction,
+            kernels=train.compile is not False,
+            offload_activations=train.offload_activations is not False,
+        )
         for kind in (hardware, *hardware.alternatives)
     ]
     rows = {job: search(job, train=train, objective=plan.objective) for job in jobs}

@@ -19,7 +19,9 @@ class Job:
     workload: Workload
     max_steps: int | None = None
     headroom_fraction: float = 0.05
-    fused_loss: bool = False
+    kernels: bool = True
+    """Whether a GPU's workers compile, and have the `gpu` extra."""
+    offload_activations: bool = True
 
     @property
     def usable_bytes(self) -> int:
@@ -34,10 +36,15 @@ class Job:
 
 def stack_for(candidate: Candidate, job: Job) -> Stack:
     """The loop on this hardware: fp32 on CPU; full tuning fragments the allocator's memory more than adapters do."""
+    on_gpu = not job.hardware.is_cpu
+    kernels = job.kernels and on_gpu and job.hardware.has_bf16 and candidate.strategy.zero_stage < 3
     return Stack(
-        compute_bytes=4 if job.hardware.is_cpu else 2,
-        fused_loss=job.fused_loss,
+        compute_bytes=2 if on_gpu else 4,
+        fused_loss=job.kernels and on_gpu,
+        masked_attention=not (on_gpu and job.hardware.has_bf16),
         padding_factor=1.02 if candidate.strategy.is_adapter else 1.05,
+        kernels=kernels,
+        offload_activations=kernels and job.offload_activations,
     )
 
 
@@ -46,7 +53,9 @@ def estimate(candidate: Candidate, job: Job) -> Estimate:
     shape, hardware, workload = job.shape, job.hardware, job.workload
     stack = stack_for(candidate, job)
     memory = memory_per_gpu(shape, candidate, max_seq_len=workload.max_seq_len, stack=stack, on_cpu=hardware.is_cpu)
-    host = host_memory_per_node(shape, candidate, hardware=hardware, stack=stack, worker_bytes=memory.total)
+    host = host_memory_per_node(
+        shape, candidate, hardware=hardware, stack=stack, worker_bytes=memory.total, max_seq_len=workload.max_seq_len
+    )
     seconds = sum(step_time(shape, candidate, hardware=hardware, workload=workload, stack=stack))
     hours = (num_steps(workload, job.max_steps) * seconds + startup_seconds(shape, hardware=hardware)) / 3600
     reason = ""

@@ -11,7 +11,9 @@ from ray_ft.artifacts import Memory
 from ray_ft.hardware import GIB, Hardware
 from ray_ft.model_shape import ModelShape
 from ray_ft.planning.activations import (
+    LAYERS_IN_TRANSIT,
     Stack,
+    checkpoint_bytes,
     evaluation_loss_bytes,
     layer_bytes,
     loss_bytes,
@@ -140,11 +142,12 @@ def _phases(
     one_layer = recompute_bytes(shape, strategy, stack, max_seq_len) * tokens
     tail = tail_bytes(shape, strategy, stack, max_seq_len) * tokens
     if candidate.gradient_checkpointing:
-        kept_per_layer = c * shape.hidden_size * tokens  # the layer's input alone
+        kept_per_layer = checkpoint_bytes(shape, stack) * tokens
     else:
         kept_per_layer = layer_bytes(shape, strategy, stack, max_seq_len) * tokens
         one_layer -= kept_per_layer
-    kept = shape.num_layers * kept_per_layer
+    offloaded = candidate.gradient_checkpointing and stack.offload_activations
+    kept = kept_per_layer * (min(LAYERS_IN_TRANSIT, shape.num_layers) if offloaded else shape.num_layers)
     dequantised = c * max(i * o for i, o in shape.linears.values()) if strategy.dequantised_parameters(shape) else 0
     carried = state.kept_gradients if candidate.gradient_accumulation_steps > 1 else 0
     head = c * shape.head_parameters if strategy.trains_head(shape) else 0
@@ -168,7 +171,7 @@ def _phases(
 
 
 def host_memory_per_node(
-    shape: ModelShape, candidate: Candidate, *, hardware: Hardware, stack: Stack, worker_bytes: int
+    shape: ModelShape, candidate: Candidate, *, hardware: Hardware, stack: Stack, worker_bytes: int, max_seq_len: int
 ) -> int:
     """Bytes of host memory that one node needs: processes, offloaded state and what loading passes through.
 
@@ -181,6 +184,9 @@ def host_memory_per_node(
         return NODE_PROCESSES // 2 + here * worker_bytes
     trained, c = strategy.trainable_parameters(shape), stack.compute_bytes
     node = NODE_PROCESSES + here * GPU_PROCESS
+    if candidate.gradient_checkpointing and stack.offload_activations:
+        tokens = candidate.micro_batch_size * max_seq_len
+        node += here * shape.num_layers * checkpoint_bytes(shape, stack) * tokens
     if strategy.offload != "none":  # master, gradient and moments of this node's shards
         shard = trained / (candidate.num_workers if strategy.zero_stage else 1)
         node += round((stack.optimizer_bytes + 4) * shard * here)

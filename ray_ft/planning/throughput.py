@@ -15,8 +15,12 @@ from ray_ft.planning.memory import Candidate
 from ray_ft.strategies import Strategy
 
 LAYER_LAUNCH_SECONDS = 1.2e-3  # of one layer and pass: Python and kernel launches, when the GPU waits for them
+KERNEL_EFFICIENCY = {"H200": 0.54, "H100-80GB": 0.54}
+"""Share of peak_flops with training/kernels: 535 of 989 TFLOP/s measured on an H200 (docs/benchmarks); the H100 has the
+same processor. Other GPUs are planned with what eager training reaches."""
 CPU_DEQUANTISE_RATE = 1e8  # parameters per second that bitsandbytes turns back from NF4 on a CPU
 DEQUANTISE_BYTES = 4.75  # moved per parameter, at 45% of the memory's bandwidth
+KERNEL_DEQUANTISE_BYTES = 2.52  # in one pass, at 71% of it: measured on an H200
 HOST_BANDWIDTH = 100e9  # bytes per second of a server's memory, which its workers share
 READ_RATE = 1e9  # bytes per second of a checkpoint from disk or network storage
 
@@ -39,12 +43,15 @@ def step_time(
     flops = tokens * flops_per_token(shape, candidate, workload=workload, stack=stack)
     here = min(candidate.num_workers, hardware.gpus_per_node)
     peak = hardware.peak_flops / (here if hardware.is_cpu else 1)
-    compute = flops / (peak * hardware.efficiency * _saturation(tokens))
+    efficiency = KERNEL_EFFICIENCY.get(hardware.gpu, hardware.efficiency) if stack.kernels else hardware.efficiency
+    compute = flops / (peak * efficiency * _saturation(tokens))
     passes = 4 if candidate.gradient_checkpointing else 3
     if not hardware.is_cpu:
         compute = max(compute, passes * shape.num_layers * LAYER_LAUNCH_SECONDS)
 
     rate = CPU_DEQUANTISE_RATE if hardware.is_cpu else 0.45 * hardware.memory_bandwidth / DEQUANTISE_BYTES
+    if stack.kernels:
+        rate = 0.71 * hardware.memory_bandwidth / KERNEL_DEQUANTISE_BYTES
     dequantise = (passes - 1) * candidate.strategy.dequantised_parameters(shape) / rate
     per_micro, per_step = communication(shape, candidate, hardware=hardware, stack=stack)
     return StepTime(
@@ -71,6 +78,11 @@ def flops_per_token(shape: ModelShape, candidate: Candidate, *, workload: Worklo
         causal = 0.5
     attention = 4 * causal * positions * shape.query_size * shape.num_layers
     recomputed = 2.0 * shape.layer_parameters + attention if candidate.gradient_checkpointing else 0.0
+    if (
+        recomputed and stack.kernels
+    ):  # attention is kept, and what nothing needs any more, the MLP's output, is left out
+        down = shape.num_layers * shape.intermediate_size * shape.hidden_size
+        recomputed = 2.0 * (shape.layer_parameters - down)
     return flops + 3.5 * attention + recomputed
 
 

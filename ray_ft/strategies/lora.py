@@ -62,11 +62,11 @@ class LoRA(Strategy):
 
         Embedding and head count once where they are tied.
         """
-        targets = [shape.linears[name] for name in self.trained_linears(shape)] * shape.num_layers
+        targets = [(shape.num_layers, *shape.linears[name]) for name in self.trained_linears(shape)]
         if "lm_head" in self.target_modules:
-            targets.append((shape.hidden_size, shape.vocab_size))
-        adapters = sum(self.r * (inputs + outputs) for inputs, outputs in targets)
-        magnitudes = sum(outputs for _, outputs in targets) if self.use_dora else 0
+            targets.append((1, shape.hidden_size, shape.vocab_size))
+        adapters = sum(count * self.r * (inputs + outputs) for count, inputs, outputs in targets)
+        magnitudes = sum(count * outputs for count, _, outputs in targets) if self.use_dora else 0
         rows = shape.vocab_size if self.train_embeddings else shape.num_added_tokens
         return adapters + magnitudes + (1 if shape.tied else 2) * rows * shape.hidden_size
 

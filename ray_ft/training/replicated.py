@@ -14,6 +14,7 @@ from ray_ft.strategies.zero import UPDATE_ELEMENTS
 from ray_ft.training.engine import Update, on_host, parameter_groups
 from ray_ft.training.gradients import Gradients
 from ray_ft.training.guard import Guard
+from ray_ft.training.kernels import kernel_warnings
 from ray_ft.training.task import Precision, TrainingTask
 
 SCALE_GROWTH_STEPS = 2000  # of fp16's loss scale, as torch.amp.GradScaler has it
@@ -38,7 +39,7 @@ class ReplicatedEngine:
         import torch.distributed as dist
 
         self.module = model
-        self.warnings: list[str] = []
+        self.warnings: list[str] = kernel_warnings(model)
         self._max_grad_norm = task.train.max_grad_norm
         self._names = {id(p): name for name, p in model.named_parameters() if p.requires_grad}
         groups = parameter_groups(model, weight_decay=task.train.weight_decay)

@@ -10,6 +10,7 @@ from typing import Any
 from ray_ft.errors import TrainingError
 from ray_ft.training.engine import Update, on_host, parameter_groups
 from ray_ft.training.guard import Guard
+from ray_ft.training.kernels import kernel_warnings
 from ray_ft.training.task import TrainingTask
 
 TAG = "deepspeed"
@@ -26,7 +27,7 @@ class DeepSpeedEngine:
         import deepspeed
         import torch.distributed as dist
 
-        self.warnings: list[str] = []
+        self.warnings: list[str] = kernel_warnings(model)
         optimizer = _make_optimizer(model, task, self.warnings)
         self.engine, *_ = deepspeed.initialize(model=model, optimizer=optimizer, config=config)
         self.module = self.engine.module

@@ -10,6 +10,7 @@
 | torch.compile | everything elementwise of a decoder layer in a few kernels | on a GPU with a C compiler, ZeRO 0-2 |
 """
 
+import importlib.util
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,7 +21,7 @@ from ray_ft.training.kernels.lora import fuse_lora
 from ray_ft.training.kernels.recompute import recompute_layers
 from ray_ft.training.task import TrainingTask
 
-__all__ = ["accelerate", "as_inputs", "packed_lengths", "uncompiled"]
+__all__ = ["accelerate", "as_inputs", "kernel_warnings", "packed_lengths", "uncompiled"]
 
 
 def accelerate(model: Any, task: TrainingTask) -> Any:
@@ -29,11 +30,13 @@ def accelerate(model: Any, task: TrainingTask) -> Any:
     Called once on every worker after the weights are loaded and before the engine makes optimizer state, so it may
     replace modules and functions but not the parameters that train.
     """
-    base = model.get_base_model() if hasattr(model, "peft_config") else model
+    base = _below_adapters(model)
     whole = task.strategy.zero_stage < 3  # ZeRO-3 gathers weights by hooks on the calls of the modules that hold them
     compiled = whole and task.use_gpu and _wants_compile(task)
+    base.kernel_warnings = []
     if task.use_gpu:
         base.fused_loss = _use_liger(base, loss_only=compiled)
+        base.kernel_warnings = _missing(base, compiled=compiled, whole=whole, task=task)
     use_packed_attention(base)
     if whole and task.strategy.is_adapter:
         fuse_lora(model)
@@ -57,7 +60,7 @@ def as_inputs(model: Any, batch: dict[str, Any], *, device: Any) -> dict[str, An
     inputs = {
         name: value.to(device, non_blocking=True) if hasattr(value, "to") else value for name, value in batch.items()
     }
-    base = model.get_base_model() if hasattr(model, "peft_config") else model
+    base = _below_adapters(model)
     if getattr(base, "fused_loss", False):
         inputs["skip_logits"] = True  # in evaluation too
     if getattr(base, "compiled_layers", False):
@@ -69,6 +72,12 @@ def as_inputs(model: Any, batch: dict[str, Any], *, device: Any) -> dict[str, An
     return inputs
 
 
+def kernel_warnings(model: Any) -> list[str]:
+    """What `accelerate` would have used and did not find."""
+    base = _below_adapters(model)
+    return list(getattr(base, "kernel_warnings", []))
+
+
 @contextmanager
 def uncompiled() -> Iterator[None]:
     """While the context lasts, compiled layers run as written: for shapes that come only once, such as a sample's."""
@@ -76,6 +85,20 @@ def uncompiled() -> Iterator[None]:
 
     with torch.compiler.set_stance("force_eager"):
         yield
+
+
+def _below_adapters(model: Any) -> Any:
+    return model.get_base_model() if hasattr(model, "peft_config") else model
+
+
+def _missing(model: Any, *, compiled: bool, whole: bool, task: TrainingTask) -> list[str]:
+    """What would make this run faster or smaller, in a line for each; the plan counts on it."""
+    found = []
+    if not model.fused_loss and importlib.util.find_spec("liger_kernel") is None:
+        found.append("liger-kernel is not installed, so the loss holds all logits; pip install 'ray_ft[gpu]'")
+    if whole and not compiled and task.train.compile is None:
+        found.append("there is no C compiler, so decoder layers are not compiled: slower, and more memory than planned")
+    return found
 
 
 def _wants_compile(task: TrainingTask) -> bool:

@@ -20,7 +20,6 @@ def fuse_lora(model: Any) -> int:
 
     Layers with dropout, a LoRA variant such as DoRA, or 8-bit weights keep PEFT's own forward.
     """
-    import torch
     from peft.tuners.lora import LoraLayer
 
     fused = 0
@@ -38,8 +37,6 @@ def fuse_lora(model: Any) -> int:
             fused += 1
     if fused:
         _register()
-        # The members of a group hand results to each other, which a recomputed forward pass does again.
-        torch._dynamo.config.skip_fwd_side_effects_in_bwd_under_checkpoint = True
     return fused
 
 
@@ -136,7 +133,8 @@ def _share(members: list[Any]) -> None:
         scale=float(first.scaling["default"]),
     )
     for index, (member, base) in enumerate(zip(members, bases, strict=True)):
-        member.__class__ = _fused_class(type(member))
+        kind: Any = type(member)
+        member.__class__ = _fused_class(kind)
         member.fused_group, member.fused_index, member.fused_bias = group, index, base.bias
 
 

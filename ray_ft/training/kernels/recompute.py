@@ -22,13 +22,19 @@ attention alone; or nothing."""
 
 def recompute_layers(model: Any, layers: Any, *, keep: Keep, offload: bool) -> None:
     """Checkpoint each decoder layer of a model; `offload` needs a GPU."""
+    import torch
+
+    # The layers of a group hand results to each other (lora.py), which a recomputed forward pass does again.
+    torch._dynamo.config.skip_fwd_side_effects_in_bwd_under_checkpoint = True
     store = HostStore(model) if offload else None
     for layer in layers:
-        layer.__class__ = _recomputed_class(type(layer))
+        kind: Any = type(layer)
+        layer.__class__ = _recomputed_class(kind)
         layer.kept, layer.mlp_width = keep, getattr(model.config, "intermediate_size", None)
         # The last layer's backward follows at once.
         layer.host_store = None if layer is layers[-1] else store
         layer.is_first = layer is layers[0]
+        layer.draws = any(getattr(module, "p", 0.0) for module in layer.modules())  # dropout, drawn alike once more
 
 
 class RecomputedLayer:
@@ -38,6 +44,7 @@ class RecomputedLayer:
     is_first: bool
     kept: Keep
     mlp_width: int | None
+    draws: bool
     training: bool
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -59,7 +66,7 @@ class RecomputedLayer:
         if not torch.is_grad_enabled():
             return run(*args, **kwargs)
         contexts = partial(create_selective_checkpoint_contexts, partial(_POLICIES[self.kept], self.mlp_width))
-        return checkpoint(run, *args, use_reentrant=False, preserve_rng_state=False, context_fn=contexts, **kwargs)
+        return checkpoint(run, *args, use_reentrant=False, preserve_rng_state=self.draws, context_fn=contexts, **kwargs)
 
 
 @cache

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 import subprocess
 import sys
 import time
@@ -75,7 +76,7 @@ def test_what_the_plan_leaves_open_is_fixed_in_every_row() -> None:
 
 def test_full_tuning_of_8b_without_sharding_does_not_fit_eighty_gigabytes() -> None:
     full = next(r for r in _plan().rejected if (r.strategy.name, r.strategy.zero_stage) == ("full", 0))
-    assert full.reason.endswith("of 75.2 GiB usable; binds at loss")  # 0.95 * 79.2; fp32 sums of the gradients
+    assert full.reason.endswith("of 75.2 GiB usable; binds at backward start")  # 0.95 * 79.2; fp32 sums
 
 
 def test_70b_fits_one_eighty_gigabyte_gpu_by_qlora_alone() -> None:
@@ -179,7 +180,7 @@ def test_when_nothing_fits_the_closest_row_and_the_remedies_are_named() -> None:
     with pytest.raises(DoesNotFitError) as raised:
         _plan("meta-llama/Llama-2-7b-hf", "T4", 1, strategy=LoRA())
     message = str(raised.value)
-    assert message.startswith("lora does not fit 1 x T4 (14.0 GiB usable); closest is lora (zero_stage=3, offload=all")
+    assert message.startswith("lora does not fit 1 x T4 (14.0 GiB usable); closest is lora (zero_stage=3, offload=")
     assert "which needs " in message
     assert "Set train.strategy.name=qlora" in message
     assert "\n" not in message
@@ -187,8 +188,8 @@ def test_when_nothing_fits_the_closest_row_and_the_remedies_are_named() -> None:
 
 def test_a_named_remedy_does_make_it_fit() -> None:
     with pytest.raises(DoesNotFitError) as raised:
-        _plan("meta-llama/Llama-3.1-8B", "A100-40GB", 1, strategy=LoRA(), seq=65536)
-    length = int(str(raised.value).partition("model.max_seq_len to ")[2].partition(",")[0])
+        _plan("meta-llama/Llama-3.1-8B", "A100-40GB", 1, strategy=LoRA(), seq=2**19)
+    length = int(re.search(r"model\.max_seq_len to (\d+)", str(raised.value))[1])
     assert _plan("meta-llama/Llama-3.1-8B", "A100-40GB", 1, strategy=LoRA(), seq=length).estimate.fits
     with pytest.raises(DoesNotFitError):
         _plan("meta-llama/Llama-3.1-8B", "A100-40GB", 1, strategy=LoRA(), seq=2 * length)

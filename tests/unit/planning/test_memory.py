@@ -7,7 +7,7 @@ import pytest
 from ray_ft.artifacts import Memory
 from ray_ft.hardware import GIB, gpu_hardware
 from ray_ft.model_shape import load_model_shape
-from ray_ft.planning.activations import Stack, layer_bytes, loss_bytes, recompute_bytes
+from ray_ft.planning.activations import Stack, layer_bytes, loss_bytes, product_bytes, recompute_bytes
 from ray_ft.planning.memory import Candidate, host_memory_per_node, memory_per_gpu, state_bytes
 from ray_ft.strategies import Full, LoRA, QLoRA, Strategy
 
@@ -98,7 +98,7 @@ def test_recomputing_a_layer_peaks_in_the_mlps_backward() -> None:
 
 def test_the_loss_of_a_llama_3_row_peaks_at_twelve_bytes_per_vocabulary_entry() -> None:
     assert loss_bytes(LLAMA_8B, Stack(), 4096) == 12 * 128_256 * 4096  # 5.9 GiB
-    assert loss_bytes(LLAMA_8B, Stack(fused_loss=True), 4096) == 12 * 128_256 * 1024
+    assert loss_bytes(LLAMA_8B, Stack(fused_loss=True), 4096) == 12 * 128_256 * 128
 
 
 def test_the_parts_add_up_to_the_phase_that_binds() -> None:
@@ -109,9 +109,16 @@ def test_the_parts_add_up_to_the_phase_that_binds() -> None:
 
 def test_offloaded_state_is_counted_in_host_memory() -> None:
     hardware = gpu_hardware("A100-80GB", 8)
-    kept = host_memory_per_node(LLAMA_7B, _candidate(Full(), 2, 8), hardware=hardware, stack=Stack(), worker_bytes=0)
+    kept = host_memory_per_node(
+        LLAMA_7B, _candidate(Full(), 2, 8), hardware=hardware, stack=Stack(), worker_bytes=0, max_seq_len=2048
+    )
     offloaded = host_memory_per_node(
-        LLAMA_7B, _candidate(Full(), 2, 8, offload="optimizer"), hardware=hardware, stack=Stack(), worker_bytes=0
+        LLAMA_7B,
+        _candidate(Full(), 2, 8, offload="optimizer"),
+        hardware=hardware,
+        stack=Stack(),
+        worker_bytes=0,
+        max_seq_len=2048,
     )
     assert offloaded - kept == pytest.approx(16 * P)  # fp32 master, gradient and two moments, once over all workers
 
@@ -120,7 +127,12 @@ def test_two_nodes_share_what_is_offloaded() -> None:
     candidate = _candidate(Full(), 2, 16, offload="optimizer")
     eight, sixteen = (
         host_memory_per_node(
-            LLAMA_7B, candidate, hardware=gpu_hardware("A100-80GB", 16, gpus_per_node=n), stack=Stack(), worker_bytes=0
+            LLAMA_7B,
+            candidate,
+            hardware=gpu_hardware("A100-80GB", 16, gpus_per_node=n),
+            stack=Stack(),
+            worker_bytes=0,
+            max_seq_len=2048,
         )
         for n in (8, 16)
     )
@@ -209,3 +221,27 @@ def test_longer_rows_larger_batches_and_no_checkpointing_need_more(strategy: Str
     assert _memory(strategy, seq=8192, gradient_checkpointing=True).phases["loss"] > base
     assert _memory(strategy, seq=4096, gradient_checkpointing=True, micro_batch_size=2).phases["loss"] > base
     assert _memory(strategy, seq=4096).phases["loss"] > base
+
+
+# --- with the kernels of training/kernels -----------------------------------------------------------------------------
+
+KERNELS = Stack(masked_attention=False, fused_loss=True, kernels=True, offload_activations=True, padding_factor=1.0)
+
+
+def test_a_compiled_layer_keeps_its_products() -> None:
+    # 2 (2h + 2q + 2k + 3f + 7 r) + 4n with h = q = k = 4096, f = 11008, r = 16, n = 32
+    assert product_bytes(LLAMA_7B, LoRA(r=16), KERNELS) == 2 * (6 * 4096 + 3 * 11008 + 7 * 16) + 4 * 32
+
+
+@pytest.mark.parametrize(
+    ("strategy", "checkpointing", "measured_gib"),
+    [(LoRA(), False, 41.6), (LoRA(), True, 14.3), (QLoRA(), False, 32.7), (QLoRA(), True, 5.5)],
+)
+def test_peaks_measured_on_an_h200_are_met_and_not_undercut(
+    strategy: Strategy, checkpointing: bool, measured_gib: float
+) -> None:
+    """Allocated bytes of 7B, four rows of 2048 tokens: docs/benchmarks/training-h200.md."""
+    candidate = _candidate(strategy, micro_batch_size=4, gradient_checkpointing=checkpointing)
+    memory = memory_per_gpu(LLAMA_7B, candidate, max_seq_len=2048, stack=KERNELS)
+    allocated = (memory.total - GIB // 2) / GIB  # less the CUDA context
+    assert measured_gib - 0.05 <= allocated <= measured_gib + 0.7

@@ -163,3 +163,16 @@ def _bytes_held(model):
     finally:
         checkpoint._CachingTorchDispatchMode = plain
     return sum(stored)
+
+
+def test_dropout_is_drawn_alike_when_a_layer_is_recomputed():
+    gradients = []
+    for recomputed in (False, True):
+        model = make_model(lora_dropout=0.5)
+        base = model.get_base_model()
+        use_packed_attention(base)
+        if recomputed:
+            recompute_layers(base, base.model.layers, keep="products", offload=False)
+        torch.manual_seed(7)
+        gradients.append(loss_and_gradients(model, **borders()))
+    assert_equal(gradients[1], gradients[0])
