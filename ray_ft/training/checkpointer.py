@@ -61,6 +61,7 @@ class Checkpointer:
 
         self.failures: list[str] = []
         self.best_loss = float("inf")
+        self.validation_losses: list[float] = []  # of all evaluations so far, a resumed run's earlier ones included
         self._task, self._report = task, report
         self._folder = Path(task.run_path) / FOLDER
         self._first = dist.get_rank() == 0
@@ -82,6 +83,7 @@ class Checkpointer:
             return 0
         check_same_run(checkpoint, self._task.identity)
         engine.load_state(checkpoint.path / STATE)
+        self.validation_losses = list(checkpoint.record.get("validation_losses", []))
         return int(checkpoint.step)
 
     def restore_best(self, engine: Engine) -> int | None:
@@ -175,6 +177,7 @@ class Checkpointer:
         return {
             "step": step,
             "validation_loss": validation_loss,
+            "validation_losses": list(self.validation_losses),
             "metrics": dict(metrics),
             "run": self._task.identity,
             "config": self._task.config,

@@ -8,7 +8,7 @@ GIB = 2**30
 
 
 def peak_memory(task: TrainingTask, *, device: Any) -> dict[str, float]:
-    """Most that this process has reserved so far, and what the plan said it would, in GiB; nothing on a CPU."""
+    """Most that this process has reserved so far, what tensors took of it, and what the plan said; GiB, on a GPU."""
     import torch
 
     if device.type != "cuda":
@@ -17,7 +17,11 @@ def peak_memory(task: TrainingTask, *, device: Any) -> dict[str, float]:
     free, total = torch.cuda.mem_get_info(device)
     outside = max(0, total - free - torch.cuda.memory_reserved(device))
     peak = torch.cuda.max_memory_reserved(device) + outside
-    return {"peak_memory_gib": peak / GIB, "planned_memory_gib": task.planned_bytes / GIB}
+    return {
+        "peak_memory_gib": peak / GIB,
+        "peak_allocated_gib": torch.cuda.max_memory_allocated(device) / GIB,
+        "planned_memory_gib": task.planned_bytes / GIB,
+    }
 
 
 def out_of_memory(task: TrainingTask, *, place: str, rank: int, device: Any) -> str:

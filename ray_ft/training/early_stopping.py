@@ -2,6 +2,13 @@
 
 from collections.abc import Sequence
 
+from ray_ft.config import TrainConfig
+
+
+def early_stop(train: TrainConfig, losses: Sequence[float]) -> str | None:
+    """Why to stop after these evaluations, as the configuration asks; None: go on."""
+    return stop_reason(losses, patience=train.early_stopping_patience, min_delta=train.early_stopping_min_delta)
+
 
 def stop_reason(losses: Sequence[float], *, patience: int | None, min_delta: float) -> str | None:
     """Why to stop after the last of these validation losses, in the order of their evaluations; None: go on.

@@ -13,11 +13,14 @@ from ray_ft.artifacts import Plan, TrainingSet, TunedModel, to_json
 from ray_ft.base_model import base_digest, tokenizer_digest
 from ray_ft.config import ModelConfig, TrainConfig
 from ray_ft.errors import ConfigError, DataError, DoesNotFitError, TrainingError, first_line
+from ray_ft.trackers import tensorboard
+from ray_ft.trackers.base import ID_FOLDER
 from ray_ft.training.bad_batches import BAD_BATCHES_FILE
 from ray_ft.training.batches import num_steps
 from ray_ft.training.checkpoint import FOLDER, Checkpoint, check_same_run, latest_checkpoint, remove_leftovers
 from ray_ft.training.notes import HANG, read_note, remove_notes
-from ray_ft.training.progress import METRICS_FILE, TENSORBOARD_FOLDER, ProgressLines
+from ray_ft.training.progress import METRICS_FILE, ProgressLines
+from ray_ft.training.samples import SAMPLES_FILE
 from ray_ft.training.storage import fetch_newest, open_store
 from ray_ft.training.task import TrainingTask
 from ray_ft.training.worker import run_worker
@@ -66,7 +69,7 @@ def fine_tune(
         is_adapter=plan.strategy.is_adapter,
         strategy=plan.strategy,
         metrics=metrics,
-        steps=task.num_steps,
+        steps=int(metrics.pop("stopped_after_step", task.num_steps)),
         fingerprint=fingerprint,
     )
 
@@ -151,6 +154,14 @@ def _check(training_set: TrainingSet, plan: Plan, *, model_path: str, train: Tra
             f"train.global_batch_size: {train.global_batch_size} rows do not divide into {plan.num_workers} workers x "
             f"{plan.micro_batch_size} rows x {plan.gradient_accumulation_steps} accumulation steps of the plan"
         )
+    for key in ("early_stopping_patience", "num_samples"):
+        if getattr(train, key) and not training_set.num_rows.get("validation", 0):
+            raise ConfigError(
+                f"train.{key}: {training_set.path} holds no validation rows to look at; "
+                "raise data.validation_fraction and run `ray-ft prepare ... --force`"
+            )
+    for tracker in train.trackers:
+        tracker.check()
     least = train.min_workers
     if least is not None and least > plan.num_workers:
         raise ConfigError(f"train.min_workers: {least} is more than the {plan.num_workers} workers of the plan")
@@ -165,9 +176,9 @@ def _begin(task: TrainingTask, *, resume: bool, force: bool) -> None:
     """Decide between a fresh start and going on, and leave the run folder fit for it."""
     run_path = Path(task.run_path)
     if force:
-        for name in (FOLDER, TENSORBOARD_FOLDER, task.output_path.name):
+        for name in (FOLDER, tensorboard.FOLDER, ID_FOLDER, task.output_path.name):
             shutil.rmtree(run_path / name, ignore_errors=True)
-        for name in (METRICS_FILE, BAD_BATCHES_FILE):
+        for name in (METRICS_FILE, SAMPLES_FILE, BAD_BATCHES_FILE):
             (run_path / name).unlink(missing_ok=True)
     checkpoint = _fetched(task, resume=resume, force=force) or latest_checkpoint(run_path)
     if checkpoint is not None and not resume:

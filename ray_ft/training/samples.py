@@ -14,11 +14,47 @@ from typing import Any
 
 import numpy as np
 
+from ray_ft.base_model import end_of_turn_id, load_tokenizer
 from ray_ft.training.batches import IGNORED, INPUT_IDS, LABELS, POSITION_IDS, PackedRows
+from ray_ft.training.kernels import packed_lengths, uncompiled
+from ray_ft.training.progress import MetricsLog, keep_until
+from ray_ft.training.task import TrainingTask
+from ray_ft.training.watchdog import Watchdog
 
 SAMPLES_FILE = "samples.jsonl"
 NEW_TOKENS = 64
 TEXT_PROMPT_TOKENS = 32  # of an example that is all target: plain text to go on with
+
+
+class Samples:
+    """The held-out prompts of a run and their answers at each evaluation; all ranks call `take`, rank 0 writes."""
+
+    def __init__(
+        self, task: TrainingTask, rows: PackedRows, *, after_step: int, lines: MetricsLog | None, device: Any
+    ) -> None:
+        self._held_out = held_out_prompts(rows, task.train.num_samples)
+        self._task, self._lines, self._device = task, lines, device
+        self._max_tokens = task.micro_batch_size * rows.max_seq_len
+        self._path = Path(task.run_path) / SAMPLES_FILE
+        self._tokenizer = load_tokenizer(task.base_path, task.chat_template) if self._held_out else None
+        if lines is not None:
+            keep_until(self._path, after_step)
+
+    def take(self, engine: Any, *, step: int, watchdog: Watchdog) -> None:
+        """Answer the prompts and write them down; nothing where the run wants no samples."""
+        if not self._held_out:
+            return
+        watchdog.at(step, "samples")
+        tokenizer: Any = self._tokenizer
+        ends = {i for i in (tokenizer.eos_token_id, end_of_turn_id(tokenizer)) if i is not None}
+        prompts = [example.prompt for example in self._held_out]
+        answers = greedy(engine, prompts, end_ids=ends, max_tokens=self._max_tokens, device=self._device)
+        engine.train()
+        if self._lines is not None:
+            try:
+                write_samples(self._path, step, self._held_out, answers, tokenizer)
+            except OSError as error:
+                self._lines.failure = self._lines.failure or f"cannot write {self._path}: {error.strerror}"
 
 
 @dataclass(frozen=True)
@@ -58,7 +94,7 @@ def greedy(
 
     engine.eval()
     answers: list[list[int]] = []
-    with torch.no_grad():
+    with torch.no_grad(), uncompiled():
         for some in _groups(prompts, max_tokens=max_tokens):
             answers += _continue(engine, some, end_ids=end_ids, device=device)
     return answers
@@ -120,13 +156,14 @@ def _continue(engine: Any, prompts: list[list[int]], *, end_ids: Collection[int]
     ids = torch.zeros(len(prompts), width, dtype=torch.long, device=device)
     for i, prompt in enumerate(prompts):
         ids[i, : len(prompt)] = torch.tensor(prompt, device=device)
-    positions = torch.arange(width, device=device).expand(len(prompts), width)
+    positions = torch.arange(width, device=device).repeat(len(prompts), 1)
+    borders = packed_lengths(positions)
     each = torch.arange(len(prompts), device=device)
     answers: list[list[int]] = [[] for _ in prompts]
     done = [False] * len(prompts)
     for step in range(NEW_TOKENS):
         places, which = torch.unique(lengths + step - 1, return_inverse=True)
-        output = engine(input_ids=ids, position_ids=positions, use_cache=False, logits_to_keep=places)
+        output = engine(input_ids=ids, position_ids=positions, use_cache=False, logits_to_keep=places, **borders)
         tokens = _as_rank_0(output.logits[each, which].argmax(dim=-1))
         ids[each, lengths + step] = tokens
         for i, token in enumerate(tokens.tolist()):

@@ -44,6 +44,11 @@ class TrainingTask:
         return cast(dict[str, Any], to_json(self.train))
 
     @property
+    def writes_best(self) -> bool:
+        """Whether the weights with the lowest validation loss are what is written; stopping early has no other use."""
+        return self.train.load_best or self.train.early_stopping_patience is not None
+
+    @property
     def output_path(self) -> Path:
         """Where the tuned weights go."""
         return Path(self.run_path) / ("adapter" if self.strategy.is_adapter else "model")

@@ -10,15 +10,15 @@ from ray_ft.errors import first_line
 from ray_ft.trackers import TrackedRun, Tracker
 
 WAITING = 10_000  # logged steps that a tracker may lag behind before the newest are left out
-FLUSH_SECONDS = 5.0  # that a checkpoint waits for the trackers
 CLOSE_SECONDS = 30.0  # that the end of a run waits for them
 
 
 class Tracking:
     """All trackers of a run. `warnings` holds one line for each that has failed, until they are taken."""
 
-    def __init__(self, trackers: Sequence[Tracker], run: TrackedRun) -> None:
-        self._threads = [_TrackerThread(tracker, run) for tracker in trackers]
+    def __init__(self, trackers: Sequence[Tracker], run: TrackedRun | None) -> None:
+        assert run is not None or not trackers, "a tracker is told which run it tracks"
+        self._threads = [_TrackerThread(tracker, run) for tracker in trackers if run is not None]
 
     def log(self, step: int, values: dict[str, float]) -> None:
         """Pass on one step's numbers; returns at once."""
@@ -26,27 +26,23 @@ class Tracking:
             thread.put(("log", step, values))
 
     def flush(self) -> None:
-        """Before a checkpoint: what was logged so far should outlive a kill."""
-        self._ask("flush", FLUSH_SECONDS)
+        """Before a checkpoint: what was logged so far should outlive a kill; returns at once."""
+        for thread in self._threads:
+            thread.put(("flush", threading.Event()))
 
     def close(self, *, finished: bool) -> None:
         """End of the run; a tracker that hangs is left behind."""
-        self._ask("close", CLOSE_SECONDS, finished)
+        asked = [(thread, threading.Event()) for thread in self._threads]
+        for thread, answered in asked:
+            thread.put(("close", answered, finished))
+        deadline = time.monotonic() + CLOSE_SECONDS
+        for thread, answered in asked:
+            if not answered.wait(max(0.0, deadline - time.monotonic())):
+                thread.give_up(f"did not finish within {CLOSE_SECONDS:.0f} s")
 
     def take_warnings(self) -> list[str]:
         """Failures since the last call, one line for each tracker at most."""
         return [line for thread in self._threads if (line := thread.take_warning()) is not None]
-
-    def _ask(self, what: str, seconds: float, *arguments: Any) -> None:
-        answers = []
-        for thread in self._threads:
-            answered = threading.Event()
-            thread.put((what, answered, *arguments))
-            answers.append((thread, answered))
-        deadline = time.monotonic() + seconds
-        for thread, answered in answers:
-            if not answered.wait(max(0.0, deadline - time.monotonic())) and what == "close":
-                thread.give_up(f"did not finish within {seconds:.0f} s")
 
 
 class _TrackerThread:

@@ -11,7 +11,7 @@ import shutil
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,14 +21,16 @@ from ray_ft.training.batches import PackedRows, RowOrder, collate, evaluation_ba
 from ray_ft.training.checkpoint import FOLDER, agree, latest_checkpoint
 from ray_ft.training.checkpointer import Checkpointer, Report, from_rank_0
 from ray_ft.training.device_memory import out_of_memory
+from ray_ft.training.early_stopping import early_stop
 from ray_ft.training.engine import Engine, set_up_device, start_engine
 from ray_ft.training.kernels import as_inputs
 from ray_ft.training.notes import FATAL, leave_note, read_note
-from ray_ft.training.progress import MetricsLog
+from ray_ft.training.progress import metrics_log
+from ray_ft.training.samples import Samples
 from ray_ft.training.schedules import learning_rate_factor
 from ray_ft.training.signals import Signals, exchange
 from ray_ft.training.slow_ranks import PassTimer
-from ray_ft.training.step_log import Launched, StepLog
+from ray_ft.training.step_log import Launched, StepLog, validation_metrics
 from ray_ft.training.task import TrainingTask
 from ray_ft.training.watchdog import Watchdog, end_this_worker
 
@@ -61,11 +63,16 @@ def fit(task: TrainingTask, *, report: Report, preempted: Callable[[], bool] = l
     held_out = PackedRows(task.training_set_path, "validation")
     order = RowOrder(len(rows), global_batch_size=task.train.global_batch_size, seed=task.seed)
 
-    with _only_run(task.run_path, enabled=rank == 0), _watched(task) as watchdog, _explained(task, watchdog, device):
+    with (
+        _only_run(task.run_path, enabled=rank == 0),
+        _watched(task) as watchdog,
+        _explained(task, watchdog, device),
+        ExitStack() as at_end,
+    ):
         engine = start_engine(task, device=device, precision=precision)
         checkpointer = Checkpointer(task, report=report)
         step = checkpointer.restore(engine)
-        lines = MetricsLog(task.run_path, after_step=step) if rank == 0 else None
+        lines = at_end.enter_context(metrics_log(task, step=step)) if rank == 0 else None
         log = StepLog(
             task,
             order,
@@ -73,12 +80,14 @@ def fit(task: TrainingTask, *, report: Report, preempted: Callable[[], bool] = l
             bad_batches=BadBatches(task, rows),
             lines=lines,
         )
+        samples = Samples(task, held_out, after_step=step, lines=lines, device=device)
         log.warn(step, engine.warnings)
         saved_for_preemption = False
         engine.train()
 
         with checkpointer.saved_first():
-            while step < task.num_steps:
+            stopped = early_stop(task.train, checkpointer.validation_losses)
+            while step < task.num_steps and stopped is None:
                 failed = bool(checkpointer.failures) or (lines is not None and lines.failure is not None)
                 signals = Signals(failed, preempted(), checkpointer.written, log.own_seconds)
                 batch = order.global_batch(step)
@@ -101,22 +110,29 @@ def fit(task: TrainingTask, *, report: Report, preempted: Callable[[], bool] = l
                             engine, held_out, task=task, device=device, watchdog=watchdog, step=step
                         )
                         log.validated(step, validation_loss)
-                        save = save or (task.train.load_best and validation_loss < checkpointer.best_loss)
+                        checkpointer.validation_losses.append(validation_loss)
+                        samples.take(engine, step=step, watchdog=watchdog)
+                        stopped = early_stop(task.train, checkpointer.validation_losses)
+                        log.warn(step, [] if stopped is None else [stopped])
+                        better = validation_loss < checkpointer.best_loss
+                        save = save or stopped is not None or (task.writes_best and better)
                 if save:
                     watchdog.at(step, "checkpoint")
                     with log.paused():
+                        if lines is not None:
+                            lines.flush()
                         checkpointer.save(engine, step=step, metrics=log.metrics, validation_loss=validation_loss)
 
         watchdog.at(step, "output")
         checkpointer.finish()
-        if task.train.load_best:
-            checkpointer.restore_best(engine)
+        best_step = checkpointer.restore_best(engine) if task.writes_best else None
         write_output(engine, task)
         checkpointer.close()
-        if lines is not None:
-            log.warn(step, checkpointer.take_warnings())
-            lines.close()
-        return log.metrics or dict(_last_metrics(task))
+        log.warn(step, checkpointer.take_warnings())
+        metrics = log.metrics or dict(_last_metrics(task))
+        if best_step is not None:
+            metrics |= {**validation_metrics(checkpointer.best_loss), "best_step": best_step}
+        return metrics if stopped is None else {**metrics, "stopped_after_step": step}
 
 
 def train_step(

@@ -112,7 +112,14 @@ def test_a_run_says_what_it_made(unbroken: tuple[TunedModel, list[str]]) -> None
     tuned, _ = unbroken
     assert tuned.steps == NUM_STEPS
     assert tuned.is_adapter
-    assert set(tuned.metrics) == {"loss", "learning_rate", "grad_norm", "tokens_per_second", "validation_loss"}
+    assert set(tuned.metrics) == {
+        "loss",
+        "learning_rate",
+        "grad_norm",
+        "tokens_per_second",
+        "validation_loss",
+        "validation_perplexity",
+    }
 
 
 def test_the_terminal_shows_every_step_with_loss_speed_and_time_left(unbroken: tuple[TunedModel, list[str]]) -> None:

@@ -80,7 +80,6 @@ def test_a_tracker_that_fails_is_warned_of_once_and_the_others_go_on(fails: str,
 
 
 def test_a_tracker_that_hangs_holds_nobody_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tracking, "FLUSH_SECONDS", 0.05)
     monkeypatch.setattr(tracking, "CLOSE_SECONDS", 0.1)
     hanging = Recorder(hangs="start")
     tracked = Tracking([hanging], RUN)
