@@ -138,7 +138,9 @@ def test_a_config_names_trackers_by_word_or_with_their_own_keys() -> None:
         "train": {"trackers": ["tensorboard", {"name": "mlflow", "experiment": "docs"}]},
     }  # fmt: skip
     assert parse_config(raw).train.trackers == (TensorBoard(), MLflow(experiment="docs"))
-    with pytest.raises(ConfigError, match=r"train\.trackers\[0\]\.name: 'mlfow'.*Did you mean 'mlflow'"):
+    with pytest.raises(
+        ConfigError, match=r"train\.trackers\[0\]\.name: no such tracker 'mlfow'.*Did you mean 'mlflow'"
+    ):
         parse_config(raw, ["train.trackers=[mlfow]"])
     with pytest.raises(ConfigError, match=r"train\.trackers: .* each named once"):
         parse_config(raw, ["train.trackers=[wandb,wandb]"])
