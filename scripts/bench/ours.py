@@ -157,13 +157,15 @@ def make_task(spec: Spec, strategy: Any, *, run_path: Path, **train: Any) -> Any
         "global_batch_size": spec.micro_batch * spec.world_size * accumulation,
         **spec.options.get("train", {}), **train,
     }  # fmt: skip
+    about_base = {"base_model": spec.options["base"], "base_digest": "random", "tokenizer_digest": "random"}
+    identity = {"inputs": {}, "data_digest": "random", "base_digest": "random", "seed": spec.seed}
     return TrainingTask(
-        training_set_path=spec.options["training_set"], base_path=spec.options["base"], about_base={},
+        training_set_path=spec.options["training_set"], base_path=spec.options["base"], about_base=about_base,
         chat_template=None, run_path=str(run_path), strategy=strategy, use_gpu=torch.cuda.is_available(),
         num_threads=1 if spec.shape == "tiny" else os.cpu_count() or 1, micro_batch_size=spec.micro_batch,
         gradient_accumulation_steps=accumulation,
         gradient_checkpointing=spec.checkpointing, train=TrainConfig(**train), learning_rate=train["learning_rate"],
-        num_steps=train["max_steps"], eval_every=10**9, checkpoint_every=10**9, seed=spec.seed, identity={},
+        num_steps=train["max_steps"], eval_every=10**9, checkpoint_every=10**9, seed=spec.seed, identity=identity,
         plan={}, planned_bytes=0, planned_phase="",
     )  # fmt: skip
 

@@ -27,11 +27,18 @@ def markdown(runs: list[Row]) -> str:
     for run in runs:
         rate = run["rate"].get("flops_per_second", 0.0)
         about = ", ".join(f"{name} {version}" for name, version in run["rate"].get("versions", {}).items())
-        lines += [f"Run on {run['rate'].get('device', '?')}: bf16 product {rate / 1e12:.0f} TFLOP/s; {about}.", ""]
+        lines += [f"Run on {run['rate'].get('device', '?')}: {about}.", "", rates(run["rate"], rate), ""]
         for part in dict.fromkeys(row["part"] for row in run["rows"]):
             rows = [row for row in run["rows"] if row["part"] == part]
             lines += [f"### {part}", "", *table(rows), "", *(f"- {finding}" for finding in findings(rows)), ""]
     return "\n".join(lines).rstrip() + "\n"
+
+
+def rates(measured: Row, rate: float) -> str:
+    """The rate that shares are of, and what they would be of a burst's."""
+    burst = measured.get("burst_flops_per_second", 0.0)
+    by_burst = f", {burst / 1e12:.0f} in a burst (shares by that: times {rate / burst:.3f})" if burst else ""
+    return f"8192-cubed bf16 product: {rate / 1e12:.0f} TFLOP/s over 200 in a row{by_burst}."
 
 
 def table(rows: list[Row]) -> Iterator[str]:
