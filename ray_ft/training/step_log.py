@@ -81,7 +81,7 @@ class StepLog:
             self._num_targets += launched.num_targets
         self._slow_ranks.add(self.heard.seconds)
         if launched.step % self._task.train.log_every == 0 or launched.step == self._task.num_steps:
-            self._write_line(launched, grad_norm)
+            self._write_line(launched, grad_norm, now=on_its_way.arrived)
 
     @contextmanager
     def paused(self) -> Iterator[None]:
@@ -103,10 +103,9 @@ class StepLog:
             if self._lines is not None:
                 self._lines.write({"step": step, "warning": warning})
 
-    def _write_line(self, launched: Launched, grad_norm: float) -> None:
+    def _write_line(self, launched: Launched, grad_norm: float, *, now: float) -> None:
         import torch.distributed as dist
 
-        now = time.perf_counter()
         seconds = (now - self._since) / self._num_steps
         about = {
             "learning_rate": launched.learning_rate,
@@ -172,8 +171,10 @@ class _OnItsWay:
             self._there.record()
         else:
             self._values = values
+        self.arrived = time.perf_counter()  # on a CPU, where launching a step is doing it
 
     def read(self) -> list[float]:
         if self._there is not None:
             self._there.synchronize()
+            self.arrived = time.perf_counter()
         return [float(value) for value in self._values]
