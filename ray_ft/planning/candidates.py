@@ -43,7 +43,10 @@ def _strategies(train: TrainConfig, job: Job) -> Iterator[Strategy]:
     """Each strategy with each stage and offload that DeepSpeed has, or those the config fixes."""
     bases = [STRATEGIES[name]() for name in STRATEGIES] if train.strategy is None else [train.strategy]
     for base in bases:
-        stages = [0, 1, 2, 3] if base.zero_stage == AUTO_STAGE else [base.zero_stage]
+        whole = base.without_zero3(job.shape)
+        if whole and base.zero_stage == 3:
+            raise ConfigError(f"train.strategy.zero_stage: 3 cannot be used: {whole}")
+        stages = [0, 1, 2, *([] if whole else [3])] if base.zero_stage == AUTO_STAGE else [base.zero_stage]
         found = False
         for stage in stages:
             for offload in OFFLOADS:

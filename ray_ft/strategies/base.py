@@ -71,6 +71,10 @@ class Strategy:
         """Weights that every pass first turns back from a few bits into the compute dtype."""
         return 0
 
+    def without_zero3(self, shape: ModelShape) -> str:
+        """Why weights of this strategy cannot be split over the workers; empty where they can."""
+        return ""
+
     def zero3_shards_base(self) -> bool:
         """Whether ZeRO-3 can split the base's weights over the workers."""
         return True

@@ -77,6 +77,14 @@ class LoRA(Strategy):
         """Added tokens too: peft sets their rows into a copy of the whole matrix, whose gradient is as large."""
         return self.train_embeddings or shape.num_added_tokens > 0
 
+    def without_zero3(self, shape: ModelShape) -> str:
+        """peft reads these weights outside of the modules' forward passes, in which DeepSpeed gathers them."""
+        if shape.num_added_tokens and not self.train_embeddings and not self.is_quantised:
+            return "the rows of model.added_tokens need embedding and head whole; train_embeddings=true does not"
+        if self.use_dora and self.is_quantised:
+            return "use_dora takes the norms of quantised weights, which have to be whole"
+        return ""
+
     def transient_bytes(self, shape: ModelShape, *, compute_bytes: int = 2) -> int:
         """DoRA's norm of W + BA: the identity that peft multiplies BA out with, BA, its scaled copy, and the sum.
 

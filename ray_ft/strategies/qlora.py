@@ -1,5 +1,6 @@
 """QLoRA (arXiv 2305.14314): LoRA beside a base quantised to 4 bits (NF4) or 8 bits with bitsandbytes."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -24,6 +25,11 @@ class QLoRA(LoRA):
     """Quantise the quantisation constants too: 0.5159 instead of 0.5625 bytes per parameter (4 bits only)."""
 
     is_quantised: ClassVar[bool] = True
+
+    def problems(self) -> Iterator[tuple[str, object, str]]:
+        yield from super().problems()
+        if self.use_dora and self.bits == 8:
+            yield "use_dora", True, "false with bits=8: bitsandbytes cannot compute with int8 weights after their norm"
 
     def weight_bytes(self, shape: ModelShape, *, compute_bytes: int = 2) -> int:
         """Linear layers of the decoder quantised; embedding, norms, output head and adapters in the compute dtype."""

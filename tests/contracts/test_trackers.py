@@ -39,8 +39,10 @@ def kept_by_mlflow(run_path: Path) -> Kept:
 
 
 def kept_by_wandb(run_path: Path) -> Kept:
+    import wandb
     from wandb.proto import wandb_internal_pb2
 
+    wandb.teardown()  # its service may still be writing after a run has finished
     losses: dict[int, float] = {}
     params: dict[str, Any] = {}
     for file in sorted(run_path.glob("wandb/offline-run-*/*.wandb")):
