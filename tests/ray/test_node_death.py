@@ -35,7 +35,16 @@ cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "object_s
 other = cluster.add_node(num_cpus=1, object_store_memory=80 * 2**20)
 ray.init(address=cluster.address, log_to_driver=False)
 raylet = other.all_processes["raylet"][0].process
-watcher = when_step_is_reached(run_path, 25, lambda: os.kill(raylet.pid, signal.SIGKILL))
+
+
+# A machine takes its workers with it; left alone, they would live on without a raylet for some seconds.
+def power_off():
+    children = Path(f"/proc/{raylet.pid}/task/{raylet.pid}/children").read_text().split()
+    for process in (raylet.pid, *map(int, children)):
+        os.kill(process, signal.SIGKILL)
+
+
+watcher = when_step_is_reached(run_path, 25, power_off)
 strategy = LoRA(r=4, lora_alpha=8, zero_stage=0, offload="none")
 plan = make_plan(strategy, num_workers=2, micro_batch_size=1, accumulation=2)
 train = TrainConfig(
