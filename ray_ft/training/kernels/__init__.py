@@ -94,7 +94,9 @@ def _below_adapters(model: Any) -> Any:
 def _missing(model: Any, *, compiled: bool, whole: bool, task: TrainingTask) -> list[str]:
     """What would make this run faster or smaller, in a line for each; the plan counts on it."""
     found = []
-    if not model.fused_loss and importlib.util.find_spec("liger_kernel") is None:
+    if _head_is_adapted(model):
+        found.append("lm_head has an adapter, so the loss holds all logits: more memory than planned")
+    elif not model.fused_loss and importlib.util.find_spec("liger_kernel") is None:
         found.append("liger-kernel is not installed, so the loss holds all logits; pip install 'ray_ft[gpu]'")
     if whole and not compiled and task.train.compile is None:
         found.append("there is no C compiler, so decoder layers are not compiled: slower, and more memory than planned")
@@ -110,6 +112,8 @@ def _wants_compile(task: TrainingTask) -> bool:
 
 def _use_liger(model: Any, *, loss_only: bool) -> bool:
     """Liger's kernels, where it is installed and knows the architecture; whether the loss is now fused."""
+    if _head_is_adapted(model):
+        return False
     try:
         from liger_kernel.transformers import _apply_liger_kernel_to_instance
         from liger_kernel.transformers.monkey_patch import MODEL_TYPE_TO_APPLY_LIGER_FN
@@ -122,6 +126,14 @@ def _use_liger(model: Any, *, loss_only: bool) -> bool:
     taken = apply.__code__.co_varnames[: apply.__code__.co_argcount]
     _apply_liger_kernel_to_instance(model=model, **{name: False for name in others if loss_only and name in taken})
     return "skip_logits" in type(model).forward.__code__.co_varnames or "skip_logits" in _names(model.forward)
+
+
+def _head_is_adapted(model: Any) -> bool:
+    """Whether the output head has a LoRA, which a fused loss would not see: it reads the head's weight alone.
+
+    A head that trains in full, or by the rows of added tokens, shows its trained weight.
+    """
+    return bool(getattr(model.get_output_embeddings(), "lora_A", None))
 
 
 def _names(function: Any) -> tuple[str, ...]:
