@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ray_ft.errors import TrainingError
-from ray_ft.training.batches import PackedRows, evaluation_batches
+from ray_ft.training.batches import PackedRows, micro_batches
 from ray_ft.training.task import TrainingTask
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ class BadBatches:
         import torch.distributed as dist
 
         rank, world_size = dist.get_rank(), dist.get_world_size()
-        mine = evaluation_batches(
+        mine = micro_batches(
             len(launched.batch), micro_batch_size=self._task.micro_batch_size, rank=rank, world_size=world_size
         )
         bad = [

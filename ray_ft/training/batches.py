@@ -103,20 +103,12 @@ class RowOrder:
         return self._permutations[epoch][offset]
 
 
-def micro_batches(indices: list[int], *, micro_batch_size: int, rank: int, world_size: int) -> Iterator[list[int]]:
-    """This rank's share of a global batch, one forward pass at a time."""
-    stride = micro_batch_size * world_size
-    assert len(indices) % stride == 0, "a global batch divides into equal forward passes"
-    for start in range(rank * micro_batch_size, len(indices), stride):
-        yield indices[start : start + micro_batch_size]
-
-
-def evaluation_batches(
+def micro_batches(
     num_rows: int, *, micro_batch_size: int, rank: int, world_size: int
 ) -> Iterator[tuple[list[int], list[bool]]]:
-    """This rank's rows of a whole split, and which of them count.
+    """This rank's rows of a global batch or of a whole split, one forward pass at a time, and which of them count.
 
-    Every rank gets equally many batches, filled with row 0, because ZeRO-3 gathers weights in each forward pass.
+    Every rank gets equally many passes, filled with row 0, because ZeRO-3 gathers weights in each forward pass.
     """
     stride = micro_batch_size * world_size
     for first in range(0, num_rows, stride):

@@ -17,7 +17,7 @@ from typing import Any
 
 from ray_ft.errors import DoesNotFitError, RayFTError
 from ray_ft.training.bad_batches import BadBatches
-from ray_ft.training.batches import PackedRows, RowOrder, collate, evaluation_batches
+from ray_ft.training.batches import PackedRows, RowOrder, collate, micro_batches
 from ray_ft.training.checkpoint import FOLDER, agree, latest_checkpoint
 from ray_ft.training.checkpointer import Checkpointer, Report, from_rank_0
 from ray_ft.training.device_memory import out_of_memory
@@ -154,9 +154,7 @@ def train_step(
     seed_step(task.seed, step, rank)
     num_targets = rows.num_targets(batch)
     # Workers that have come or gone may leave a batch that does not divide: the rows beyond its end do not count.
-    mine = list(
-        evaluation_batches(len(batch), micro_batch_size=task.micro_batch_size, rank=rank, world_size=world_size)
-    )
+    mine = list(micro_batches(len(batch), micro_batch_size=task.micro_batch_size, rank=rank, world_size=world_size))
     timer, losses = PassTimer(device), []
     for number, (places, counts) in enumerate(mine, start=1):
         watchdog.at(step + 1, "forward")
@@ -200,7 +198,7 @@ def evaluate(
     losses = []
     engine.eval()
     with torch.no_grad():
-        for indices, counts in evaluation_batches(
+        for indices, counts in micro_batches(
             len(rows),
             micro_batch_size=task.micro_batch_size,
             rank=dist.get_rank(),

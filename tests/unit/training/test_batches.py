@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from ray_ft.errors import MissingArtifactError
-from ray_ft.training.batches import PackedRows, RowOrder, evaluation_batches, micro_batches, num_steps
+from ray_ft.training.batches import PackedRows, RowOrder, micro_batches, num_steps
 
 
 def write_shards(folder: Path, sizes: list[int]) -> None:
@@ -76,17 +76,15 @@ def test_a_global_batch_may_be_larger_than_the_split() -> None:
 
 @pytest.mark.parametrize(("world_size", "micro_batch_size"), [(1, 8), (1, 2), (2, 1), (2, 4), (4, 2)])
 def test_any_number_of_workers_shares_out_the_same_rows(world_size: int, micro_batch_size: int) -> None:
-    batch = RowOrder(20, global_batch_size=8, seed=3).global_batch(4)
-    shares = [
-        list(micro_batches(batch, micro_batch_size=micro_batch_size, rank=rank, world_size=world_size))
-        for rank in range(world_size)
-    ]
-    together = [i for passes in zip(*shares, strict=True) for share in passes for i in share]
-    assert together == batch
+    options = {"micro_batch_size": micro_batch_size, "world_size": world_size}
+    passes = zip(*(micro_batches(8, rank=rank, **options) for rank in range(world_size)), strict=True)
+    shares = [share for together in passes for share in together]
+    assert [row for rows, _ in shares for row in rows] == list(range(8))
+    assert all(all(counts) for _, counts in shares)
 
 
-def test_evaluation_counts_each_row_once_with_equal_passes_on_every_rank() -> None:
-    shares = [list(evaluation_batches(5, micro_batch_size=2, rank=rank, world_size=2)) for rank in range(2)]
+def test_rows_that_do_not_divide_count_each_row_once_with_equal_passes_on_every_rank() -> None:
+    shares = [list(micro_batches(5, micro_batch_size=2, rank=rank, world_size=2)) for rank in range(2)]
     counted = sorted(i for share in shares for rows, counts in share for i, c in zip(rows, counts, strict=True) if c)
     assert counted == [0, 1, 2, 3, 4]
     assert len(shares[0]) == len(shares[1]) == 2
