@@ -19,7 +19,11 @@ CountTokens = Callable[[str], int]
 
 @dataclass(frozen=True)
 class Block:
-    """One structural unit of a document; spans count characters (start <= i < end) and 1-based lines of the text."""
+    """One structural unit of a document; spans count characters (start <= i < end) and 1-based lines of the text.
+
+    Where the text is the file's own, `byte_start <= i < byte_end` are its bytes in the file, so that whatever is made
+    of a block can be traced to them; a parser that rewrites (HTML, PDF, Office) leaves -1 and says the page instead.
+    """
 
     type: BlockType
     text: str
@@ -28,7 +32,32 @@ class Block:
     line_start: int
     line_end: int
     level: int = 0  # heading depth, 1 is the top; 0 for everything else
-    page: int = 0  # 1-based page of paged formats; 0 where there are no pages
+    page: int = 0  # 1-based page, slide, sheet or notebook cell; 0 where there are none
+    byte_start: int = -1
+    byte_end: int = -1
+
+
+@dataclass(frozen=True)
+class Definition:
+    """A function, method or class of source code; spans are characters of the text and cover whole lines.
+
+    `start` takes in decorators and the comment above that documents it; `body_start` is where the code after the
+    header (and after a docstring that stands inside the body) begins.
+    """
+
+    name: str  # qualified by what it stands in, e.g. Ferry.board
+    kind: str  # function, method or class; struct, interface, trait, enum, module, ... count as class
+    start: int
+    end: int
+    body_start: int
+    line_start: int
+    line_end: int
+    signature: str  # header without body and decorators, white space made single
+    docstring: str = ""  # words of the docstring or documentation comment, their marks removed
+    enclosing: str = ""  # signature of the class that it stands in
+    imports: tuple[str, ...] = ()  # the file's import lines whose names it uses
+    calls: tuple[str, ...] = ()  # names of what it calls, sorted
+    is_trivial: bool = False  # nothing but pass, ..., a docstring or braces
 
 
 @dataclass(frozen=True)
@@ -42,6 +71,7 @@ class Document:
     language: str = ""  # programming language for code, else ""
     blocks: tuple[Block, ...] = ()
     metadata: dict[str, str] = field(default_factory=dict)
+    definitions: tuple[Definition, ...] = ()  # of source code, in order
 
 
 @dataclass(frozen=True)
@@ -104,7 +134,7 @@ class Question:
     answerable: bool = True
 
 
-Row = TypeVar("Row", Block, Document, Chunk, Message, Example, Question)
+Row = TypeVar("Row", Block, Definition, Document, Chunk, Message, Example, Question)
 
 
 def as_row(row: Any) -> dict[str, Any]:
@@ -135,7 +165,9 @@ def from_row(cls: type[Row], row: Mapping[str, Any]) -> Row:
             values[f.name] = tuple(from_row(Block, b) for b in value)
         elif f.name == "messages":
             values[f.name] = tuple(from_row(Message, m) for m in value)
-        elif f.name in ("heading_path", "key_facts"):
+        elif f.name == "definitions":
+            values[f.name] = tuple(from_row(Definition, d) for d in value)
+        elif f.name in ("heading_path", "key_facts", "imports", "calls"):
             values[f.name] = tuple(str(v) for v in value)
         elif f.type is int or f.type == "int":
             values[f.name] = int(value)

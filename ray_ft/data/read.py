@@ -119,6 +119,7 @@ def read_file(file: SourceFile) -> ReadFile:
         language=kind.language,
         blocks=parsed.blocks,
         metadata=parsed.metadata,
+        definitions=parsed.definitions,
     )
     return ReadFile(file, "ok", "", note, decoded.encoding, content_id, document)
 

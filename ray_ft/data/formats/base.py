@@ -3,7 +3,7 @@
 from bisect import bisect_right
 from dataclasses import dataclass, field
 
-from ray_ft.rows import Block, BlockType
+from ray_ft.rows import Block, BlockType, Definition
 
 
 @dataclass(frozen=True)
@@ -13,6 +13,7 @@ class Parsed:
     text: str
     blocks: tuple[Block, ...]
     metadata: dict[str, str] = field(default_factory=dict)
+    definitions: tuple[Definition, ...] = ()
 
 
 class Lines:
