@@ -80,12 +80,24 @@ def plan(config: Config, *, hardware: Hardware | None = None) -> Plan:
     Raises DoesNotFitError when no strategy fits.
     """
     from ray_ft.planning.choose import choose_plan
+    from ray_ft.planning.profile import load_profiles, packaged_profiles
 
     shape = _shape(config)
     if hardware is None:
         hardware = _hardware(config)
     workload, notes = _workload(config)
-    made = choose_plan(shape, hardware=hardware, workload=workload, train=config.train, plan=config.plan, notes=notes)
+    profiles = dict(packaged_profiles())
+    if config.plan.profile is not None:
+        profiles |= load_profiles(config.plan.profile)
+    made = choose_plan(
+        shape,
+        hardware=hardware,
+        workload=workload,
+        train=config.train,
+        plan=config.plan,
+        notes=notes,
+        profiles=profiles,
+    )
     artifacts.save(made, config.run_path, {"model": to_plain(config.model), "plan": to_plain(config.plan)})
     return made
 

@@ -101,6 +101,8 @@ class PlanConfig:
     """What the chosen row minimises among those that fit."""
     headroom_fraction: float = 0.05
     """Fraction of GPU memory that a fitting row leaves free."""
+    profile: str | None = None
+    """YAML of figures measured on your GPUs, as scripts/calibrate writes it; null takes those of the package."""
     num_tokens: int | None = None
     """Training tokens to plan for; null takes the prepared training set's, or 10 million before there is one."""
 

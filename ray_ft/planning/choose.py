@@ -1,6 +1,6 @@
 """The plan: the best of all candidates, and why each of the others lost."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from ray_ft.artifacts import Estimate, Plan, Workload
@@ -10,6 +10,7 @@ from ray_ft.model_shape import ModelShape
 from ray_ft.planning.candidates import best, rank, search
 from ray_ft.planning.does_not_fit import does_not_fit
 from ray_ft.planning.estimate import Job, gib
+from ray_ft.planning.profile import Profile, profile_for
 from ray_ft.planning.throughput import needed_flops_per_token
 
 
@@ -21,10 +22,12 @@ def choose_plan(
     train: TrainConfig,
     plan: PlanConfig,
     notes: Sequence[str] = (),
+    profiles: Mapping[str, Profile] | None = None,
 ) -> Plan:
     """The best row by plan.objective among those that fit, and the best row of every other set-up with its reason.
 
     A mixed cluster (`hardware.alternatives`) is planned for each kind of GPU; a run uses one kind.
+    `profiles` are what was measured, by GPU; None takes those of the package.
     Raises DoesNotFitError with the closest row and what would make it fit, ConfigError for keys that contradict.
     """
     jobs = [
@@ -36,6 +39,7 @@ def choose_plan(
             headroom_fraction=plan.headroom_fraction,
             kernels=train.compile is not False,
             offload_activations=train.offload_activations is not False,
+            profile=profile_for(kind.gpu, profiles),
         )
         for kind in (hardware, *hardware.alternatives)
     ]

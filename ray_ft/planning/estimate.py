@@ -7,6 +7,7 @@ from ray_ft.hardware import GIB, Hardware
 from ray_ft.model_shape import ModelShape
 from ray_ft.planning.activations import Stack
 from ray_ft.planning.memory import Candidate, host_memory_per_node, memory_per_gpu
+from ray_ft.planning.profile import DEFAULT, Profile
 from ray_ft.planning.throughput import num_steps, startup_seconds, step_time
 
 
@@ -22,6 +23,7 @@ class Job:
     kernels: bool = True
     """Whether a GPU's workers compile, and have the `gpu` extra."""
     offload_activations: bool = True
+    profile: Profile = DEFAULT
 
     @property
     def usable_bytes(self) -> int:
@@ -42,7 +44,7 @@ def stack_for(candidate: Candidate, job: Job) -> Stack:
         compute_bytes=2 if on_gpu else 4,
         fused_loss=job.kernels and on_gpu,
         masked_attention=not (on_gpu and job.hardware.has_bf16),
-        padding_factor=1.02 if candidate.strategy.is_adapter else 1.05,
+        padding_factor=job.profile.reserved_ratio if candidate.strategy.is_adapter else job.profile.reserved_ratio_full,
         kernels=kernels,
         offload_activations=kernels and job.offload_activations,
     )
@@ -52,12 +54,20 @@ def estimate(candidate: Candidate, job: Job) -> Estimate:
     """Memory, time and cost of a candidate, and whether it fits; `reason` says why not."""
     shape, hardware, workload = job.shape, job.hardware, job.workload
     stack = stack_for(candidate, job)
-    memory = memory_per_gpu(shape, candidate, max_seq_len=workload.max_seq_len, stack=stack, on_cpu=hardware.is_cpu)
+    length, profile = workload.max_seq_len, job.profile
+    memory = memory_per_gpu(shape, candidate, max_seq_len=length, stack=stack, on_cpu=hardware.is_cpu, profile=profile)
     host = host_memory_per_node(
-        shape, candidate, hardware=hardware, stack=stack, worker_bytes=memory.total, max_seq_len=workload.max_seq_len
+        shape,
+        candidate,
+        hardware=hardware,
+        stack=stack,
+        worker_bytes=memory.total,
+        max_seq_len=length,
+        profile=profile,
     )
-    seconds = sum(step_time(shape, candidate, hardware=hardware, workload=workload, stack=stack))
-    hours = (num_steps(workload, job.max_steps) * seconds + startup_seconds(shape, hardware=hardware)) / 3600
+    seconds = sum(step_time(shape, candidate, hardware=hardware, workload=workload, stack=stack, profile=profile))
+    startup = startup_seconds(shape, hardware=hardware, profile=profile)
+    hours = (num_steps(workload, job.max_steps) * seconds + startup) / 3600
     reason = ""
     if not hardware.is_cpu and memory.total > job.usable_bytes:
         reason = f"needs {gib(memory.total)} of {gib(job.usable_bytes)} GiB usable; binds at {memory.phase}"

@@ -20,14 +20,11 @@ from ray_ft.planning.activations import (
     recompute_bytes,
     tail_bytes,
 )
+from ray_ft.planning.profile import DEFAULT, Profile
 from ray_ft.strategies import Strategy
 from ray_ft.strategies.zero import OPTIMIZER_GROUP, UPDATE_ELEMENTS, zero_sizes
 
-CUDA_CONTEXT = GIB // 2  # kernels and driver state, which torch does not count
-NCCL_BUFFERS = GIB // 2  # channels to the other workers
 CPU_PROCESS = GIB  # a worker's Python with torch, transformers and DeepSpeed loaded
-GPU_PROCESS = 4 * GIB  # the same with CUDA's host side
-NODE_PROCESSES = 2 * GIB  # Ray's daemons and the controller
 
 
 @dataclass(frozen=True)
@@ -65,7 +62,13 @@ class State(NamedTuple):
 
 
 def memory_per_gpu(
-    shape: ModelShape, candidate: Candidate, *, max_seq_len: int, stack: Stack, on_cpu: bool = False
+    shape: ModelShape,
+    candidate: Candidate,
+    *,
+    max_seq_len: int,
+    stack: Stack,
+    on_cpu: bool = False,
+    profile: Profile = DEFAULT,
 ) -> Memory:
     """Bytes on one GPU (or of one worker process on CPU) at the phase that binds, and the total of every phase.
 
@@ -73,7 +76,8 @@ def memory_per_gpu(
     """
     state = state_bytes(shape, candidate, stack=stack, on_cpu=on_cpu)
     phases = _phases(shape, candidate, state, max_seq_len=max_seq_len, stack=stack)
-    context = CPU_PROCESS if on_cpu else CUDA_CONTEXT + (NCCL_BUFFERS if candidate.num_workers > 1 else 0)
+    nccl = profile.nccl_bytes if candidate.num_workers > 1 else 0
+    context = CPU_PROCESS if on_cpu else profile.context_bytes + nccl
     totals = {name: round(sum(parts) * stack.padding_factor) + context for name, parts in phases.items()}
     worst = max(totals, key=lambda name: totals[name])
     parts = phases[worst]
@@ -171,7 +175,14 @@ def _phases(
 
 
 def host_memory_per_node(
-    shape: ModelShape, candidate: Candidate, *, hardware: Hardware, stack: Stack, worker_bytes: int, max_seq_len: int
+    shape: ModelShape,
+    candidate: Candidate,
+    *,
+    hardware: Hardware,
+    stack: Stack,
+    worker_bytes: int,
+    max_seq_len: int,
+    profile: Profile = DEFAULT,
 ) -> int:
     """Bytes of host memory that one node needs: processes, offloaded state and what loading passes through.
 
@@ -181,9 +192,9 @@ def host_memory_per_node(
     strategy = candidate.strategy
     here = min(candidate.num_workers, hardware.gpus_per_node)
     if hardware.is_cpu:
-        return NODE_PROCESSES // 2 + here * worker_bytes
+        return profile.node_bytes // 2 + here * worker_bytes
     trained, c = strategy.trainable_parameters(shape), stack.compute_bytes
-    node = NODE_PROCESSES + here * GPU_PROCESS
+    node = profile.node_bytes + here * profile.process_bytes
     if candidate.gradient_checkpointing and stack.offload_activations:
         tokens = candidate.micro_batch_size * max_seq_len
         node += here * shape.num_layers * checkpoint_bytes(shape, stack) * tokens

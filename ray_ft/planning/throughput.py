@@ -12,17 +12,12 @@ from ray_ft.hardware import Hardware
 from ray_ft.model_shape import ModelShape
 from ray_ft.planning.activations import Stack
 from ray_ft.planning.memory import Candidate
+from ray_ft.planning.profile import DEFAULT, Profile
 from ray_ft.strategies import Strategy
 
-LAYER_LAUNCH_SECONDS = 1.2e-3  # of one layer and pass: Python and kernel launches, when the GPU waits for them
-KERNEL_EFFICIENCY = {"H200": 0.54, "H100-80GB": 0.54}
-"""Share of peak_flops with training/kernels: 535 of 989 TFLOP/s measured on an H200 (docs/benchmarks); the H100 has the
-same processor. Other GPUs are planned with what eager training reaches."""
 CPU_DEQUANTISE_RATE = 1e8  # parameters per second that bitsandbytes turns back from NF4 on a CPU
 DEQUANTISE_BYTES = 4.75  # moved per parameter, at 45% of the memory's bandwidth
 KERNEL_DEQUANTISE_BYTES = 2.52  # in one pass, at 71% of it: measured on an H200
-HOST_BANDWIDTH = 100e9  # bytes per second of a server's memory, which its workers share
-READ_RATE = 1e9  # bytes per second of a checkpoint from disk or network storage
 
 
 class StepTime(NamedTuple):
@@ -32,10 +27,17 @@ class StepTime(NamedTuple):
     dequantise: float
     communication: float
     optimizer: float
+    other: float = 0.0  # reading rows, logging, waiting
 
 
 def step_time(
-    shape: ModelShape, candidate: Candidate, *, hardware: Hardware, workload: Workload, stack: Stack
+    shape: ModelShape,
+    candidate: Candidate,
+    *,
+    hardware: Hardware,
+    workload: Workload,
+    stack: Stack,
+    profile: Profile = DEFAULT,
 ) -> StepTime:
     """Seconds of one optimizer step of one global batch."""
     micro_steps = candidate.gradient_accumulation_steps
@@ -43,22 +45,23 @@ def step_time(
     flops = tokens * flops_per_token(shape, candidate, workload=workload, stack=stack)
     here = min(candidate.num_workers, hardware.gpus_per_node)
     peak = hardware.peak_flops / (here if hardware.is_cpu else 1)
-    efficiency = KERNEL_EFFICIENCY.get(hardware.gpu, hardware.efficiency) if stack.kernels else hardware.efficiency
+    efficiency = (profile.efficiency if stack.kernels else profile.eager_efficiency) or hardware.efficiency
     compute = flops / (peak * efficiency * _saturation(tokens))
     passes = 4 if candidate.gradient_checkpointing else 3
     if not hardware.is_cpu:
-        compute = max(compute, passes * shape.num_layers * LAYER_LAUNCH_SECONDS)
+        compute = max(compute, passes * shape.num_layers * profile.launch_seconds)
 
     rate = CPU_DEQUANTISE_RATE if hardware.is_cpu else 0.45 * hardware.memory_bandwidth / DEQUANTISE_BYTES
     if stack.kernels:
-        rate = 0.71 * hardware.memory_bandwidth / KERNEL_DEQUANTISE_BYTES
+        rate = profile.dequantise_rate or 0.71 * hardware.memory_bandwidth / KERNEL_DEQUANTISE_BYTES
     dequantise = (passes - 1) * candidate.strategy.dequantised_parameters(shape) / rate
-    per_micro, per_step = communication(shape, candidate, hardware=hardware, stack=stack)
+    per_micro, per_step = communication(shape, candidate, hardware=hardware, stack=stack, profile=profile)
     return StepTime(
         compute=micro_steps * compute,
         dequantise=micro_steps * dequantise,
         communication=micro_steps * per_micro + per_step,
-        optimizer=optimizer_seconds(shape, candidate, hardware=hardware),
+        optimizer=optimizer_seconds(shape, candidate, hardware=hardware, profile=profile),
+        other=profile.step_seconds,
     )
 
 
@@ -92,7 +95,9 @@ def needed_flops_per_token(shape: ModelShape, strategy: Strategy, *, workload: W
     return flops_per_token(shape, once, workload=workload, stack=Stack(masked_attention=False))
 
 
-def communication(shape: ModelShape, candidate: Candidate, *, hardware: Hardware, stack: Stack) -> tuple[float, float]:
+def communication(
+    shape: ModelShape, candidate: Candidate, *, hardware: Hardware, stack: Stack, profile: Profile = DEFAULT
+) -> tuple[float, float]:
     """Seconds of collectives and PCIe transfers, (per micro-batch, per step), that arithmetic does not hide.
 
     Between nodes a ring passes each node's network once, so the slower of the two links counts.
@@ -100,9 +105,10 @@ def communication(shape: ModelShape, candidate: Candidate, *, hardware: Hardware
     strategy, workers, c = candidate.strategy, candidate.num_workers, stack.compute_bytes
     trained = c * strategy.trainable_parameters(shape)
     weights = strategy.weight_bytes(shape, compute_bytes=c)
-    link = hardware.interconnect_bandwidth
+    link = profile.link_bandwidth or hardware.interconnect_bandwidth
     if workers > hardware.gpus_per_node:
-        link = min(link, hardware.network_bandwidth)
+        link = min(link, profile.network_bandwidth or hardware.network_bandwidth)
+    pcie = profile.pcie_bandwidth or hardware.pcie_bandwidth
     others = (workers - 1) / workers
     if strategy.zero_stage == 3:  # gather forward and backward, scatter gradients; half hides behind arithmetic
         per_micro, per_step = 0.5 * (2 * weights + trained) * others / link, 0.0
@@ -111,20 +117,22 @@ def communication(shape: ModelShape, candidate: Candidate, *, hardware: Hardware
     else:  # all-reduce, or scatter and gather, once per step
         per_micro, per_step = 0.0, 2 * trained * others / link
     if strategy.offload != "none":  # gradients down, parameters up
-        per_step += 2 * trained / workers / hardware.pcie_bandwidth
+        per_step += 2 * trained / workers / pcie
     if strategy.offload == "all":
         passes = 3 if candidate.gradient_checkpointing else 2
-        per_micro += passes * weights / workers / hardware.pcie_bandwidth
+        per_micro += passes * weights / workers / pcie
     return per_micro, per_step
 
 
-def optimizer_seconds(shape: ModelShape, candidate: Candidate, *, hardware: Hardware) -> float:
+def optimizer_seconds(
+    shape: ModelShape, candidate: Candidate, *, hardware: Hardware, profile: Profile = DEFAULT
+) -> float:
     """AdamW reads and writes 28 bytes per parameter, in GPU memory or, offloaded, in the host's."""
     strategy = candidate.strategy
     shard = strategy.trainable_parameters(shape) / (candidate.num_workers if strategy.zero_stage else 1)
     if strategy.offload == "none":
         return 28 * shard / (0.8 * hardware.memory_bandwidth)
-    return 28 * shard * min(candidate.num_workers, hardware.gpus_per_node) / HOST_BANDWIDTH
+    return 28 * shard * min(candidate.num_workers, hardware.gpus_per_node) / profile.host_bandwidth
 
 
 def num_steps(workload: Workload, max_steps: int | None) -> int:
@@ -133,9 +141,9 @@ def num_steps(workload: Workload, max_steps: int | None) -> int:
     return max_steps or max(1, math.ceil(workload.num_epochs * rows / workload.global_batch_size))
 
 
-def startup_seconds(shape: ModelShape, *, hardware: Hardware) -> float:
+def startup_seconds(shape: ModelShape, *, hardware: Hardware, profile: Profile = DEFAULT) -> float:
     """Ray workers, imports and reading a 16-bit checkpoint; evaluation and checkpoints while training come on top."""
-    return (15.0 if hardware.is_cpu else 60.0) + 2 * shape.num_parameters / READ_RATE
+    return (15.0 if hardware.is_cpu else 60.0) + 2 * shape.num_parameters / profile.read_rate
 
 
 def _saturation(tokens: int) -> float:
