@@ -14,7 +14,7 @@ from ray_ft.strategies.zero import UPDATE_ELEMENTS
 from ray_ft.training.engine import Update, on_host, parameter_groups
 from ray_ft.training.gradients import Gradients
 from ray_ft.training.guard import Guard
-from ray_ft.training.kernels import kernel_warnings
+from ray_ft.training.kernels import adamw, kernel_warnings
 from ray_ft.training.task import Precision, TrainingTask
 
 SCALE_GROWTH_STEPS = 2000  # of fp16's loss scale, as torch.amp.GradScaler has it
@@ -132,6 +132,9 @@ def _update(chunk: _Chunk, gradients: list[Any], *, divisor: Any, skipped: Any, 
     """AdamW's fused kernel divides the gradients, and leaves everything as it was where `skipped` is 1."""
     import torch
 
+    if adamw.can_update(chunk.masters[0], chunk.parameters[0]):
+        _update_in_one_pass(chunk, gradients, divisor=divisor, skipped=skipped, learning_rate=learning_rate)
+        return
     copied = chunk.masters[0] is not chunk.parameters[0]
     there = [(m, gradient) for m, gradient in zip(chunk.masters, gradients, strict=True) if gradient is not None]
     if there and there[0][1].dtype != torch.float32:
@@ -152,6 +155,35 @@ def _update(chunk: _Chunk, gradients: list[Any], *, divisor: Any, skipped: Any, 
         master.grad = None
     if copied:
         torch._foreach_copy_(chunk.parameters, chunk.masters)
+
+
+def _update_in_one_pass(
+    chunk: _Chunk, gradients: list[Any], *, divisor: Any, skipped: Any, learning_rate: float
+) -> None:
+    """The same with a kernel that also writes the model's weights and takes gradients of any dtype."""
+    import torch
+
+    (group,) = chunk.optimizer.param_groups
+    group["lr"] = learning_rate
+    triples = zip(chunk.parameters, chunk.masters, gradients, strict=True)
+    there = [(p, master, gradient.contiguous()) for p, master, gradient in triples if gradient is not None]
+    gradients.clear()
+    states = [adam_state(chunk.optimizer, master) for _, master, _ in there]
+    torch._foreach_add_([state["step"] for state in states], 1 - skipped)
+    for (parameter, master, gradient), state in zip(there, states, strict=True):
+        adamw.update(parameter, master, state, gradient, group=group, divisor=divisor, skipped=skipped)
+        parameter.grad = None
+
+
+def adam_state(optimizer: Any, master: Any) -> dict[str, Any]:
+    """What torch.optim.AdamW would keep for a parameter, made at its first update."""
+    import torch
+
+    state: dict[str, Any] = optimizer.state[master]
+    if not state:
+        state["step"] = torch.zeros((), dtype=torch.float32, device=master.device)
+        state["exp_avg"], state["exp_avg_sq"] = torch.zeros_like(master), torch.zeros_like(master)
+    return state
 
 
 def _make_chunk(groups: list[dict[str, Any]], names: dict[int, str]) -> _Chunk:

@@ -141,3 +141,28 @@ def test_compiled_layers_are_the_layers_as_written():
     recompute_layers(base, base.model.layers, keep="products", offload=False)
     _compile(base, list(base.model.layers))
     assert_close(run(model, borders=True), expected, tolerance=0.05)
+
+
+def test_the_update_in_one_pass_is_torch_s_and_rounds_the_weights():
+    from ray_ft.training.kernels import adamw
+
+    torch.manual_seed(0)
+    weight = torch.randn(300, 1031, device="cuda", dtype=torch.bfloat16)
+    master = weight.float()
+    reference = torch.nn.Parameter(master.clone())
+    group = {"lr": 3e-3, "betas": (0.9, 0.999), "eps": 1e-8, "weight_decay": 0.1}
+    optimizer = torch.optim.AdamW([reference], fused=True, **group)
+    state = {"step": torch.zeros((), device="cuda"), "exp_avg": torch.zeros_like(master)}
+    state["exp_avg_sq"] = torch.zeros_like(master)
+    one, zero = torch.ones((), device="cuda"), torch.zeros((), device="cuda")
+    assert adamw.can_update(master, weight)
+    for _ in range(30):
+        gradient = torch.randn_like(weight)
+        state["step"] += 1
+        adamw.update(weight, master, state, gradient, group=group, divisor=one, skipped=zero)
+        reference.grad = gradient.float()
+        optimizer.step()
+    torch.testing.assert_close(master, reference.detach(), rtol=1e-5, atol=1e-6)
+    assert torch.equal(weight, master.to(torch.bfloat16))
+    adamw.update(weight, master, state, gradient, group=group, divisor=one, skipped=one)
+    assert torch.equal(weight, master.to(torch.bfloat16))
