@@ -3,9 +3,10 @@
 import hashlib
 import os
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -84,11 +85,16 @@ def sources_digest(data: DataConfig) -> dict[str, Any]:
     """
     files = [f for f in list_files(data) if not f.reason]
     hasher = hashlib.sha256()
-    with ThreadPoolExecutor(READ_AHEAD) as threads:
-        for file, content in zip(files, threads.map(_content_hash, files), strict=True):
-            hasher.update(f"{file.path}\0{content}\n".encode("utf-8", "surrogateescape"))
+    for file, content in zip(files, content_hashes(files), strict=True):
+        hasher.update(f"{file.path}\0{content}\n".encode("utf-8", "surrogateescape"))
     num_bytes = sum(f.num_bytes for f in files)
     return {"digest": hasher.hexdigest()[:16], "num_files": len(files), "num_bytes": num_bytes}
+
+
+def content_hashes(files: Sequence[SourceFile]) -> list[str]:
+    """SHA-256 of each file's bytes, or why they cannot be read; a file that did not change is read once a process."""
+    with ThreadPoolExecutor(READ_AHEAD) as threads:
+        return list(threads.map(_content_hash, files))
 
 
 def read_file(file: SourceFile) -> ReadFile:
@@ -205,10 +211,17 @@ def _patterns(globs: Iterable[str], key: str) -> "PathSpec[Any] | None":
 
 def _content_hash(file: SourceFile) -> str:
     try:
-        with Path(file.location).open("rb") as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest()
+        status = Path(file.location).stat()
+        return _hash_file(file.location, status.st_ino, status.st_size, status.st_mtime_ns)
     except OSError as error:
         return f"unreadable: {error.strerror}"
+
+
+@lru_cache(maxsize=1 << 17)
+def _hash_file(location: str, inode: int, num_bytes: int, changed_ns: int) -> str:
+    """SHA-256 of a file; all that tells of a change is part of the key."""
+    with Path(location).open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _nothing_in(source: str, files: list[SourceFile], data: DataConfig) -> str:
