@@ -59,7 +59,7 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "blank.txt": b" \n \n",
         "half.txt": b"\xff\xfea\x00b",
         "cp1252.txt": "Die Fähre fährt über die Straße und täglich zurück, bei jedem Wetter.".encode("cp1252"),
-        "python2.py": b"print 'hello'\n",
+        "python2.py": b"print 'hello'\nx = = 1\n",
         "photo.jpg": b"\xff\xd8",
         "pkg/__init__.py": b'"""The package."""\n',
         "page.html": b"<html><body><nav>menu</nav><h1>Page</h1><p>The ferry has a page about its ramps and doors."
@@ -136,7 +136,7 @@ def test_every_file_is_accounted_for(prepared: TrainingSet) -> None:
     assert len(documents) == sum(prepared.files.values())
     assert {d["path"]: d["encoding"] for d in documents}["ferry/cp1252.txt"] == "cp1252"
     assert all(bool(d["text"]) == (d["status"] == "ok") and bool(d["reason"]) != bool(d["text"]) for d in documents)
-    assert {d["path"]: d["note"] for d in documents}["ferry/python2.py"].startswith("read as text: not python")
+    assert {d["path"]: d["note"] for d in documents}["ferry/python2.py"] == "python: parts do not parse"
 
 
 def test_no_document_and_no_copy_is_in_two_splits(prepared: TrainingSet) -> None:

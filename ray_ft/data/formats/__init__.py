@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from ray_ft.data.formats.base import Parsed
+from ray_ft.data.formats.code import code_parser
 from ray_ft.data.formats.html import parse_html
 from ray_ft.data.formats.markdown import parse_markdown
-from ray_ft.data.formats.python import parse_python
 from ray_ft.data.formats.rst import parse_rst
 from ray_ft.data.formats.text import parse_lines, parse_text
 
@@ -30,11 +30,15 @@ MARKDOWN = Format("markdown", parse_markdown)
 RST = Format("rst", parse_rst)
 HTML = Format("html", parse_html)
 TEXT = Format("text", parse_text)
-PYTHON = Format("python", parse_python, "python")
 
 
 def _code(language: str) -> Format:
-    """Code without a parser of its own: `code_raw` and the retrieval index take its lines, other recipes do not."""
+    """Code that a tree-sitter grammar reads."""
+    return Format(language, code_parser(language), language)
+
+
+def _lines(language: str) -> Format:
+    """Code without a grammar: `code_raw` and the retrieval index take its lines, other recipes do not."""
     return Format("code", parse_lines, language)
 
 
@@ -46,28 +50,39 @@ FORMATS: dict[str, Format] = {
     ".htm": HTML,
     ".txt": TEXT,
     ".text": TEXT,
-    ".py": PYTHON,
-    ".pyi": PYTHON,
+    ".py": _code("python"),
+    ".pyi": _code("python"),
+    ".pyw": _code("python"),
+    ".js": _code("javascript"),
+    ".mjs": _code("javascript"),
+    ".cjs": _code("javascript"),
+    ".jsx": _code("javascript"),
+    ".ts": _code("typescript"),
+    ".mts": _code("typescript"),
+    ".cts": _code("typescript"),
+    ".tsx": _code("tsx"),
+    ".java": _code("java"),
+    ".go": _code("go"),
     ".c": _code("c"),
+    ".h": _code("c"),
     ".cc": _code("cpp"),
     ".cpp": _code("cpp"),
-    ".cs": _code("csharp"),
-    ".go": _code("go"),
-    ".h": _code("c"),
+    ".cxx": _code("cpp"),
     ".hpp": _code("cpp"),
-    ".java": _code("java"),
-    ".js": _code("javascript"),
-    ".kt": _code("kotlin"),
-    ".php": _code("php"),
-    ".rb": _code("ruby"),
+    ".hh": _code("cpp"),
+    ".hxx": _code("cpp"),
+    ".cs": _code("csharp"),
     ".rs": _code("rust"),
-    ".scala": _code("scala"),
+    ".rb": _code("ruby"),
+    ".php": _code("php"),
     ".sh": _code("bash"),
-    ".sql": _code("sql"),
-    ".toml": _code("toml"),
-    ".ts": _code("typescript"),
-    ".yaml": _code("yaml"),
-    ".yml": _code("yaml"),
+    ".bash": _code("bash"),
+    ".kt": _lines("kotlin"),
+    ".scala": _lines("scala"),
+    ".sql": _lines("sql"),
+    ".toml": _lines("toml"),
+    ".yaml": _lines("yaml"),
+    ".yml": _lines("yaml"),
 }
 
 FORMATS_BY_NAME = {"README": TEXT, "CHANGELOG": TEXT, "CHANGES": TEXT, "CONTRIBUTING": TEXT}
@@ -82,7 +97,8 @@ def format_of(path: str) -> Format | None:
 def parse(text: str, kind: Format) -> tuple[Parsed, str]:
     """Parse a text; what its parser cannot take is read as plain lines, and the note says why (else it is "")."""
     try:
-        return kind.parse(text), ""
+        parsed = kind.parse(text)
+        return parsed, f"{kind.name}: parts do not parse" if "syntax" in parsed.metadata else ""
     except SyntaxError as error:
         return parse_lines(text), f"read as text: not {kind.name}: {error.msg} (line {error.lineno})"
     except (RecursionError, ValueError, LookupError, AttributeError, TypeError, AssertionError) as error:

@@ -184,11 +184,10 @@ def test_python_gives_its_docstring_and_one_block_for_each_definition() -> None:
     ]
 
 
-def test_python_2_is_read_as_text_and_the_note_says_why() -> None:
-    parsed, note = _parse("a.py", "print 'x'\n\ny = 1\n")
-    assert [b.text for b in parsed.blocks] == ["print 'x'", "y = 1"]
-    assert note.startswith("read as text: not python: Missing parentheses")
-    assert note.endswith("(line 1)")
+def test_code_with_errors_keeps_what_parses_and_the_note_says_so() -> None:
+    parsed, note = _parse("a.py", "def f():\n    print 'x'\n\nx = = 1\n")
+    assert ([d.name for d in parsed.definitions], note) == (["f"], "python: parts do not parse")
+    assert [b.text for b in parsed.blocks] == ["def f():\n    print 'x'", "x = = 1"]
 
 
 def test_plain_text_gives_paragraphs_and_lists() -> None:
@@ -212,7 +211,15 @@ def test_only_code_has_a_language() -> None:
 
 @pytest.mark.parametrize(
     ("path", "sample"),
-    [("a.md", MARKDOWN), ("a.rst", RST), ("a.html", HTML), ("a.py", PYTHON), ("a.txt", MARKDOWN), ("a.sh", PYTHON)],
+    [
+        ("a.md", MARKDOWN),
+        ("a.rst", RST),
+        ("a.html", HTML),
+        ("a.py", PYTHON),
+        ("a.txt", MARKDOWN),
+        ("a.sh", PYTHON),
+        ("a.yml", PYTHON),
+    ],
 )
 def test_spans_are_exact_and_in_order_for_damaged_input_too(path: str, sample: str) -> None:
     rng = random.Random(0)
