@@ -6,8 +6,10 @@
 | lora.py | adapted layers that share an input, in few passes | adapters without dropout, ZeRO 0-2 |
 | nf4.py | 4-bit weights to 16 bits in one pass | QLoRA on a GPU |
 | recompute.py | what a layer keeps of its forward pass, and where | ZeRO 0-2; transformers' own elsewhere |
+| swiglu.py | the widest activation, neither kept nor computed in a pass of its own | compiled SwiGLU MLPs |
+| rotary.py | queries and keys turned as they lie | compiled Llama, Mistral, Qwen2 and Qwen3, packed |
 | Liger | a loss that never holds the logits; norms, rotary angles and gates where nothing is compiled | on a GPU |
-| torch.compile | everything elementwise of a decoder layer in a few kernels | on a GPU with a C compiler, ZeRO 0-2 |
+| torch.compile | all else elementwise of a decoder layer, in few kernels | on a GPU with a C compiler, ZeRO 0-2 |
 """
 
 import importlib.util
@@ -19,6 +21,8 @@ from typing import Any
 from ray_ft.training.kernels.attention import packed_lengths, use_packed_attention
 from ray_ft.training.kernels.lora import fuse_lora
 from ray_ft.training.kernels.recompute import recompute_layers
+from ray_ft.training.kernels.rotary import fuse_rotary
+from ray_ft.training.kernels.swiglu import fuse_swiglu
 from ray_ft.training.task import TrainingTask
 
 __all__ = ["accelerate", "as_inputs", "kernel_warnings", "packed_lengths", "uncompiled"]
@@ -40,6 +44,9 @@ def accelerate(model: Any, task: TrainingTask) -> Any:
     use_packed_attention(base)
     if whole and task.strategy.is_adapter:
         fuse_lora(model)
+    if compiled and importlib.util.find_spec("triton") is not None:
+        fuse_swiglu(base)
+        fuse_rotary(base)
     layers = _decoder_layers(base)
     if not whole or not layers:
         if task.gradient_checkpointing:

@@ -103,7 +103,6 @@ def _interface(
     module: Any, query: Any, key: Any, value: Any, attention_mask: Any, scaling: float | None = None, **kwargs: Any
 ) -> tuple[Any, None]:
     """transformers' attention interface: query, key and value are [rows, heads, tokens, head_dim]."""
-    import torch
     from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
     borders = kwargs.get("cu_seq_lens_q")
@@ -113,12 +112,25 @@ def _interface(
     if attention_mask is not None or kwargs.get("softcap") is not None or kwargs.get("s_aux") is not None:
         raise ModelError(f"{type(module).__name__} asks for an attention that packed rows cannot have")
     rows, _, tokens, _ = query.shape
-    flat = [t.transpose(1, 2).reshape(rows * tokens, t.shape[1], t.shape[3]) for t in (query, key, value)]
+    query, key, value = (t.transpose(1, 2).reshape(rows * tokens, t.shape[1], t.shape[3]) for t in (query, key, value))
     window = kwargs.get("sliding_window")
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
-    left = -1 if window is None or window >= tokens else window - 1
-    out, _ = torch.ops.ray_ft.packed_attention(*flat, borders, tokens, scale, left)
+    out = attend(query, key, value, borders, longest=tokens, scale=scale, window=window)
     return out.view(rows, tokens, *out.shape[1:]), None
+
+
+def attend(
+    query: Any, key: Any, value: Any, borders: Any, *, longest: int, scale: float, window: int | None
+) -> Any:  # fmt: skip
+    """Causal attention within each example: heads and result are [tokens, heads, head_dim].
+
+    `borders` and `longest` are `packed_lengths`'; `window` is how many tokens a token sees, itself included.
+    """
+    import torch
+
+    left = -1 if window is None or window >= longest else window - 1
+    out, _ = torch.ops.ray_ft.packed_attention(query, key, value, borders, longest, scale, left)
+    return out
 
 
 def _forward(

@@ -160,7 +160,7 @@ def _register() -> Any:
     library.define(
         "lora_linear(Tensor x, Tensor inner, Tensor[] frozen, Tensor[] a, Tensor[] b, float scale) -> Tensor[]"
     )
-    library.impl("lora_linear", _forward, "CompositeExplicitAutograd")
+    library.impl("lora_linear", _project, "CompositeExplicitAutograd")
     library.define(
         "lora_linear_backward(Tensor[] grads, Tensor x, Tensor inner, Tensor[] frozen, Tensor[] a, Tensor[] b,"
         " float scale, bool wants_x) -> Tensor[]"
@@ -184,7 +184,7 @@ def _inner(x: Any, a: list[Any]) -> Any:
     return x @ _rows(a).t()
 
 
-def _forward(x: Any, inner: Any, frozen: list[Any], a: list[Any], b: list[Any], scale: float) -> list[Any]:
+def _project(x: Any, inner: Any, frozen: list[Any], a: list[Any], b: list[Any], scale: float) -> list[Any]:
     """[tokens, inputs] to a [tokens, outputs] for each member."""
     import torch
 
@@ -200,6 +200,14 @@ def _backward(
     grads: list[Any], x: Any, inner: Any, frozen: list[Any], a: list[Any], b: list[Any], scale: float, wants_x: bool
 ) -> list[Any]:
     """Gradients of x (empty unless wanted), of the stacked A's [members * r, inputs], and of each B."""
+    grad_inner, grads_b = _grad_inner(grads, inner, b, scale)
+    grad_a = grad_inner.t() @ x
+    grad_x = _grad_x(grads, grad_inner, frozen, a, b) if wants_x else x.new_empty(0)
+    return [grad_x, grad_a, *grads_b]
+
+
+def _grad_inner(grads: list[Any], inner: Any, b: list[Any], scale: float) -> tuple[Any, list[Any]]:
+    """Gradients of the adapters' middles [tokens, members * r], and of each B."""
     import torch
 
     rank = b[0].shape[1]
@@ -209,14 +217,17 @@ def _backward(
         mine = slice(i * rank, (i + 1) * rank)
         torch.mm(grad, part, out=grad_inner[:, mine])
         grads_b.append(torch.addmm(part, grad.t(), inner[:, mine], beta=0, alpha=scale))
-    grad_inner.mul_(scale)
-    grad_a = grad_inner.t() @ x
-    if not wants_x:
-        return [x.new_empty(0), grad_a, *grads_b]
+    return grad_inner.mul_(scale), grads_b
+
+
+def _grad_x(grads: list[Any], grad_inner: Any, frozen: list[Any], a: list[Any], b: list[Any]) -> Any:
+    """Gradient of the layers' input [tokens, inputs]."""
+    import torch
+
     grad_x = torch.mm(grad_inner, _rows(a))
     for i, grad in enumerate(grads):
         grad_x.addmm_(grad, _weight(frozen, i, b, grad))
-    return [grad_x, grad_a, *grads_b]
+    return grad_x
 
 
 def _fake_backward(

@@ -93,7 +93,16 @@ _ATTENTION = (
     "aten._scaled_dot_product_cudnn_attention.default",
     "aten._scaled_dot_product_flash_attention_for_cpu.default",
 )
-_PRODUCTS = (*_ATTENTION, "ray_ft.lora_linear.default", "aten.mm.default", "aten.addmm.default", "aten.mul.Tensor")
+_PRODUCTS = (
+    *_ATTENTION,
+    "ray_ft.lora_linear.default",
+    "ray_ft.gated_lora.default",
+    "ray_ft.gated_linear.default",
+    "ray_ft.rotate_heads.default",  # attention needs them turned, and turning back needs none
+    "aten.mm.default",
+    "aten.addmm.default",
+    "aten.mul.Tensor",
+)
 _POLICIES = {
     "products": partial(_policy, _PRODUCTS),
     "attention": partial(_policy, _ATTENTION),
