@@ -3,6 +3,7 @@
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -86,22 +87,29 @@ def pack(examples: list[Example], *, sequence: int) -> Rows:
     return np.stack([fill_row([examples[i] for i in row], sequence, 3) for row in members])  # type: ignore[misc]
 
 
-def write_training_set(folder: Path, rows: Rows) -> None:
-    """The shards of a training set with these rows and none to validate on."""
+def write_training_set(folder: Path, rows: Rows, *, num_held_out: int = 0) -> None:
+    """The shards of a training set with these rows; the first `num_held_out` of them are those to validate on, too."""
     shards = folder / "shards"
     shards.mkdir(parents=True, exist_ok=True)
-    np.save(shards / "train-00000-00.npy", rows)
-    about = {
-        "num_rows": len(rows), "num_tokens": int((rows[:, 0] != 3).sum()),
-        "num_target_tokens": int((rows[:, 1] != IGNORED).sum()),
-        "shards": [{"file": "train-00000-00.npy", "num_rows": len(rows), "sha256": ""}],
-    }  # fmt: skip
-    empty = {"num_rows": 0, "num_tokens": 0, "num_target_tokens": 0, "shards": []}
+    splits = {"train": rows, "validation": rows[:num_held_out]}
     manifest = {
         "version": 1, "max_seq_len": rows.shape[2], "data_digest": "random",
-        "splits": {"train": about, "validation": empty},
+        "splits": {split: write_shard(shards, split, part) for split, part in splits.items()},
     }  # fmt: skip
     (shards / "manifest.json").write_text(json.dumps(manifest))
+
+
+def write_shard(shards: Path, split: str, rows: Rows) -> dict[str, Any]:
+    """What the manifest says of a split; where it has no rows there is no file."""
+    if not len(rows):
+        return {"num_rows": 0, "num_tokens": 0, "num_target_tokens": 0, "shards": []}
+    file = f"{split}-00000-00.npy"
+    np.save(shards / file, rows)
+    return {
+        "num_rows": len(rows), "num_tokens": int((rows[:, 0] != 3).sum()),
+        "num_target_tokens": int((rows[:, 1] != IGNORED).sum()),
+        "shards": [{"file": file, "num_rows": len(rows), "sha256": ""}],
+    }  # fmt: skip
 
 
 def batches_in_order(rows: Rows, *, global_batch: int, steps: int, seed: int) -> Rows:

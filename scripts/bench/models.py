@@ -6,14 +6,24 @@ from bench.shapes import Shape
 
 
 def random_model(shape: Shape, *, device: Any, dtype: Any, seed: int, quantization: Any = None) -> Any:
-    """LlamaForCausalLM on `device`; with a BitsAndBytesConfig the decoder's linear layers are quantised one by one."""
+    """LlamaForCausalLM on `device`, as `random_causal_lm` makes it."""
+    from transformers import LlamaConfig
+
+    config = LlamaConfig(**shape.config(), dtype=dtype, use_cache=False)
+    return random_causal_lm(config, device=device, dtype=dtype, seed=seed, quantization=quantization)
+
+
+def random_causal_lm(config: Any, *, device: Any, dtype: Any, seed: int, quantization: Any = None) -> Any:
+    """The model of a transformers config on `device`.
+
+    With a BitsAndBytesConfig the decoder's linear layers are quantised one by one.
+    """
     import torch
     from accelerate import init_empty_weights
-    from transformers import LlamaConfig, LlamaForCausalLM
+    from transformers import AutoModelForCausalLM
 
-    config = LlamaConfig(**shape.config(), dtype=dtype, attn_implementation="sdpa", use_cache=False)
     with init_empty_weights(include_buffers=False):
-        model = LlamaForCausalLM(config)
+        model = AutoModelForCausalLM.from_config(config, dtype=dtype, attn_implementation="sdpa")
     generator = torch.Generator(device).manual_seed(seed)
     for module in list(model.modules()):
         for name, child in list(module.named_children()):
@@ -23,8 +33,10 @@ def random_model(shape: Shape, *, device: Any, dtype: Any, seed: int, quantizati
         for name, parameter in list(module.named_parameters(recurse=False)):
             if parameter.device.type == "meta":
                 filled = _random(parameter, device, dtype, generator) if parameter.dim() > 1 else None
-                value = torch.ones(parameter.shape, device=device, dtype=dtype) if filled is None else filled
+                plain = torch.zeros if name == "bias" else torch.ones
+                value = plain(parameter.shape, device=device, dtype=dtype) if filled is None else filled
                 setattr(module, name, torch.nn.Parameter(value))
+    model.tie_weights()
     for module in model.modules():  # the rotary frequencies
         for name, buffer in module.named_buffers(recurse=False):
             setattr(module, name, buffer.to(device))
@@ -45,7 +57,8 @@ def _quantised(linear: Any, quantization: Any, device: Any, dtype: Any, generato
     import bitsandbytes as bnb
 
     layer = bnb.nn.Linear4bit(
-        linear.in_features, linear.out_features, bias=False, compute_dtype=quantization.bnb_4bit_compute_dtype,
+        linear.in_features, linear.out_features, bias=linear.bias is not None,
+        compute_dtype=quantization.bnb_4bit_compute_dtype,
         compress_statistics=quantization.bnb_4bit_use_double_quant, quant_type=quantization.bnb_4bit_quant_type,
         quant_storage=quantization.bnb_4bit_quant_storage, device="meta",
     )  # fmt: skip
