@@ -94,6 +94,10 @@ class Memory:
     total: int
     phase: str
     phases: dict[str, int] = field(default_factory=dict)  # phase -> bytes on the device
+    allocated: int = 0  # what tensors take at most, as torch.cuda.max_memory_allocated says
+    reserved: int = 0  # what torch takes for them at most, on a GPU with room to spare
+    device: int = 0  # the same with the driver's and NCCL's; what is above `total` is given back when memory is short
+    parts: dict[str, dict[str, int]] = field(default_factory=dict)  # phase -> its components; of the chosen row
 
 
 @dataclass(frozen=True)
@@ -112,6 +116,8 @@ class Estimate:
     cost: float  # US dollars
     fits: bool
     reason: str = ""
+    gpu: str = ""
+    host: dict[str, int] = field(default_factory=dict)  # what host_memory_bytes is made of
 
 
 @dataclass(frozen=True)

@@ -5,10 +5,13 @@ from dataclasses import dataclass
 from ray_ft.artifacts import Estimate, Workload
 from ray_ft.hardware import GIB, Hardware
 from ray_ft.model_shape import ModelShape
-from ray_ft.planning.activations import Stack
-from ray_ft.planning.memory import Candidate, host_memory_per_node, memory_per_gpu
+from ray_ft.planning.compiled_layers import GATED
+from ray_ft.planning.host import host_memory_per_node
+from ray_ft.planning.memory import Candidate, memory_per_gpu
 from ray_ft.planning.profile import DEFAULT, Profile
+from ray_ft.planning.stack import Stack
 from ray_ft.planning.throughput import num_steps, startup_seconds, step_time
+from ray_ft.strategies import Strategy
 
 
 @dataclass(frozen=True)
@@ -37,17 +40,33 @@ class Job:
 
 
 def stack_for(candidate: Candidate, job: Job) -> Stack:
-    """The loop on this hardware: fp32 on CPU; full tuning fragments the allocator's memory more than adapters do."""
-    on_gpu = not job.hardware.is_cpu
-    kernels = job.kernels and on_gpu and job.hardware.has_bf16 and candidate.strategy.zero_stage < 3
+    """The loop on this hardware, as training/kernels sets it up: fp32 on CPU; on a GPU Liger, and compiled layers
+    below ZeRO-3; packed attention wherever there is bf16."""
+    strategy, on_gpu = candidate.strategy, not job.hardware.is_cpu
+    whole = strategy.zero_stage < 3  # ZeRO-3 gathers weights module by module, so layers are not compiled
+    compiled = job.kernels and on_gpu and whole
+    profile = job.profile
     return Stack(
         compute_bytes=2 if on_gpu else 4,
-        fused_loss=job.kernels and on_gpu,
-        masked_attention=not (on_gpu and job.hardware.has_bf16),
-        padding_factor=job.profile.reserved_ratio if candidate.strategy.is_adapter else job.profile.reserved_ratio_full,
-        kernels=kernels,
-        offload_activations=kernels and job.offload_activations,
+        fused_loss=on_gpu and "lm_head" not in getattr(strategy, "target_modules", ()),
+        masked_attention=on_gpu and not job.hardware.has_bf16,
+        step_bytes=0 if compiled else 4,
+        padding_factor=profile.reserved_ratio if strategy.is_adapter else profile.reserved_ratio_full,
+        kernels=compiled,
+        gated=compiled and job.shape.model_type in GATED,
+        liger=on_gpu and not compiled,
+        fused_adapters=_fuses(strategy),
+        own_recomputation=whole,
+        offload_activations=on_gpu and whole and job.offload_activations,
     )
+
+
+def _fuses(strategy: Strategy) -> bool:
+    """Whether training/kernels computes this strategy's adapters itself."""
+    plain = getattr(strategy, "lora_dropout", 0.0) == 0 and not getattr(strategy, "use_dora", False)
+    if strategy.is_quantised:
+        return plain and getattr(strategy, "bits", 4) == 4 and getattr(strategy, "double_quant", True)
+    return plain
 
 
 def estimate(candidate: Candidate, job: Job) -> Estimate:
@@ -56,7 +75,7 @@ def estimate(candidate: Candidate, job: Job) -> Estimate:
     stack = stack_for(candidate, job)
     length, profile = workload.max_seq_len, job.profile
     memory = memory_per_gpu(shape, candidate, max_seq_len=length, stack=stack, on_cpu=hardware.is_cpu, profile=profile)
-    host = host_memory_per_node(
+    host_parts = host_memory_per_node(
         shape,
         candidate,
         hardware=hardware,
@@ -65,6 +84,7 @@ def estimate(candidate: Candidate, job: Job) -> Estimate:
         max_seq_len=length,
         profile=profile,
     )
+    host = sum(host_parts.values())
     seconds = sum(step_time(shape, candidate, hardware=hardware, workload=workload, stack=stack, profile=profile))
     startup = startup_seconds(shape, hardware=hardware, profile=profile)
     hours = (num_steps(workload, job.max_steps) * seconds + startup) / 3600
@@ -87,6 +107,8 @@ def estimate(candidate: Candidate, job: Job) -> Estimate:
         cost=hours * candidate.num_workers * hardware.price_per_hour,
         fits=not reason,
         reason=reason,
+        gpu=hardware.gpu,
+        host=host_parts,
     )
 
 

@@ -29,9 +29,9 @@ class Profile:
     """On the GPU, of kernels and the driver, which torch does not count."""
     nccl_bytes: int = GIB // 2
     """On the GPU, of NCCL's channels to other workers, which torch does not count."""
-    workspace_bytes: int = 32 * MIB
-    """Allocated by torch for cuBLAS."""
-    reserved_ratio: float = 1.02
+    workspace_bytes: int = 2 * 8 * MIB
+    """Allocated by torch for cuBLAS, for each of the two threads that compute."""
+    reserved_ratio: float = 1.015
     """Reserved / allocated memory at the peak, where few weights train."""
     reserved_ratio_full: float = 1.05
     """The same where all weights train."""

@@ -52,7 +52,8 @@ def _memory(plan: Plan) -> str:
 
 
 def _phases(memory: Memory) -> str:
-    return "  GiB by phase: " + ", ".join(f"{name} {gib(size)}" for name, size in memory.phases.items())
+    text = "GiB by phase: " + ", ".join(f"{name} {gib(size)}" for name, size in memory.phases.items())
+    return "\n".join(textwrap.wrap(text, WIDTH, initial_indent="  ", subsequent_indent="    "))
 
 
 def _candidates(plan: Plan) -> str:

@@ -8,7 +8,9 @@ from ray_ft.artifacts import Memory
 from ray_ft.hardware import GIB, gpu_hardware
 from ray_ft.model_shape import load_model_shape
 from ray_ft.planning.activations import Stack, layer_bytes, loss_bytes, product_bytes, recompute_bytes
-from ray_ft.planning.memory import Candidate, host_memory_per_node, memory_per_gpu, state_bytes
+from ray_ft.planning.host import host_memory_per_node
+from ray_ft.planning.memory import Candidate, memory_per_gpu, state_bytes
+from ray_ft.planning.profile import DEFAULT
 from ray_ft.strategies import Full, LoRA, QLoRA, Strategy
 
 LLAMA_7B = load_model_shape("meta-llama/Llama-2-7b-hf")
@@ -36,12 +38,7 @@ def test_state_of_full_tuning_by_stage() -> None:
     zero = state_bytes(LLAMA_7B, _candidate(Full(), 0, 8), stack=Stack())
     assert (zero.weights, zero.gradients, zero.optimizer, zero.step) == (2 * P, 2 * P, 12 * P, 4 * 2**27)
     one = state_bytes(LLAMA_7B, _candidate(Full(), 1, 8), stack=Stack())
-    assert (one.weights, one.gradients, one.optimizer, one.step) == (
-        2 * P,
-        2 * P,
-        12 * (P // 8),
-        6 * (P // 8),
-    )  # and 2 to flatten
+    assert (one.weights, one.gradients, one.optimizer, one.step) == (2 * P, 2 * (P // 8), 12 * (P // 8), 4 * 25 * 2**20)
     two = state_bytes(LLAMA_7B, _candidate(Full(), 2, 8), stack=Stack())
     assert (two.weights, two.gradients, two.optimizer) == (2 * P, 2 * (P // 8), 12 * (P // 8))
     three = state_bytes(LLAMA_7B, _candidate(Full(), 3, 8), stack=Stack())
@@ -59,10 +56,24 @@ def test_zero_0_adds_micro_batches_up_in_fp32_and_then_needs_no_copy_to_step() -
     assert state_bytes(LLAMA_7B, _candidate(Full(), workers=2), stack=Stack()).gradients == 2 * P
 
 
-def test_the_bucket_is_that_of_the_trainer() -> None:
-    # One linear layer of 4096 * 11008; two of them under stages 1 and 2, where sending overlaps.
-    assert state_bytes(LLAMA_7B, _candidate(Full(), 2, 8), stack=Stack()).buckets == 2 * 2 * 4096 * 11008
-    assert state_bytes(LLAMA_7B, _candidate(Full(), 3, 8), stack=Stack()).buckets == 2 * 4096 * 11008
+def test_what_is_on_its_way_to_other_workers_is_that_of_the_trainer() -> None:
+    # Our own stages: four matrices in flight and one that fills, with what arrives of them, an eighth. A layer's seven
+    # have 6_476_005_376 / 32 parameters.
+    matrix = 2 * (6_476_005_376 // 32) // 7
+    own = state_bytes(LLAMA_7B, _candidate(Full(), 2, 8), stack=Stack())
+    assert (own.buckets, own.buffers) == (5 * matrix * 9 // 8, 0)
+    adapter = state_bytes(LLAMA_7B, _candidate(LoRA(), 1, 8), stack=Stack())
+    assert adapter.buckets == 5 * 25 * 2**20 * 9 // 8
+    # DeepSpeed's: one linear layer of 4096 * 11008, all the time.
+    three = state_bytes(LLAMA_7B, _candidate(Full(), 3, 8), stack=Stack())
+    assert (three.buckets, three.buffers) == (0, 2 * 4096 * 11008)
+
+
+def test_several_micro_batches_are_added_up_as_the_engine_does() -> None:
+    one = state_bytes(LLAMA_7B, _candidate(Full(), 1, 8, gradient_accumulation_steps=2), stack=Stack())
+    assert (one.kept_gradients, one.gradients) == (4 * P, 4 * (P + P // 8))  # whole, in fp32, and then its share
+    two = state_bytes(LLAMA_7B, _candidate(Full(), 2, 8, gradient_accumulation_steps=2), stack=Stack())
+    assert (two.kept_gradients, two.gradients) == (4 * (P // 8), 4 * (P // 8))
 
 
 def test_offloading_the_optimizer_takes_it_and_the_gradients_off_the_gpu() -> None:
@@ -98,7 +109,8 @@ def test_recomputing_a_layer_peaks_in_the_mlps_backward() -> None:
 
 def test_the_loss_of_a_llama_3_row_peaks_at_twelve_bytes_per_vocabulary_entry() -> None:
     assert loss_bytes(LLAMA_8B, Stack(), 4096) == 12 * 128_256 * 4096  # 5.9 GiB
-    assert loss_bytes(LLAMA_8B, Stack(fused_loss=True), 4096) == 12 * 128_256 * 128
+    # Liger: 128,256 / 4096 makes 32 parts of 128 tokens, whose gradient is written over the logits.
+    assert loss_bytes(LLAMA_8B, Stack(fused_loss=True), 4096) == 2 * 128_256 * 128
 
 
 def test_the_parts_add_up_to_the_phase_that_binds() -> None:
@@ -120,23 +132,29 @@ def test_offloaded_state_is_counted_in_host_memory() -> None:
         worker_bytes=0,
         max_seq_len=2048,
     )
-    assert offloaded - kept == pytest.approx(16 * P)  # fp32 master, gradient and two moments, once over all workers
+    assert offloaded.pop("offloaded optimizer") == pytest.approx(
+        16 * P
+    )  # fp32 master, gradient and two moments, once over all workers
+    assert offloaded == kept
 
 
 def test_two_nodes_share_what_is_offloaded() -> None:
     candidate = _candidate(Full(), 2, 16, offload="optimizer")
     eight, sixteen = (
-        host_memory_per_node(
-            LLAMA_7B,
-            candidate,
-            hardware=gpu_hardware("A100-80GB", 16, gpus_per_node=n),
-            stack=Stack(),
-            worker_bytes=0,
-            max_seq_len=2048,
+        sum(
+            host_memory_per_node(
+                LLAMA_7B,
+                candidate,
+                hardware=gpu_hardware("A100-80GB", 16, gpus_per_node=n),
+                stack=Stack(),
+                worker_bytes=0,
+                max_seq_len=2048,
+            ).values()
         )
         for n in (8, 16)
     )
-    assert sixteen - eight == pytest.approx(8 * P + 8 * 4 * GIB)  # half of the state, and eight processes
+    # Half of the state, half of its copy for a checkpoint, and eight processes.
+    assert sixteen - eight == pytest.approx(8 * P + 6 * P + 8 * 4 * GIB)
 
 
 # --- against published measurements -----------------------------------------------------------------------------------
@@ -225,23 +243,65 @@ def test_longer_rows_larger_batches_and_no_checkpointing_need_more(strategy: Str
 
 # --- with the kernels of training/kernels -----------------------------------------------------------------------------
 
-KERNELS = Stack(masked_attention=False, fused_loss=True, kernels=True, offload_activations=True, padding_factor=1.0)
+KERNELS = Stack(
+    masked_attention=False,
+    fused_loss=True,
+    kernels=True,
+    own_recomputation=True,
+    offload_activations=True,
+    step_bytes=0,
+    padding_factor=1.01,
+)
+H200 = dataclasses.replace(DEFAULT, workspace_bytes=2 * 32 * 2**20)  # of cuBLAS for the two threads that compute
 
 
 def test_a_compiled_layer_keeps_its_products() -> None:
     # 2 (2h + 2q + 2k + 3f + 7 r) + 4n with h = q = k = 4096, f = 11008, r = 16, n = 32
     assert product_bytes(LLAMA_7B, LoRA(r=16), KERNELS) == 2 * (6 * 4096 + 3 * 11008 + 7 * 16) + 4 * 32
+    gated = dataclasses.replace(KERNELS, gated=True)
+    assert product_bytes(LLAMA_7B, LoRA(r=16), gated) == 2 * (6 * 4096 + 2 * 11008 + 7 * 16) + 4 * 32
+
+
+def test_an_adapter_with_dropout_keeps_its_own_term_of_every_output() -> None:
+    unfused = dataclasses.replace(KERNELS, fused_adapters=False)
+    more = product_bytes(LLAMA_7B, LoRA(), unfused) - product_bytes(LLAMA_7B, LoRA(), KERNELS)
+    assert more == 2 * (3 * 4096 + 4096 + 2 * 11008 + 4096)  # q, k, v; o; gate and up; down
 
 
 @pytest.mark.parametrize(
-    ("strategy", "checkpointing", "measured_gib"),
-    [(LoRA(), False, 41.6), (LoRA(), True, 14.3), (QLoRA(), False, 32.7), (QLoRA(), True, 5.5)],
+    ("strategy", "checkpointing", "allocated_gib", "reserved_gib"),
+    [(LoRA(), False, 41.6, 41.9), (LoRA(), True, 14.3, 18.3), (QLoRA(), False, 32.7, 33.8), (QLoRA(), True, 5.5, 9.0)],
 )
-def test_peaks_measured_on_an_h200_are_met_and_not_undercut(
-    strategy: Strategy, checkpointing: bool, measured_gib: float
+def test_peaks_measured_on_an_h200_are_met(
+    strategy: Strategy, checkpointing: bool, allocated_gib: float, reserved_gib: float
 ) -> None:
-    """Allocated bytes of 7B, four rows of 2048 tokens: docs/benchmarks/training-h200.md."""
+    """7B, four rows of 2048 tokens, before the gated product was made again: docs/benchmarks/training-h200.md."""
     candidate = _candidate(strategy, micro_batch_size=4, gradient_checkpointing=checkpointing)
+    memory = memory_per_gpu(LLAMA_7B, candidate, max_seq_len=2048, stack=KERNELS, profile=H200)
+    assert memory.allocated / GIB == pytest.approx(allocated_gib, rel=0.01)
+    assert memory.reserved / GIB == pytest.approx(reserved_gib, rel=0.025)
+
+
+def test_what_offloading_holds_is_given_back_when_memory_is_short() -> None:
+    candidate = _candidate(LoRA(), micro_batch_size=4, gradient_checkpointing=True)
     memory = memory_per_gpu(LLAMA_7B, candidate, max_seq_len=2048, stack=KERNELS)
-    allocated = (memory.total - GIB // 2) / GIB  # less the CUDA context
-    assert measured_gib - 0.05 <= allocated <= measured_gib + 0.7
+    # 31 layers' inputs and attention, 64 MiB each, of which nine tenths are found reserved.
+    assert memory.device - memory.total == round(0.9 * 31 * 2 * 2 * 8192 * 4096)
+
+
+def test_tensors_below_eight_mebibytes_are_not_offloaded() -> None:
+    candidate = _candidate(LoRA(), micro_batch_size=1, gradient_checkpointing=True)
+    memory = memory_per_gpu(LLAMA_7B, candidate, max_seq_len=1023, stack=KERNELS)  # 2 * 1023 * 4096 < 8 MiB
+    assert memory.device == memory.total
+
+
+@pytest.mark.parametrize("strategy", [Full(), LoRA(), QLoRA()], ids=lambda s: s.name)
+@pytest.mark.parametrize("checkpointing", [False, True])
+def test_every_phase_of_a_run_is_there_and_its_parts_add_up(strategy: Strategy, checkpointing: bool) -> None:
+    candidate = _candidate(strategy, gradient_checkpointing=checkpointing)
+    memory = memory_per_gpu(LLAMA_7B, candidate, max_seq_len=2048, stack=KERNELS)
+    assert list(memory.phases) == [
+        "load", "first step", "loss", "backward start", "backward end", "optimizer step", "evaluation",
+        "checkpoint save",
+    ]  # fmt: skip
+    assert {name: sum(parts.values()) for name, parts in memory.parts.items()} == memory.phases
