@@ -31,7 +31,7 @@ class TrainingSet:
 
     Layout below `path`:
       documents.parquet/   one row per source file and per line of a dataset: id, path, format, language, split, status,
-                           reason, note, encoding, num_bytes, text; parts are named by groups of files, as those of the
+                           reason, note, cluster, encoding, num_bytes, text; parts are named by groups of files, as those of the
                            other tables
       examples.parquet/    one row per example: Example's fields, num_tokens, copies (how often an epoch shows it) and
                            split; where `dropped` says why it is left out of training, split is ""

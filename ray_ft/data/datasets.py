@@ -66,6 +66,11 @@ def datasets_digest(data: DataConfig) -> dict[str, Any]:
     return {"digest": hasher.hexdigest()[:16], "num_files": len(files), "num_bytes": num_bytes}
 
 
+def content_of(file: DatasetFile) -> str:
+    """SHA-256 of what a file, or a saved dataset, holds."""
+    return hashlib.sha256("".join(_hash(path) for path in _contents(file)).encode()).hexdigest()
+
+
 def cut_into_slices(files: list[DatasetFile], *, slice_bytes: int) -> list[Slice]:
     """Slices of about `slice_bytes`; the same files give the same slices everywhere."""
     cut = {"lines": _line_slices, "parquet": _parquet_slices, "arrow": _arrow_slices}

@@ -1,23 +1,31 @@
-"""One group of files, start to end: the two functions that the Ray Data job maps over groups."""
+"""One group of parsed files, to the end: the function that the second Ray Data job maps over groups.
+
+A group is written into a folder of its own, named by all that it is made of, which appears whole or not at all: what an
+earlier run wrote of equal groups is taken as it is.
+"""
 
 import json
 import pickle
+import shutil
+import uuid
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from ray_ft.data.datasets import Slice, read_slice
 from ray_ft.data.encode import IGNORED, ChatEncoder, Encoded, token_counter
 from ray_ft.data.examples import Edged, evaluation_qa, make_examples, make_questions, passages_of, record_questions
 from ray_ft.data.formats.text import parse_text
 from ray_ft.data.job import GroupJob, GroupResult
+from ray_ft.data.journal import Ref
 from ray_ft.data.mixture import num_copies
 from ray_ft.data.pack import write_shards
-from ray_ft.data.read import ReadFile, SourceFile, read_file
+from ray_ft.data.parse import Item, load
+from ray_ft.data.place import Placement
+from ray_ft.data.read import ReadFile
 from ray_ft.data.records import Record
-from ray_ft.data.split import content_key, position
+from ray_ft.data.split import position
 from ray_ft.data.tables import (
     DOCUMENTS,
     EXAMPLES,
@@ -36,13 +44,17 @@ QUESTION_PARTS = "questions"  # folder of one JSONL per group, merged at the end
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 MAX_GENERATED_TOKENS = 512
 MAX_NAMED_LINES = 5
+RESULT = "result.json"
+NUMBER = 0  # of every group in its own folder; publishing gives them their places
 
 
-def read_group(row: dict[str, Any]) -> dict[str, Any]:
-    """Read and parse a group's files, or its slice of a dataset. What cannot be used is part of the result."""
-    work: Slice | list[SourceFile] = pickle.loads(row["work"])
-    read = read_slice(work) if isinstance(work, Slice) else [read_file(file) for file in work]
-    return {"group": int(row["group"]), "read": pickle.dumps(read)}
+@dataclass(frozen=True)
+class Placed:
+    """An item of a group: where its parsed documents lie, and what becomes of each."""
+
+    item: Item
+    ref: Ref | None
+    placements: tuple[Placement, ...]
 
 
 def write_group(row: dict[str, Any], *, job: GroupJob) -> dict[str, Any]:
@@ -86,20 +98,28 @@ def _generator(engine: Engine, job: GroupJob) -> Generate:
 
 def _finish(row: dict[str, Any], job: GroupJob, generate: Generate | None) -> GroupResult:
     """Write a group; a full disk or a failing engine ends the job with its own words."""
-    read: list[ReadFile | Record] = pickle.loads(row["read"])
+    placed: list[Placed] = pickle.loads(row["work"])
+    folder = Path(job.output_path) / str(row["name"])
+    partial = folder.with_name(f"{folder.name}.{uuid.uuid4().hex[:8]}.partial")
     try:
-        return _Group(int(row["group"]), job, generate).run(read)
+        result = _Group(partial, job, generate).run(placed)
+        (partial / RESULT).write_text(result.to_text() + "\n", encoding="utf-8")
+        shutil.rmtree(folder, ignore_errors=True)
+        partial.rename(folder)
+        return result
     except OSError as error:
         return GroupResult(error=f"cannot write {error.filename or job.output_path}: {error.strerror}")
     except (GenerationError, ConfigError) as error:
         return GroupResult(error=str(error))
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
 
 
 class _Group:
     """Rows of one group while they are made; written at the end."""
 
-    def __init__(self, number: int, job: GroupJob, generate: Generate | None) -> None:
-        self.number = number
+    def __init__(self, folder: Path, job: GroupJob, generate: Generate | None) -> None:
+        self.folder = folder
         self.job = job
         self.generate = generate
         self.encoder = _encoder(job.model_path, job.chat_template, job.system_prompt, job.max_seq_len)
@@ -109,26 +129,33 @@ class _Group:
         self.copies: dict[Split, list[int]] = {split: [] for split in SPLITS}
         self.questions: list[Question] = []
 
-    def run(self, read: Sequence[ReadFile | Record]) -> GroupResult:
+    def run(self, group: Sequence[Placed]) -> GroupResult:
         """Every file through the recipes and every line of a dataset as it is, then to disk."""
-        for file in read:
-            if isinstance(file, Record):
-                self._take(file)
-                continue
-            file, split = self._process(file)
-            self.tables[DOCUMENTS].append(document_row(file, split))
-            self.result.files["ok" if file.status == "ok" else f"skipped: {file.reason}"] += 1
-            self.result.num_bytes += file.file.num_bytes
+        for placed in group:
+            documents: Sequence[ReadFile | Record] = load(placed.item, placed.ref)
+            for parsed, placement in zip(documents, placed.placements, strict=True):
+                if isinstance(parsed, Record):
+                    self._take(parsed, placement)
+                else:
+                    self._account(self._process(parsed, placement), placement)
         self._write()
         return self.result
 
-    def _process(self, read: ReadFile) -> tuple[ReadFile, str]:
+    def _account(self, read: ReadFile, placement: Placement) -> None:
+        """A file's row and its place in the counts."""
+        is_ok = read.status == "ok"
+        split, cluster = (placement.split, placement.cluster) if is_ok else ("", placement.cluster)
+        self.tables[DOCUMENTS].append(document_row(read, split, cluster))
+        self.result.files["ok" if is_ok else f"{read.status}: {read.reason}"] += 1
+        self.result.num_bytes += read.file.num_bytes
+
+    def _process(self, read: ReadFile, placement: Placement) -> ReadFile:
         """Examples, passages and questions of one file; a recipe that fails on it skips the file, not the job."""
-        document = read.document
+        document, split = read.document, placement.split
         if document is None:
-            return read, ""
-        key = content_key(document.text)
-        split = self._place(key)
+            return read
+        if placement.reason:
+            return replace(read, status="skipped", reason=placement.reason, note=placement.note, document=None)
         count_tokens = token_counter(self.encoder)
         try:
             edged = make_examples(document, self.job.recipes, count_tokens, self.generate)
@@ -137,27 +164,29 @@ class _Group:
         except (RayFTError, OSError):
             raise
         except Exception as error:
-            return replace(read, status="skipped", reason=f"recipe failed: {type(error).__name__}", note=str(error)), ""
-        self._count_document(split, key)
+            return replace(read, status="skipped", reason=f"recipe failed: {type(error).__name__}", note=str(error))
+        self.result.documents[split] += 1
         for one in edged:
             self._encode(one, split)
         self.tables[PASSAGES] += [passage_row(p, split=split) for p in passages]
         self.questions += questions
-        return read, split
+        return read
 
-    def _take(self, record: Record) -> None:
+    def _take(self, record: Record, placement: Placement) -> None:
         """The examples of one line of a dataset; the passages and questions that it gives."""
+        if placement.reason:
+            record = replace(record, reason=placement.reason, note=placement.note)
         self.result.num_bytes += record.num_bytes
         self.result.records[f"skipped: {record.reason}" if record.reason else "ok"] += 1
         if record.reason:
             if len(self.result.bad_lines) < MAX_NAMED_LINES:
                 self.result.bad_lines.append(record.problem)
-            self.tables[DOCUMENTS].append(record_row(record, ""))
+            self.tables[DOCUMENTS].append(record_row(record, "", placement.cluster))
             return
         self._check_template(record)
         self.result.formats[record.format] += 1
-        split = record.split or self._place(record.key)
-        self._count_document(split, "" if record.split else record.key)
+        split = placement.split
+        self.result.documents[split] += 1
         if record.note:
             self.result.notes[record.note] += 1
         for example in record.examples:
@@ -175,7 +204,7 @@ class _Group:
             max_tokens=self.job.max_seq_len // 2,
             count_tokens=count_tokens,
         )
-        self.tables[DOCUMENTS].append(record_row(record, split))
+        self.tables[DOCUMENTS].append(record_row(record, split, placement.cluster))
 
     def _check_template(self, record: Record) -> None:
         """Raise ConfigError at the first line that the chat template cannot be used for, whatever the line says."""
@@ -184,17 +213,6 @@ class _Group:
         several = any(sum(m.trained for m in e.messages) > 1 for e in record.examples)
         if problem := self.job.chat_problem or (self.job.multi_turn_problem if several else ""):
             raise ConfigError(f"{record.name}: {problem}")
-
-    def _place(self, key: str) -> Split:
-        return self.job.bounds.split(position(key, seed=self.job.seed))
-
-    def _count_document(self, split: Split, key: str) -> None:
-        """Count a document, and where its lot fell unless its split was given."""
-        self.result.documents[split] += 1
-        if key:
-            place, (low, high) = position(key, seed=self.job.seed), self.result.positions
-            self.result.positions = (min(low, place), max(high, place))
-            self.result.num_placed += 1
 
     def _questions(
         self, document: Document, split: Split, passages: list[Chunk], edged: list[Edged], count_tokens: CountTokens
@@ -250,15 +268,15 @@ class _Group:
             )
 
     def _write(self) -> None:
-        folder = Path(self.job.output_path)
+        folder = self.folder
         for table, rows in self.tables.items():
-            write_part(folder, table, self.number, rows)
+            write_part(folder, table, NUMBER, rows)
         (folder / "shards").mkdir(parents=True, exist_ok=True)
         for split, examples in self.encoded.items():
             self.result.shards += write_shards(
                 examples,
                 split=split,
-                group=self.number,
+                group=NUMBER,
                 folder=folder / "shards",
                 max_seq_len=self.job.max_seq_len,
                 pad_id=self.encoder.pad_id,
@@ -266,7 +284,7 @@ class _Group:
             )
         (folder / QUESTION_PARTS).mkdir(parents=True, exist_ok=True)
         lines = "".join(json.dumps(as_row(q), ensure_ascii=False) + "\n" for q in self.questions)
-        (folder / QUESTION_PARTS / f"{self.number:05d}.jsonl").write_text(lines, encoding="utf-8")
+        (folder / QUESTION_PARTS / f"{NUMBER:05d}.jsonl").write_text(lines, encoding="utf-8")
 
 
 @lru_cache(maxsize=2)

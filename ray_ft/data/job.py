@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from ray_ft.artifacts import to_json
 from ray_ft.data.mixture import Mixture
 from ray_ft.data.pack import Shard
-from ray_ft.data.split import Bounds
 from ray_ft.recipes import Recipe
 
 COUNTERS = ("files", "documents", "examples", "dropped", "chats", "records", "formats", "notes")
@@ -17,14 +16,13 @@ COUNTERS = ("files", "documents", "examples", "dropped", "chats", "records", "fo
 class GroupJob:
     """Everything a group is made with; travels to the workers."""
 
-    output_path: str
+    output_path: str  # folder of the groups' folders
     model_path: str
     chat_template: str | None
     system_prompt: str | None
     max_seq_len: int
     recipes: tuple[Recipe, ...]
     passage_tokens: int
-    bounds: Bounds
     seed: int
     seen_fraction: float  # of trained documents that get questions
     chat_problem: str = ""  # why the chat template cannot be used at all
@@ -48,8 +46,6 @@ class GroupResult:
     notes: Counter[str] = field(default_factory=Counter)  # what of usable lines was ignored
     bad_lines: list[str] = field(default_factory=list)  # the first few that were skipped, named
     mixture: Mixture = field(default_factory=Mixture)
-    num_placed: int = 0  # documents whose split was drawn
-    positions: tuple[float, float] = (1.0, 0.0)  # lowest and highest of those
     shards: list[Shard] = field(default_factory=list)
     error: str = ""  # a failure that ends the job, as one line
 
@@ -64,15 +60,12 @@ class GroupResult:
         for key in COUNTERS:
             raw[key] = Counter(raw[key])
         raw["mixture"] = Mixture.from_json(raw["mixture"])
-        return GroupResult(
-            **{**raw, "positions": tuple(raw["positions"]), "shards": [Shard(**s) for s in raw["shards"]]}
-        )
+        return GroupResult(**{**raw, "shards": [Shard(**s) for s in raw["shards"]]})
 
     def add(self, one: "GroupResult") -> None:
         """Add another group's counts to these."""
         for key in COUNTERS:
             getattr(self, key).update(getattr(one, key))
-        for key in ("truncated", "shortened", "num_bytes", "num_placed", "bad_lines", "shards"):
+        for key in ("truncated", "shortened", "num_bytes", "bad_lines", "shards"):
             setattr(self, key, getattr(self, key) + getattr(one, key))
         self.mixture.add(one.mixture)
-        self.positions = (min(self.positions[0], one.positions[0]), max(self.positions[1], one.positions[1]))

@@ -114,3 +114,20 @@ def read_body(ref: Ref) -> Any:
         stream.seek(ref.offset)
         packed = stream.read(ref.num_bytes)
     return pickle.loads(pa.Codec("zstd").decompress(packed, ref.full_bytes, asbytes=True))
+
+
+def compact(folder: Path, live: set[bytes]) -> None:
+    """Free the space of entries that nobody wants any more, where they are half of a journal or all of it."""
+    taken: set[bytes] = set()
+    for path in sorted(folder.glob("*.log")):
+        entries = [e for e in read_journal(path) if e.ref and e.key in live and e.key not in taken]
+        taken |= {e.key for e in entries}
+        num_bytes = sum(e.ref.num_bytes for e in entries if e.ref)
+        if entries and 2 * num_bytes >= path.stat().st_size - FRAME.size * len(entries):
+            continue
+        if entries:
+            with Journal(folder, path.name.split(".")[0]) as journal:
+                for entry in entries:
+                    assert entry.ref is not None
+                    journal.done(entry.key, entry.head, read_body(entry.ref))
+        path.unlink()

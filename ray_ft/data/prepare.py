@@ -1,18 +1,21 @@
-"""Documents, code and datasets to the training set, as one streaming Ray Data job.
+"""Documents, code and datasets to the training set, as two streaming Ray Data jobs with one look at everything between.
 
-Files are listed once and put into groups of similar size, and datasets are cut into slices. Each group or slice is one
-row of the job: read and parsed in one step, and in the next split, chunked, tokenised, packed and written, under names
-that hold its number. So the driver sees only counts, a retried task overwrites its own files with equal bytes, and any
-cluster writes the same set.
+First every file is read, cleaned and signed, and kept in journals beside the run. Then copies are found and splits
+drawn, from signatures. Last, groups of documents are chunked, tokenised, packed and written. Both jobs take over what
+earlier runs finished, whether these were killed or ended; the driver sees only counts, and any cluster, after any
+number of deaths, writes the same set.
 """
 
+import fcntl
 import json
 import logging
 import pickle
 import shutil
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,15 +23,33 @@ from ray_ft.artifacts import TrainingSet, digest, to_json, write_text
 from ray_ft.base_model import load_tokenizer, template_digest, tokenizer_digest
 from ray_ft.config import DataConfig, ModelConfig
 from ray_ft.data.account import report, require_examples
+from ray_ft.data.contamination import read_evaluation_sets
 from ray_ft.data.conversation import multi_turn_problem
-from ray_ft.data.datasets import Slice, cut_into_slices, datasets_digest, list_datasets
+from ray_ft.data.datasets import datasets_digest
 from ray_ft.data.encode import ChatEncoder
-from ray_ft.data.group import QUESTION_PARTS, SPLITS, GroupWriter, read_group, write_group
+from ray_ft.data.group import QUESTION_PARTS, RESULT, SPLITS, GroupWriter, Placed, write_group
 from ray_ft.data.job import GroupJob, GroupResult
+from ray_ft.data.journal import compact
 from ray_ft.data.pack import manifest
-from ray_ft.data.publish import merge_questions, put_in_place
-from ray_ft.data.read import SourceFile, list_files, sources_digest
+from ray_ft.data.parse import (
+    Item,
+    Kept,
+    ParseJob,
+    batches,
+    find_kept,
+    heads_of,
+    load,
+    parse_batch,
+    parse_item,
+    size_of,
+    text_of,
+)
+from ray_ft.data.place import Placements, Placing, place
+from ray_ft.data.progress import Progress
+from ray_ft.data.publish import merge_questions, publish_group, published_shard, put_in_place
+from ray_ft.data.read import SourceFile, sources_digest
 from ray_ft.data.split import Bounds
+from ray_ft.data.work import code_digest, digest_of, group_items, keys_of, list_items, source_of
 from ray_ft.engines import Engine
 from ray_ft.errors import ConfigError, DataError
 from ray_ft.quiet import quiet_ray_data
@@ -37,15 +58,19 @@ __all__ = ["datasets_digest", "prepare_training_set", "sources_digest"]
 
 log = logging.getLogger("ray_ft")
 
-Work = list[SourceFile] | Slice
-
-ROWS_PER_GROUP = 256  # of packed training data for each recipe, about; the last row of a group is not full
-BYTES_PER_TOKEN = 4
-MIN_GROUP_BYTES, MAX_GROUP_BYTES = 512 * 2**10, 32 * 2**20
-MAX_GROUP_FILES = 1000
+PARSED, GROUPS = "parsed", "groups"  # folders of what is kept between runs
 SEEN_DOCUMENTS = 1000  # trained documents that get questions, about
-SECONDS_BETWEEN_REPORTS = 10.0
 MAX_QUESTIONS = 1000  # per stratum, drawn by the hash of their ids
+
+
+@dataclass(frozen=True)
+class Work:
+    """What there is to do, and where what is finished of it lies."""
+
+    items: list[Item]
+    keys: list[bytes]
+    kept: list[Kept]
+    folder: Path
 
 
 def prepare_training_set(
@@ -53,44 +78,62 @@ def prepare_training_set(
 ) -> TrainingSet:
     """Make the training set below `output_path`, replacing what is there once the new one is whole. Ray must be up.
 
+    What is finished on the way lies in OUTPUT_PATH.work, where a run after a crash or a change of some files finds it.
     Raises ConfigError for a missing source or a chat template that cannot be masked, DataError when the files give
     nothing to train on or cannot be written.
     """
     started = time.monotonic()
-    work = list_work(data, model.max_seq_len)
+    items = list_items(data, model.max_seq_len)
     tokenizer = load_tokenizer(model_path, model.chat_template)
     encoder = ChatEncoder(tokenizer, system_prompt=model.system_prompt, max_seq_len=model.max_seq_len)
     chat_problem = _chat_problem(encoder, data)
-    num_files = sum(len(group) for group in work if isinstance(group, list))
-    partial = Path(f"{output_path}.partial")
-    job = GroupJob(
-        output_path=str(partial),
-        model_path=model_path,
-        chat_template=str(Path(model.chat_template).resolve()) if model.chat_template else None,
-        system_prompt=model.system_prompt,
-        max_seq_len=model.max_seq_len,
-        recipes=data.recipes,
-        passage_tokens=data.passage_tokens,
-        bounds=Bounds.of(validation_fraction=data.validation_fraction, test_fraction=data.test_fraction),
-        seed=seed,
-        seen_fraction=min(1.0, SEEN_DOCUMENTS / max(num_files, 1)),
-        chat_problem=chat_problem,
-        multi_turn_problem=chat_problem or multi_turn_problem(encoder),
-    )
-    try:
-        total = _run_with_all_splits(work, job, data.generator)
+    folder, partial = Path(f"{output_path}.work"), Path(f"{output_path}.partial")
+    with _alone(folder):
+        work = _parse(items, data, folder)
+        placements = _place(work, data, seed)
+        num_files = sum(len(kept.heads) for kept in work.kept if kept.ref and kept.heads and kept.heads[0].is_file)
+        job = GroupJob(
+            output_path=str(folder / GROUPS),
+            model_path=model_path,
+            chat_template=str(Path(model.chat_template).resolve()) if model.chat_template else None,
+            system_prompt=model.system_prompt,
+            max_seq_len=model.max_seq_len,
+            recipes=data.recipes,
+            passage_tokens=data.passage_tokens,
+            seed=seed,
+            seen_fraction=_seen_fraction(num_files),
+            chat_problem=chat_problem,
+            multi_turn_problem=chat_problem or multi_turn_problem(encoder),
+        )
+        groups = _groups(work, placements, model.max_seq_len, _job_digest(job, data, tokenizer, model_path))
+        total = _write(groups, job, data.generator)
         require_examples(total, data)
-        made = _complete(total, partial, Path(output_path), data, model, tokenizer, model_path, inputs_digest)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+        try:
+            _publish(groups, folder / GROUPS, partial)
+            made = _complete(total, partial, Path(output_path), data, model, tokenizer, model_path, inputs_digest)
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+        _tidy(work, groups, data)
     report(total, made, time.monotonic() - started)
     return made
 
 
-def list_work(data: DataConfig, max_seq_len: int) -> list[Work]:
-    """Groups of files of data.sources, then slices of data.datasets; each is the work of one task."""
-    groups: list[Work] = [*group_files(list_files(data), max_seq_len)] if data.sources else []
-    return [*groups, *cut_into_slices(list_datasets(data), slice_bytes=group_bytes(max_seq_len))]
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Hold the work folder: two runs at once would clean up after each other."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = (folder / "lock").open("w")
+    except OSError as error:
+        raise DataError(f"cannot write {folder}: {error.strerror}") from None
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ConfigError(
+                f"another `ray-ft prepare` is at work in {folder.parent}; wait for it, or choose another run_name"
+            ) from None
+        yield
 
 
 def _chat_problem(encoder: ChatEncoder, data: DataConfig) -> str:
@@ -104,80 +147,176 @@ def _chat_problem(encoder: ChatEncoder, data: DataConfig) -> str:
     return ""
 
 
-def group_bytes(max_seq_len: int) -> int:
-    """Bytes of source that fill some hundred rows."""
-    return min(max(ROWS_PER_GROUP * max_seq_len * BYTES_PER_TOKEN, MIN_GROUP_BYTES), MAX_GROUP_BYTES)
+def _seen_fraction(num_files: int) -> float:
+    """Of trained documents that get questions; the same for about as many files, so that one more changes nothing."""
+    return min(1.0, SEEN_DOCUMENTS / (1 << max(0, num_files - 1).bit_length()))
 
 
-def group_files(files: Sequence[SourceFile], max_seq_len: int) -> list[list[SourceFile]]:
-    """Neighbours in the list, in groups that fill some hundred rows; the same list gives the same groups everywhere."""
-    budget = group_bytes(max_seq_len)
-    groups: list[list[SourceFile]] = []
-    num_bytes = 0
-    for file in files:
-        size = 0 if file.reason else file.num_bytes
-        if not groups or num_bytes + size > budget or len(groups[-1]) >= MAX_GROUP_FILES:
-            groups.append([])
-            num_bytes = 0
-        groups[-1].append(file)
-        num_bytes += size
+# --- reading ----------------------------------------------------------------------------------------------------------
+
+
+def _parse(items: list[Item], data: DataConfig, folder: Path) -> Work:
+    """Parse what no earlier run kept."""
+    evaluation = read_evaluation_sets(data.decontaminate)
+    settings = {"evaluation": {size: runs.tobytes().hex() for size, runs in evaluation.hashes.items()}}
+    keys = keys_of(items, settings)
+    wanted = {key: i for i, key in enumerate(keys) if not _is_unread(items[i])}
+    kept = find_kept(folder / PARSED, wanted)
+    left = [(key, items[i]) for key, i in wanted.items() if i not in kept]
+    if kept and left:
+        log.info("taking over %s of %s files, reading %s", f"{len(kept):,}", f"{len(wanted):,}", f"{len(left):,}")
+    if left:
+        job = ParseJob(str(folder / PARSED), uuid.uuid4().hex, evaluation)
+        progress = Progress("read", num_files=len(left), num_bytes=sum(size_of(item) for _, item in left))
+        rows = [{"work": pickle.dumps(batch)} for batch in batches(left)]
+        for result in map(json.loads, _results(rows, parse_batch, job, retries=-1)):
+            if result["error"]:
+                raise DataError(f"prepare stopped: {result['error']}")
+            progress.add(result["num_items"], result["num_bytes"], result["states"])
+        kept |= find_kept(folder / PARSED, {key: i for key, i in wanted.items() if i not in kept})
+    unread = {i: Kept(heads_of(parse_item(item), evaluation), None) for i, item in enumerate(items) if _is_unread(item)}
+    return Work(items, keys, [unread[i] if i in unread else kept[i] for i in range(len(items))], folder)
+
+
+def _is_unread(item: Item) -> bool:
+    return isinstance(item, SourceFile) and bool(item.reason)
+
+
+def _place(work: Work, data: DataConfig, seed: int) -> list[tuple[Any, ...]]:
+    """Splits and copies; the placements of each item's documents."""
+    owners = [(i, number) for i, kept in enumerate(work.kept) for number in range(len(kept.heads))]
+
+    def text(document: int) -> str:
+        item, number = owners[document]
+        return text_of(load(work.items[item], work.kept[item].ref)[number])
+
+    how = Placing(
+        Bounds.of(validation_fraction=data.validation_fraction, test_fraction=data.test_fraction),
+        seed,
+        data.deduplicate,
+        data.near_copy_similarity,
+    )
+    placed = place([head for kept in work.kept for head in kept.heads], how=how, text_of=text)
+    _say(placed)
+    remaining = iter(placed.all)
+    return [tuple(next(remaining) for _ in kept.heads) for kept in work.kept]
+
+
+def _say(placed: Placements) -> None:
+    if placed.num_clusters:
+        log.info(
+            "%s sets of copies, each in one split; %s documents have a near copy",
+            f"{placed.num_clusters:,}",
+            f"{placed.num_near:,}",
+        )
+
+
+# --- writing ----------------------------------------------------------------------------------------------------------
+
+
+def _job_digest(job: GroupJob, data: DataConfig, tokenizer: Any, model_path: str) -> str:
+    """Of all that groups are made with, but not where."""
+    places = ("output_path", "model_path", "chat_template")
+    return digest_of(
+        {
+            "job": {f.name: to_json(getattr(job, f.name)) for f in fields(job) if f.name not in places},
+            "tokenizer": tokenizer_digest(model_path),
+            "template": template_digest(tokenizer),
+            "generator": to_json(data.generator),
+            "sources": [source_of(one) for one in (*data.recipes, data.generator)],
+            "code": code_digest(),
+        }
+    )
+
+
+def _groups(
+    work: Work, placements: Sequence[tuple[Any, ...]], max_seq_len: int, job_digest: str
+) -> Mapping[str, list[Placed]]:
+    """The groups in order, by the name that holds all they are made of."""
+    groups: dict[str, list[Placed]] = {}
+    for members in group_items(work.items, max_seq_len):
+        name = digest_of([job_digest, [[work.keys[i].hex(), placements[i]] for i in members]])
+        groups[name] = [Placed(work.items[i], work.kept[i].ref, placements[i]) for i in members]
     return groups
 
 
-def _run_with_all_splits(work: Sequence[Work], job: GroupJob, generator: Engine | None) -> GroupResult:
-    """Run the job, and again with fitted bounds for the few corpora that are too small for every split to be met.
-
-    Only what is divided by lot counts: a dataset whose split is given needs no other.
-    """
-    total = _run(work, job, generator)
-    low, high = total.positions
-    fitted = job.bounds.fitted(lowest=low, highest=high, num_documents=total.num_placed)
-    if not total.num_placed or fitted == job.bounds:
-        return total
-    log.info("dividing %d documents again, so that no split is missing", total.num_placed)
-    return _run(work, replace(job, bounds=fitted), generator)
-
-
-def _run(groups: Sequence[Work], job: GroupJob, generator: Engine | None) -> GroupResult:
-    """The Ray Data job over all groups; returns their sum."""
+def _write(groups: Mapping[str, list[Placed]], job: GroupJob, generator: Engine | None) -> GroupResult:
+    """Write the groups that no earlier run finished; returns the sum of all."""
+    folder = Path(job.output_path)
     try:
-        shutil.rmtree(job.output_path, ignore_errors=True)
-        Path(job.output_path).mkdir(parents=True)
+        folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise DataError(f"cannot write {job.output_path}: {error.strerror}") from None
+        raise DataError(f"cannot write {folder}: {error.strerror}") from None
+    left = {name: group for name, group in groups.items() if not (folder / name / RESULT).is_file()}
+    sizes = [size_of(placed.item) for group in left.values() for placed in group]
+    progress = Progress("wrote", num_files=len(sizes), num_bytes=sum(sizes))
+    rows = [{"name": name, "work": pickle.dumps(group)} for name, group in left.items()]
+    if rows:
+        function: Any = write_group if generator is None else GroupWriter
+        for result in map(GroupResult.from_text, _results(rows, function, job, generator=generator)):
+            if result.error:
+                raise DataError(f"prepare stopped: {result.error}")
+            states = result.files + result.records
+            progress.add(states.total(), result.num_bytes, states)
     total = GroupResult()
-    started = reported = time.monotonic()
-    for done, result in enumerate(_results(groups, job, generator), start=1):
-        if result.error:
-            raise DataError(f"prepare stopped: {result.error}")
-        total.add(result)
-        now = time.monotonic()
-        if now - reported >= SECONDS_BETWEEN_REPORTS:
-            reported, rate = now, total.num_bytes / 1e6 / (now - started)
-            log.info("read %d of %d groups of files, %.2f MB/s", done, len(groups), rate)
+    for number, name in enumerate(groups):
+        one = GroupResult.from_text((folder / name / RESULT).read_text(encoding="utf-8"))
+        total.add(replace(one, shards=[published_shard(shard, number) for shard in one.shards]))
     return total
 
 
-def _results(groups: Sequence[Work], job: GroupJob, generator: Engine | None) -> Iterator[GroupResult]:
-    """Results of the groups, as they come."""
+def _results(
+    rows: list[dict[str, Any]], function: Any, job: Any, *, generator: Engine | None = None, retries: int | None = None
+) -> Iterator[str]:
+    """What the function says of each row, as it comes.
+
+    Without an engine, rows are tasks, as many at a time as the cluster has processors at the moment, and a task's
+    process serves the next ones too. With one they go to a pool of actors, which grows with the cluster.
+    """
     import ray
 
     with quiet_ray_data():
-        rows = [{"group": i, "work": pickle.dumps(group)} for i, group in enumerate(groups)]
-        dataset = ray.data.from_items(rows, override_num_blocks=len(rows)).map(read_group)
+        dataset = ray.data.from_items(rows, override_num_blocks=len(rows))
         if generator is None:
-            dataset = dataset.map(write_group, fn_kwargs={"job": job})
+            more = {} if retries is None else {"max_retries": retries}
+            dataset = dataset.map(function, fn_kwargs={"job": job}, **more)
         else:
             num_gpus = int(ray.cluster_resources().get("GPU", 0))
-            pool = ray.data.ActorPoolStrategy(size=min(max(num_gpus, 1), len(rows)))
+            pool = ray.data.ActorPoolStrategy(min_size=1, max_size=len(rows) if num_gpus else 1)
             dataset = dataset.map(
-                GroupWriter,
+                function,
                 fn_constructor_kwargs={"job": job, "engine": generator},
                 compute=pool,
                 num_gpus=1 if num_gpus else None,
             )
         for row in dataset.iter_rows():
-            yield GroupResult.from_text(row["result"])
+            yield row["result"]
+
+
+def _publish(groups: Mapping[str, list[Placed]], folder: Path, partial: Path) -> None:
+    """The groups' files under their numbers, in a new folder."""
+    try:
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+        for number, name in enumerate(groups):
+            publish_group(folder / name, number, partial)
+    except OSError as error:
+        raise DataError(f"cannot write {error.filename or partial}: {error.strerror}") from None
+
+
+def _tidy(work: Work, groups: Mapping[str, list[Placed]], data: DataConfig) -> None:
+    """Keep what the next run can take over: no documents of files that are gone, no groups of another cut."""
+    if not data.keep_parsed:
+        shutil.rmtree(work.folder, ignore_errors=True)
+        return
+    live = {key for key, kept in zip(work.keys, work.kept, strict=True) if kept.ref}
+    try:
+        compact(work.folder / PARSED, live)
+        for folder in (work.folder / GROUPS).iterdir():
+            if folder.name not in groups:
+                shutil.rmtree(folder, ignore_errors=True)
+    except OSError as error:  # the set itself is whole
+        log.warning("cannot tidy up %s: %s", work.folder, error.strerror)
 
 
 def _complete(

@@ -1,10 +1,39 @@
-"""Last steps of prepare: one file of questions from the groups' parts, and the finished folder in its place."""
+"""Last steps of prepare: the groups' files under their numbers, one file of questions, the finished folder in place."""
 
 import heapq
 import json
+import os
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+
+from ray_ft.data.group import NUMBER, RESULT
+from ray_ft.data.pack import Shard
+
+OWN = f"{NUMBER:05d}"
+
+
+def publish_group(folder: Path, number: int, target: Path) -> None:
+    """Put a group's files into the training set under its number; the group keeps them too, without a second copy."""
+    for file in sorted(folder.rglob("*")):
+        if file.is_file() and file.name != RESULT:
+            place = target / file.relative_to(folder).parent / numbered(file.name, number)
+            place.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                os.link(file, place)
+            except OSError:  # file systems that know no links
+                shutil.copyfile(file, place)
+
+
+def numbered(name: str, number: int) -> str:
+    """The name that a group's file has in the training set."""
+    return name.replace(OWN, f"{number:05d}", 1)
+
+
+def published_shard(shard: Shard, number: int) -> Shard:
+    """A group's shard as the manifest lists it."""
+    return replace(shard, file=numbered(shard.file, number))
 
 
 def merge_questions(parts: Path, target: Path, max_per_stratum: int) -> int:

@@ -16,7 +16,7 @@ DOCUMENTS, EXAMPLES, PASSAGES = "documents.parquet", "examples.parquet", "passag
 COLUMNS: Mapping[str, Mapping[str, str]] = {
     DOCUMENTS: {
         "id": "str", "path": "str", "format": "str", "language": "str", "split": "str", "status": "str",
-        "reason": "str", "note": "str", "encoding": "str", "num_bytes": "int", "text": "str",
+        "reason": "str", "note": "str", "cluster": "str", "encoding": "str", "num_bytes": "int", "text": "str",
     },
     EXAMPLES: {
         "prompt": "str", "completion": "str", "chunk_id": "str", "document_id": "str", "recipe": "str",
@@ -43,8 +43,8 @@ def write_part(folder: Path, table: str, group: int, rows: Sequence[Mapping[str,
     )
 
 
-def document_row(read: ReadFile, split: str) -> dict[str, Any]:
-    """One source file, whether it was read or not."""
+def document_row(read: ReadFile, split: str, cluster: str) -> dict[str, Any]:
+    """One source file, whether it was read or not; `cluster` is shared with its copies and near copies."""
     document = read.document
     return {
         "id": document.id if document else f"{read.content_id or 'unread'}:{read.file.path}",
@@ -55,6 +55,7 @@ def document_row(read: ReadFile, split: str) -> dict[str, Any]:
         "status": read.status,
         "reason": read.reason,
         "note": read.note,
+        "cluster": cluster,
         "encoding": read.encoding,
         "num_bytes": read.file.num_bytes,
         "text": document.text if document else "",
@@ -67,7 +68,7 @@ def example_row(example: Example, *, split: str, num_tokens: int, copies: int) -
     return {**as_row(example), "num_tokens": num_tokens, "copies": copies, "split": kept}
 
 
-def record_row(record: Record, split: str) -> dict[str, Any]:
+def record_row(record: Record, split: str, cluster: str) -> dict[str, Any]:
     """One line of a dataset, whether it could be used or not; a conversation's turns are in the examples."""
     return {
         "id": record.id,
@@ -78,9 +79,10 @@ def record_row(record: Record, split: str) -> dict[str, Any]:
         "status": "skipped" if record.reason else "ok",
         "reason": record.reason,
         "note": record.note,
+        "cluster": cluster,
         "encoding": "utf-8",
         "num_bytes": record.num_bytes,
-        "text": record.text,
+        "text": "" if record.reason else record.text,
     }
 
 

@@ -88,7 +88,7 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def _prepare(sources: Path, output: Path, model_path: str, **settings: Any) -> TrainingSet:
     settings = {"recipes": RECIPES, "validation_fraction": 0.1, "test_fraction": 0.2, **settings}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("ray_ft.data.prepare.MAX_GROUP_FILES", 9)  # several groups at the same time
+        patch.setattr("ray_ft.data.work.MAX_GROUP_FILES", 9)  # several groups at the same time
         return prepare_training_set(
             DataConfig(sources=(str(sources),), **settings),
             model=ModelConfig(name="builtin:tiny", max_seq_len=MAX_SEQ_LEN),
@@ -124,7 +124,8 @@ def _questions(made: TrainingSet) -> list[dict[str, Any]]:
 
 def test_every_file_is_accounted_for(prepared: TrainingSet) -> None:
     assert prepared.files == {
-        "ok": 36,  # 15 guides and a copy, 15 routes, __init__, page, manual, cp1252, python2
+        "ok": 35,  # 15 guides, 15 routes, __init__, page, manual, cp1252, python2
+        "skipped: copy of another file": 1,
         "skipped: binary": 1,
         "skipped: empty": 2,
         "skipped: invalid encoding": 1,
@@ -139,12 +140,10 @@ def test_every_file_is_accounted_for(prepared: TrainingSet) -> None:
     assert {d["path"]: d["note"] for d in documents}["ferry/python2.py"] == "python: parts do not parse"
 
 
-def test_no_document_and_no_copy_is_in_two_splits(prepared: TrainingSet) -> None:
+def test_no_document_is_in_two_splits(prepared: TrainingSet) -> None:
     documents = {d["id"]: d["split"] for d in _rows(prepared, "documents.parquet") if d["status"] == "ok"}
     for table in ("examples.parquet", "passages.parquet"):
         assert all(documents[r["document_id"]] == r["split"] for r in _rows(prepared, table) if not r.get("dropped"))
-    by_path = {d["path"]: d["split"] for d in _rows(prepared, "documents.parquet")}
-    assert by_path["ferry/docs/copy.md"] == by_path["ferry/docs/guide_3.md"]
     assert set(documents.values()) == {"train", "validation", "test"}
 
 
@@ -280,7 +279,7 @@ def test_files_that_give_nothing_end_in_one_line_with_the_reasons(
     (folder / "a.md").write_text("Some words without any heading or code.\n")
     with pytest.raises(DataError, match=r"gave no training example with data\.recipes code_raw"):
         _prepare(folder, tmp_path / "data", tiny_model_path, recipes=(CodeRaw(),))
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["bad"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["bad", "data.work"]
 
 
 def test_a_template_that_cannot_be_masked_stops_before_any_work(
@@ -303,5 +302,5 @@ def test_an_output_that_cannot_be_written_is_named(
     ray_cluster: None, sources: Path, tiny_model_path: str, tmp_path: Path
 ) -> None:
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(DataError, match=r"^cannot write .*file/data\.partial: Not a directory$"):
+    with pytest.raises(DataError, match=r"^cannot write .*file/data\.work: Not a directory$"):
         _prepare(sources, tmp_path / "file" / "data", tiny_model_path)

@@ -3,6 +3,7 @@
 import errno
 import json
 import pickle
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,17 +16,19 @@ from ray_ft.data import group as group_module
 from ray_ft.data.datasets import cut_into_slices, list_datasets
 from ray_ft.data.encode import Encoded
 from ray_ft.data.examples import evaluation_qa
-from ray_ft.data.group import GroupWriter, read_group, write_group
+from ray_ft.data.group import GroupWriter, Placed, write_group
 from ray_ft.data.job import GroupJob, GroupResult
 from ray_ft.data.pack import Shard
-from ray_ft.data.prepare import group_files
-from ray_ft.data.publish import merge_questions, put_in_place
-from ray_ft.data.read import SourceFile, list_files
+from ray_ft.data.parse import Item, ParseJob, find_kept, load, parse_batch, text_of
+from ray_ft.data.place import Placing, place
+from ray_ft.data.publish import merge_questions, publish_group, put_in_place
+from ray_ft.data.read import list_files
 from ray_ft.data.split import Bounds
+from ray_ft.data.work import keys_of
 from ray_ft.engines import Engine, GenerateRequest, GenerateResult
 from ray_ft.errors import GenerationError, ModelError
 from ray_ft.recipes import QA, Heading, Paragraph
-from ray_ft.rows import Chunk, CountTokens, Document, Example
+from ray_ft.rows import Chunk, CountTokens, Document, Example, Split
 
 TEXT = "# Ferry\n\nIt crosses the strait.\n\n## Open the ramp\n\nPress the green button until `lamp_on` is lit.\n"
 
@@ -68,21 +71,45 @@ def _job(output: Path, **settings: Any) -> GroupJob:
         "max_seq_len": 64,
         "recipes": (Paragraph(), Heading(), QA()),
         "passage_tokens": 32,
-        "bounds": Bounds(0.0, 0.0),
         "seed": 0,
         "seen_fraction": 1.0,
     }
     return GroupJob(output_path=str(output), **{**defaults, **settings})
 
 
-def _run(tmp_path: Path, files: dict[str, str], **settings: Any) -> GroupResult:
+def _parsed(folder: Path, items: list[Item], split: Split | None = "train") -> dict[str, Any]:
+    """The row of a group of these items, parsed and placed; None leaves the split to the placement."""
+    keys = keys_of(items, {})
+    done = parse_batch({"work": pickle.dumps(list(zip(keys, items, strict=True)))}, job=ParseJob(str(folder), "run"))
+    assert json.loads(done["result"])["error"] == ""
+    found = find_kept(folder, {key: i for i, key in enumerate(keys)})
+    kept = [found[i] for i in range(len(items))]
+    texts = [text_of(one) for item, k in zip(items, kept, strict=True) for one in load(item, k.ref)]
+    how = Placing(Bounds(0.0, 0.0), seed=0)
+    made = place([head for k in kept for head in k.heads], how=how, text_of=lambda i: texts[i]).all
+    placements = iter(p._replace(split=split or p.split) for p in made)
+    placed = [
+        Placed(item, k.ref, tuple(next(placements) for _ in k.heads)) for item, k in zip(items, kept, strict=True)
+    ]
+    return {"name": "group", "work": pickle.dumps(placed)}
+
+
+def _write(tmp_path: Path, row: dict[str, Any], **settings: Any) -> GroupResult:
+    """Write a group and publish it as number 7."""
+    result = GroupResult.from_text(write_group(row, job=_job(tmp_path / "groups", **settings))["result"])
+    if not result.error:
+        shutil.rmtree(tmp_path / "out", ignore_errors=True)
+        publish_group(tmp_path / "groups" / "group", 7, tmp_path / "out")
+    return result
+
+
+def _run(tmp_path: Path, files: dict[str, str], *, split: Split = "train", **settings: Any) -> GroupResult:
     source = tmp_path / "s"
     source.mkdir(exist_ok=True)
     for name, text in files.items():
         (source / name).write_text(text)
     listed = list_files(DataConfig(sources=(str(source),)))
-    row = read_group({"group": 7, "work": pickle.dumps(listed)})
-    return GroupResult.from_text(write_group(row, job=_job(tmp_path / "out", **settings))["result"])
+    return _write(tmp_path, _parsed(tmp_path / "parsed", [*listed], split), **settings)
 
 
 def test_a_group_writes_its_tables_shards_and_questions_under_its_number(tmp_path: Path) -> None:
@@ -111,9 +138,9 @@ def test_questions_are_asked_of_the_drawn_share_of_trained_documents_and_of_no_v
         return [json.loads(line) for line in lines]
 
     assert [q["question"] for q in asked()] == ["Which steps does “Ferry” give to open the ramp?"]
-    assert {q["stratum"] for q in asked(bounds=Bounds(1.0, 1.0))} == {"held_out"}
+    assert {q["stratum"] for q in asked(split="test")} == {"held_out"}
     assert asked(seen_fraction=0.0) == []
-    assert asked(bounds=Bounds(0.0, 1.0)) == []
+    assert asked(split="validation") == []
 
 
 def test_a_recipe_that_fails_on_a_document_skips_it_and_keeps_the_others(tmp_path: Path) -> None:
@@ -160,29 +187,14 @@ def test_an_engine_that_fails_ends_the_job_in_its_own_words(tmp_path: Path, load
     (tmp_path / "s" / "a.md").write_text(TEXT)
     listed = list_files(DataConfig(sources=(str(tmp_path / "s"),)))
     writer = GroupWriter(_job(tmp_path / "out"), BrokenEngine(loads=loads))
-    result = writer(read_group({"group": 0, "work": pickle.dumps(listed)}))
+    result = writer(_parsed(tmp_path / "parsed", [*listed]))
     assert GroupResult.from_text(result["result"]).error == error
 
 
 def test_a_result_survives_the_way_to_the_driver() -> None:
-    result = GroupResult(shards=[Shard("train", "a.npy", 1, 2, 3, "00")], positions=(0.25, 0.5))
+    result = GroupResult(shards=[Shard("train", "a.npy", 1, 2, 3, "00")])
     result.files["ok"] += 2
     assert GroupResult.from_text(result.to_text()) == result
-
-
-def _file(num_bytes: int, reason: str = "") -> SourceFile:
-    return SourceFile("a", "/a", num_bytes, reason)
-
-
-def test_files_are_grouped_by_size_and_unread_ones_weigh_nothing() -> None:
-    # 64 tokens a row give the least budget, 512 KiB: two of 200 KiB fit, three do not.
-    k = 1024
-    files = [_file(200 * k), _file(200 * k), _file(200 * k), _file(900 * k, "too large"), _file(600 * k), _file(1)]
-    assert [len(g) for g in group_files(files, 64)] == [2, 2, 1, 1]
-
-
-def test_many_small_files_make_several_groups() -> None:
-    assert [len(g) for g in group_files([_file(1)] * 2500, 64)] == [1000, 1000, 500]
 
 
 def test_questions_are_drawn_evenly_by_hash_for_each_stratum(tmp_path: Path) -> None:
@@ -216,8 +228,7 @@ def _records(tmp_path: Path, rows: list[Any], dataset: DatasetConfig, **settings
     (part,) = cut_into_slices(
         list_datasets(DataConfig(datasets=(replace(dataset, path=str(tmp_path / "a.jsonl")),))), slice_bytes=2**20
     )
-    row = read_group({"group": 3, "work": pickle.dumps(part)})
-    return GroupResult.from_text(write_group(row, job=_job(tmp_path / "out", **settings))["result"])
+    return _write(tmp_path, _parsed(tmp_path / "parsed", [part], None), **settings)
 
 
 def _table(tmp_path: Path, name: str) -> list[dict[str, Any]]:
@@ -234,7 +245,7 @@ def test_a_weight_of_two_packs_every_example_twice_and_never_in_one_row(tmp_path
     result = _records(tmp_path, PAIRS[:10], DatasetConfig(weight=2))
     assert result.examples["train"] == 20
     assert result.mixture.shares["a.jsonl"].num_available == 10
-    lines = (tmp_path / "out" / "shards" / "train-00003-00.chunks.jsonl").read_text().splitlines()
+    lines = (tmp_path / "out" / "shards" / "train-00007-00.chunks.jsonl").read_text().splitlines()
     rows = [json.loads(line) for line in lines]
     assert sorted(name for row in rows for name in row) == sorted(2 * [f"a.jsonl:{i}" for i in range(1, 11)])
     assert all(len(set(row)) == len(row) for row in rows)
@@ -256,7 +267,6 @@ def test_held_out_examples_are_shown_once_whatever_the_weight(tmp_path: Path) ->
     result = _records(tmp_path, PAIRS[:4], DatasetConfig(weight=3, split="validation"))
     assert dict(result.examples) == {"validation": 4}
     assert result.mixture.shares == {}
-    assert result.num_placed == 0
 
 
 def test_bad_lines_are_counted_named_and_listed(tmp_path: Path) -> None:
@@ -274,13 +284,13 @@ def test_bad_lines_are_counted_named_and_listed(tmp_path: Path) -> None:
 
 def test_held_out_prompts_become_questions_and_trained_ones_do_not(tmp_path: Path) -> None:
     _records(tmp_path, PAIRS[:3], DatasetConfig(split="test"))
-    lines = (tmp_path / "out" / "questions" / "00003.jsonl").read_text().splitlines()
+    lines = (tmp_path / "out" / "questions" / "00007.jsonl").read_text().splitlines()
     asked = [json.loads(line) for line in lines]
     assert [(q["question"], q["reference"], q["key_facts"]) for q in asked] == [
         (row["prompt"], row["completion"], [row["completion"]]) for row in PAIRS[:3]
     ]
     _records(tmp_path, PAIRS[:3], DatasetConfig(split="train"))
-    assert (tmp_path / "out" / "questions" / "00003.jsonl").read_text() == ""
+    assert (tmp_path / "out" / "questions" / "00007.jsonl").read_text() == ""
 
 
 def test_a_template_that_cannot_be_used_ends_the_job_at_the_first_line_that_needs_it(tmp_path: Path) -> None:
