@@ -39,6 +39,9 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--precompile", type=int, default=0, help="processes per GPU that first fill the compiler's cache; 0: none"
     )
+    parser.add_argument(
+        "--report", type=Path, metavar="CSV", help="measure nothing: fit OUTPUT/profile.yaml to a CSV and table errors"
+    )
     parser.add_argument("--list", action="store_true", help="print the rows and what is predicted for them")
     return parser.parse_args(arguments)
 
@@ -48,6 +51,8 @@ def main(arguments: list[str] | None = None) -> int:
     options = parse(arguments)
     if options.list:
         return show(options)
+    if options.report:
+        return fit(options)
     options.output.mkdir(parents=True, exist_ok=True)
     scratch = Path(tempfile.mkdtemp(prefix="calibrate-"))
     try:
@@ -67,6 +72,28 @@ def show(options: argparse.Namespace) -> int:
             f"{row['predicted_seconds']:.2f} s{'' if row['predicted_fits'] else ', does not fit'}"
         )
         print(f"{configuration.name:55} {about}")
+    return 0
+
+
+def fit(options: argparse.Namespace) -> int:
+    """Write the profile that a CSV speaks for and the table of errors; 1 where the CSV tells nothing of a known GPU."""
+    from bench.errors import report
+    from bench.fitting import fit_profile
+    from ray_ft.hardware import GPUS, catalogue_name
+    from ray_ft.planning.profile import save_profiles
+
+    rows = read_rows(options.report)
+    measured = [row for row in rows if row["outcome"] == "ok"]
+    gpu = catalogue_name(measured[0]["gpu"], measured[0].get("gpu_bytes", 0) / 2**20) if measured else None
+    if gpu not in GPUS:
+        raise SystemExit(f"--report: {options.report} has no row that was measured on a GPU that the catalogue knows")
+    assert gpu is not None
+    options.output.mkdir(parents=True, exist_ok=True)
+    profile = fit_profile(rows, gpu=gpu, source=f"{len(measured)} runs of the grid ({options.report.name})")
+    save_profiles({gpu: profile}, options.output / "profile.yaml")
+    text = report(rows, gpu=gpu, profile=profile)
+    (options.output / "errors.md").write_text(text)
+    print(text + (options.output / "profile.yaml").read_text())
     return 0
 
 

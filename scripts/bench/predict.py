@@ -18,12 +18,9 @@ def predict(configuration: Configuration, *, gpu: str, profile: Profile | None =
     profile = profile_for(gpu) if profile is None else profile
     made = estimated(configuration, gpu=gpu, profile=profile)
     memory = made.memory
-    allocated = memory.total - memory.fixed
-    outside = profile.context_bytes + (profile.nccl_bytes if configuration.num_gpus > 1 else 0)
     return {
-        "predicted_allocated_bytes": getattr(memory, "allocated", allocated),
-        "predicted_reserved_bytes": getattr(memory, "reserved", max(allocated, memory.total - outside)),
-        "predicted_device_bytes": memory.total, "predicted_phase": memory.phase,
+        "predicted_allocated_bytes": memory.allocated, "predicted_reserved_bytes": memory.reserved,
+        "predicted_device_bytes": memory.device, "predicted_phase": memory.phase,
         "predicted_phase_bytes": memory.phases, "predicted_fits": made.fits,
         "predicted_seconds": configuration.tokens_per_step / made.tokens_per_second,
         "predicted_tokens_per_second": made.tokens_per_second,

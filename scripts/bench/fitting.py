@@ -1,0 +1,123 @@
+"""A GPU's profile from the rows that were measured on it, and how well such a profile predicts rows it has not seen."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from statistics import median, pstdev
+from typing import Any
+
+from bench.measurements import Row, configuration_of
+from bench.predict import predict
+from ray_ft.planning.profile import DEFAULT, Profile
+
+FOLDS = 5
+RATES: dict[str, tuple[float, float, float]] = {
+    "efficiency": (0.5, 0.2, 0.9),
+    "eager_efficiency": (0.4, 0.1, 0.9),
+    "dequantise_rate": (1e12, 2e11, 3e12),
+    "link_bandwidth": (3e11, 2e10, 5e11),
+    "launch_seconds": (5e-4, 5e-5, 3e-3),
+    "step_seconds": (5e-3, 1e-4, 5e-2),
+}
+"""Figures that step time decides: where the search starts, and its limits."""
+
+
+def fit_profile(rows: Sequence[Row], *, gpu: str, source: str) -> Profile:
+    """The profile that the rows speak for; what too few of them tell keeps its default."""
+    good = [row for row in rows if row["outcome"] == "ok"]
+    profile = fit_rates(good, fit_memory(good), gpu=gpu)
+    found = [predict(configuration_of(row), gpu=gpu, profile=profile) for row in good]
+    pairs = list(zip(good, found, strict=True))
+    memory = [row["measured_device_bytes"] / p["predicted_device_bytes"] for row, p in pairs]
+    held_out = held_out_seconds(good, gpu=gpu)
+    time = [row["measured_seconds"] / held_out[row["name"]] for row in good]
+    return replace(
+        profile,
+        source=source,
+        num_runs=len(good),
+        memory_error=rounded(pstdev(memory)),
+        time_error=rounded(pstdev(time)),
+    )
+
+
+def fit_memory(rows: Sequence[Row]) -> Profile:
+    """What torch knows nothing of, and how much more it takes than it hands out."""
+    alone = [row["outside_bytes"] for row in rows if row["num_gpus"] == 1]
+    pairs = [row["outside_bytes"] for row in rows if row["num_gpus"] > 1]
+    found: dict[str, Any] = {}
+    if alone:
+        found["context_bytes"] = int(median(alone))
+    if alone and pairs:
+        found["nccl_bytes"] = max(0, int(median(pairs) - median(alone)))
+    # What checkpointing offloads is reserved for a while beyond what is allocated; the estimator counts it by itself.
+    ratios = [(r["strategy"], r["measured_reserved_bytes"] / r["measured_allocated_bytes"])
+              for r in rows if not r["checkpointing"]]  # fmt: skip
+    for name, chosen in (("reserved_ratio", False), ("reserved_ratio_full", True)):
+        some = [ratio for strategy, ratio in ratios if (strategy == "full") is chosen]
+        if some:
+            found[name] = rounded(median(some))
+    return replace(DEFAULT, **found)
+
+
+def fit_rates(rows: Sequence[Row], profile: Profile, *, gpu: str) -> Profile:
+    """Rates by which the logarithms of measured and predicted step time are closest together.
+
+    Pattern search, one rate at a time with ever smaller factors: the time is not smooth in them, and they are few.
+    """
+    concerned = {name: limits for name, limits in RATES.items() if matters(name, rows)}
+    configurations = [configuration_of(row) for row in rows]
+    measured = [row["measured_seconds"] for row in rows]
+
+    def loss(values: dict[str, float]) -> float:
+        tried = replace(profile, **values)
+        predictions = (predict(c, gpu=gpu, profile=tried)["predicted_seconds"] for c in configurations)
+        # The absolute value forgives a few rows that no rate explains; the square keeps the rest from drifting.
+        errors = [math.log(m / p) for m, p in zip(measured, predictions, strict=True)]
+        return sum(abs(e) + e * e for e in errors) / len(errors)
+
+    best = search({name: limits[0] for name, limits in concerned.items()}, concerned, loss)
+    return replace(profile, **{name: rounded(value) for name, value in best.items()})
+
+
+def matters(name: str, rows: Sequence[Row]) -> bool:
+    """Whether any of the rows depends on a rate."""
+    return {
+        "eager_efficiency": any(row["zero_stage"] == 3 for row in rows),
+        "dequantise_rate": any(row["strategy"] == "qlora" for row in rows),
+        "link_bandwidth": any(row["num_gpus"] > 1 for row in rows),
+    }.get(name, bool(rows))
+
+
+def search(
+    start: dict[str, float],
+    limits: dict[str, tuple[float, float, float]],
+    loss: Callable[[dict[str, float]], float],
+) -> dict[str, float]:
+    """The values with the lowest loss that steps of one value at a time reach, within their limits."""
+    best, least, step = dict(start), loss(start), 2.0
+    while step > 1.01:
+        better = False
+        for name in start:
+            for factor in (step, 1 / step):
+                _, low, high = limits[name]
+                tried = best | {name: min(high, max(low, best[name] * factor))}
+                if (found := loss(tried)) < least:
+                    best, least, better = tried, found, True
+        step = step if better else math.sqrt(step)
+    return best
+
+
+def held_out_seconds(rows: Sequence[Row], *, gpu: str) -> dict[str, float]:
+    """Predicted step time of every row by the other folds' rates: row i is in fold i mod FOLDS."""
+    found = {}
+    for fold in range(min(FOLDS, len(rows))):
+        others = [row for i, row in enumerate(rows) if i % FOLDS != fold] or list(rows)
+        profile = fit_rates(others, fit_memory(others), gpu=gpu)
+        for row in rows[fold::FOLDS]:
+            found[row["name"]] = predict(configuration_of(row), gpu=gpu, profile=profile)["predicted_seconds"]
+    return found
+
+
+def rounded(value: float) -> float:
+    """Four digits."""
+    return float(f"{value:.4g}")
