@@ -22,7 +22,7 @@ class Strategy:
     name: str = ""
     """The strategy's name in the registry."""
     zero_stage: int = AUTO_STAGE
-    """DeepSpeed ZeRO stage 0-3; -1 lets the plan choose."""
+    """ZeRO stage 0-3; -1 lets the plan choose."""
     offload: Literal["auto", "none", "optimizer", "all"] = "auto"
     """What lives in host memory: nothing, the optimizer's state, or the parameters too; auto lets the plan choose."""
 
@@ -31,6 +31,11 @@ class Strategy:
     """True: the result is an adapter beside a frozen base; False: a whole model."""
     is_quantised: ClassVar[bool] = False
     """True: bitsandbytes packs the base's weights, so each worker loads them whole, under ZeRO-3 too."""
+
+    @property
+    def needs_deepspeed(self) -> bool:
+        """Whether DeepSpeed trains it, which splits weights and offloads, rather than our own engines of stages 0-2."""
+        return self.zero_stage == 3 or self.offload in ("optimizer", "all")
 
     def problems(self) -> Iterator[tuple[str, object, str]]:
         """Fields whose values cannot work, as (field, value, what it must be)."""

@@ -1,6 +1,7 @@
-"""What the training loop asks of whatever holds the weights, and the choice between the two that there are.
+"""What the training loop asks of whatever holds the weights, and the choice among those that there are.
 
-`ReplicatedEngine` (ZeRO-0) keeps everything on every worker; `DeepSpeedEngine` splits it (ZeRO 1-3, offload).
+`ReplicatedEngine` (ZeRO-0) keeps everything on every worker, `PartitionedEngine` (ZeRO 1 and 2) splits gradients and
+optimizer state, and `DeepSpeedEngine` (ZeRO-3, and offload of any stage) the weights too.
 """
 
 import os
@@ -59,10 +60,12 @@ class Engine(Protocol):
 
 def start_engine(task: TrainingTask, *, device: Any, precision: Precision) -> Engine:
     """Load the model as the strategy says and give it to the engine that its ZeRO stage needs."""
-    if task.strategy.zero_stage == 0:
+    if not task.strategy.needs_deepspeed:
+        from ray_ft.training.partitioned import PartitionedEngine
         from ray_ft.training.replicated import ReplicatedEngine
 
-        return ReplicatedEngine(_load_model(task, device=device, precision=precision), task, precision=precision)
+        kind = PartitionedEngine if task.strategy.zero_stage else ReplicatedEngine
+        return kind(_load_model(task, device=device, precision=precision), task, precision=precision)
     from ray_ft.training.deepspeed import deepspeed_config
     from ray_ft.training.sharded import DeepSpeedEngine, compile_nothing
 

@@ -106,8 +106,8 @@ def make_task(
     identity = {
         "inputs": inputs,
         "strategy": to_json(plan.strategy),
-        # ZeRO 1-3 write one shard per worker; a replicated state fits any number of them.
-        "sharding": sharding if plan.strategy.zero_stage > 0 else {},
+        # DeepSpeed writes one shard per worker; our own engines' state fits any number of them.
+        "sharding": sharding if plan.strategy.needs_deepspeed else {},
         "data_digest": training_set.data_digest,
         "base_digest": about_base["base_digest"],
         "num_steps": steps,
@@ -165,10 +165,11 @@ def _check(training_set: TrainingSet, plan: Plan, *, model_path: str, train: Tra
     least = train.min_workers
     if least is not None and least > plan.num_workers:
         raise ConfigError(f"train.min_workers: {least} is more than the {plan.num_workers} workers of the plan")
-    if least is not None and plan.strategy.zero_stage > 0:
+    if least is not None and plan.strategy.needs_deepspeed:
         raise ConfigError(
-            f"train.min_workers: ZeRO-{plan.strategy.zero_stage} writes one shard of its state per worker, so their "
-            "number cannot change; set train.strategy.zero_stage=0, or leave train.min_workers out"
+            f"train.min_workers: ZeRO-{plan.strategy.zero_stage} with offload={plan.strategy.offload} writes one shard "
+            "of its state per worker, so their number cannot change; set train.strategy.zero_stage=0, 1 or 2 and "
+            "offload=none, or leave train.min_workers out"
         )
 
 

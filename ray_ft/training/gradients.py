@@ -11,28 +11,13 @@ BUCKET_BYTES = 25 * 2**20  # enough to use a link fully, and small enough that t
 
 
 class Gradients:
-    """Sums of gradients over the micro-batches and ranks of one global batch.
+    """Sums of gradients over micro-batches and ranks of a global batch; without buckets autograd's own."""
 
-    `wide` keeps sums in fp32 whatever the parameters' dtype: in 16 bits the small gradients of late micro-batches would
-    be rounded away.
-    """
-
-    def __init__(self, parameters: list[Any], *, num_micro_batches: int, wide: bool) -> None:
-        import torch
-        import torch.distributed as dist
-
-        self.parameters = parameters
-        self._sums_over_ranks = dist.get_world_size() > 1
-        in_place = num_micro_batches == 1 or all(p.dtype == torch.float32 for p in parameters)
-        self._buckets: list[_Bucket] = []
+    def __init__(self, parameters: list[Any], *, buckets: list[Any]) -> None:
+        self.parameters, self._buckets = parameters, buckets
         self._first, self._last, self._next = True, False, 0
-        if self._sums_over_ranks or not in_place:
-            keep = num_micro_batches > 1
-            # Backward reaches the last parameters first.
-            for part in _parts(list(reversed(parameters)), bytes_each=4 if wide else 0):
-                self._buckets.append(_Bucket(part, torch.float32 if wide else part[0].dtype, keep=keep))
-            for bucket in self._buckets:
-                bucket.watch(self._one_is_full)
+        for bucket in buckets:
+            bucket.watch(self._one_is_full)
 
     def backward(self, loss: Any, *, last: bool) -> None:
         """Add the gradients of `loss`; with `last` they are on their way over the ranks when this returns."""
@@ -42,7 +27,7 @@ class Gradients:
             if not bucket.taken:
                 bucket.take(first=self._first)
         self._send_full_ones()
-        assert self._next == (len(self._buckets) if self._sums_over_ranks and last else 0)
+        assert self._next == (len(self._buckets) if self._sends() else 0)
         for bucket in self._buckets:
             bucket.await_next()
         self._first = last
@@ -66,20 +51,47 @@ class Gradients:
         for bucket in self._buckets:
             bucket.release()
 
-    def _one_is_full(self, bucket: "_Bucket") -> None:
+    def _one_is_full(self, bucket: "Bucket") -> None:
         bucket.take(first=self._first)
         self._send_full_ones()
 
     def _send_full_ones(self) -> None:
         """In the same order on all ranks, as collectives must be."""
-        while self._sums_over_ranks and self._last and self._next < len(self._buckets):
+        while self._sends() and self._next < len(self._buckets):
             if not self._buckets[self._next].taken:
                 return
             self._buckets[self._next].send()
             self._next += 1
+            self._sent(self._next)
+
+    def _sends(self) -> bool:
+        """Whether this micro-batch's gradients go over the ranks."""
+        import torch.distributed as dist
+
+        return self._last and dist.get_world_size() > 1
+
+    def _sent(self, number: int) -> None:
+        """Called when the first `number` buckets are on their way."""
 
 
-class _Bucket:
+def whole_buckets(parameters: list[Any], *, num_micro_batches: int, wide: bool) -> list["Bucket"]:
+    """Buckets that every rank has whole; none where autograd's own sums will do.
+
+    `wide` keeps sums in fp32 whatever the parameters' dtype: in 16 bits the small gradients of late micro-batches would
+    be rounded away.
+    """
+    import torch
+    import torch.distributed as dist
+
+    in_place = num_micro_batches == 1 or all(p.dtype == torch.float32 for p in parameters)
+    if dist.get_world_size() == 1 and in_place:
+        return []
+    # Backward reaches the last parameters first.
+    parts = parts_of(list(reversed(parameters)), bytes_each=4 if wide else 0)
+    return [Bucket(part, torch.float32 if wide else part[0].dtype, keep=num_micro_batches > 1) for part in parts]
+
+
+class Bucket:
     """Some parameters' gradients in one flat tensor."""
 
     def __init__(self, parameters: list[Any], dtype: Any, *, keep: bool) -> None:
@@ -145,7 +157,7 @@ class _Bucket:
         self.views = [part.view(p.shape) for part, p in zip(parts, self.parameters, strict=True)]
 
 
-def _parts(parameters: list[Any], *, bytes_each: int) -> list[list[Any]]:
+def parts_of(parameters: list[Any], *, bytes_each: int) -> list[list[Any]]:
     """Neighbours of one dtype, about BUCKET_BYTES together. `bytes_each` 0 takes the parameter's own width."""
     parts: list[list[Any]] = []
     size = 0

@@ -6,29 +6,19 @@ clipped and whether the update is left out are decided on the device.
 """
 
 import math
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ray_ft.strategies.zero import UPDATE_ELEMENTS
 from ray_ft.training.engine import Update, on_host, parameter_groups
-from ray_ft.training.gradients import Gradients
+from ray_ft.training.gradients import Gradients, whole_buckets
 from ray_ft.training.guard import Guard
-from ray_ft.training.kernels import adamw, kernel_warnings
+from ray_ft.training.kernels import kernel_warnings
+from ray_ft.training.masters import Chunk, make_chunk, update
 from ray_ft.training.task import Precision, TrainingTask
 
 SCALE_GROWTH_STEPS = 2000  # of fp16's loss scale, as torch.amp.GradScaler has it
 FIRST_SCALE = 2.0**16
-
-
-@dataclass
-class _Chunk:
-    """Parameters that are updated together, their fp32 masters (themselves in fp32) and the masters' optimizer."""
-
-    names: list[str]
-    parameters: list[Any]
-    masters: list[Any]
-    optimizer: Any
 
 
 class ReplicatedEngine:
@@ -42,18 +32,29 @@ class ReplicatedEngine:
         self.warnings: list[str] = kernel_warnings(model)
         self._max_grad_norm = task.train.max_grad_norm
         self._names = {id(p): name for name, p in model.named_parameters() if p.requires_grad}
-        groups = parameter_groups(model, weight_decay=task.train.weight_decay)
-        self._chunks = [_make_chunk(part, self._names) for part in _split(groups)]
-        parameters = [p for p in model.parameters() if p.requires_grad]
         per_pass = task.micro_batch_size * dist.get_world_size()
         several = math.ceil(task.train.global_batch_size / per_pass)  # the plan's, unless workers have come or gone
-        # A whole model's gradients are summed over the ranks in 16 bits, as an fp32 copy would cost 4 bytes for each.
-        wide = several > 1 or task.strategy.is_adapter
-        self._gradients = Gradients(parameters, num_micro_batches=several, wide=wide)
-        device = parameters[0].device
+        self._chunks: list[Chunk] = []
+        self._gradients = self._lay_out(task, num_micro_batches=several)
+        device = next(p.device for p in model.parameters() if p.requires_grad)
         self._guard = Guard(task.train.max_grad_norm_ratio, device=device)
         self._scale = torch.full((), FIRST_SCALE, device=device) if precision == "fp16" else None
         self._growth = torch.zeros((), dtype=torch.int32, device=device)
+
+    def _lay_out(self, task: TrainingTask, *, num_micro_batches: int) -> Gradients:
+        """Make `_chunks`, and what adds the gradients up for them."""
+        groups = parameter_groups(self.module, weight_decay=task.train.weight_decay)
+        self._chunks = [make_chunk(part, self._names) for part in _split(groups)]
+        parameters = [p for p in self.module.parameters() if p.requires_grad]
+        # A whole model's gradients are summed over the ranks in 16 bits, as an fp32 copy would cost 4 bytes for each.
+        wide = num_micro_batches > 1 or task.strategy.is_adapter
+        return Gradients(parameters, buckets=whole_buckets(parameters, num_micro_batches=num_micro_batches, wide=wide))
+
+    def _norm(self) -> Any:
+        return norm_of(self._gradients.flat())
+
+    def _updated(self, number: int) -> None:
+        """Called when the weights of chunk `number` are new."""
 
     def __call__(self, **batch: Any) -> Any:
         return self.module(**batch)
@@ -71,16 +72,17 @@ class ReplicatedEngine:
         import torch
 
         with torch.no_grad():
-            scaled_norm = _norm(self._gradients.flat())
+            scaled_norm = self._norm()
             norm = scaled_norm if self._scale is None else scaled_norm / self._scale
             skipped = self._guard.skips(norm, loss)
             divisor = torch.ones_like(skipped) if self._scale is None else self._scale.clone()
             if self._max_grad_norm > 0:
                 divisor = divisor * ((norm.float() + 1e-6) / self._max_grad_norm).clamp(min=1.0)
             gradients = self._gradients.by_parameter()
-            for chunk in self._chunks:
+            for number, chunk in enumerate(self._chunks):
                 mine = [gradients.pop(id(p)) for p in chunk.parameters]
-                _update(chunk, mine, divisor=divisor, skipped=skipped, learning_rate=learning_rate)
+                update(chunk, mine, divisor=divisor, skipped=skipped, learning_rate=learning_rate)
+                self._updated(number)
             self._gradients.clear()
             if self._scale is not None:
                 overflown = (~torch.isfinite(norm)).float()
@@ -106,10 +108,7 @@ class ReplicatedEngine:
             for name, master in zip(chunk.names, chunk.masters, strict=True):
                 state[name] = {"weight": master.detach(), **chunk.optimizer.state[master]}
         mine = {name: state[name] for name in list(state)[rank::world_size]}
-        about = {"norms": self._guard.norms}
-        if self._scale is not None:
-            about |= {"scale": self._scale, "growth": self._growth}
-        return {f"replicated-{rank:05d}.pt": on_host({"parameters": mine, **about})}
+        return {f"replicated-{rank:05d}.pt": on_host({"parameters": mine, **self._about()})}
 
     def load_state(self, folder: Path) -> None:
         import torch
@@ -122,78 +121,20 @@ class ReplicatedEngine:
                     master.copy_(state[name].pop("weight"))
                     chunk.optimizer.state[master] = {k: v.to(master.device) for k, v in state[name].items()}
                 torch._foreach_copy_(chunk.parameters, chunk.masters)
-            self._guard.norms.copy_(files[0]["norms"])
-            if self._scale is not None:
-                self._scale.copy_(files[0]["scale"])
-                self._growth.copy_(files[0]["growth"])
+        self._restore(files[0])
 
+    def _about(self) -> dict[str, Any]:
+        """What does not belong to a parameter."""
+        about = {"norms": self._guard.norms}
+        if self._scale is not None:
+            about |= {"scale": self._scale, "growth": self._growth}
+        return about
 
-def _update(chunk: _Chunk, gradients: list[Any], *, divisor: Any, skipped: Any, learning_rate: float) -> None:
-    """AdamW's fused kernel divides the gradients, and leaves everything as it was where `skipped` is 1."""
-    import torch
-
-    if adamw.can_update(chunk.masters[0], chunk.parameters[0]):
-        _update_in_one_pass(chunk, gradients, divisor=divisor, skipped=skipped, learning_rate=learning_rate)
-        return
-    copied = chunk.masters[0] is not chunk.parameters[0]
-    there = [(m, gradient) for m, gradient in zip(chunk.masters, gradients, strict=True) if gradient is not None]
-    if there and there[0][1].dtype != torch.float32:
-        wide = [torch.empty_like(master) for master, _ in there]
-        torch._foreach_copy_(wide, [gradient for _, gradient in there])
-        there = [(master, gradient) for (master, _), gradient in zip(there, wide, strict=True)]
-        gradients.clear()  # the 16-bit ones go as soon as they are in fp32
-        for parameter in chunk.parameters:
-            parameter.grad = None
-    for master, gradient in there:
-        master.grad = gradient
-    optimizer = chunk.optimizer
-    optimizer.grad_scale, optimizer.found_inf = divisor, skipped
-    for group in optimizer.param_groups:
-        group["lr"] = learning_rate
-    optimizer.step()
-    for master in chunk.masters:
-        master.grad = None
-    if copied:
-        torch._foreach_copy_(chunk.parameters, chunk.masters)
-
-
-def _update_in_one_pass(
-    chunk: _Chunk, gradients: list[Any], *, divisor: Any, skipped: Any, learning_rate: float
-) -> None:
-    """The same with a kernel that also writes the model's weights and takes gradients of any dtype."""
-    import torch
-
-    (group,) = chunk.optimizer.param_groups
-    group["lr"] = learning_rate
-    triples = zip(chunk.parameters, chunk.masters, gradients, strict=True)
-    there = [(p, master, gradient.contiguous()) for p, master, gradient in triples if gradient is not None]
-    gradients.clear()
-    states = [adam_state(chunk.optimizer, master) for _, master, _ in there]
-    torch._foreach_add_([state["step"] for state in states], 1 - skipped)
-    for (parameter, master, gradient), state in zip(there, states, strict=True):
-        adamw.update(parameter, master, state, gradient, group=group, divisor=divisor, skipped=skipped)
-        parameter.grad = None
-
-
-def adam_state(optimizer: Any, master: Any) -> dict[str, Any]:
-    """What torch.optim.AdamW would keep for a parameter, made at its first update."""
-    import torch
-
-    state: dict[str, Any] = optimizer.state[master]
-    if not state:
-        state["step"] = torch.zeros((), dtype=torch.float32, device=master.device)
-        state["exp_avg"], state["exp_avg_sq"] = torch.zeros_like(master), torch.zeros_like(master)
-    return state
-
-
-def _make_chunk(groups: list[dict[str, Any]], names: dict[int, str]) -> _Chunk:
-    import torch
-
-    parameters = [p for group in groups for p in group["params"]]
-    masters = [p if p.dtype == torch.float32 else p.detach().float() for p in parameters]
-    of = {id(p): master for p, master in zip(parameters, masters, strict=True)}
-    groups = [{**group, "params": [of[id(p)] for p in group["params"]]} for group in groups]
-    return _Chunk([names[id(p)] for p in parameters], parameters, masters, torch.optim.AdamW(groups, fused=True))
+    def _restore(self, about: dict[str, Any]) -> None:
+        self._guard.norms.copy_(about["norms"])
+        if self._scale is not None:
+            self._scale.copy_(about["scale"])
+            self._growth.copy_(about["growth"])
 
 
 def _split(groups: list[dict[str, Any]]) -> list[list[dict[str, Any]]]:
@@ -210,7 +151,7 @@ def _split(groups: list[dict[str, Any]]) -> list[list[dict[str, Any]]]:
     return parts
 
 
-def _norm(gradients: list[Any]) -> Any:
+def norm_of(gradients: list[Any]) -> Any:
     """Euclidean norm of all gradients together, as a scalar on the device."""
     import torch
 
