@@ -5,11 +5,13 @@ import torch
 from peft import LoraConfig, get_peft_model
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from ray_ft.training.kernels import attention
+from ray_ft.training.kernels import attention, elementwise
 from ray_ft.training.kernels.attention import packed_lengths, use_packed_attention
 from ray_ft.training.kernels.lora import _frozen, fuse_lora
 from ray_ft.training.kernels.nf4 import dequantise
 from ray_ft.training.kernels.recompute import recompute_layers
+from ray_ft.training.kernels.rotary import fuse_rotary
+from ray_ft.training.kernels.swiglu import fuse_swiglu
 
 pytestmark = [
     pytest.mark.gpu,
@@ -166,3 +168,58 @@ def test_the_update_in_one_pass_is_torch_s_and_rounds_the_weights():
     assert torch.equal(weight, master.to(torch.bfloat16))
     adamw.update(weight, master, state, gradient, group=group, divisor=one, skipped=one)
     assert torch.equal(weight, master.to(torch.bfloat16))
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32])
+@pytest.mark.parametrize("shape", [(1, 1), (37, 341), (512, 11008)])
+def test_gates_are_multiplied_as_fp64_does_and_rounded_once(shape, dtype):
+    torch.manual_seed(0)
+    gate, up, grad = (torch.randn(shape, device="cuda").mul(3).to(dtype) for _ in range(3))
+    buffer = grad.clone()
+    found = elementwise.silu_mul(gate, up), *elementwise.silu_mul_backward(buffer, gate, up, buffer), buffer
+    wide = [t.double().requires_grad_() for t in (gate, up)]
+    product = torch.nn.functional.silu(wide[0]) * wide[1]
+    expected = product, *torch.autograd.grad(product, wide, grad.double()), product
+    for one, other in zip(found, expected, strict=True):
+        # In 16 bits half a unit in the last place, and rarely the other neighbour, where fp32 errs before it.
+        rtol = max(1.2 * torch.finfo(dtype).eps, 1e-5)
+        torch.testing.assert_close(one.double(), other.detach(), rtol=rtol, atol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
+@pytest.mark.parametrize(("heads", "key_heads", "head_dim"), [(4, 2, 8), (28, 4, 128), (7, 1, 80)])
+def test_strided_heads_are_turned_as_transformers_turns_them(heads, key_heads, head_dim, dtype):
+    from transformers.models.llama.modeling_llama import apply_rotary_pos_emb
+
+    torch.manual_seed(0)
+    together = torch.randn(301, (heads + 2 * key_heads) * head_dim, device="cuda").to(dtype)
+    query = together[:, : heads * head_dim].view(301, heads, head_dim)
+    key = together[:, heads * head_dim :][:, : key_heads * head_dim].view(301, key_heads, head_dim)
+    angles = torch.randn(301, head_dim // 2, device="cuda").repeat(1, 2)
+    cos, sin = angles.cos().to(dtype), angles.sin().to(dtype)
+    found = elementwise.rotate_heads(query, key, cos, sin, back=False)
+    expected = apply_rotary_pos_emb(*(t.double() for t in (query, key, cos, sin)))  # heads are its dimension 1, too
+    for one, other in zip(found, expected, strict=True):
+        torch.testing.assert_close(one.double(), other, rtol=1.2 * torch.finfo(dtype).eps, atol=1e-5)
+    back = elementwise.rotate_heads(*found, cos, sin, back=True)
+    torch.testing.assert_close(back[0].double(), query.double(), rtol=0.05, atol=0.05)
+
+
+@pytest.mark.parametrize("adapters", [True, False], ids=["adapters", "full"])
+@pytest.mark.parametrize("keep", ["products", "attention"])
+def test_own_kernels_in_compiled_layers_are_the_layers_as_written(keep, adapters):
+    from ray_ft.training.kernels import _compile
+
+    model = make_model()
+    if not adapters:
+        model = model.merge_and_unload().requires_grad_(True)
+    base = model.get_base_model() if adapters else model
+    use_packed_attention(base)
+    if adapters:
+        fuse_lora(model)
+    expected = run(model, borders=True)
+    assert fuse_swiglu(base) == fuse_rotary(base) == 3
+    recompute_layers(base, base.model.layers, keep=keep, offload=keep == "attention")
+    torch._dynamo.reset()
+    _compile(base, list(base.model.layers))
+    assert_close(run(model, borders=True), expected, tolerance=0.05)
