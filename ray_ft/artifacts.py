@@ -31,8 +31,8 @@ class TrainingSet:
 
     Layout below `path`:
       documents.parquet/   one row per source file and per line of a dataset: id, path, format, language, split, status,
-                           reason, note, cluster, encoding, num_bytes, text; parts are named by groups of files, as those of the
-                           other tables
+                           reason, note, cluster (shared by copies), encoding, num_bytes, text; parts are named by
+                           groups of files, as those of the other tables
       examples.parquet/    one row per example: Example's fields, num_tokens, copies (how often an epoch shows it) and
                            split; where `dropped` says why it is left out of training, split is ""
       passages.parquet/    one row per passage of every document that was read: Chunk's fields and split
@@ -78,6 +78,7 @@ class Workload:
     max_seq_len: int
     global_batch_size: int  # packed rows per optimizer step
     mean_example_tokens: float | None = None  # attention stays inside an example; None: one example fills a row
+    num_validation_tokens: float = 0.0  # held out, of each evaluation
 
 
 @dataclass(frozen=True)
