@@ -7,7 +7,7 @@ from statistics import median, pstdev
 from typing import Any
 
 from bench.measurements import Row, configuration_of
-from bench.predict import predict
+from bench.predict import predict, seconds_by_profile
 from ray_ft.planning.profile import DEFAULT, Profile
 
 FOLDS = 5
@@ -65,18 +65,17 @@ def fit_rates(rows: Sequence[Row], profile: Profile, *, gpu: str) -> Profile:
     Pattern search, one rate at a time with ever smaller factors: the time is not smooth in them, and they are few.
     """
     concerned = {name: limits for name, limits in RATES.items() if matters(name, rows)}
-    configurations = [configuration_of(row) for row in rows]
-    measured = [row["measured_seconds"] for row in rows]
+    pairs = [(row["measured_seconds"], seconds_by_profile(configuration_of(row), gpu=gpu)) for row in rows]
 
-    def loss(values: dict[str, float]) -> float:
+    def loss(values: dict[str, Any]) -> float:
         tried = replace(profile, **values)
-        predictions = (predict(c, gpu=gpu, profile=tried)["predicted_seconds"] for c in configurations)
         # The absolute value forgives a few rows that no rate explains; the square keeps the rest from drifting.
-        errors = [math.log(m / p) for m, p in zip(measured, predictions, strict=True)]
+        errors = [math.log(measured / predicted(tried)) for measured, predicted in pairs]
         return sum(abs(e) + e * e for e in errors) / len(errors)
 
     best = search({name: limits[0] for name, limits in concerned.items()}, concerned, loss)
-    return replace(profile, **{name: rounded(value) for name, value in best.items()})
+    found: dict[str, Any] = {name: rounded(value) for name, value in best.items()}
+    return replace(profile, **found)
 
 
 def matters(name: str, rows: Sequence[Row]) -> bool:
@@ -91,7 +90,7 @@ def matters(name: str, rows: Sequence[Row]) -> bool:
 def search(
     start: dict[str, float],
     limits: dict[str, tuple[float, float, float]],
-    loss: Callable[[dict[str, float]], float],
+    loss: Callable[[dict[str, Any]], float],
 ) -> dict[str, float]:
     """The values with the lowest loss that steps of one value at a time reach, within their limits."""
     best, least, step = dict(start), loss(start), 2.0
@@ -114,7 +113,7 @@ def held_out_seconds(rows: Sequence[Row], *, gpu: str) -> dict[str, float]:
         others = [row for i, row in enumerate(rows) if i % FOLDS != fold] or list(rows)
         profile = fit_rates(others, fit_memory(others), gpu=gpu)
         for row in rows[fold::FOLDS]:
-            found[row["name"]] = predict(configuration_of(row), gpu=gpu, profile=profile)["predicted_seconds"]
+            found[row["name"]] = seconds_by_profile(configuration_of(row), gpu=gpu)(profile)
     return found
 
 
