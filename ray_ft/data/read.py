@@ -5,15 +5,18 @@ import os
 import stat
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, Literal
 
 from ray_ft.config import DataConfig
 from ray_ft.data.clean import dropped_by_bytes, dropped_by_path, dropped_by_text
-from ray_ft.data.decode import decode
-from ray_ft.data.formats import FORMATS, format_of, parse
+from ray_ft.data.decode import Decoded, decode
+from ray_ft.data.formats import FORMATS, Format, format_of
+from ray_ft.data.formats.base import Unreadable
+from ray_ft.data.isolation import Limits, parse
+from ray_ft.data.trace import with_bytes
 from ray_ft.errors import ConfigError, DataError
 from ray_ft.rows import Document
 
@@ -46,7 +49,7 @@ class ReadFile:
     """What became of one file; `document` is None unless status is ok."""
 
     file: SourceFile
-    status: Literal["ok", "skipped"]
+    status: Literal["ok", "skipped", "quarantined"]  # quarantined: broken, another attempt may end otherwise
     reason: str = ""
     note: str = ""
     encoding: str = ""
@@ -97,7 +100,7 @@ def content_hashes(files: Sequence[SourceFile]) -> list[str]:
         return list(threads.map(_content_hash, files))
 
 
-def read_file(file: SourceFile) -> ReadFile:
+def read_file(file: SourceFile, limits: Limits = Limits()) -> ReadFile:  # noqa: B008 - it is frozen
     """Read, decode, filter and parse one file. Never raises: what cannot be used comes back with its reason."""
     if file.reason:
         return ReadFile(file, "skipped", file.reason)
@@ -106,28 +109,40 @@ def read_file(file: SourceFile) -> ReadFile:
     except OSError as error:
         return ReadFile(file, "skipped", f"unreadable: {error.strerror}")
     content_id = hashlib.sha256(data).hexdigest()[:16]
-    reason = dropped_by_bytes(data)
-    if reason:
-        return ReadFile(file, "skipped", reason, content_id=content_id)
-    decoded = decode(data)
     kind = format_of(file.path)
-    reason = decoded.reason or dropped_by_text(decoded.text, kind.language if kind else "")
-    if reason or kind is None:
-        return ReadFile(file, "skipped", reason, encoding=decoded.encoding, content_id=content_id)
-    parsed, note = parse(decoded.text, kind)
+    reason = dropped_by_bytes(data)
+    if kind is None or (reason and not (kind.is_binary and reason == "binary")):
+        return ReadFile(file, "skipped", reason or "unknown format", content_id=content_id)
+    return replace(_read_content(file, data, kind, content_id, limits), content_id=content_id)
+
+
+def _read_content(file: SourceFile, data: bytes, kind: Format, content_id: str, limits: Limits) -> ReadFile:
+    """The document that the bytes hold."""
+    decoded = Decoded("", "") if kind.is_binary else decode(data)
+    reason = "" if kind.is_binary else decoded.reason or dropped_by_text(decoded.text, kind.language)
+    if reason:
+        return ReadFile(file, "skipped", reason, encoding=decoded.encoding)
+    try:
+        parsed, note = parse(data if kind.is_binary else decoded.text, kind, limits)
+    except Unreadable as why:
+        status: Literal["skipped", "quarantined"] = "quarantined" if why.broken else "skipped"
+        return ReadFile(file, status, why.reason, why.note, decoded.encoding)
     if not parsed.text.strip():
-        return ReadFile(file, "skipped", "no text", encoding=decoded.encoding, content_id=content_id)
+        return ReadFile(file, "skipped", "no text", encoding=decoded.encoding)
+    blocks = parsed.blocks
+    if not kind.is_binary:
+        blocks = with_bytes(blocks, data, decoded.encoding, decoded.text, parsed.text)
     document = Document(
         id=f"{content_id}:{file.path}",
         text=parsed.text,
         path=file.path,
         format=kind.name,
         language=kind.language,
-        blocks=parsed.blocks,
+        blocks=blocks,
         metadata=parsed.metadata,
         definitions=parsed.definitions,
     )
-    return ReadFile(file, "ok", "", note, decoded.encoding, content_id, document)
+    return ReadFile(file, "ok", "", note, decoded.encoding, document=document)
 
 
 def _files_of(source: str, data: DataConfig, prefix: str) -> Iterator[SourceFile]:

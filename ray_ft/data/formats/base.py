@@ -1,6 +1,7 @@
 """What every parser returns, and the table of line starts that turns lines into character spans."""
 
 from bisect import bisect_right
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from ray_ft.rows import Block, BlockType, Definition
@@ -14,6 +15,27 @@ class Parsed:
     blocks: tuple[Block, ...]
     metadata: dict[str, str] = field(default_factory=dict)
     definitions: tuple[Definition, ...] = ()
+
+
+class Unreadable(ValueError):
+    """Why a file gives no document: a reason to count by, and what is particular to this file.
+
+    `broken` says that the file or its parser is at fault, so that another attempt may end otherwise: it is put aside
+    in quarantine. Files that are as they are meant to be, such as encrypted ones, are skipped.
+    """
+
+    def __init__(self, reason: str, note: str = "", *, broken: bool = False) -> None:
+        super().__init__(reason, note)
+        self.reason, self.note, self.broken = reason, note, broken
+
+
+def still_working() -> None:
+    """Tell the process that waits for a parser in a child process that it goes on; its deadline begins anew."""
+    if SIGNS_OF_LIFE:
+        SIGNS_OF_LIFE[-1]()
+
+
+SIGNS_OF_LIFE: list[Callable[[], None]] = []
 
 
 class Lines:

@@ -3,8 +3,9 @@
 import re
 from typing import TYPE_CHECKING
 
-from ray_ft.data.formats.base import Lines, Parsed
-from ray_ft.rows import Block, BlockType
+from ray_ft.data.formats.assemble import Piece, assemble
+from ray_ft.data.formats.base import Parsed
+from ray_ft.rows import BlockType
 
 if TYPE_CHECKING:
     from selectolax.lexbor import LexborNode
@@ -35,7 +36,8 @@ def parse_html(text: str) -> Parsed:
     pieces: list[tuple[BlockType, int, str]] = []
     if root is not None:
         _walk(root, pieces, depth=0)
-    return _join(pieces, {"title": title} if title else {})
+    whole, blocks = assemble(Piece(kind, text, level) for kind, level, text in pieces if text != "```\n\n```")
+    return Parsed(whole, blocks, {"title": title} if title else {})
 
 
 def _walk(node: "LexborNode", pieces: list[tuple[BlockType, int, str]], depth: int) -> None:
@@ -124,25 +126,3 @@ def _rows(node: "LexborNode") -> list[str]:
 def _words(text: str | None) -> str:
     """Text with every run of white space made one space, and Sphinx's paragraph sign removed."""
     return re.sub(r"\s+", " ", (text or "").replace("¶", "")).strip()
-
-
-def _join(pieces: list[tuple[BlockType, int, str]], metadata: dict[str, str]) -> Parsed:
-    """Pieces in one text with blank lines between them, and their blocks."""
-    parts: list[str] = []
-    places: list[tuple[BlockType, int, int, int]] = []
-    offset = 0
-    for kind, level, text in pieces:
-        if not text.strip() or text == "```\n\n```":
-            continue
-        shown = f"{'#' * level} {text}" if kind == "heading" else text
-        start = offset + len(shown) - len(text)
-        places.append((kind, level, start, start + len(text)))
-        parts.append(shown)
-        offset += len(shown) + 2
-    whole = "\n\n".join(parts) + "\n" if parts else ""
-    lines = Lines(whole)
-    blocks = tuple(
-        Block(kind, whole[start:end], start, end, lines.line_of(start) + 1, lines.line_of(max(start, end - 1)) + 1, lv)
-        for kind, lv, start, end in places
-    )
-    return Parsed(whole, blocks, metadata)

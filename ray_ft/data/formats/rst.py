@@ -25,7 +25,7 @@ TABLE = re.compile(r"\+[-=+]+\+\s*|=+(?:\s+=+)+\s*")
 
 def parse_rst(text: str) -> Parsed:
     """Sections, paragraphs, lists, code and tables; roles and links are replaced by the words that a reader sees."""
-    text = LINK.sub(r"\1", ROLE.sub(_shown, text))
+    text = LINK.sub(lambda m: _same_lines(m, m.group(1)), ROLE.sub(_shown, text))
     lines = Lines(text)
     headings = _headings(text, lines)
     blocks: list[Block] = []
@@ -42,7 +42,12 @@ def parse_rst(text: str) -> Parsed:
 def _shown(match: re.Match[str]) -> str:
     """`:class:`~a.b.C`` is shown as `C` in the documents that Sphinx renders."""
     words = match.group(2).strip()
-    return f"``{words.rsplit('.', 1)[-1] if match.group(1) == '~' else words}``"
+    return _same_lines(match, f"``{words.rsplit('.', 1)[-1] if match.group(1) == '~' else words}``")
+
+
+def _same_lines(match: re.Match[str], shown: str) -> str:
+    """What is shown, with as many line ends as stand in the source, so that lines keep their numbers."""
+    return shown + "\n" * (match.group().count("\n") - shown.count("\n"))
 
 
 def _headings(text: str, lines: Lines) -> list[Block]:

@@ -4,7 +4,8 @@ import random
 
 import pytest
 
-from ray_ft.data.formats import FORMATS, Parsed, format_of, parse
+from ray_ft.data.formats import FORMATS, Parsed, format_of
+from ray_ft.data.isolation import parse
 
 MARKDOWN = """---
 title: Ferry
@@ -194,12 +195,14 @@ def test_plain_text_gives_paragraphs_and_lists() -> None:
     assert _outline("a.txt", "One\ntwo.\n\n- a\n- b\n") == [("paragraph", 0, "One\ntwo."), ("list", 0, "- a\n- b")]
 
 
-@pytest.mark.parametrize("path", ["b.MD", "README", "x/y.htm", "a.pyi", "Main.java", "pipeline.yaml"])
+@pytest.mark.parametrize(
+    "path", ["b.MD", "README", "x/y.htm", "a.pyi", "Main.java", "pipeline.yaml", "a.PDF", "a.ipynb"]
+)
 def test_these_files_are_read(path: str) -> None:
     assert format_of(path) is not None
 
 
-@pytest.mark.parametrize("path", ["a.png", "Makefile", "a.pdf", "a.md.gz", ".gitignore", "data.json"])
+@pytest.mark.parametrize("path", ["a.png", "Makefile", "a.doc", "a.md.gz", ".gitignore", "data.json"])
 def test_these_files_are_not_read(path: str) -> None:
     assert format_of(path) is None
 
