@@ -1,5 +1,6 @@
 """What a run takes of a GPU's memory beside what the plan said, and the line that says so when there was too little."""
 
+import sys
 from typing import Any
 
 from ray_ft.training.task import TrainingTask
@@ -8,11 +9,18 @@ GIB = 2**30
 
 
 def peak_memory(task: TrainingTask, *, device: Any) -> dict[str, float]:
-    """Most that this process has reserved so far, what tensors took of it, and what the plan said; GiB, on a GPU."""
+    """Most that this process has taken of the device so far, and what the plan said, in GiB.
+
+    On a GPU also what tensors took of it; on a CPU the process's resident memory is all that there is to see.
+    """
     import torch
 
     if device.type != "cuda":
-        return {}
+        import resource
+
+        unit = 1 if sys.platform == "darwin" else 1024  # of ru_maxrss: bytes there, KiB on Linux
+        resident = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+        return {"peak_memory_gib": resident / GIB, "planned_memory_gib": task.planned_bytes / GIB}
     # The plan counts the driver's context and NCCL's buffers too, which torch knows nothing of; mem_get_info does.
     free, total = torch.cuda.mem_get_info(device)
     outside = max(0, total - free - torch.cuda.memory_reserved(device))

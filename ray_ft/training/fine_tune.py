@@ -19,7 +19,8 @@ from ray_ft.training.bad_batches import BAD_BATCHES_FILE
 from ray_ft.training.batches import num_steps
 from ray_ft.training.checkpoint import FOLDER, Checkpoint, check_same_run, latest_checkpoint, remove_leftovers
 from ray_ft.training.notes import HANG, read_note, remove_notes
-from ray_ft.training.progress import METRICS_FILE, ProgressLines
+from ray_ft.training.predicted import beside_plan, say_beside_plan
+from ray_ft.training.progress import METRICS_FILE, ProgressLines, read_metrics
 from ray_ft.training.samples import SAMPLES_FILE
 from ray_ft.training.storage import fetch_newest, open_store
 from ray_ft.training.task import TrainingTask
@@ -61,6 +62,9 @@ def fine_tune(
              train.global_batch_size, num_workers, _workers(plan))  # fmt: skip
     with ProgressLines(run_path, num_steps=task.num_steps):
         metrics = _run(task, num_workers=num_workers, cpus_per_worker=cpus_per_worker)
+    measured = beside_plan(plan, read_metrics(Path(run_path) / METRICS_FILE), max_seq_len=training_set.max_seq_len)
+    say_beside_plan(measured, plan)
+    metrics |= measured
     return TunedModel(
         base_model=model.name,
         base_path=model_path,

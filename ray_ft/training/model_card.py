@@ -201,7 +201,7 @@ def _measured(tuned: TunedModel, run: RunFacts) -> Rows:
     ]  # fmt: skip
     peaks = [float(line["peak_memory_gib"]) for line in lines if "peak_memory_gib" in line]
     if peaks:
-        rows.append(("peak GPU memory", f"{estimate.memory.total / GIB:.1f} GiB", f"{max(peaks):.1f} GiB"))
+        rows.append(("peak memory of a worker", f"{estimate.memory.total / GIB:.1f} GiB", f"{max(peaks):.1f} GiB"))
     return rows
 
 

@@ -119,7 +119,12 @@ def test_a_run_says_what_it_made(unbroken: tuple[TunedModel, list[str]]) -> None
         "tokens_per_second",
         "validation_loss",
         "validation_perplexity",
+        "peak_memory_gib",
+        "planned_memory_gib",
+        "seconds_per_step",
+        "planned_seconds_per_step",
     }
+    assert 0.1 < tuned.metrics["peak_memory_gib"] < 8
 
 
 def test_the_terminal_shows_every_step_with_loss_speed_and_time_left(unbroken: tuple[TunedModel, list[str]]) -> None:

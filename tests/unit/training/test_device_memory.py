@@ -4,7 +4,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from ray_ft.strategies import Full, LoRA, QLoRA, Strategy
-from ray_ft.training.device_memory import out_of_memory, ways_out
+from ray_ft.training.device_memory import out_of_memory, peak_memory, ways_out
 
 CPU = SimpleNamespace(type="cpu")
 
@@ -28,3 +28,9 @@ def test_only_what_is_left_is_proposed() -> None:
     smallest = task(QLoRA(zero_stage=3), micro_batch_size=1, gradient_checkpointing=True)
     assert ways_out(smallest) == "Try a smaller model.max_seq_len."
     assert "train.strategy.name=lora" in ways_out(task(Full(zero_stage=0)))
+
+
+def test_on_a_cpu_the_peak_is_the_process_s_resident_memory() -> None:
+    found = peak_memory(task(LoRA(zero_stage=0)), device=CPU)
+    assert found["planned_memory_gib"] == 41.0
+    assert 0.005 < found["peak_memory_gib"] < 1000  # a Python process, in GiB and not in KiB

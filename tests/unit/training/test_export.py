@@ -272,7 +272,7 @@ def test_the_card_tells_data_plan_training_and_evaluation(tiny_model_path: str, 
         "| strategy | lora, ZeRO-0, offload none |",
         "| tokens per second (predicted with padding) | 2,000 | 1,004 in the middle |",
         "| time | 30 min 0 s | 1 min 0 s |",  # 6 steps of 10 s
-        "| peak GPU memory | 12.0 GiB | 11.5 GiB |",
+        "| peak memory of a worker | 12.0 GiB | 11.5 GiB |",
         "| learning_rate | 0.0002 |",  # LoRA's own, since the config names none
         "| seed | 7 |",
         "| validation loss | 1.5 |",
