@@ -75,6 +75,16 @@ class DataConfig:
     """How documents of data.sources become examples; each takes the documents or the code it applies to."""
     generator: Engine | None = None
     """Engine that recipes may ask to write questions or summaries; null uses extractive fallbacks."""
+    answers_path: str | None = None
+    """Folder of all that the generator answered, which runs may share; null keeps it in the run's folder."""
+    deduplicate: Literal["near", "exact", "none"] = "near"
+    """Which copies of a file are left out: near ones too, only equal ones, or none; copies always share a split."""
+    near_copy_similarity: float = 0.8
+    """Share of common runs of five words (Jaccard) from which two documents are near copies."""
+    decontaminate: tuple[str, ...] = ()
+    """Evaluation sets, as JSONL, Parquet or text; what shares a run of 13 words with one is left out of training."""
+    keep_parsed: bool = True
+    """Keep what was read beside the training set, so that preparing again reads only files that changed."""
     validation_fraction: float = 0.05
     """Fraction of documents and conversations held out for the loss during training."""
     test_fraction: float = 0.1
@@ -99,8 +109,10 @@ class PlanConfig:
     """US dollars per GPU and hour; null takes the catalogue's."""
     objective: Literal["cost", "time", "memory"] = "cost"
     """What the chosen row minimises among those that fit."""
-    headroom_fraction: float = 0.05
-    """Fraction of GPU memory that a fitting row leaves free."""
+    headroom_fraction: float = 0.02
+    """Fraction of GPU memory that a fitting row leaves free, beside what the estimate may be off."""
+    confidence: float = 0.95
+    """How sure a row has to be to fit, by the errors of the figures measured on the GPU, from 0.5 to 0.999."""
     profile: str | None = None
     """YAML of figures measured on your GPUs, as scripts/calibrate writes it; null takes those of the package."""
     num_tokens: int | None = None
@@ -510,7 +522,10 @@ def _check_values(config: Config, source: str) -> None:
             least = 16 if f.name == "max_chunk_tokens" else 1
             given = getattr(recipe, f.name)
             require(
-                not isinstance(given, int) or given >= least, f"data.recipes.{i}.{f.name}", given, f"at least {least}"
+                not isinstance(given, int) or isinstance(given, bool) or given >= least,
+                f"data.recipes.{i}.{f.name}",
+                given,
+                f"at least {least}",
             )
     require(train.num_epochs > 0, "train.num_epochs", train.num_epochs, "above 0")
     for name in (

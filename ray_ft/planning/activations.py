@@ -5,6 +5,7 @@
 tests/unit/planning compares with what PyTorch really saves.
 """
 
+from functools import lru_cache
 from typing import NamedTuple
 
 from ray_ft.model_shape import ModelShape
@@ -48,13 +49,10 @@ def activations(
 
     `fresh` are the bytes of a layer's new weight gradients while its MLP, and while its attention runs backwards.
     """
-    c, h, layers = stack.compute_bytes, shape.hidden_size, shape.num_layers
-    tensors = kept_tensors(shape, strategy, stack) if stack.keeps_attention else [c * h]
-    one = sum(tensors) if checkpointing else layer_bytes(shape, strategy, stack, seq_len)
-    mlp, attention = _working(shape, strategy, stack, kept=one, seq_len=seq_len)
+    layers = shape.num_layers
+    tensors, one, mlp, attention, forward = _per_token(shape, strategy, stack, seq_len, checkpointing)
     working = max(mlp * tokens + fresh[0], attention * tokens + fresh[1])
-    forward = evaluation_bytes(shape, stack) if stack.kernels or stack.liger else max(mlp, attention)
-    evaluation = (forward + c * h) * tokens
+    evaluation = forward * tokens
     if not checkpointing:
         return Activations(one * layers * tokens, one * layers * tokens + working, one * tokens + working, evaluation)
     offloads = stack.offload_activations and stack.keeps_attention
@@ -71,6 +69,20 @@ def activations(
         on_host=(layers - 1) * sum(1 << (size - 1).bit_length() for size in moved),  # pinned in powers of two
         held=(layers - 1) * gone,
     )
+
+
+@lru_cache(maxsize=4096)
+def _per_token(
+    shape: ModelShape, strategy: Strategy, stack: Stack, seq_len: int, checkpointing: bool
+) -> tuple[list[int], int, int, int, int]:
+    """What does not depend on the number of tokens, and a search asks for many: the tensors that a checkpointed layer
+    keeps, all that a layer keeps, what its MLP and its attention need beside that, and what it needs in evaluation."""
+    c, h = stack.compute_bytes, shape.hidden_size
+    tensors = kept_tensors(shape, strategy, stack) if stack.keeps_attention else [c * h]
+    one = sum(tensors) if checkpointing else layer_bytes(shape, strategy, stack, seq_len)
+    mlp, attention = _working(shape, strategy, stack, kept=one, seq_len=seq_len)
+    forward = evaluation_bytes(shape, stack) if stack.kernels or stack.liger else max(mlp, attention)
+    return tensors, one, mlp, attention, forward + c * h
 
 
 def _working(shape: ModelShape, strategy: Strategy, stack: Stack, *, kept: int, seq_len: int) -> tuple[int, int]:

@@ -111,7 +111,7 @@ def _micro_batches(
     share = job.workload.global_batch_size // workers
 
     def row(micro: int) -> Estimate:
-        return estimate(Candidate(strategy, workers, micro, share // micro, checkpointing), job)
+        return estimate(Candidate(strategy, workers, micro, share // micro, checkpointing), job, detailed=False)
 
     if train.micro_batch_size is not None:
         if share % train.micro_batch_size:

@@ -30,19 +30,7 @@ def choose_plan(
     `profiles` are what was measured, by GPU; None takes those of the package.
     Raises DoesNotFitError with the closest row and what would make it fit, ConfigError for keys that contradict.
     """
-    jobs = [
-        Job(
-            shape,
-            kind,
-            workload,
-            max_steps=train.max_steps,
-            headroom_fraction=plan.headroom_fraction,
-            kernels=train.compile is not False,
-            offload_activations=train.offload_activations is not False,
-            profile=profile_for(kind.gpu, profiles),
-        )
-        for kind in (hardware, *hardware.alternatives)
-    ]
+    jobs = make_jobs(shape, hardware=hardware, workload=workload, train=train, plan=plan, profiles=profiles)
     rows = {job: search(job, train=train, objective=plan.objective) for job in jobs}
     fitting = {job: [row for row in found if row.fits] for job, found in rows.items()}
     winners = {job: best(found, plan.objective) for job, found in fitting.items() if found}
@@ -66,6 +54,32 @@ def choose_plan(
         flops_per_token=needed_flops_per_token(job.shape, chosen.strategy, workload=workload),
         peak_flops=0.0 if job.hardware.is_cpu else job.hardware.peak_flops,
     )
+
+
+def make_jobs(
+    shape: ModelShape,
+    *,
+    hardware: Hardware,
+    workload: Workload,
+    train: TrainConfig,
+    plan: PlanConfig,
+    profiles: Mapping[str, Profile] | None = None,
+) -> list[Job]:
+    """What an estimate depends on beside the candidate, for each kind of GPU."""
+    return [
+        Job(
+            shape,
+            kind,
+            workload,
+            max_steps=train.max_steps,
+            headroom_fraction=plan.headroom_fraction,
+            confidence=plan.confidence,
+            kernels=train.compile is not False,
+            offload_activations=train.offload_activations is not False,
+            profile=profile_for(kind.gpu, profiles),
+        )
+        for kind in (hardware, *hardware.alternatives)
+    ]
 
 
 def _reason(row: Estimate, chosen: Estimate, objective: str) -> str:

@@ -1,6 +1,8 @@
 """One candidate's memory, time and cost as an Estimate; which candidates there are is choose.py's."""
 
 from dataclasses import dataclass
+from functools import cached_property
+from statistics import NormalDist
 
 from ray_ft.artifacts import Estimate, Workload
 from ray_ft.hardware import GIB, Hardware
@@ -10,8 +12,16 @@ from ray_ft.planning.host import host_memory_per_node
 from ray_ft.planning.memory import Candidate, memory_per_gpu
 from ray_ft.planning.profile import DEFAULT, Profile
 from ray_ft.planning.stack import Stack
-from ray_ft.planning.throughput import num_steps, startup_seconds, step_time
+from ray_ft.planning.throughput import (
+    checkpoint_seconds,
+    evaluation_seconds,
+    num_steps,
+    startup_seconds,
+    step_time,
+)
 from ray_ft.strategies import Strategy
+
+HOST_HEADROOM = 0.05  # of a node's memory, for the system
 
 
 @dataclass(frozen=True)
@@ -22,21 +32,28 @@ class Job:
     hardware: Hardware
     workload: Workload
     max_steps: int | None = None
-    headroom_fraction: float = 0.05
+    headroom_fraction: float = 0.02
+    confidence: float = 0.95
     kernels: bool = True
     """Whether a GPU's workers compile, and have the `gpu` extra."""
     offload_activations: bool = True
     profile: Profile = DEFAULT
+    num_evaluations: int = 4
+    num_checkpoints: int = 10
 
-    @property
+    @cached_property
     def usable_bytes(self) -> int:
-        """Memory of one GPU (of the host for "cpu") that a fitting row may fill."""
-        return int(self.hardware.memory_bytes * (1 - self.headroom_fraction))
+        """Memory of one GPU (of the host for "cpu") that a row may fill by its estimate.
 
-    @property
+        A row that does fits with `confidence`, as far as the profile's errors are normal, and leaves the headroom free.
+        """
+        sigmas = NormalDist().inv_cdf(self.confidence)
+        return int(self.hardware.memory_bytes * (1 - self.headroom_fraction) / (1 + sigmas * self.profile.memory_error))
+
+    @cached_property
     def usable_host_bytes(self) -> int:
         """Host memory per node that a fitting row may fill."""
-        return int(self.hardware.host_memory_bytes * (1 - self.headroom_fraction))
+        return int(self.hardware.host_memory_bytes * (1 - HOST_HEADROOM))
 
 
 def stack_for(candidate: Candidate, job: Job) -> Stack:
@@ -69,12 +86,23 @@ def _fuses(strategy: Strategy) -> bool:
     return plain
 
 
-def estimate(candidate: Candidate, job: Job) -> Estimate:
-    """Memory, time and cost of a candidate, and whether it fits; `reason` says why not."""
+def estimate(candidate: Candidate, job: Job, *, detailed: bool = True) -> Estimate:
+    """Memory, time and cost of a candidate, and whether it fits; `reason` says why not.
+
+    `memory.parts` is left empty unless `detailed`.
+    """
     shape, hardware, workload = job.shape, job.hardware, job.workload
     stack = stack_for(candidate, job)
     length, profile = workload.max_seq_len, job.profile
-    memory = memory_per_gpu(shape, candidate, max_seq_len=length, stack=stack, on_cpu=hardware.is_cpu, profile=profile)
+    memory = memory_per_gpu(
+        shape,
+        candidate,
+        max_seq_len=length,
+        stack=stack,
+        on_cpu=hardware.is_cpu,
+        profile=profile,
+        detailed=detailed,
+    )
     host_parts = host_memory_per_node(
         shape,
         candidate,
@@ -86,8 +114,7 @@ def estimate(candidate: Candidate, job: Job) -> Estimate:
     )
     host = sum(host_parts.values())
     seconds = sum(step_time(shape, candidate, hardware=hardware, workload=workload, stack=stack, profile=profile))
-    startup = startup_seconds(shape, hardware=hardware, profile=profile)
-    hours = (num_steps(workload, job.max_steps) * seconds + startup) / 3600
+    hours = (num_steps(workload, job.max_steps) * seconds + _other_seconds(candidate, job, stack)) / 3600
     reason = ""
     if not hardware.is_cpu and memory.total > job.usable_bytes:
         reason = f"needs {gib(memory.total)} of {gib(job.usable_bytes)} GiB usable; binds at {memory.phase}"
@@ -110,6 +137,17 @@ def estimate(candidate: Candidate, job: Job) -> Estimate:
         gpu=hardware.gpu,
         host=host_parts,
     )
+
+
+def _other_seconds(candidate: Candidate, job: Job, stack: Stack) -> float:
+    """Seconds of a run beside its steps: start, evaluations, and what checkpoints keep training waiting."""
+    shape, hardware, profile = job.shape, job.hardware, job.profile
+    held_out = job.workload.num_validation_tokens
+    evaluations = job.num_evaluations and job.num_evaluations * evaluation_seconds(
+        shape, candidate, hardware=hardware, num_tokens=held_out, stack=stack, profile=profile
+    )
+    checkpoint = checkpoint_seconds(shape, candidate, hardware=hardware, stack=stack, profile=profile)
+    return startup_seconds(shape, hardware=hardware, profile=profile) + evaluations + job.num_checkpoints * checkpoint
 
 
 def shortage(row: Estimate, job: Job) -> float:

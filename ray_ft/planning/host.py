@@ -5,7 +5,7 @@ from ray_ft.model_shape import ModelShape
 from ray_ft.planning.memory import layer_activations
 from ray_ft.planning.profile import DEFAULT, Profile
 from ray_ft.planning.stack import Stack
-from ray_ft.planning.state import Candidate
+from ray_ft.planning.state import Candidate, trained_parameters
 
 
 def host_memory_per_node(
@@ -25,14 +25,15 @@ def host_memory_per_node(
     """
     strategy, c = candidate.strategy, stack.compute_bytes
     here = min(candidate.num_workers, hardware.gpus_per_node)
-    trained = strategy.trainable_parameters(shape)
+    trained = trained_parameters(shape, strategy)
     share = trained * here / candidate.num_workers  # of this node's workers
     copies = round(stack.optimizer_bytes * share) + c * trained
     if hardware.is_cpu:
         return {"processes": profile.node_bytes // 2, "workers": here * worker_bytes, "checkpoint copies": copies}
     parts = {"processes": profile.node_bytes + here * profile.process_bytes, "checkpoint copies": copies}
-    held = layer_activations(shape, candidate, stack=stack, max_seq_len=max_seq_len)
-    parts["offloaded activations"] = here * held.on_host
+    if stack.offload_activations and candidate.gradient_checkpointing:
+        held = layer_activations(shape, candidate, stack=stack, max_seq_len=max_seq_len)
+        parts["offloaded activations"] = here * held.on_host
     if strategy.offload != "none":  # master, gradient and moments of this node's shards, pinned
         shard = share if strategy.zero_stage else trained * here
         parts["offloaded optimizer"] = round((stack.optimizer_bytes + 4) * shard)

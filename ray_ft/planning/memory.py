@@ -45,11 +45,13 @@ def memory_per_gpu(
     stack: Stack,
     on_cpu: bool = False,
     profile: Profile = DEFAULT,
+    detailed: bool = True,
 ) -> Memory:
     """Bytes on one GPU (or of one worker process on CPU) at the phase that binds, and the total of every phase.
 
     `fixed` holds the CUDA context, NCCL's buffers, cuBLAS's workspace and what the allocator reserves beyond what it
     hands out. `total` must be there; `device` is what a GPU with room to spare will show.
+    `parts` is left empty unless `detailed`.
     """
     state = state_bytes(shape, candidate, stack=stack, on_cpu=on_cpu)
     held = layer_activations(shape, candidate, stack=stack, max_seq_len=max_seq_len)
@@ -71,7 +73,7 @@ def memory_per_gpu(
         allocated=allocated[worst],
         reserved=reserved,
         device=reserved + context,
-        parts={name: {**parts._asdict(), "fixed": totals[name] - sum(parts)} for name, parts in phases.items()},
+        parts={n: {**p._asdict(), "fixed": totals[n] - sum(p)} for n, p in phases.items()} if detailed else {},
     )
 
 

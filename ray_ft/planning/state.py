@@ -5,6 +5,7 @@ offloads. Activations are activations.py's; memory.py puts both together.
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple
 
 from ray_ft.model_shape import ModelShape
@@ -27,6 +28,12 @@ class Candidate:
     gradient_checkpointing: bool
 
 
+@lru_cache(maxsize=1024)
+def trained_parameters(shape: ModelShape, strategy: Strategy) -> int:
+    """Number of parameters that get gradients; a search asks for it with every candidate."""
+    return strategy.trainable_parameters(shape)
+
+
 class State(NamedTuple):
     """Bytes of weights, gradients and optimizer on one GPU, before any activation."""
 
@@ -43,6 +50,13 @@ class State(NamedTuple):
 
 def state_bytes(shape: ModelShape, candidate: Candidate, *, stack: Stack, on_cpu: bool = False) -> State:
     """What ZeRO's stages leave on each GPU: 0 shards nothing, 1 the optimizer, 2 gradients too, 3 weights too."""
+    # The size of a micro-batch changes nothing here, and a search asks for many.
+    several = min(2, candidate.gradient_accumulation_steps)
+    return _state_bytes(shape, Candidate(candidate.strategy, candidate.num_workers, 1, several, False), stack, on_cpu)
+
+
+@lru_cache(maxsize=4096)
+def _state_bytes(shape: ModelShape, candidate: Candidate, stack: Stack, on_cpu: bool) -> State:
     strategy, workers, c = candidate.strategy, candidate.num_workers, stack.compute_bytes
     stage, offloaded = strategy.zero_stage, strategy.offload != "none"
     trained = strategy.trainable_parameters(shape)

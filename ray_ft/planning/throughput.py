@@ -5,14 +5,15 @@ Rates are those of plain PyTorch with SDPA, from published runs, not of a vendor
 
 import itertools
 import math
+from functools import lru_cache
 from typing import NamedTuple
 
 from ray_ft.artifacts import Workload
 from ray_ft.hardware import Hardware
 from ray_ft.model_shape import ModelShape
-from ray_ft.planning.activations import Stack
-from ray_ft.planning.memory import Candidate
 from ray_ft.planning.profile import DEFAULT, Profile
+from ray_ft.planning.stack import Stack
+from ray_ft.planning.state import Candidate, trained_parameters
 from ray_ft.strategies import Strategy
 
 CPU_DEQUANTISE_RATE = 1e8  # parameters per second that bitsandbytes turns back from NF4 on a CPU
@@ -42,7 +43,7 @@ def step_time(
     """Seconds of one optimizer step of one global batch."""
     micro_steps = candidate.gradient_accumulation_steps
     tokens = candidate.micro_batch_size * workload.max_seq_len
-    flops = tokens * flops_per_token(shape, candidate, workload=workload, stack=stack)
+    flops = tokens * _flops(shape, candidate.strategy, candidate.gradient_checkpointing, workload, stack)
     here = min(candidate.num_workers, hardware.gpus_per_node)
     peak = hardware.peak_flops / (here if hardware.is_cpu else 1)
     efficiency = (profile.efficiency if stack.kernels else profile.eager_efficiency) or hardware.efficiency
@@ -65,6 +66,13 @@ def step_time(
     )
 
 
+@lru_cache(maxsize=4096)
+def _flops(shape: ModelShape, strategy: Strategy, again: bool, workload: Workload, stack: Stack) -> float:
+    """`flops_per_token`, which a search asks for with many micro-batches."""
+    once = Candidate(strategy, 1, 1, 1, again)
+    return flops_per_token(shape, once, workload=workload, stack=stack)
+
+
 def flops_per_token(shape: ModelShape, candidate: Candidate, *, workload: Workload, stack: Stack) -> float:
     """2 per weight forward, 2 for the gradient of the layer's input, 2 for that of a weight that trains; and attention.
 
@@ -73,7 +81,7 @@ def flops_per_token(shape: ModelShape, candidate: Candidate, *, workload: Worklo
     """
     strategy = candidate.strategy
     products = shape.layer_parameters + shape.head_parameters
-    flops = 4.0 * products + (6.0 * strategy.trainable_parameters(shape) if strategy.is_adapter else 2.0 * products)
+    flops = 4.0 * products + (6.0 * trained_parameters(shape, strategy) if strategy.is_adapter else 2.0 * products)
     positions = workload.max_seq_len  # the mask of packed rows is computed in full
     causal = 1.0
     if not stack.masked_attention:
@@ -81,9 +89,7 @@ def flops_per_token(shape: ModelShape, candidate: Candidate, *, workload: Worklo
         causal = 0.5
     attention = 4 * causal * positions * shape.query_size * shape.num_layers
     recomputed = 2.0 * shape.layer_parameters + attention if candidate.gradient_checkpointing else 0.0
-    if (
-        recomputed and stack.kernels
-    ):  # attention is kept, and what nothing needs any more, the MLP's output, is left out
+    if recomputed and stack.keeps_attention:  # and what nothing needs any more, the MLP's output, is left out
         down = shape.num_layers * shape.intermediate_size * shape.hidden_size
         recomputed = 2.0 * (shape.layer_parameters - down)
     return flops + 3.5 * attention + recomputed
@@ -103,7 +109,7 @@ def communication(
     Between nodes a ring passes each node's network once, so the slower of the two links counts.
     """
     strategy, workers, c = candidate.strategy, candidate.num_workers, stack.compute_bytes
-    trained = c * strategy.trainable_parameters(shape)
+    trained = c * trained_parameters(shape, strategy)
     weights = strategy.weight_bytes(shape, compute_bytes=c)
     link = profile.link_bandwidth or hardware.interconnect_bandwidth
     if workers > hardware.gpus_per_node:
@@ -129,10 +135,29 @@ def optimizer_seconds(
 ) -> float:
     """AdamW reads and writes 28 bytes per parameter, in GPU memory or, offloaded, in the host's."""
     strategy = candidate.strategy
-    shard = strategy.trainable_parameters(shape) / (candidate.num_workers if strategy.zero_stage else 1)
+    shard = trained_parameters(shape, strategy) / (candidate.num_workers if strategy.zero_stage else 1)
     if strategy.offload == "none":
         return 28 * shard / (0.8 * hardware.memory_bandwidth)
     return 28 * shard * min(candidate.num_workers, hardware.gpus_per_node) / profile.host_bandwidth
+
+
+def evaluation_seconds(
+    shape: ModelShape, candidate: Candidate, *, hardware: Hardware, num_tokens: float, stack: Stack, profile: Profile
+) -> float:
+    """Seconds of one pass over the held-out rows: 2 FLOPs per weight and token."""
+    peak = hardware.peak_flops * (1 if hardware.is_cpu else candidate.num_workers)
+    efficiency = (profile.efficiency if stack.kernels else profile.eager_efficiency) or hardware.efficiency
+    return 2 * (shape.layer_parameters + shape.head_parameters) * num_tokens / (peak * efficiency)
+
+
+def checkpoint_seconds(
+    shape: ModelShape, candidate: Candidate, *, hardware: Hardware, stack: Stack, profile: Profile
+) -> float:
+    """Seconds that training stands still for one checkpoint: what trains is copied to the host, from pageable memory
+    at about a quarter of the link's rate; a thread writes it while training goes on."""
+    trained = trained_parameters(shape, candidate.strategy)
+    size = stack.optimizer_bytes * trained / candidate.num_workers
+    return 4 * size / (profile.pcie_bandwidth or hardware.pcie_bandwidth)
 
 
 def num_steps(workload: Workload, max_steps: int | None) -> int:
@@ -142,7 +167,7 @@ def num_steps(workload: Workload, max_steps: int | None) -> int:
 
 
 def startup_seconds(shape: ModelShape, *, hardware: Hardware, profile: Profile = DEFAULT) -> float:
-    """Ray workers, imports and reading a 16-bit checkpoint; evaluation and checkpoints while training come on top."""
+    """Ray workers, imports and reading a 16-bit checkpoint; evaluations and checkpoints come on top."""
     return (15.0 if hardware.is_cpu else 60.0) + 2 * shape.num_parameters / profile.read_rate
 
 
