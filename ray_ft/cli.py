@@ -4,6 +4,7 @@ import argparse
 import json
 import logging
 import os
+import re
 import shlex
 import shutil
 import sys
@@ -48,11 +49,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     except RayFTError as error:
         if arguments.verbose:
             raise
-        print(f"ray-ft {arguments.verb}: {error}", file=sys.stderr)
+        print(f"ray-ft {arguments.verb}: {_with_config(str(error), arguments)}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
         print(f"ray-ft {arguments.verb}: interrupted", file=sys.stderr)
         return 130
+
+
+def _with_config(message: str, arguments: argparse.Namespace) -> str:
+    """A command that a message names, as it has to be typed here: stages know no config's path."""
+    if arguments.config is None:
+        return message
+    given = shlex.join([arguments.config, *arguments.overrides])
+    return re.sub(r"(`ray-ft \w+) (?:CONFIG|\.\.\.)", lambda found: f"{found[1]} {given}", message)
 
 
 class _VerbParser(argparse.ArgumentParser):
@@ -88,7 +97,7 @@ def build_parser() -> argparse.ArgumentParser:
             sub.add_argument("job_verb", nargs="?", metavar="verb", help=f"one of {', '.join(JOB_VERBS)}; default run")
             sub.add_argument("--detach", action="store_true", help="return once the job is submitted")
             sub.add_argument("--stop", metavar="ID", help="stop a submitted job instead of submitting one")
-        sub.add_argument("overrides", nargs="*", metavar="key=value", help="override a key of CONFIG")
+        sub.add_argument("overrides", nargs="*", default=[], metavar="key=value", help="override a key of CONFIG")
         if verb == "serve":
             sub.add_argument("--detach", action="store_true", help="return once the endpoint answers")
         if verb in ("prepare", "train", "evaluate", "run", "sweep"):

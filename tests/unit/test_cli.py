@@ -40,9 +40,10 @@ def test_a_verb_whose_input_is_missing_names_the_verb_that_makes_it(
     verb: str, config_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     extra = ["--to", str(config_path.parent / "out")] if verb == "export" else []
-    assert main([verb, str(config_path), *extra]) == 1
+    assert main([verb, str(config_path), "run_name=my handbook", *extra]) == 1
     error = capsys.readouterr().err.strip()
-    assert "first." in error
+    made_by = "prepare" if verb in ("train", "evaluate") else "train"
+    assert f"Run `ray-ft {made_by} {config_path} 'run_name=my handbook'` first." in error
     assert "Traceback" not in error
     assert len(error.splitlines()) == 1
 
