@@ -83,6 +83,14 @@ class DataConfig:
     """Share of common runs of five words (Jaccard) from which two documents are near copies."""
     decontaminate: tuple[str, ...] = ()
     """Evaluation sets, as JSONL, Parquet or text; what shares a run of 13 words with one is left out of training."""
+    secrets: Literal["redact", "drop", "keep"] = "redact"
+    """Keys, tokens and passwords: replaced by <KIND>, or their file is left out; a private key always leaves it out."""
+    personal_data: Literal["redact", "presidio", "keep"] = "redact"
+    """Addresses, telephone and account numbers: replaced by <KIND>; presidio finds more, with the extra of that name."""
+    languages: tuple[str, ...] = ()
+    """Codes of the languages, such as en, that documents may be in; empty takes all. Needs the extra language."""
+    licenses: tuple[str, ...] = ()
+    """Licences that files may have, as SPDX identifiers, * allowed, and unknown; empty takes all."""
     keep_parsed: bool = True
     """Keep what was read beside the training set, so that preparing again reads only files that changed."""
     validation_fraction: float = 0.05

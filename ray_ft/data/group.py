@@ -14,6 +14,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from ray_ft.data.cleaning import CleanFile
 from ray_ft.data.encode import IGNORED, ChatEncoder, Encoded, token_counter
 from ray_ft.data.examples import Edged, evaluation_qa, make_examples, make_questions, passages_of, record_questions
 from ray_ft.data.formats.text import parse_text
@@ -148,6 +149,8 @@ class _Group:
         self.tables[DOCUMENTS].append(document_row(read, split, cluster))
         self.result.files["ok" if is_ok else f"{read.status}: {read.reason}"] += 1
         self.result.num_bytes += read.file.num_bytes
+        if is_ok and isinstance(read, CleanFile):
+            self.result.redacted.update(dict(read.redacted))
 
     def _process(self, read: ReadFile, placement: Placement) -> ReadFile:
         """Examples, passages and questions of one file; a recipe that fails on it skips the file, not the job."""

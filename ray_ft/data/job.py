@@ -9,7 +9,7 @@ from ray_ft.data.mixture import Mixture
 from ray_ft.data.pack import Shard
 from ray_ft.recipes import Recipe
 
-COUNTERS = ("files", "documents", "examples", "dropped", "chats", "records", "formats", "notes")
+COUNTERS = ("redacted", "files", "documents", "examples", "dropped", "chats", "records", "formats", "notes")
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,7 @@ class GroupResult:
     records: Counter[str] = field(default_factory=Counter)  # lines of datasets, "ok" or why they were skipped
     formats: Counter[str] = field(default_factory=Counter)  # usable lines by what they hold
     notes: Counter[str] = field(default_factory=Counter)  # what of usable lines was ignored
+    redacted: Counter[str] = field(default_factory=Counter)  # secrets and personal data in files, by kind
     bad_lines: list[str] = field(default_factory=list)  # the first few that were skipped, named
     mixture: Mixture = field(default_factory=Mixture)
     shards: list[Shard] = field(default_factory=list)

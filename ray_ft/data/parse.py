@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from ray_ft.data.cleaning import Cleaning, clean_file, clean_record
 from ray_ft.data.contamination import EvaluationRuns
 from ray_ft.data.datasets import Slice, read_slice
 from ray_ft.data.journal import Journal, Ref, read_body, read_journal
@@ -58,6 +59,7 @@ class ParseJob:
     folder: str  # of the journals
     run: str  # differs from run to run, so that only deaths of this one count as strikes
     evaluation: EvaluationRuns = field(default_factory=lambda: EvaluationRuns({}))
+    cleaning: Cleaning = field(default_factory=Cleaning)
 
 
 @dataclass
@@ -114,7 +116,7 @@ def parse_batch(row: dict[str, Any], *, job: ParseJob) -> dict[str, Any]:
             for key, item in items:
                 if key not in done:
                     journal.begin(key, job.run)
-                    parsed = _killed(item) if strikes[key] >= MAX_STRIKES else parse_item(item)
+                    parsed = _killed(item) if strikes[key] >= MAX_STRIKES else parse_item(item, job.cleaning)
                     heads = heads_of(parsed, job.evaluation)
                     journal.done(key, heads, parsed)
                     _count(result, parsed)
@@ -130,9 +132,11 @@ def batch_name(items: Sequence[tuple[bytes, Item]]) -> str:
     return hashlib.sha256(b"".join(key for key, _ in items)).hexdigest()[:20]
 
 
-def parse_item(item: Item) -> Parsed:
-    """The documents of an item, or why there are none. Never raises."""
-    return read_slice(item) if isinstance(item, Slice) else [read_file(item)]
+def parse_item(item: Item, cleaning: Cleaning) -> Parsed:
+    """The documents of an item, cleaned, or why there are none. Never raises."""
+    if isinstance(item, Slice):
+        return [clean_record(record, cleaning) for record in read_slice(item)]
+    return [clean_file(read_file(item), cleaning)]
 
 
 def heads_of(parsed: Parsed, evaluation: EvaluationRuns) -> tuple[Head, ...]:
@@ -154,7 +158,7 @@ def find_kept(folder: Path, wanted: dict[bytes, int]) -> dict[int, Kept]:
 def load(item: Item, ref: Ref | None) -> Parsed:
     """The documents of an item, from its journal; an item that is not read is its own account."""
     if ref is None:
-        return parse_item(item)
+        return parse_item(item, Cleaning())
     parsed: Parsed = read_body(ref)
     return parsed
 

@@ -23,6 +23,7 @@ from ray_ft.artifacts import TrainingSet, digest, to_json, write_text
 from ray_ft.base_model import load_tokenizer, template_digest, tokenizer_digest
 from ray_ft.config import DataConfig, ModelConfig
 from ray_ft.data.account import report, require_examples
+from ray_ft.data.cleaning import Cleaning
 from ray_ft.data.contamination import read_evaluation_sets
 from ray_ft.data.conversation import multi_turn_problem
 from ray_ft.data.datasets import datasets_digest
@@ -158,7 +159,11 @@ def _seen_fraction(num_files: int) -> float:
 def _parse(items: list[Item], data: DataConfig, folder: Path) -> Work:
     """Parse what no earlier run kept."""
     evaluation = read_evaluation_sets(data.decontaminate)
-    settings = {"evaluation": {size: runs.tobytes().hex() for size, runs in evaluation.hashes.items()}}
+    cleaning = Cleaning.of(data, [item for item in items if isinstance(item, SourceFile)])
+    settings = {
+        "evaluation": {size: runs.tobytes().hex() for size, runs in evaluation.hashes.items()},
+        "cleaning": cleaning,
+    }
     keys = keys_of(items, settings)
     wanted = {key: i for i, key in enumerate(keys) if not _is_unread(items[i])}
     kept = find_kept(folder / PARSED, wanted)
@@ -166,7 +171,7 @@ def _parse(items: list[Item], data: DataConfig, folder: Path) -> Work:
     if kept and left:
         log.info("taking over %s of %s files, reading %s", f"{len(kept):,}", f"{len(wanted):,}", f"{len(left):,}")
     if left:
-        job = ParseJob(str(folder / PARSED), uuid.uuid4().hex, evaluation)
+        job = ParseJob(str(folder / PARSED), uuid.uuid4().hex, evaluation, cleaning)
         progress = Progress("read", num_files=len(left), num_bytes=sum(size_of(item) for _, item in left))
         rows = [{"work": pickle.dumps(batch)} for batch in batches(left)]
         for result in map(json.loads, _results(rows, parse_batch, job, retries=-1)):
@@ -174,7 +179,7 @@ def _parse(items: list[Item], data: DataConfig, folder: Path) -> Work:
                 raise DataError(f"prepare stopped: {result['error']}")
             progress.add(result["num_items"], result["num_bytes"], result["states"])
         kept |= find_kept(folder / PARSED, {key: i for key, i in wanted.items() if i not in kept})
-    unread = {i: Kept(heads_of(parse_item(item), evaluation), None) for i, item in enumerate(items) if _is_unread(item)}
+    unread = {i: Kept(heads_of(parse_item(item, cleaning), evaluation), None) for i, item in enumerate(items) if _is_unread(item)}
     return Work(items, keys, [unread[i] if i in unread else kept[i] for i in range(len(items))], folder)
 
 

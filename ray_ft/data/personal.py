@@ -1,0 +1,84 @@
+"""Personal data in a text by patterns with checks: addresses, telephone numbers, numbers of accounts and people.
+
+With the extra `presidio`, its analyser finds more (see data.personal_data); names of people need its language models.
+"""
+
+import re
+from collections.abc import Callable, Iterator
+from functools import cache
+from typing import Any
+
+from ray_ft.data.secrets import Found
+from ray_ft.errors import MissingDependencyError
+
+EMAIL = re.compile(r"(?<![\w.+%-])[A-Za-z0-9][A-Za-z0-9._%+-]{0,63}@(?:[A-Za-z0-9-]{1,63}\.)+[A-Za-z]{2,24}(?![\w@-])")
+NOBODY = re.compile(
+    r"@(?:[\w-]+\.)*(?:example\.(?:com|org|net)|example|test|invalid|localhost|local)$|^(?:git|hg|noreply|no-reply)@"
+    r"|\.(?:png|jpe?g|gif|svg|webp|ico|js|css|py|md)$",
+    re.IGNORECASE,
+)  # names that are reserved (RFC 2606), machines, and names of files such as icon@2x.png
+PHONE = re.compile(
+    r"(?<![\w.+/=#-])(?:\+\d{1,3}[ .-]?(?:\(0?\d{1,4}\)[ .-]?)?\d{1,4}(?:[ .-]?\d{2,4}){1,4}"
+    r"|\(\d{3}\) ?\d{3}[ .-]\d{4}|\d{3}[.-]\d{3}[.-]\d{4})"
+    r"(?![\w/=-]|[.,]\d)"
+)
+CARD = re.compile(r"(?<![\w.+-])[3-6]\d{3}(?:[ -]?\d{4}){2}[ -]?\d{1,4}(?:[ -]?\d{3})?(?![\w-]|\.\d)")
+IBAN = re.compile(r"\b[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-Z0-9]{1,3})?\b")
+US_SSN = re.compile(r"(?<![\w.-])(?!000|666|9\d\d)\d{3}-(?!00)\d{2}-(?!0000)\d{4}(?![\w-])")
+PRESIDIO_SCORE = 0.6
+
+
+def find_personal_data(text: str) -> Iterator[Found]:
+    """Every address and number that passes its check."""
+    if "@" in text:
+        yield from _checked(EMAIL, "EMAIL", text, lambda found: not NOBODY.search(found))
+    yield from _checked(CARD, "CARD_NUMBER", text, _is_card)
+    yield from _checked(IBAN, "IBAN", text, _is_iban)
+    yield from _checked(US_SSN, "SOCIAL_SECURITY_NUMBER", text, lambda found: True)
+    yield from _checked(PHONE, "PHONE", text, _is_phone)
+
+
+def find_by_presidio(text: str) -> Iterator[Found]:
+    """What presidio's analyser is sure of. Raises MissingDependencyError without the extra."""
+    for found in _analyser().analyze(text=text, language="en", score_threshold=PRESIDIO_SCORE):
+        yield Found(found.start, found.end, str(found.entity_type))
+
+
+@cache
+def _analyser() -> Any:
+    try:
+        from presidio_analyzer import AnalyzerEngine
+    except ImportError:
+        raise MissingDependencyError(
+            "data.personal_data=presidio needs the package presidio-analyzer: pip install 'ray_ft[presidio]', and a "
+            "model: python -m spacy download en_core_web_lg"
+        ) from None
+    return AnalyzerEngine()
+
+
+def _checked(pattern: re.Pattern[str], kind: str, text: str, check: Callable[[str], bool]) -> Iterator[Found]:
+    for match in pattern.finditer(text):
+        if check(match.group()):
+            yield Found(match.start(), match.end(), kind)
+
+
+def _is_phone(found: str) -> bool:
+    """Seven to fifteen digits (E.164), not all alike."""
+    digits = re.sub(r"\D", "", found)
+    return (8 if found.startswith("+") else 7) <= len(digits) <= 15 and len(set(digits)) > 2
+
+
+def _is_card(found: str) -> bool:
+    """Luhn's check (ISO/IEC 7812-1), which a row of zeros would pass too."""
+    digits = [int(c) for c in found if c.isdigit()]
+    if not 13 <= len(digits) <= 19 or len(set(digits)) < 2:
+        return False
+    doubled = [sum(divmod(2 * d, 10)) if i % 2 else d for i, d in enumerate(reversed(digits))]
+    return sum(doubled) % 10 == 0
+
+
+def _is_iban(found: str) -> bool:
+    """Remainder 1 modulo 97 (ISO 13616)."""
+    plain = found.replace(" ", "")
+    moved = plain[4:] + plain[:4]
+    return 15 <= len(plain) <= 34 and int("".join(str(int(c, 36)) for c in moved)) % 97 == 1
