@@ -2,8 +2,9 @@
 
 import hashlib
 import os
+import re
 import stat
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -16,6 +17,8 @@ from ray_ft.data.decode import Decoded, decode
 from ray_ft.data.formats import FORMATS, Format, format_of
 from ray_ft.data.formats.base import Unreadable
 from ray_ft.data.isolation import Limits, parse
+from ray_ft.data.sources import KINDS, kind_of
+from ray_ft.data.sources.git import split
 from ray_ft.data.trace import with_bytes
 from ray_ft.errors import ConfigError, DataError
 from ray_ft.rows import Document
@@ -42,6 +45,8 @@ class SourceFile:
     location: str
     num_bytes: int
     reason: str = ""
+    kind: str = ""  # of the source, a name in KINDS; "" for files and folders
+    content: str = ""  # differs when the content does; "" where only reading tells
 
 
 @dataclass(frozen=True)
@@ -73,8 +78,8 @@ def list_files(data: DataConfig) -> list[SourceFile]:
         files = list(_files_of(source, data, unique_prefix(source, prefixes)))
         if not any(not f.reason for f in files):
             raise DataError(_nothing_in(source, files, data))
-        for file in sorted(files, key=lambda f: (Path(f.location).is_symlink(), f.path)):
-            real = os.path.realpath(file.location)
+        for file in sorted(files, key=lambda f: (not f.kind and Path(f.location).is_symlink(), f.path)):
+            real = file.location if file.kind else os.path.realpath(file.location)
             if real not in seen:  # overlapping sources and links give a file twice
                 seen.add(real)
                 found[file.path] = file
@@ -105,15 +110,20 @@ def read_file(file: SourceFile, limits: Limits = Limits()) -> ReadFile:  # noqa:
     if file.reason:
         return ReadFile(file, "skipped", file.reason)
     try:
-        data = Path(file.location).read_bytes()
+        data = read_bytes(file)
     except OSError as error:
-        return ReadFile(file, "skipped", f"unreadable: {error.strerror}")
+        return ReadFile(file, "skipped", f"unreadable: {error.strerror or error}")
     content_id = hashlib.sha256(data).hexdigest()[:16]
     kind = format_of(file.path)
     reason = dropped_by_bytes(data)
     if kind is None or (reason and not (kind.is_binary and reason == "binary")):
         return ReadFile(file, "skipped", reason or "unknown format", content_id=content_id)
     return replace(_read_content(file, data, kind, content_id, limits), content_id=content_id)
+
+
+def read_bytes(file: SourceFile) -> bytes:
+    """The file's bytes, wherever it lies. Raises OSError."""
+    return KINDS[file.kind].read(file.location) if file.kind else Path(file.location).read_bytes()
 
 
 def _read_content(file: SourceFile, data: bytes, kind: Format, content_id: str, limits: Limits) -> ReadFile:
@@ -147,6 +157,9 @@ def _read_content(file: SourceFile, data: bytes, kind: Format, content_id: str, 
 
 def _files_of(source: str, data: DataConfig, prefix: str) -> Iterator[SourceFile]:
     """Files of one source, named below `prefix`."""
+    if kind := kind_of(source):
+        yield from _entries_of(source, kind, data, prefix)
+        return
     root = Path(source).expanduser()
     try:
         is_folder = stat.S_ISDIR(root.stat().st_mode)
@@ -158,14 +171,31 @@ def _files_of(source: str, data: DataConfig, prefix: str) -> Iterator[SourceFile
     if not is_folder:
         yield _source_file(root, prefix, data)
         return
-    keep, drop = _patterns(data.include, "data.include"), _patterns(data.exclude, "data.exclude")
+    chosen = _chosen(data)
     for folder, subfolders, names in os.walk(root, followlinks=False):
         subfolders[:] = sorted(s for s in subfolders if not _is_skipped(Path(folder) / s))
         for name in sorted(names):
             location = Path(folder) / name
             relative = location.relative_to(root).as_posix()
-            if (keep is None or keep.match_file(relative)) and not (drop is not None and drop.match_file(relative)):
+            if chosen(relative):
                 yield _source_file(location, str(PurePosixPath(prefix) / relative), data, relative)
+
+
+def _entries_of(source: str, kind: str, data: DataConfig, prefix: str) -> Iterator[SourceFile]:
+    """Files of a source that is no folder; the same are left out as of a folder."""
+    chosen = _chosen(data)
+    for entry in KINDS[kind].list(source):
+        if not chosen(entry.relative) or any(_is_tools(part) for part in PurePosixPath(entry.relative).parts[:-1]):
+            continue
+        path = _printable(str(PurePosixPath(prefix) / entry.relative))
+        reason = entry.reason or _reason(path, entry.num_bytes, data, entry.relative)
+        yield SourceFile(path, entry.location, entry.num_bytes, reason, kind, entry.content)
+
+
+def _chosen(data: DataConfig) -> Callable[[str], bool]:
+    """Whether data.include and data.exclude leave a path below a source."""
+    keep, drop = _patterns(data.include, "data.include"), _patterns(data.exclude, "data.exclude")
+    return lambda path: (keep is None or keep.match_file(path)) and not (drop is not None and drop.match_file(path))
 
 
 def _source_file(location: Path, path: str, data: DataConfig, relative: str = "") -> SourceFile:
@@ -175,16 +205,16 @@ def _source_file(location: Path, path: str, data: DataConfig, relative: str = ""
         status = location.stat()
     except OSError as error:
         return SourceFile(path, str(location), 0, f"unreadable: {error.strerror}")
-    reason = ""
-    if not stat.S_ISREG(status.st_mode):
-        reason = "not a regular file"
-    elif format_of(path) is None:
-        reason = "unknown format"
-    elif status.st_size > data.max_file_bytes:
-        reason = "larger than data.max_file_bytes"
-    else:
-        reason = dropped_by_path(relative)
+    is_file = stat.S_ISREG(status.st_mode)
+    reason = _reason(path, status.st_size, data, relative) if is_file else "not a regular file"
     return SourceFile(path, str(location.absolute()), status.st_size, reason)
+
+
+def _reason(path: str, num_bytes: int, data: DataConfig, relative: str) -> str:
+    """Why a file will not be read, by its name and size."""
+    if format_of(path) is None:
+        return "unknown format"
+    return "larger than data.max_file_bytes" if num_bytes > data.max_file_bytes else dropped_by_path(relative)
 
 
 def _printable(path: str) -> str:
@@ -194,7 +224,7 @@ def _printable(path: str) -> str:
 
 def unique_prefix(source: str, taken: set[str]) -> str:
     """How paths of a source begin: as the config names it, or its last part when it lies elsewhere; all differ."""
-    path = os.path.normpath(Path(source).expanduser())
+    path = os.path.normpath(Path(source_name(source)).expanduser())
     elsewhere = Path(path).is_absolute() or path.startswith("..")
     prefix = Path(path).resolve().name if elsewhere else "" if path == "." else Path(path).as_posix()
     unique, number = prefix, 2
@@ -204,13 +234,24 @@ def unique_prefix(source: str, taken: set[str]) -> str:
     return unique
 
 
+def source_name(source: str) -> str:
+    """What paths of a source begin with: a repository's without the revision, an archive's without the suffix."""
+    kind = kind_of(source)
+    if kind == "git":
+        return split(source)[0]
+    if kind == "uri":
+        name = PurePosixPath(source.partition("?")[0].rstrip("/")).name
+        return "" if format_of(name) else name
+    return re.sub(r"\.(?:zip|tar(?:\.\w+)?|tgz)$", "", source, flags=re.IGNORECASE) if kind == "archive" else source
+
+
 def _is_skipped(folder: Path) -> bool:
-    name = folder.name
-    return (
-        name in SKIPPED_FOLDERS
-        or name.endswith((".egg-info", ".dist-info"))
-        or any((folder / marker).exists() for marker in FOREIGN_FOLDERS)
-    )
+    return _is_tools(folder.name) or any((folder / marker).exists() for marker in FOREIGN_FOLDERS)
+
+
+def _is_tools(name: str) -> bool:
+    """A folder that some tool made for itself."""
+    return name in SKIPPED_FOLDERS or name.endswith((".egg-info", ".dist-info"))
 
 
 def _patterns(globs: Iterable[str], key: str) -> "PathSpec[Any] | None":
@@ -226,6 +267,8 @@ def _patterns(globs: Iterable[str], key: str) -> "PathSpec[Any] | None":
 
 def _content_hash(file: SourceFile) -> str:
     try:
+        if file.kind:
+            return file.content or hashlib.sha256(read_bytes(file)).hexdigest()
         status = Path(file.location).stat()
         return _hash_file(file.location, status.st_ino, status.st_size, status.st_mtime_ns)
     except OSError as error:

@@ -1,0 +1,21 @@
+"""What a listed source gives."""
+
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One file of a source: its path below it, where it is read from, and what is known of it without reading."""
+
+    relative: str
+    location: str
+    num_bytes: int
+    reason: str = ""  # why it will not be read
+    content: str = ""  # differs when the content does; "" where only reading tells
+
+
+def plain(path: str) -> str:
+    """A path of an archive or a repository as one below the source: no root, no way up."""
+    parts = PurePosixPath(path.replace("\\", "/")).parts
+    return "/".join(part for part in parts if part not in ("/", "..", ".")) or "unnamed"
