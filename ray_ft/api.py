@@ -22,7 +22,7 @@ from ray_ft.base_model import resolve_model
 from ray_ft.config import Config, load_config, to_plain
 from ray_ft.errors import ConfigError, JobError, MissingArtifactError, first_line
 from ray_ft.hardware import Hardware, hardware_for
-from ray_ft.model_shape import ModelShape, load_model_shape
+from ray_ft.model_shape import ModelShape, load_model_config, load_model_shape
 from ray_ft.quiet import quiet_libraries
 
 __all__ = [
@@ -61,7 +61,8 @@ def prepare(config: Config, *, force: bool = False) -> TrainingSet:
     if existing is not None and Path(existing.path).is_dir():
         return existing
     with ray_session(config):
-        model_path = _base_path(config, tokenizer_only=True)
+        generator = config.data.generator
+        model_path = _base_path(config, tokenizer_only=generator is None or not generator.needs_weights)
         made = prepare_training_set(
             config.data,
             model=config.model,
@@ -74,10 +75,11 @@ def prepare(config: Config, *, force: bool = False) -> TrainingSet:
     return made
 
 
-def plan(config: Config, *, hardware: Hardware | None = None) -> Plan:
+def plan(config: Config, *, hardware: Hardware | None = None, check: bool = False) -> Plan:
     """Predict memory, time and cost of every strategy and choose one; `hardware` None takes plan.gpu, else asks Ray.
 
-    Raises DoesNotFitError when no strategy fits.
+    `check` also traces a training step of the chosen row (about ten seconds; needs neither GPU nor weights) and takes
+    the larger memory of both. Raises DoesNotFitError when no strategy fits.
     """
     from ray_ft.planning.choose import choose_plan
     from ray_ft.planning.profile import load_profiles, packaged_profiles
@@ -89,15 +91,21 @@ def plan(config: Config, *, hardware: Hardware | None = None) -> Plan:
     profiles = dict(packaged_profiles())
     if config.plan.profile is not None:
         profiles |= load_profiles(config.plan.profile)
-    made = choose_plan(
-        shape,
-        hardware=hardware,
-        workload=workload,
-        train=config.train,
-        plan=config.plan,
-        notes=notes,
-        profiles=profiles,
-    )
+    known: dict[str, Any] = {
+        "hardware": hardware,
+        "workload": workload,
+        "train": config.train,
+        "plan": config.plan,
+        "notes": notes,
+        "profiles": profiles,
+    }
+    if check:
+        from ray_ft.tracing.plan import choose_checked_plan
+
+        values, _ = load_model_config(config.model.name, revision=config.model.revision)
+        made = choose_checked_plan(shape, config=values, **known)
+    else:
+        made = choose_plan(shape, **known)
     artifacts.save(made, config.run_path, {"model": to_plain(config.model), "plan": to_plain(config.plan)})
     return made
 
@@ -369,7 +377,8 @@ def one_ray_session() -> Iterator[None]:
 
 def _data_inputs(config: Config) -> dict[str, Any]:
     model = to_plain(config.model)
-    return {"model": model, "data": to_plain(config.data), "seed": config.seed}
+    data = {k: v for k, v in to_plain(config.data).items() if k != "answers_path"}
+    return {"model": model, "data": data, "seed": config.seed}
 
 
 def _train_inputs(config: Config, training_set: TrainingSet) -> dict[str, Any]:

@@ -108,6 +108,8 @@ def build_parser() -> argparse.ArgumentParser:
             sub.add_argument(
                 "--dry-run", action="store_true", help="prepare, plan, check and show examples; no training"
             )
+        if verb == "plan":
+            sub.add_argument("--check", action="store_true", help="trace the chosen row's memory too (10 seconds)")
         if verb == "export":
             sub.add_argument("--to", required=True, metavar="FOLDER", help="where to write")
             sub.add_argument("--merge", action="store_true", help="fold the adapter into its base")
@@ -142,7 +144,7 @@ def _prepare(arguments: argparse.Namespace) -> int:
 def _plan(arguments: argparse.Namespace) -> int:
     from ray_ft import api
 
-    made = api.plan(_load(arguments))
+    made = api.plan(_load(arguments), check=arguments.check)
     if arguments.json:
         _print_json(made)
     else:

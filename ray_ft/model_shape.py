@@ -87,7 +87,13 @@ class ModelShape:
 
 
 def load_model_shape(name: str, *, revision: str | None = None) -> ModelShape:
-    """The shape of `builtin:NAME`, a local folder with config.json, or a hub id; ModelError when there is none.
+    """The shape of `builtin:NAME`, a local folder with config.json, or a hub id; ModelError when there is none."""
+    config, source = load_model_config(name, revision=revision)
+    return replace(shape_from_config(config, name), source=source)
+
+
+def load_model_config(name: str, *, revision: str | None = None) -> tuple[Mapping[str, object], Source]:
+    """config.json of a model and where it comes from; ModelError when there is none.
 
     A hub id is looked up in the local Hugging Face cache, then among the public models in known_models.py, and only
     then on the hub, so that planning answers at once with or without a network. A revision skips the known models.
@@ -97,19 +103,19 @@ def load_model_shape(name: str, *, revision: str | None = None) -> ModelShape:
         if config is None:
             known = ", ".join(f"builtin:{n}" for n in BUILTIN_CONFIGS)
             raise ModelError(f"model.name: no such builtin model {name!r}; choose one of {known}")
-        return replace(shape_from_config(config, name), source="builtin")
+        return config, "builtin"
     if Path(name).expanduser().exists() or not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", name) or name.startswith("."):
-        return shape_from_config(_folder_config(name), name)
+        return _folder_config(name), "folder"
     cached = _cached_config(name, revision)
     if cached is not None:
-        return replace(shape_from_config(_read_json(cached), name), source="cache")
+        return _read_json(cached), "cache"
     if revision is None:
         from ray_ft.known_models import known_config
 
         config = known_config(name)
         if config is not None:
-            return replace(shape_from_config(config, name), source="catalogue")
-    return replace(shape_from_config(_read_json(_download_config(name, revision)), name), source="hub")
+            return config, "catalogue"
+    return _read_json(_download_config(name, revision)), "hub"
 
 
 def shape_from_config(config: Mapping[str, object], name: str) -> ModelShape:

@@ -1,0 +1,205 @@
+"""A plan's memory against a trace of the very model: where they differ by more than 2%, the larger counts.
+
+The trace covers what the formulas of activations.py do: from the last layer's output to the end of the backward pass.
+States of the optimizer and of ZeRO, loading, evaluation and overheads stay the plan's.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from ray_ft.artifacts import Estimate, Memory
+from ray_ft.errors import ModelError
+from ray_ft.hardware import GIB
+from ray_ft.planning.estimate import Job, estimate, stack_for
+from ray_ft.planning.memory import Candidate, state_bytes
+from ray_ft.planning.stack import Stack
+from ray_ft.strategies import Strategy
+from ray_ft.tracing.request import Adapters, TraceRequest, TraceResult
+
+TOLERANCE = 0.02  # of all memory; within it, formulas and trace agree
+TIMEOUT_SECONDS = 300
+PHASES = ("loss", "backward start", "backward end")
+
+
+@dataclass(frozen=True)
+class Check:
+    """A row with what a trace found of it."""
+
+    estimate: Estimate
+    """With the larger memory where the two differ."""
+    traced: int | None
+    """Bytes on the device by the trace, at its worst phase; None where it could not be made."""
+    note: str
+    """For people."""
+
+
+def check_estimate(row: Estimate, job: Job, *, config: Mapping[str, Any]) -> Check:
+    """Trace the row's model, whose config.json is given, in a process of its own, or take the answer from the cache."""
+    candidate = Candidate(
+        row.strategy,
+        row.num_workers,
+        row.micro_batch_size,
+        row.gradient_accumulation_steps,
+        row.gradient_checkpointing,
+    )
+    if not row.memory.parts:
+        row = replace(row, memory=estimate(candidate, job).memory)
+    stack = stack_for(candidate, job)
+    if why := _untraced(row.strategy, job):
+        return Check(row, None, f"memory is by formula alone: {why} cannot be traced")
+    request = _request(candidate, job, stack, config)
+    try:
+        result = run_trace(request)
+    except ModelError as error:
+        return Check(row, None, f"memory is by formula alone: the trace failed ({error})")
+    memory = _traced_memory(row.memory, candidate, job, stack, result)
+    difference = memory.total / row.memory.total - 1
+    said = f"{_gib(row.memory.total)} GiB by formula, {_gib(memory.total)} GiB by a trace of the model"
+    if abs(difference) <= TOLERANCE:
+        return Check(row, memory.total, f"memory checked: {said}")
+    where = _where(row.memory, memory)
+    larger = memory if difference > 0 else row.memory
+    note = f"memory is uncertain: {said}, which differ most at {where}; the plan takes the larger"
+    fits = job.hardware.is_cpu or larger.total <= job.usable_bytes
+    reason = row.reason if fits else f"needs {_gib(larger.total)} of {_gib(job.usable_bytes)} GiB usable by a trace"
+    return Check(replace(row, memory=larger, fits=row.fits and fits, reason=reason), memory.total, note)
+
+
+def run_trace(request: TraceRequest) -> TraceResult:
+    """The trace's answer; ModelError where the model cannot be traced.
+
+    In a process of its own: PyTorch ends a process where a tensor without data meets a device that is not there.
+    """
+    cached = _cache() / f"{request.key()}.json"
+    try:
+        return TraceResult.from_json(cached.read_text())
+    except (OSError, ValueError, KeyError, TypeError):
+        pass
+    environment = os.environ | {"CUDA_VISIBLE_DEVICES": "", "TOKENIZERS_PARALLELISM": "false"}
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "ray_ft.tracing.worker"],
+            input=json.dumps(asdict(request)),
+            capture_output=True,
+            text=True,
+            timeout=TIMEOUT_SECONDS,
+            env=environment,
+        )
+    except subprocess.TimeoutExpired:
+        raise ModelError(f"it took more than {TIMEOUT_SECONDS} s") from None
+    try:
+        answer = json.loads(done.stdout)
+    except ValueError:
+        last = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
+        raise ModelError(last[:200]) from None
+    if "error" in answer:
+        raise ModelError(answer["error"])
+    cached.parent.mkdir(parents=True, exist_ok=True)
+    partial = cached.with_suffix(f".{os.getpid()}")
+    partial.write_text(done.stdout)
+    partial.replace(cached)
+    return TraceResult.from_json(done.stdout)
+
+
+def _cache() -> Path:
+    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "ray_ft" / "traces"
+
+
+def _untraced(strategy: Strategy, job: Job) -> str:
+    """What of the strategy the trace does not know; empty where it knows all."""
+    if getattr(strategy, "use_dora", False):
+        return "DoRA"
+    if getattr(strategy, "train_embeddings", False) or job.shape.num_added_tokens:
+        return "an adapter whose embeddings train"
+    if "lm_head" in getattr(strategy, "target_modules", ()):
+        return "an adapter on the output head"
+    if getattr(strategy, "bits", 4) == 8:
+        return "LLM.int8(), whose kernels need a GPU,"
+    return ""
+
+
+def _request(candidate: Candidate, job: Job, stack: Stack, config: Mapping[str, Any]) -> TraceRequest:
+    strategy: Any = candidate.strategy
+    adapters = None
+    if strategy.is_adapter:
+        bits = getattr(strategy, "bits", 16)
+        targets = tuple(strategy.target_modules)
+        adapters = Adapters(strategy.r, strategy.lora_dropout, targets, bits, getattr(strategy, "double_quant", False))
+    return TraceRequest(
+        config=dict(config),
+        rows=candidate.micro_batch_size,
+        max_seq_len=job.workload.max_seq_len,
+        adapters=adapters,
+        dtype="float32" if stack.compute_bytes == 4 else "bfloat16",
+        packed=not stack.masked_attention,
+        fused_loss=stack.fused_loss,
+        compiled=stack.kernels,
+        liger=stack.liger,
+        gradients_leave=_gradients_leave(candidate),
+        checkpointing=candidate.gradient_checkpointing,
+        offloaded=candidate.gradient_checkpointing and stack.offload_activations,
+        whole=strategy.zero_stage < 3,
+    )
+
+
+def _gradients_leave(candidate: Candidate) -> bool:
+    """As gradients.py has it: one worker with nothing to add up leaves them where autograd puts them."""
+    alone = candidate.num_workers == 1 and candidate.gradient_accumulation_steps == 1
+    return candidate.strategy.zero_stage > 0 or not alone
+
+
+def _traced_memory(memory: Memory, candidate: Candidate, job: Job, stack: Stack, result: TraceResult) -> Memory:
+    """The plan's memory with the traced phases in place of its own."""
+    layers = job.shape.num_layers
+    state = state_bytes(job.shape, candidate, stack=stack, on_cpu=job.hardware.is_cpu)
+    whole = candidate.strategy.weight_bytes(job.shape, compute_bytes=stack.compute_bytes)
+    heavier = result.weights.at(layers) / whole
+    leave = _gradients_leave(candidate)
+    sums = {"backward end": max(state.kept_gradients, state.gradients)} if leave else {}
+    parts, phases = dict(memory.parts), dict(memory.phases)
+    for name in PHASES:
+        own = memory.parts[name]
+        traced = result.phases[name].at(layers)
+        traced += state.buffers + (state.buckets if name != "loss" else 0)
+        gradients = sums.get(name, state.kept_gradients) if leave else 0
+        weights = round(own["weights"] * heavier)
+        new = {"weights": weights, "gradients": gradients, "optimizer": own["optimizer"], "activations": traced}
+        new |= {"logits": 0, "transient": 0}
+        before = sum(size for part, size in own.items() if part != "fixed")
+        added = sum(new.values()) - before
+        phases[name] = memory.phases[name] + round(stack.padding_factor * added)
+        parts[name] = {**new, "fixed": phases[name] - sum(new.values())}
+    if "first step" in phases:  # the worst of them, before the optimizer has moments
+        worst = max(PHASES, key=lambda name: phases[name])
+        missing = round(stack.padding_factor * (parts[worst]["optimizer"] - memory.parts["first step"]["optimizer"]))
+        phases["first step"] = phases[worst] - missing
+        parts["first step"] = parts[worst] | {"optimizer": memory.parts["first step"]["optimizer"]}
+    phase = max(phases, key=lambda name: phases[name])
+    more = phases[phase] - memory.total
+    inside = round(more / stack.padding_factor)
+    return replace(
+        memory,
+        **parts[phase],
+        total=phases[phase],
+        phase=phase,
+        phases=phases,
+        parts=parts,
+        allocated=memory.allocated + inside,
+        reserved=memory.reserved + more,
+        device=memory.device + more,
+    )
+
+
+def _where(ours: Memory, traced: Memory) -> str:
+    name = max(PHASES, key=lambda name: abs(ours.phases[name] - traced.phases[name]))
+    return f"{name} ({_gib(ours.phases[name])} and {_gib(traced.phases[name])} GiB)"
+
+
+def _gib(size: float) -> str:
+    return f"{size / GIB:.2f}"
