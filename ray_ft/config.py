@@ -91,6 +91,14 @@ class DataConfig:
     """Codes of the languages, such as en, that documents may be in; empty takes all. Needs the extra language."""
     licenses: tuple[str, ...] = ()
     """Licences that files may have, as SPDX identifiers, * allowed, and unknown; empty takes all."""
+    secrets: Literal["redact", "drop", "keep"] = "redact"
+    """Keys, tokens and passwords: replaced by <KIND>, or their file is left out; a private key always leaves it out."""
+    personal_data: Literal["redact", "presidio", "keep"] = "redact"
+    """Addresses, telephone and account numbers: replaced by <KIND>; presidio finds more, with the extra of that name."""
+    languages: tuple[str, ...] = ()
+    """Codes of the languages, such as en, that documents may be in; empty takes all. Needs the extra language."""
+    licenses: tuple[str, ...] = ()
+    """Licences that files may have, as SPDX identifiers, * allowed, and unknown; empty takes all."""
     keep_parsed: bool = True
     """Keep what was read beside the training set, so that preparing again reads only files that changed."""
     validation_fraction: float = 0.05
@@ -114,7 +122,9 @@ class PlanConfig:
     host_memory_gib: float | None = None
     """Host memory of one machine; null takes what Ray reports, or the catalogue's usual."""
     price_per_hour: float | None = None
-    """US dollars per GPU and hour; null takes the catalogue's."""
+    """US dollars per GPU and hour; null takes those of plan.prices."""
+    prices: str | None = None
+    """YAML of your own prices, GPU name: US dollars per hour; null, and GPUs not in it, take the package's."""
     objective: Literal["cost", "time", "memory"] = "cost"
     """What the chosen row minimises among those that fit."""
     headroom_fraction: float = 0.02
@@ -559,6 +569,8 @@ def _check_values(config: Config, source: str) -> None:
     tokens = list(config.model.added_tokens)
     distinct = len(set(tokens)) == len(tokens) and all(token.strip() == token != "" for token in tokens)
     require(distinct, "model.added_tokens", tokens, "distinct words without spaces around them")
+    answering = ", ".join(name for name in ENGINES if ENGINES[name].answers)
+    require(config.engine.answers, "engine.name", config.engine.name, f"one that loads adapters: {answering}")
     require(len(evaluation.systems) > 0, "evaluation.systems", list(evaluation.systems), "a list of systems")
     for name in ("num_questions", "num_passages", "max_new_tokens"):
         require(getattr(evaluation, name) >= 1, f"evaluation.{name}", getattr(evaluation, name), "at least 1")

@@ -1,10 +1,11 @@
 """Known GPUs and their numbers; `detect` asks Ray which ones a cluster has."""
 
-import difflib
 import os
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
 from typing import Any, Protocol
 
 from ray_ft.errors import ConfigError
@@ -29,6 +30,7 @@ class Hardware:
     efficiency: float = 0.4  # share of peak_flops that eager training reaches with 2048 tokens or more per GPU
     pcie_bandwidth: float = 24e9  # bytes per second between a GPU and its host
     network_bandwidth: float = 11e9  # bytes per second between nodes: 100 Gbit/s Ethernet
+    num_free: int | None = None  # GPUs that nothing else holds just now; None where nobody was asked
     alternatives: tuple["Hardware", ...] = ()  # other kinds of GPU in a mixed cluster; one run uses one kind
 
     @property
@@ -39,7 +41,7 @@ class Hardware:
 
 @dataclass(frozen=True)
 class GPU:
-    """One catalogue row: what a vendor sheet, torch and a price list say of a GPU."""
+    """One catalogue row: what a vendor sheet and torch say of a GPU; prices.yaml has what it costs."""
 
     gib: float  # total that torch reports
     tflops: float  # dense bf16, or fp16 where there is no bf16
@@ -47,31 +49,29 @@ class GPU:
     link: float  # GB/s per GPU that NCCL realises inside a node: NVLink where there is one, else PCIe
     efficiency: float  # hardware utilisation of eager training, including recomputation
     host_gib: float  # usual host memory per GPU
-    price: float  # US dollars per hour
     pcie: float = 24.0  # GB/s
     bf16: bool = True
 
 
-# Prices are typical on-demand list prices of public clouds, rounded; plan.price_per_hour overrides them.
 # Efficiencies are medians of published training runs where there are any, and cautious guesses where there are none.
 GPUS: dict[str, GPU] = {
-    "T4": GPU(14.75, 65, 320, 8, 0.35, 32, 0.53, pcie=12, bf16=False),
-    "V100-16GB": GPU(15.8, 125, 900, 110, 0.35, 60, 3.06, pcie=12, bf16=False),
-    "V100-32GB": GPU(31.7, 125, 900, 110, 0.35, 90, 3.90, pcie=12, bf16=False),
-    "A10G": GPU(22.1, 70, 600, 16, 0.50, 48, 1.01),
-    "L4": GPU(22.0, 121, 300, 16, 0.40, 48, 0.80),
-    "L40S": GPU(44.4, 362, 864, 20, 0.35, 128, 1.86),
-    "RTX3090": GPU(23.7, 71, 936, 12, 0.55, 64, 0.30),
-    "RTX4090": GPU(23.5, 165, 1008, 12, 0.55, 64, 0.50),
-    "RTX5090": GPU(31.4, 210, 1792, 24, 0.50, 64, 0.80, pcie=48),
-    "RTXA6000": GPU(47.5, 155, 768, 20, 0.55, 64, 0.80),
-    "A100-40GB": GPU(39.4, 312, 1555, 230, 0.45, 144, 2.74),
-    "A100-80GB": GPU(79.2, 312, 2039, 230, 0.45, 144, 3.43),
-    "H100-PCIE": GPU(79.1, 756, 2000, 40, 0.33, 128, 2.50, pcie=48),
-    "H100-80GB": GPU(79.1, 989, 3350, 380, 0.33, 256, 6.88, pcie=48),
-    "H200": GPU(139.8, 989, 4800, 380, 0.33, 256, 7.91, pcie=48),
-    "B200": GPU(178.0, 2250, 7700, 700, 0.28, 256, 14.24, pcie=48),
-    "MI300X": GPU(191.7, 1300, 5300, 300, 0.28, 230, 6.00, pcie=48),
+    "T4": GPU(14.75, 65, 320, 8, 0.35, 32, pcie=12, bf16=False),
+    "V100-16GB": GPU(15.8, 125, 900, 110, 0.35, 60, pcie=12, bf16=False),
+    "V100-32GB": GPU(31.7, 125, 900, 110, 0.35, 90, pcie=12, bf16=False),
+    "A10G": GPU(22.1, 70, 600, 16, 0.50, 48),
+    "L4": GPU(22.0, 121, 300, 16, 0.40, 48),
+    "L40S": GPU(44.4, 362, 864, 20, 0.35, 128),
+    "RTX3090": GPU(23.7, 71, 936, 12, 0.55, 64),
+    "RTX4090": GPU(23.5, 165, 1008, 12, 0.55, 64),
+    "RTX5090": GPU(31.4, 210, 1792, 24, 0.50, 64, pcie=48),
+    "RTXA6000": GPU(47.5, 155, 768, 20, 0.55, 64),
+    "A100-40GB": GPU(39.4, 312, 1555, 230, 0.45, 144),
+    "A100-80GB": GPU(79.2, 312, 2039, 230, 0.45, 144),
+    "H100-PCIE": GPU(79.1, 756, 2000, 40, 0.33, 128, pcie=48),
+    "H100-80GB": GPU(79.1, 989, 3350, 380, 0.33, 256, pcie=48),
+    "H200": GPU(139.8, 989, 4800, 380, 0.33, 256, pcie=48),
+    "B200": GPU(178.0, 2250, 7700, 700, 0.28, 256, pcie=48),
+    "MI300X": GPU(191.7, 1300, 5300, 300, 0.28, 230, pcie=48),
 }
 
 ALIASES = {
@@ -101,6 +101,8 @@ class Assumptions(Protocol):
     def host_memory_gib(self) -> float | None: ...
     @property
     def price_per_hour(self) -> float | None: ...
+    @property
+    def prices(self) -> str | None: ...
 
 
 def hardware_for(plan: Assumptions) -> Hardware:
@@ -112,13 +114,51 @@ def hardware_for(plan: Assumptions) -> Hardware:
         return detect(plan)
     if _spell(plan.gpu) == "cpu":
         return _override(cpu_hardware(os.cpu_count() or 1, _memory_here()), plan)
-    name = catalogue_name(plan.gpu)
-    if name is None:
-        spellings = {_spell(n): n for n in GPUS} | ALIASES
-        near = difflib.get_close_matches(_spell(plan.gpu), spellings, n=2, cutoff=0.4)
-        hint = f" Did you mean {' or '.join(dict.fromkeys(spellings[n] for n in near))}?" if near else ""
-        raise ConfigError(f"plan.gpu: no such GPU {plan.gpu!r}; known are {', '.join(GPUS)} and cpu.{hint}")
-    return _override(gpu_hardware(name, plan.num_gpus or 1, gpus_per_node=plan.gpus_per_node), plan)
+    return _override(gpu_hardware(known_gpu(plan.gpu), plan.num_gpus or 1, gpus_per_node=plan.gpus_per_node), plan)
+
+
+def known_gpu(given: str) -> str:
+    """The catalogue's name of a GPU; ConfigError with the nearest names where there is none."""
+    name = catalogue_name(given)
+    if name is not None:
+        return name
+    from rapidfuzz import fuzz, process
+
+    spellings = {_spell(n): n for n in GPUS} | ALIASES
+    near = process.extract(_spell(given), spellings.keys(), scorer=fuzz.ratio, limit=4, score_cutoff=50)
+    names = list(dict.fromkeys(spellings[spelled] for spelled, _, _ in near))[:2]
+    hint = f" Did you mean {' or '.join(names)}?" if names else ""
+    raise ConfigError(f"plan.gpu: no such GPU {given!r}; known are {', '.join(GPUS)} and cpu.{hint}")
+
+
+@cache
+def packaged_prices() -> Mapping[str, float]:
+    """US dollars per GPU and hour, by catalogue name."""
+    return load_prices(Path(__file__).with_name("prices.yaml"))
+
+
+def load_prices(path: str | Path) -> dict[str, float]:
+    """Prices from a YAML mapping of GPU names, however spelled, to US dollars per GPU and hour.
+
+    Raises ConfigError, in one line, for a file that cannot be read, an unknown GPU or what is no price.
+    """
+    import yaml
+
+    try:
+        content = yaml.safe_load(Path(path).expanduser().read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ConfigError(f"plan.prices: cannot read {path}: {str(error).splitlines()[0]}") from None
+    if not isinstance(content, dict):
+        raise ConfigError(f"plan.prices: {path} is no mapping of GPU names to US dollars per hour, such as L4: 0.8")
+    prices = {}
+    for given, price in content.items():
+        name = catalogue_name(str(given))
+        if name is None:
+            raise ConfigError(f"plan.prices: {path}: no such GPU {given!r}; known are {', '.join(GPUS)}")
+        if isinstance(price, bool) or not isinstance(price, (int, float)) or price < 0:
+            raise ConfigError(f"plan.prices: {path}: {given} is {price!r}; it must be US dollars per GPU and hour")
+        prices[name] = float(price)
+    return prices
 
 
 def gpu_hardware(
@@ -136,7 +176,7 @@ def gpu_hardware(
         gpus_per_node=per_node,
         host_memory_bytes=host_memory_bytes or int(row.host_gib * per_node * GIB),
         interconnect_bandwidth=row.link * 1e9,
-        price_per_hour=row.price,
+        price_per_hour=packaged_prices()[name],
         has_bf16=row.bf16,
         efficiency=row.efficiency,
         pcie_bandwidth=row.pcie * 1e9,
@@ -192,7 +232,7 @@ def detect(plan: Assumptions | None = None) -> Hardware:
     if not ray.is_initialized():
         ray.init(include_dashboard=False, log_to_driver=False)
     nodes = [node for node in ray.nodes() if node["Alive"]]
-    kinds = group_nodes(nodes, _ask_nodes(nodes))
+    kinds = group_nodes(nodes, _ask_nodes(nodes), free=_free_gpus())
     if kinds:
         found = replace(kinds[0], alternatives=tuple(kinds[1:]))
     else:
@@ -203,13 +243,20 @@ def detect(plan: Assumptions | None = None) -> Hardware:
     return _override(found, plan) if plan else found
 
 
-def group_nodes(nodes: Iterable[Mapping[str, Any]], asked: Mapping[str, tuple[str, float]]) -> list[Hardware]:
+def group_nodes(
+    nodes: Iterable[Mapping[str, Any]],
+    asked: Mapping[str, tuple[str, float]],
+    *,
+    free: Mapping[str, float] | None = None,
+) -> list[Hardware]:
     """Hardware per kind of GPU, most peak FLOP/s first, from `ray.nodes()`.
 
     `asked` maps a node's id to the (name, MiB) that its driver reports; Ray's own label stands in where it is missing.
+    `free` maps a node's id to its GPUs that nothing holds.
     Raises ConfigError for a GPU that the catalogue does not know.
     """
     kinds: dict[str, list[Mapping[str, Any]]] = {}
+    unused: dict[str, int] = {}
     for node in nodes:
         resources = node["Resources"]
         if resources.get("GPU", 0) < 1:
@@ -222,12 +269,17 @@ def group_nodes(nodes: Iterable[Mapping[str, Any]], asked: Mapping[str, tuple[st
                 f"plan.gpu: the cluster has a GPU named {label!r}; set plan.gpu to one of {', '.join(GPUS)}"
             )
         kinds.setdefault(name, []).append(resources)
+        if free is not None:
+            unused[name] = unused.get(name, 0) + int(free.get(node["NodeID"], 0))
     found = [
-        gpu_hardware(
-            name,
-            sum(int(r["GPU"]) for r in members),
-            gpus_per_node=min(int(r["GPU"]) for r in members),
-            host_memory_bytes=min(_node_memory(r) for r in members) or None,
+        replace(
+            gpu_hardware(
+                name,
+                sum(int(r["GPU"]) for r in members),
+                gpus_per_node=min(int(r["GPU"]) for r in members),
+                host_memory_bytes=min(_node_memory(r) for r in members) or None,
+            ),
+            num_free=unused.get(name),
         )
         for name, members in kinds.items()
     ]
@@ -262,6 +314,15 @@ def _ask_nodes(nodes: Iterable[Mapping[str, Any]]) -> dict[str, tuple[str, float
     return {node: answer for node, answer in answers.items() if answer is not None}
 
 
+def _free_gpus() -> dict[str, float] | None:
+    """GPUs of each node that nothing holds, by the node's id; None where this version of Ray does not tell."""
+    try:
+        from ray._private.state import available_resources_per_node
+    except ImportError:
+        return None
+    return {node: float(free.get("GPU", 0)) for node, free in available_resources_per_node().items()}
+
+
 def _node_memory(resources: Mapping[str, float]) -> int:
     """Host memory of a node: what Ray gives to tasks and to its object store."""
     return int(resources.get("memory", 0) + resources.get("object_store_memory", 0))
@@ -274,13 +335,16 @@ def _memory_here() -> int:
 def _override(found: Hardware, plan: Assumptions) -> Hardware:
     count = plan.num_gpus or found.num_gpus
     host = int(plan.host_memory_gib * GIB) if plan.host_memory_gib else found.host_memory_bytes
+    price = found.price_per_hour
+    if plan.prices is not None:
+        price = load_prices(plan.prices).get(found.gpu, price)
     return replace(
         found,
         num_gpus=count,
         gpus_per_node=plan.gpus_per_node or min(found.gpus_per_node, count),
         host_memory_bytes=host,
         memory_bytes=host if found.is_cpu else found.memory_bytes,
-        price_per_hour=found.price_per_hour if plan.price_per_hour is None else plan.price_per_hour,
+        price_per_hour=price if plan.price_per_hour is None else plan.price_per_hour,
         alternatives=tuple(_override(other, plan) for other in found.alternatives),
     )
 

@@ -1,12 +1,13 @@
 """Names of GPUs as people, Ray and drivers spell them, the plan section's overrides, and what a cluster has."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from ray_ft.config import PlanConfig
 from ray_ft.errors import ConfigError
-from ray_ft.hardware import GIB, GPUS, catalogue_name, group_nodes, hardware_for
+from ray_ft.hardware import GIB, GPUS, catalogue_name, group_nodes, hardware_for, packaged_prices
 
 
 @pytest.mark.parametrize(
@@ -90,3 +91,43 @@ def test_a_cluster_without_gpus_has_no_kinds() -> None:
 def test_an_unknown_gpu_in_the_cluster_asks_for_plan_gpu() -> None:
     with pytest.raises(ConfigError, match=r"the cluster has a GPU named 'Gaudi3'; set plan\.gpu"):
         group_nodes([_node("a", GPU=8.0, **{"accelerator_type:Gaudi3": 1.0})], {})
+
+
+def test_gpus_that_others_hold_are_told_from_free_ones() -> None:
+    nodes = [_node("a", GPU=4.0, **{"accelerator_type:L4": 1.0}), _node("b", GPU=4.0, **{"accelerator_type:L4": 1.0})]
+    (kind,) = group_nodes(nodes, {}, free={"a": 1.0})
+    assert (kind.num_gpus, kind.num_free) == (8, 1)
+
+
+# --- prices -----------------------------------------------------------------------------------------------------------
+
+
+def test_every_gpu_of_the_catalogue_has_a_price() -> None:
+    assert set(packaged_prices()) == set(GPUS)
+
+
+def test_prices_of_ones_own_replace_the_packages_where_there_are_any(tmp_path: Path) -> None:
+    path = tmp_path / "prices.yaml"
+    path.write_text("NVIDIA A100 80GB: 1.2\n")
+    assert hardware_for(PlanConfig(gpu="A100-80GB", prices=str(path))).price_per_hour == 1.2
+    assert hardware_for(PlanConfig(gpu="L4", prices=str(path))).price_per_hour == packaged_prices()["L4"]
+    assert hardware_for(PlanConfig(gpu="A100-80GB", prices=str(path), price_per_hour=3.0)).price_per_hour == 3.0
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("- 3\n", "is no mapping of GPU names to US dollars per hour"),
+        ("L5: 1\n", "no such GPU 'L5'; known are T4"),
+        ("L4: cheap\n", "L4 is 'cheap'; it must be US dollars per GPU and hour"),
+        ("L4: -1\n", "L4 is -1; it must be"),
+        ("L4: [\n", "cannot read"),
+    ],
+)
+def test_prices_that_cannot_be_meant_get_one_line(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "prices.yaml"
+    path.write_text(text)
+    with pytest.raises(ConfigError) as raised:
+        hardware_for(PlanConfig(gpu="L4", prices=str(path)))
+    assert message in str(raised.value)
+    assert "\n" not in str(raised.value)
