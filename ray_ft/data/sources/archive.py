@@ -121,9 +121,7 @@ def _uncompressed(path: Path, source: str) -> Path:
     if opened is None:
         return path
     status = path.stat()
-    name = hashlib.sha256(
-        f"{path}\0{status.st_size}\0{status.st_mtime_ns}".encode("utf-8", "surrogateescape")
-    ).hexdigest()
+    about = f"{path}\0{status.st_size}\0{status.st_mtime_ns}".encode("utf-8", "surrogateescape")
     folder = Path(tempfile.gettempdir()) / f"ray_ft-archives-{os.getuid()}"
     target = folder / f"{hashlib.sha256(about).hexdigest()[:32]}.tar"
     if not target.exists():
