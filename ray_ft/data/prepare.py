@@ -31,6 +31,7 @@ from ray_ft.data.encode import ChatEncoder
 from ray_ft.data.group import QUESTION_PARTS, RESULT, SPLITS, GroupWriter, Placed, write_group
 from ray_ft.data.job import GroupJob, GroupResult
 from ray_ft.data.journal import compact
+from ray_ft.data.leaks import find_leaks
 from ray_ft.data.pack import manifest
 from ray_ft.data.parse import (
     Item,
@@ -309,6 +310,12 @@ def _publish(groups: Mapping[str, list[Placed]], folder: Path, partial: Path) ->
         raise DataError(f"cannot write {error.filename or partial}: {error.strerror}") from None
 
 
+def _require_apart(folder: Path) -> None:
+    """Raise DataError, and leave what was there before, when something is in two splits."""
+    if leaks := find_leaks(folder):
+        raise DataError(f"the splits overlap, so this set is not kept: {'; '.join(leaks[:3])} ({len(leaks)} in all)")
+
+
 def _tidy(work: Work, groups: Mapping[str, list[Placed]], data: DataConfig) -> None:
     """Keep what the next run can take over: no documents of files that are gone, no groups of another cut."""
     if not data.keep_parsed:
@@ -351,6 +358,7 @@ def _complete(
     )
     write_text(partial / "shards" / "manifest.json", json.dumps(about, indent=1) + "\n")
     try:
+        _require_apart(partial)
         num_questions = merge_questions(partial / QUESTION_PARTS, partial / "questions.jsonl", MAX_QUESTIONS)
         put_in_place(partial, output)
     except OSError as error:
