@@ -47,10 +47,11 @@ Dtype = Literal["bf16", "fp16", "fp32"]
 ASSUMED_TOKENS = 10_000_000  # what plan assumes before there is a training set
 
 
-def prepare(config: Config, *, force: bool = False) -> TrainingSet:
+def prepare(config: Config, *, force: bool = False, retry_quarantined: bool = False) -> TrainingSet:
     """Turn documents, code and datasets into the training set of this run.
 
     Raises DataError when the sources give nothing to train on, ConfigError when the run folder holds another one.
+    `retry_quarantined` reads the files again whose parsers failed, with four times the time and twice the memory.
     """
     from ray_ft.data.prepare import datasets_digest, prepare_training_set, sources_digest
 
@@ -59,7 +60,11 @@ def prepare(config: Config, *, force: bool = False) -> TrainingSet:
     inputs |= {"datasets": datasets_digest(config.data)} if config.data.datasets else {}
     existing = _existing(TrainingSet, config, inputs, verb="prepare", force=force)
     if existing is not None and Path(existing.path).is_dir():
-        return existing
+        if not retry_quarantined:
+            return existing
+        if not any(state.startswith("quarantined") for state in existing.files):
+            log.info("prepare: nothing is in quarantine")
+            return existing
     with ray_session(config):
         generator = config.data.generator
         model_path = _base_path(config, tokenizer_only=generator is None or not generator.needs_weights)
@@ -71,6 +76,7 @@ def prepare(config: Config, *, force: bool = False) -> TrainingSet:
             seed=config.seed,
             inputs_digest=artifacts.digest(inputs),
         )
+            retry_quarantined=retry_quarantined,
     _save(made, config, inputs)
     return made
 
@@ -377,7 +383,9 @@ def one_ray_session() -> Iterator[None]:
 
 def _data_inputs(config: Config) -> dict[str, Any]:
     model = to_plain(config.model)
-    data = {k: v for k, v in to_plain(config.data).items() if k != "answers_path"}
+    # Where answers lie and what parsers may take change how a set is made, not what of.
+    runtime = {"answers_path", "parse_seconds", "parse_memory_gib"}
+    data = {k: v for k, v in to_plain(config.data).items() if k not in runtime}
     return {"model": model, "data": data, "seed": config.seed}
 
 

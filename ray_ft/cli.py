@@ -102,6 +102,8 @@ def build_parser() -> argparse.ArgumentParser:
             sub.add_argument("--detach", action="store_true", help="return once the endpoint answers")
         if verb in ("prepare", "train", "evaluate", "run", "sweep"):
             sub.add_argument("--force", action="store_true", help="rebuild what is there")
+        if verb == "prepare":
+            sub.add_argument("--retry-quarantined", action="store_true", help="read files again whose parsers failed")
         if verb in ("train", "run", "sweep"):
             sub.add_argument("--resume", action="store_true", help="go on from the last checkpoint")
         if verb == "train":
@@ -136,7 +138,7 @@ def _print_json(value: object) -> None:
 def _prepare(arguments: argparse.Namespace) -> int:
     from ray_ft import api
 
-    made = api.prepare(_load(arguments), force=arguments.force)
+    made = api.prepare(_load(arguments), force=arguments.force, retry_quarantined=arguments.retry_quarantined)
     _print_json(made) if arguments.json else _print_training_set(made)
     return 0
 

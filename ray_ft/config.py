@@ -62,7 +62,7 @@ class DataConfig:
     """How documents, code and datasets become the training set."""
 
     sources: tuple[str, ...] = ()
-    """Files and folders of documents and code to read."""
+    """Files, folders, archives, git+PATH@REVISION of local repositories, and URIs such as s3://bucket/docs."""
     datasets: tuple[DatasetConfig, ...] = ()
     """Examples to train on as they are; a bare path is short for {path: ...}."""
     include: tuple[str, ...] = ()
@@ -71,6 +71,10 @@ class DataConfig:
     """Glob patterns of paths to drop."""
     max_file_bytes: int = 20_000_000
     """Larger files are skipped and counted."""
+    parse_seconds: float = 60.0
+    """Longest time that a parser in a child process may be silent, before its file is put in quarantine."""
+    parse_memory_gib: float = 1.5
+    """Memory that a parser in a child process may take for one file."""
     recipes: tuple[Recipe, ...] = ()
     """How documents of data.sources become examples; each takes the documents or the code it applies to."""
     generator: Engine | None = None
@@ -86,15 +90,7 @@ class DataConfig:
     secrets: Literal["redact", "drop", "keep"] = "redact"
     """Keys, tokens and passwords: replaced by <KIND>, or their file is left out; a private key always leaves it out."""
     personal_data: Literal["redact", "presidio", "keep"] = "redact"
-    """Addresses, telephone and account numbers: replaced by <KIND>; presidio finds more, with the extra of that name."""
-    languages: tuple[str, ...] = ()
-    """Codes of the languages, such as en, that documents may be in; empty takes all. Needs the extra language."""
-    licenses: tuple[str, ...] = ()
-    """Licences that files may have, as SPDX identifiers, * allowed, and unknown; empty takes all."""
-    secrets: Literal["redact", "drop", "keep"] = "redact"
-    """Keys, tokens and passwords: replaced by <KIND>, or their file is left out; a private key always leaves it out."""
-    personal_data: Literal["redact", "presidio", "keep"] = "redact"
-    """Addresses, telephone and account numbers: replaced by <KIND>; presidio finds more, with the extra of that name."""
+    """Addresses, telephone and account numbers: replaced by <KIND>; presidio, an extra, finds more."""
     languages: tuple[str, ...] = ()
     """Codes of the languages, such as en, that documents may be in; empty takes all. Needs the extra language."""
     licenses: tuple[str, ...] = ()

@@ -131,3 +131,16 @@ def compact(folder: Path, live: set[bytes]) -> None:
                     assert entry.ref is not None
                     journal.done(entry.key, entry.head, read_body(entry.ref))
         path.unlink()
+
+
+def strike(folder: Path, keys: set[bytes]) -> None:
+    """Forget what became of some keys, by writing anew the journals that hold them."""
+    for path in sorted(folder.glob("*.log")):
+        entries = [entry for entry in read_journal(path) if entry.ref]
+        if not any(entry.key in keys for entry in entries):
+            continue
+        with Journal(folder, path.name.split(".")[0]) as journal:
+            for entry in entries:
+                if entry.key not in keys and entry.ref is not None:
+                    journal.done(entry.key, entry.head, read_body(entry.ref))
+        path.unlink()

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 from ray_ft.data.cleaning import Cleaning, clean_file, clean_record
 from ray_ft.data.contamination import EvaluationRuns
 from ray_ft.data.datasets import Slice, read_slice
+from ray_ft.data.isolation import Limits
 from ray_ft.data.journal import Journal, Ref, read_body, read_journal
 from ray_ft.data.near import signature
 from ray_ft.data.read import ReadFile, SourceFile, read_file
@@ -60,6 +61,7 @@ class ParseJob:
     run: str  # differs from run to run, so that only deaths of this one count as strikes
     evaluation: EvaluationRuns = field(default_factory=lambda: EvaluationRuns({}))
     cleaning: Cleaning = field(default_factory=Cleaning)
+    limits: Limits = field(default_factory=Limits)
 
 
 @dataclass
@@ -116,7 +118,9 @@ def parse_batch(row: dict[str, Any], *, job: ParseJob) -> dict[str, Any]:
             for key, item in items:
                 if key not in done:
                     journal.begin(key, job.run)
-                    parsed = _killed(item) if strikes[key] >= MAX_STRIKES else parse_item(item, job.cleaning)
+                    parsed = (
+                        _killed(item) if strikes[key] >= MAX_STRIKES else parse_item(item, job.cleaning, job.limits)
+                    )
                     heads = heads_of(parsed, job.evaluation)
                     journal.done(key, heads, parsed)
                     _count(result, parsed)
@@ -132,11 +136,11 @@ def batch_name(items: Sequence[tuple[bytes, Item]]) -> str:
     return hashlib.sha256(b"".join(key for key, _ in items)).hexdigest()[:20]
 
 
-def parse_item(item: Item, cleaning: Cleaning) -> Parsed:
+def parse_item(item: Item, cleaning: Cleaning, limits: Limits = Limits()) -> Parsed:  # noqa: B008 - it is frozen
     """The documents of an item, cleaned, or why there are none. Never raises."""
     if isinstance(item, Slice):
         return [clean_record(record, cleaning) for record in read_slice(item)]
-    return [clean_file(read_file(item), cleaning)]
+    return [clean_file(read_file(item, limits), cleaning)]
 
 
 def heads_of(parsed: Parsed, evaluation: EvaluationRuns) -> tuple[Head, ...]:
@@ -223,7 +227,7 @@ def _so_far(journals: Sequence[Path], run: str) -> tuple[set[bytes], Counter[byt
 def _killed(item: Item) -> Parsed:
     """The account of an item at which worker after worker died."""
     if isinstance(item, SourceFile):
-        return [ReadFile(item, "skipped", KILLER)]
+        return [ReadFile(item, "quarantined", KILLER)]
     return [Record(f"{item.file.name}:{item.first}", item.file.origin.dataset, size_of(item), reason=KILLER)]
 
 

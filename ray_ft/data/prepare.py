@@ -32,6 +32,7 @@ from ray_ft.data.group import QUESTION_PARTS, RESULT, SPLITS, GroupWriter, Place
 from ray_ft.data.job import GroupJob, GroupResult
 from ray_ft.data.journal import compact
 from ray_ft.data.leaks import find_leaks
+from ray_ft.data.isolation import Limits
 from ray_ft.data.pack import manifest
 from ray_ft.data.parse import (
     Item,
@@ -51,6 +52,7 @@ from ray_ft.data.progress import Progress
 from ray_ft.data.publish import merge_questions, publish_group, published_shard, put_in_place
 from ray_ft.data.read import SourceFile, sources_digest
 from ray_ft.data.split import Bounds
+from ray_ft.data.quarantine import release, write_quarantine
 from ray_ft.data.work import code_digest, digest_of, group_items, keys_of, list_items, source_of
 from ray_ft.engines import Engine
 from ray_ft.errors import ConfigError, DataError
@@ -60,7 +62,8 @@ __all__ = ["datasets_digest", "prepare_training_set", "sources_digest"]
 
 log = logging.getLogger("ray_ft")
 
-PARSED, GROUPS = "parsed", "groups"  # folders of what is kept between runs
+PARSED, GROUPS, ANSWERS = "parsed", "groups", "answers"  # folders of what is kept between runs
+RETRY_TIME, RETRY_MEMORY = 4, 2  # times what a parser gets at its first attempt
 SEEN_DOCUMENTS = 1000  # trained documents that get questions, about
 MAX_QUESTIONS = 1000  # per stratum, drawn by the hash of their ids
 
@@ -76,7 +79,14 @@ class Work:
 
 
 def prepare_training_set(
-    data: DataConfig, *, model: ModelConfig, model_path: str, output_path: str, seed: int, inputs_digest: str
+    data: DataConfig,
+    *,
+    model: ModelConfig,
+    model_path: str,
+    output_path: str,
+    seed: int,
+    inputs_digest: str,
+    retry_quarantined: bool = False,
 ) -> TrainingSet:
     """Make the training set below `output_path`, replacing what is there once the new one is whole. Ray must be up.
 
@@ -91,7 +101,7 @@ def prepare_training_set(
     chat_problem = _chat_problem(encoder, data)
     folder, partial = Path(f"{output_path}.work"), Path(f"{output_path}.partial")
     with _alone(folder):
-        work = _parse(items, data, folder)
+        work = _parse(items, data, folder, retry_quarantined=retry_quarantined)
         placements = _place(work, data, seed)
         num_files = sum(len(kept.heads) for kept in work.kept if kept.ref and kept.heads and kept.heads[0].is_file)
         job = GroupJob(
@@ -157,7 +167,7 @@ def _seen_fraction(num_files: int) -> float:
 # --- reading ----------------------------------------------------------------------------------------------------------
 
 
-def _parse(items: list[Item], data: DataConfig, folder: Path) -> Work:
+def _parse(items: list[Item], data: DataConfig, folder: Path, *, retry_quarantined: bool) -> Work:
     """Parse what no earlier run kept."""
     evaluation = read_evaluation_sets(data.decontaminate)
     cleaning = Cleaning.of(data, [item for item in items if isinstance(item, SourceFile)])
@@ -172,13 +182,17 @@ def _parse(items: list[Item], data: DataConfig, folder: Path) -> Work:
     if kept and left:
         log.info("taking over %s of %s files, reading %s", f"{len(kept):,}", f"{len(wanted):,}", f"{len(left):,}")
     if left:
-        job = ParseJob(str(folder / PARSED), uuid.uuid4().hex, evaluation, cleaning)
+        job = ParseJob(str(folder / PARSED), uuid.uuid4().hex, evaluation, cleaning, limits)
         progress = Progress("read", num_files=len(left), num_bytes=sum(size_of(item) for _, item in left))
         rows = [{"work": pickle.dumps(batch)} for batch in batches(left)]
         for result in map(json.loads, _results(rows, parse_batch, job, retries=-1)):
             if result["error"]:
                 raise DataError(f"prepare stopped: {result['error']}")
             progress.add(result["num_items"], result["num_bytes"], result["states"])
+    limits = Limits(data.parse_seconds, int(data.parse_memory_gib * 2**30))
+    if retry_quarantined:
+        kept = release(folder / PARSED, kept, items, keys)
+        limits = Limits(RETRY_TIME * limits.seconds, RETRY_MEMORY * limits.memory_bytes)
         kept |= find_kept(folder / PARSED, {key: i for key, i in wanted.items() if i not in kept})
     unread = {i: Kept(heads_of(parse_item(item, cleaning), evaluation), None) for i, item in enumerate(items) if _is_unread(item)}
     return Work(items, keys, [unread[i] if i in unread else kept[i] for i in range(len(items))], folder)
@@ -363,6 +377,7 @@ def _complete(
         put_in_place(partial, output)
     except OSError as error:
         raise DataError(f"cannot write {error.filename or output}: {error.strerror}") from None
+        write_quarantine(partial)
     per_split = {split: about["splits"].get(split, {}) for split in SPLITS}
     return TrainingSet(
         path=str(output),

@@ -10,6 +10,7 @@ import pytest
 from ray_ft.config import DataConfig, DatasetConfig
 from ray_ft.data import parse as parse_module
 from ray_ft.data.cleaning import Cleaning
+from ray_ft.data.isolation import Limits
 from ray_ft.data.journal import Journal, compact, read_journal
 from ray_ft.data.parse import KILLER, MAX_STRIKES, Item, ParseJob, batch_name, find_kept, load, parse_batch, text_of
 from ray_ft.data.read import ReadFile
@@ -56,11 +57,11 @@ def test_a_task_goes_on_behind_the_last_document_of_the_one_that_died(
     whole = parse_module.parse_item
     parsed: list[Item] = []
 
-    def dies_at_the_fourth(item: Item, cleaning: Cleaning) -> Any:
+    def dies_at_the_fourth(item: Item, cleaning: Cleaning, limits: Limits) -> Any:
         parsed.append(item)
         if len(parsed) == 4:
             raise KeyboardInterrupt
-        return whole(item, cleaning)
+        return whole(item, cleaning, limits)
 
     monkeypatch.setattr(parse_module, "parse_item", dies_at_the_fourth)
     with pytest.raises(KeyboardInterrupt):
