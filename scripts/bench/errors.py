@@ -49,9 +49,8 @@ def compare(rows: Sequence[Row], *, gpu: str, profile: Profile) -> list[Compared
     ]
 
 
-def report(rows: Sequence[Row], *, gpu: str, profile: Profile) -> str:
+def report(compared: Sequence[Compared]) -> str:
     """The summary and the table."""
-    compared = compare(rows, gpu=gpu, profile=profile)
     return "\n".join([*summary(compared), "", *table(compared)]) + "\n"
 
 
