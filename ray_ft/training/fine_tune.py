@@ -22,6 +22,7 @@ from ray_ft.training.notes import HANG, read_note, remove_notes
 from ray_ft.training.predicted import beside_plan, say_beside_plan
 from ray_ft.training.progress import METRICS_FILE, ProgressLines, read_metrics
 from ray_ft.training.samples import SAMPLES_FILE
+from ray_ft.training.shared_folders import leave_mark
 from ray_ft.training.storage import fetch_newest, open_store
 from ray_ft.training.task import TrainingTask
 from ray_ft.training.worker import run_worker
@@ -57,6 +58,7 @@ def fine_tune(
     _begin(task, resume=resume, force=force)
     num_workers, cpus_per_worker = plan.num_workers, task.num_threads
     _check_cluster(plan, cpus_per_worker=cpus_per_worker)
+    task = replace(task, mark=leave_mark(run_path))
     rows = training_set.num_rows["train"]
     log.info("training %s on %d packed rows: %d steps of %d rows on %d %s", _name(plan), rows, task.num_steps,
              train.global_batch_size, num_workers, _workers(plan))  # fmt: skip

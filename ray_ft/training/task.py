@@ -37,6 +37,7 @@ class TrainingTask:
     plan: dict[str, Any]  # as JSON: what the run was planned as, for its checkpoints' records
     planned_bytes: int  # of one GPU at the phase that binds, as estimated
     planned_phase: str
+    mark: str = ""  # what the driver wrote into the run folder, for workers to see that theirs is the same
 
     @property
     def config(self) -> dict[str, Any]:

@@ -28,6 +28,7 @@ from ray_ft.training.notes import FATAL, leave_note, read_note
 from ray_ft.training.progress import metrics_log
 from ray_ft.training.samples import Samples
 from ray_ft.training.schedules import learning_rate_factor
+from ray_ft.training.shared_folders import check_folders
 from ray_ft.training.signals import Signals, exchange
 from ray_ft.training.slow_ranks import PassTimer
 from ray_ft.training.step_log import Launched, StepLog, validation_metrics
@@ -59,6 +60,7 @@ def fit(task: TrainingTask, *, report: Report, preempted: Callable[[], bool] = l
     import torch.distributed as dist
 
     rank, device, precision = dist.get_rank(), *set_up_device(task)
+    check_folders(task)
     rows = PackedRows(task.training_set_path, "train")
     held_out = PackedRows(task.training_set_path, "validation")
     order = RowOrder(len(rows), global_batch_size=task.train.global_batch_size, seed=task.seed)
