@@ -94,9 +94,12 @@ def _candidates(band: Signatures) -> Iterator[Indices]:
     order = np.argsort(keys, kind="stable").astype(np.int64)
     ordered = keys[order]
     edges = np.flatnonzero(np.concatenate(([True], ordered[1:] != ordered[:-1], [True])))
+    sizes = np.diff(edges)
+    twos = edges[:-1][sizes == 2]  # nearly all of them, and all at once
+    yield np.stack([order[twos], order[twos + 1]], axis=1)
     pairs: list[Indices] = []
     size = 0
-    for bucket in np.flatnonzero(np.diff(edges) > 1):
+    for bucket in np.flatnonzero(sizes > 2):
         pairs.append(_pairs_of(order[edges[bucket] : edges[bucket + 1]]))
         size += len(pairs[-1])
         if size >= CHUNK:

@@ -43,10 +43,8 @@ OTHERS = (
 JWT = re.compile(r"\beyJ[A-Za-z0-9_=-]{8,}\.[A-Za-z0-9_=-]{8,}(?:\.[A-Za-z0-9_.+/=-]+)?")
 URL_PASSWORD = re.compile(r"://[^\s:/?#@\[\]]{1,64}:([^\s:/?#@\[\]]{8,128})@")
 NAMES = ("password", "passwd", "pwd", "secret", "token", "apikey", "api_key", "api-key", "access_key", "access-key")
-ASSIGNED = re.compile(
-    rf"""\b[\w.-]{{0,40}}(?:{"|".join(NAMES)})[\w-]{{0,20}}["']?\s{{0,3}}(?::|=>?)\s{{0,3}}(["'])([^"'\s]{{12,200}})\1""",
-    re.IGNORECASE,
-)
+NAMED = re.compile("|".join(NAMES), re.IGNORECASE)
+ASSIGNED = re.compile(r"""[\w-]{0,20}["']?\s{0,3}(?::|=>?)\s{0,3}(["'])([^"'\s]{12,200})\1""")
 PLACEHOLDER_WORDS = re.compile(
     r"example|sample|dummy|changeme|change_me|your|test|fake|xxxx|\*\*\*|[<>{}$%()]", re.IGNORECASE
 )
@@ -84,11 +82,23 @@ def find_secrets(text: str) -> Iterator[Found]:
         yield from (_group(m, "JWT") for m in JWT.finditer(text) if _is_jwt(m.group()))
     if "://" in text and "@" in text:
         yield from (_group(m, "PASSWORD") for m in URL_PASSWORD.finditer(text) if _is_random(m.group(1)))
+    for end in _names(text):
+        match = ASSIGNED.match(text, end)
+        if match and _is_random(match.group(2)):
+            yield Found(*match.span(2), "SECRET")
+
+
+def _names(text: str) -> Iterator[int]:
+    """Where the names that secrets are assigned to end. Plain search is many times faster than a pattern."""
     low = text.lower()
-    if any(name in low for name in NAMES):
-        for match in ASSIGNED.finditer(text):
-            if _is_random(match.group(2)):
-                yield Found(*match.span(2), "SECRET")
+    if len(low) != len(text):  # a few letters become two
+        yield from (match.end() for match in NAMED.finditer(text))
+        return
+    for name in NAMES:
+        place = low.find(name)
+        while place >= 0:
+            yield place + len(name)
+            place = low.find(name, place + len(name))
 
 
 @cache
