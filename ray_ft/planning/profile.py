@@ -45,6 +45,10 @@ class Profile:
     """Share of the GPU's peak FLOP/s with the project's kernels; None: the catalogue's, of eager training."""
     eager_efficiency: float | None = None
     """The same without those kernels, as under ZeRO-3; None: the catalogue's."""
+    attention_efficiency: float | None = None
+    """Share of the peak that attention reaches with those kernels; None: `efficiency` holds for all FLOPs."""
+    traffic_efficiency: float | None = None
+    """Share of the memory's bandwidth that everything elementwise reaches with them; None: `efficiency` includes it."""
     dequantise_rate: float | None = None
     """Parameters per second from 4 bits to 16; None: from the memory's bandwidth."""
     link_bandwidth: float | None = None

@@ -43,11 +43,18 @@ def step_time(
     """Seconds of one optimizer step of one global batch."""
     micro_steps = candidate.gradient_accumulation_steps
     tokens = candidate.micro_batch_size * workload.max_seq_len
-    flops = tokens * _flops(shape, candidate.strategy, candidate.gradient_checkpointing, workload, stack)
+    again = candidate.gradient_checkpointing
+    products, attention = _flops(shape, candidate.strategy, again, workload, stack)
     here = min(candidate.num_workers, hardware.gpus_per_node)
     peak = hardware.peak_flops / (here if hardware.is_cpu else 1)
     efficiency = (profile.efficiency if stack.kernels else profile.eager_efficiency) or hardware.efficiency
-    compute = flops / (peak * efficiency * _saturation(tokens))
+    compute = tokens * products / (peak * efficiency * _saturation(tokens))
+    if stack.kernels and profile.attention_efficiency and profile.traffic_efficiency:
+        moved = traffic_per_token(shape, candidate.strategy, again=again, stack=stack)
+        compute += tokens * attention / (peak * profile.attention_efficiency)
+        compute += tokens * moved / (hardware.memory_bandwidth * profile.traffic_efficiency)
+    else:
+        compute += tokens * attention / (peak * efficiency * _saturation(tokens))
     passes = 4 if candidate.gradient_checkpointing else 3
     if not hardware.is_cpu:
         compute = max(compute, passes * shape.num_layers * profile.launch_seconds)
@@ -67,32 +74,58 @@ def step_time(
 
 
 @lru_cache(maxsize=4096)
-def _flops(shape: ModelShape, strategy: Strategy, again: bool, workload: Workload, stack: Stack) -> float:
-    """`flops_per_token`, which a search asks for with many micro-batches."""
-    once = Candidate(strategy, 1, 1, 1, again)
-    return flops_per_token(shape, once, workload=workload, stack=stack)
+def _flops(shape: ModelShape, strategy: Strategy, again: bool, workload: Workload, stack: Stack) -> tuple[float, float]:
+    """FLOPs per token of weights and of attention, which a search asks for with many micro-batches."""
+    weights = weight_flops_per_token(shape, strategy, again=again, stack=stack)
+    return weights, attention_flops_per_token(shape, again=again, workload=workload, stack=stack)
 
 
 def flops_per_token(shape: ModelShape, candidate: Candidate, *, workload: Workload, stack: Stack) -> float:
-    """2 per weight forward, 2 for the gradient of the layer's input, 2 for that of a weight that trains; and attention.
+    """All of them, recomputed ones included."""
+    return sum(_flops(shape, candidate.strategy, candidate.gradient_checkpointing, workload, stack))
 
-    Attention's forward pass costs 2 * 2 * positions * q per layer, half of it where the kernel skips what comes later;
-    its backward pass 2.5 times as much. Checkpointing repeats the layers' forward pass.
+
+def weight_flops_per_token(shape: ModelShape, strategy: Strategy, *, again: bool, stack: Stack) -> float:
+    """2 per weight forward, 2 for the gradient of the layer's input, 2 for that of a weight that trains.
+
+    Checkpointing repeats the layers' forward pass, less what nothing needs any more, the MLP's output, where our own
+    keeps attention.
     """
-    strategy = candidate.strategy
     products = shape.layer_parameters + shape.head_parameters
     flops = 4.0 * products + (6.0 * trained_parameters(shape, strategy) if strategy.is_adapter else 2.0 * products)
+    if not again:
+        return flops
+    down = shape.num_layers * shape.intermediate_size * shape.hidden_size if stack.keeps_attention else 0
+    return flops + 2.0 * (shape.layer_parameters - down)
+
+
+def attention_flops_per_token(shape: ModelShape, *, again: bool, workload: Workload, stack: Stack) -> float:
+    """Forward 2 * 2 * positions * q per layer, half of it where the kernel skips what comes later; backward 2.5 times
+    as much. Checkpointing repeats the forward pass, unless it keeps attention."""
     positions = workload.max_seq_len  # the mask of packed rows is computed in full
     causal = 1.0
     if not stack.masked_attention:
         positions = round(min(workload.mean_example_tokens or workload.max_seq_len, workload.max_seq_len))
         causal = 0.5
-    attention = 4 * causal * positions * shape.query_size * shape.num_layers
-    recomputed = 2.0 * shape.layer_parameters + attention if candidate.gradient_checkpointing else 0.0
-    if recomputed and stack.keeps_attention:  # and what nothing needs any more, the MLP's output, is left out
-        down = shape.num_layers * shape.intermediate_size * shape.hidden_size
-        recomputed = 2.0 * (shape.layer_parameters - down)
-    return flops + 3.5 * attention + recomputed
+    forward = 4 * causal * positions * shape.query_size * shape.num_layers
+    return (4.5 if again and not stack.keeps_attention else 3.5) * forward
+
+
+def traffic_per_token(shape: ModelShape, strategy: Strategy, *, again: bool, stack: Stack) -> float:
+    """Bytes of GPU memory that compiled layers read and write beside their large products.
+
+    Of norms, residuals and rotations 10h + 2(q + k), of the gate 3f, backwards twice that; of an adapter the term that
+    the frozen product adds itself to, 2 * outputs + inputs forwards and 3 * outputs + 2 * inputs backwards; and the
+    logits, which are read and written twice.
+    """
+    h, f, layers = shape.hidden_size, shape.intermediate_size, shape.num_layers
+    plain = 10 * h + 2 * (shape.query_size + shape.key_size) + 3 * f
+    moved = (4 if again else 3) * plain
+    if strategy.is_adapter:
+        for name in strategy.trained_linears(shape):
+            inputs, outputs = shape.linears.get(name, (h, shape.vocab_size))
+            moved += 5 * outputs + 3 * inputs + (2 * outputs + inputs if again else 0)
+    return float(stack.compute_bytes * (layers * moved + 4 * shape.vocab_size))
 
 
 def needed_flops_per_token(shape: ModelShape, strategy: Strategy, *, workload: Workload) -> float:

@@ -79,7 +79,6 @@ def fit(options: argparse.Namespace) -> int:
     """Write the profile that a CSV speaks for and the table of errors; 1 where the CSV tells nothing of a known GPU."""
     from bench.errors import compare, report
     from bench.fitting import fit_profile
-    from bench.other_estimates import beside_others
     from ray_ft.hardware import GPUS, catalogue_name
     from ray_ft.planning.profile import save_profiles
 
@@ -92,10 +91,8 @@ def fit(options: argparse.Namespace) -> int:
     options.output.mkdir(parents=True, exist_ok=True)
     profile = fit_profile(rows, gpu=gpu, source=f"{len(measured)} runs of the grid ({options.report.name})")
     save_profiles({gpu: profile}, options.output / "profile.yaml")
-    compared = compare(rows, gpu=gpu, profile=profile)
-    text = report(compared)
+    text = report(compare(rows, gpu=gpu, profile=profile))
     (options.output / "errors.md").write_text(text)
-    (options.output / "others.md").write_text("\n".join(beside_others(compared)) + "\n")
     print(text + (options.output / "profile.yaml").read_text())
     return 0
 

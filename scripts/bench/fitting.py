@@ -12,7 +12,9 @@ from ray_ft.planning.profile import DEFAULT, Profile
 
 FOLDS = 5
 RATES: dict[str, tuple[float, float, float]] = {
-    "efficiency": (0.5, 0.2, 0.9),
+    "efficiency": (0.65, 0.2, 0.9),
+    "attention_efficiency": (0.45, 0.1, 0.9),
+    "traffic_efficiency": (0.8, 0.3, 1.0),
     "eager_efficiency": (0.4, 0.1, 0.9),
     "dequantise_rate": (1e12, 2e11, 3e12),
     "link_bandwidth": (3e11, 2e10, 5e11),

@@ -147,19 +147,6 @@ def test_wrong_answers_to_does_it_fit_are_counted() -> None:
     assert spread("x", [-0.02, 0.01, 0.04]) == "| x | 2.0% | 3.8% | -2.0% | +4.0% | 3 |"
 
 
-def test_other_estimators_are_asked_only_for_what_they_claim_to_know() -> None:
-    from bench import grid
-    from bench.configuration import to_values
-    from bench.other_estimates import ESTIMATORS, shape_of
-
-    full, lora = grid.one(grid.LLAMA2_7B, "full", "4x2048"), grid.two(grid.LLAMA2_7B, "lora", 2, "4x2048")
-    zero2 = grid.two(grid.LLAMA2_7B, "full", 2, "4x2048")
-    answers = [[ask(to_values(c), shape_of(to_values(c))) for ask in ESTIMATORS.values()] for c in (full, zero2, lora)]
-    count = 6_738_415_616
-    # DeepSpeed: 2 + 18 / GPUs bytes per parameter; accelerate: 8, of Adam's moments in fp32; LLaMA-Factory: 18.
-    assert answers == [[20 * count, 8 * count, 18 * count], [11 * count, None, None], [None, None, None]]
-
-
 def test_the_tiny_run_measures_every_phase_and_goes_on_where_it_stopped(tmp_path: Path) -> None:
     done = _run("--tiny", "--only", "*lora ZeRO-0 x1*", "--output", str(tmp_path))
     assert done.returncode == 0, done.stdout + done.stderr
