@@ -11,6 +11,7 @@ from bench.predict import predict, seconds_by_profile
 from ray_ft.planning.profile import DEFAULT, Profile
 
 FOLDS = 5
+UNLIKELY = 1e-5  # per squared distance from where the search starts: few rows cannot tell all rates apart
 RATES: dict[str, tuple[float, float, float]] = {
     "efficiency": (0.65, 0.2, 0.9),
     "attention_efficiency": (0.45, 0.1, 0.9),
@@ -62,18 +63,15 @@ def fit_memory(rows: Sequence[Row]) -> Profile:
 
 
 def fit_rates(rows: Sequence[Row], profile: Profile, *, gpu: str) -> Profile:
-    """Rates by which the logarithms of measured and predicted step time are closest together.
-
-    Pattern search, one rate at a time with ever smaller factors: the time is not smooth in them, and they are few.
-    """
+    """Rates by which the logarithms of measured and predicted step time are closest together."""
     concerned = {name: limits for name, limits in RATES.items() if matters(name, rows)}
     pairs = [(row["measured_seconds"], seconds_by_profile(configuration_of(row), gpu=gpu)) for row in rows]
 
     def loss(values: dict[str, Any]) -> float:
         tried = replace(profile, **values)
-        # The absolute value forgives a few rows that no rate explains; the square keeps the rest from drifting.
         errors = [math.log(measured / predicted(tried)) for measured, predicted in pairs]
-        return sum(abs(e) + e * e for e in errors) / len(errors)
+        strange = sum(math.log(value / concerned[name][0]) ** 2 for name, value in values.items())
+        return sum(huber(e) for e in errors) / len(errors) + UNLIKELY * strange
 
     best = search({name: limits[0] for name, limits in concerned.items()}, concerned, loss)
     found: dict[str, Any] = {name: rounded(value) for name, value in best.items()}
@@ -89,23 +87,46 @@ def matters(name: str, rows: Sequence[Row]) -> bool:
     }.get(name, bool(rows))
 
 
+def huber(error: float) -> float:
+    """The square, but growing only linearly beyond 10%: a few rows that no rate explains must not move the others."""
+    return error * error if abs(error) < 0.1 else 0.2 * abs(error) - 0.01
+
+
 def search(
     start: dict[str, float],
     limits: dict[str, tuple[float, float, float]],
     loss: Callable[[dict[str, Any]], float],
 ) -> dict[str, float]:
-    """The values with the lowest loss that steps of one value at a time reach, within their limits."""
-    best, least, step = dict(start), loss(start), 2.0
-    while step > 1.01:
-        better = False
-        for name in start:
-            for factor in (step, 1 / step):
-                _, low, high = limits[name]
-                tried = best | {name: min(high, max(low, best[name] * factor))}
-                if (found := loss(tried)) < least:
-                    best, least, better = tried, found, True
-        step = step if better else math.sqrt(step)
+    """The values with the lowest loss that Hooke and Jeeves' pattern search finds, within their limits.
+
+    One value at a time is multiplied and divided by a factor; what has helped together is then tried once more, and
+    where nothing helps the factor shrinks. Step time has kinks, so gradients would not serve.
+    """
+    best, least, factor = dict(start), loss(start), 1.5
+    while factor > 1.005:
+        before = dict(best)
+        for name in best:
+            for times in (factor, 1 / factor):
+                best, least = better_of(best, least, best | {name: best[name] * times}, limits, loss)
+        if best == before:
+            factor = math.sqrt(factor)
+        else:
+            onwards = {name: value * value / before[name] for name, value in best.items()}
+            best, least = better_of(best, least, onwards, limits, loss)
     return best
+
+
+def better_of(
+    best: dict[str, float],
+    least: float,
+    tried: dict[str, float],
+    limits: dict[str, tuple[float, float, float]],
+    loss: Callable[[dict[str, Any]], float],
+) -> tuple[dict[str, float], float]:
+    """What was tried, moved to within its limits, if its loss is lower."""
+    tried = {name: min(limits[name][2], max(limits[name][1], value)) for name, value in tried.items()}
+    found = loss(tried)
+    return (tried, found) if found < least else (best, least)
 
 
 def held_out_seconds(rows: Sequence[Row], *, gpu: str) -> dict[str, float]:
