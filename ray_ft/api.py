@@ -383,8 +383,8 @@ def one_ray_session() -> Iterator[None]:
 
 def _data_inputs(config: Config) -> dict[str, Any]:
     model = to_plain(config.model)
-    # Where answers lie and what parsers may take change how a set is made, not what of.
-    runtime = {"answers_path", "parse_seconds", "parse_memory_gib"}
+    # Where answers lie, what is kept and what parsers may take change how a set is made, not what of.
+    runtime = {"answers_path", "keep_parsed", "parse_seconds", "parse_memory_gib"}
     data = {k: v for k, v in to_plain(config.data).items() if k not in runtime}
     return {"model": model, "data": data, "seed": config.seed}
 

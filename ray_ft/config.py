@@ -519,6 +519,8 @@ def _check_values(config: Config, source: str) -> None:
     )  # fmt: skip
     for name in ("validation_fraction", "test_fraction"):
         require(0 <= getattr(data, name) < 1, f"data.{name}", getattr(data, name), "in [0, 1)")
+    similar = data.near_copy_similarity
+    require(0 < similar <= 1, "data.near_copy_similarity", similar, "above 0 and at most 1")
     held_out = data.validation_fraction + data.test_fraction
     require(held_out < 1, "data.validation_fraction + data.test_fraction", held_out, "below 1")
     require(

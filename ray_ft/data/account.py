@@ -51,6 +51,8 @@ def report(total: GroupResult, made: TrainingSet, seconds: float) -> None:
         log.warning("skipped %s", line)
     if num_more := max(0, _skipped(total.records).total() - MAX_NAMED_LINES):
         log.warning("skipped %d more lines; documents.parquet in %s lists them all", num_more, made.path)
+    if total.redacted:
+        log.info("redacted %s", _counts(total.redacted))
     if total.notes:
         log.info("in %s", _counts(total.notes).replace(" ", " lines: ", 1))
     _report_rows(total, made)

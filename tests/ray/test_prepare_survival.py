@@ -24,7 +24,7 @@ from ray_ft.recipes import Heading, Paragraph
 
 pytestmark = pytest.mark.ray
 
-NUM_DOCUMENTS = 300
+NUM_DOCUMENTS = 200
 KILLED_RUN = """
 import sys
 from pathlib import Path
@@ -56,7 +56,7 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def prepare_again(corpus: Path, output: Path, model_path: str) -> TrainingSet:
     """The run that all tests compare; small batches and groups, so that there are many of both."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("ray_ft.data.parse.BATCH_FILES", 40)
+        patch.setattr("ray_ft.data.parse.BATCH_FILES", 25)
         patch.setattr("ray_ft.data.work.MAX_GROUP_FILES", 40)
         return prepare_training_set(
             DataConfig(sources=(str(corpus),), recipes=(Paragraph(), Heading())),
