@@ -75,8 +75,8 @@ def prepare(config: Config, *, force: bool = False, retry_quarantined: bool = Fa
             output_path=str(config.run_path.resolve() / "data"),
             seed=config.seed,
             inputs_digest=artifacts.digest(inputs),
-        )
             retry_quarantined=retry_quarantined,
+        )
     _save(made, config, inputs)
     return made
 
