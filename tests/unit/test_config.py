@@ -77,6 +77,10 @@ def test_a_loaded_config_is_frozen_all_the_way_down() -> None:
         ({"train": {"lr_scheduler": "cosin"}}, "train.lr_scheduler: Invalid value 'cosin', expected one of"),
         ({"train": 3}, "train: expected a mapping of keys, got 3"),
         ({"train": {"global_batch_size": 0}}, "train.global_batch_size: 0 must be at least 1"),
+        (
+            {"data": {"sources": ["docs"], "recipes": ["paragraph"], "near_copy_similarity": 0}},
+            "data.near_copy_similarity: 0.0 must be above 0 and at most 1",
+        ),
         ({"data": {"sources": ["docs"], "recipes": []}}, "data.recipes: [] must be a list of code_metadata"),
         ({"data": {"sources": [], "recipes": ["paragraph"]}}, "data.sources: [] must be a list with at least one"),
         ({"data": {"datasets": [{"weight": 2}]}}, "data.datasets.0.path is required: JSONL or Parquet file"),
