@@ -12,6 +12,7 @@ import shutil
 import sysconfig
 import tempfile
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +30,7 @@ CHAT_TEMPLATE = (
     "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}<|im_end|>\n{% endfor %}"
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
+TOKENIZER_DOCUMENTS = 120
 PRETRAIN_STEPS = 200
 PRETRAIN_BATCH = 8  # rows of PRETRAIN_TOKENS tokens
 PRETRAIN_TOKENS = 256
@@ -146,7 +148,7 @@ def build_builtin(name: str, folder: str | Path, *, pretrain_steps: int = PRETRA
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = Path(tempfile.mkdtemp(prefix=f".{name}-", dir=target.parent))
     try:
-        documents = list(_standard_library())
+        documents = list(islice(_standard_library(), None if pretrain_steps else TOKENIZER_DOCUMENTS))
         tokenizer = _train_tokenizer(documents, int(str(BUILTIN_CONFIGS[name]["vocab_size"])))
         tokenizer.save_pretrained(partial)
         _train_weights(name, tokenizer, documents, steps=pretrain_steps).save_pretrained(partial)
@@ -221,7 +223,7 @@ def _train_tokenizer(documents: list[tuple[str, list[tuple[str, str]]]], vocab_s
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
-    bpe.train_from_iterator((text for text, _ in documents[:120]), trainer)
+    bpe.train_from_iterator((text for text, _ in documents[:TOKENIZER_DOCUMENTS]), trainer)
     assert bpe.get_vocab_size() == vocab_size, "the standard library is too small for this vocabulary"
     tokenizer = PreTrainedTokenizerFast(
         tokenizer_object=bpe, pad_token="<|pad|>", bos_token="<|bos|>", eos_token="<|im_end|>",

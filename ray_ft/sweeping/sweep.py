@@ -25,6 +25,7 @@ from ray_ft.sweeping.scores import SYSTEM, read_items
 from ray_ft.sweeping.search import TrialTask, concurrency, run_trials
 from ray_ft.sweeping.space import FOLDER, Trial, changed_values, expand
 from ray_ft.training.batches import num_steps
+from ray_ft.training.progress import duration
 
 log = logging.getLogger("ray_ft")
 
@@ -124,8 +125,8 @@ def _train(
     hours = sum(task.plan.estimate.hours for name, task in tasks.items() if name not in over)
     cost = sum(task.plan.estimate.cost for name, task in tasks.items() if name not in over)
     log.info(
-        "%d trials, %d at a time: about %.1f hours%s by their plans",
-        len(set(tasks) - over), at_once, hours / at_once, f" and {cost:.2f} USD" if cost else "",
+        "%d trials, %d at a time: about %s of training%s by their plans",
+        len(set(tasks) - over), at_once, duration(3600 * hours / at_once), f" and {cost:.2f} USD" if cost else "",
     )  # fmt: skip
     run_trials(tasks, config.sweep, folder=config.run_path / FOLDER, max_concurrent=at_once)
 
