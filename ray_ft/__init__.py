@@ -4,7 +4,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ray_ft.api import dry_run, evaluate, export, plan, prepare, run, serve, submit, sweep, train
+    from ray_ft.api import dry_run, evaluate, export, plan, prepare, run, serve, smallest_cluster, submit, sweep, train
     from ray_ft.artifacts import (
         DryRun,
         Endpoint,
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
         Memory,
         Plan,
         Report,
+        Sizing,
         Standing,
         Sweep,
         TrainingSet,
@@ -68,6 +69,7 @@ __all__ = [
     "RayFTError",
     "Report",
     "ServingConfig",
+    "Sizing",
     "Standing",
     "Sweep",
     "SweepConfig",
@@ -83,15 +85,19 @@ __all__ = [
     "prepare",
     "run",
     "serve",
+    "smallest_cluster",
     "submit",
     "sweep",
     "train",
 ]
 
 _HOMES = {
-    "ray_ft.api": ("dry_run", "evaluate", "export", "plan", "prepare", "run", "serve", "submit", "sweep", "train"),
+    "ray_ft.api": (
+        "dry_run", "evaluate", "export", "plan", "prepare", "run", "serve", "smallest_cluster", "submit", "sweep",
+        "train",
+    ),
     "ray_ft.artifacts": (
-        "DryRun", "Endpoint", "Estimate", "Job", "Memory", "Plan", "Report", "Standing", "Sweep", "TrainingSet",
+        "DryRun", "Endpoint", "Estimate", "Job", "Memory", "Plan", "Report", "Sizing", "Standing", "Sweep", "TrainingSet",
         "TunedModel",
     ),
     "ray_ft.config": (

@@ -17,7 +17,7 @@ import yaml
 
 from ray_ft import artifacts
 from ray_ft.added_tokens import with_added_tokens
-from ray_ft.artifacts import DryRun, Endpoint, Job, Plan, Report, Sweep, TrainingSet, TunedModel, Workload
+from ray_ft.artifacts import DryRun, Endpoint, Job, Plan, Report, Sizing, Sweep, TrainingSet, TunedModel, Workload
 from ray_ft.base_model import resolve_model
 from ray_ft.config import Config, load_config, to_plain
 from ray_ft.errors import ConfigError, JobError, MissingArtifactError, first_line
@@ -34,6 +34,7 @@ __all__ = [
     "prepare",
     "run",
     "serve",
+    "smallest_cluster",
     "submit",
     "sweep",
     "train",
@@ -50,8 +51,8 @@ ASSUMED_TOKENS = 10_000_000  # what plan assumes before there is a training set
 def prepare(config: Config, *, force: bool = False, retry_quarantined: bool = False) -> TrainingSet:
     """Turn documents, code and datasets into the training set of this run.
 
-    Raises DataError when the sources give nothing to train on, ConfigError when the run folder holds another one.
     `retry_quarantined` reads the files again whose parsers failed, with four times the time and twice the memory.
+    Raises DataError when the sources give nothing to train on, ConfigError when the run folder holds another one.
     """
     from ray_ft.data.prepare import datasets_digest, prepare_training_set, sources_digest
 
@@ -88,6 +89,7 @@ def plan(config: Config, *, hardware: Hardware | None = None, check: bool = Fals
     the larger memory of both. Raises DoesNotFitError when no strategy fits.
     """
     from ray_ft.planning.choose import choose_plan
+    from ray_ft.planning.page import render_page
     from ray_ft.planning.profile import load_profiles, packaged_profiles
 
     shape = _shape(config)
@@ -113,7 +115,31 @@ def plan(config: Config, *, hardware: Hardware | None = None, check: bool = Fals
     else:
         made = choose_plan(shape, **known)
     artifacts.save(made, config.run_path, {"model": to_plain(config.model), "plan": to_plain(config.plan)})
+    artifacts.write_text(config.run_path / "plan.html", render_page(made))
     return made
+
+
+def smallest_cluster(config: Config, *, max_hours: float) -> Sizing:
+    """The fewest GPUs of every kind (or of plan.gpu's) that train the model in `max_hours`; asks no cluster.
+
+    Raises DoesNotFitError where none does.
+    """
+    from ray_ft.planning.profile import load_profiles, packaged_profiles
+    from ray_ft.planning.smallest import smallest_cluster as smallest
+
+    profiles = dict(packaged_profiles())
+    if config.plan.profile is not None:
+        profiles |= load_profiles(config.plan.profile)
+    workload, notes = _workload(config)
+    return smallest(
+        _shape(config),
+        max_hours=max_hours,
+        workload=workload,
+        train=config.train,
+        plan=config.plan,
+        notes=notes,
+        profiles=profiles,
+    )
 
 
 def train(config: Config, *, plan: Plan | None = None, resume: bool = False, force: bool = False) -> TunedModel:

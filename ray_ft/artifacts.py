@@ -139,6 +139,22 @@ class Plan:
     flops_per_token: float = 0.0  # that the method needs, nothing computed twice; padding excluded
     peak_flops: float = 0.0  # of one GPU in 16 bits; 0 where it is not known well, as on a CPU
 
+    @property
+    def runner_up(self) -> Estimate | None:
+        """The best of the rows that fit and were not chosen; None where no other does."""
+        return next((row for row in self.rejected if row.fits), None)
+
+
+@dataclass(frozen=True)
+class Sizing:
+    """The smallest cluster of each kind of GPU that trains a model in time."""
+
+    model: str
+    max_hours: float
+    clusters: tuple[Estimate, ...]  # fewest GPUs first, of those the cheapest run
+    rejected: tuple[Estimate, ...] = ()  # the nearest row of every kind that is not in time or does not fit
+    notes: tuple[str, ...] = ()
+
 
 @dataclass(frozen=True)
 class Gate:

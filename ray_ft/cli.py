@@ -112,6 +112,8 @@ def build_parser() -> argparse.ArgumentParser:
             )
         if verb == "plan":
             sub.add_argument("--check", action="store_true", help="trace the chosen row's memory too (10 seconds)")
+        if verb == "plan":
+            sub.add_argument("--max-hours", type=float, metavar="N", help="the smallest clusters that train in N hours")
         if verb == "export":
             sub.add_argument("--to", required=True, metavar="FOLDER", help="where to write")
             sub.add_argument("--merge", action="store_true", help="fold the adapter into its base")
@@ -146,13 +148,30 @@ def _prepare(arguments: argparse.Namespace) -> int:
 def _plan(arguments: argparse.Namespace) -> int:
     from ray_ft import api
 
-    made = api.plan(_load(arguments), check=arguments.check)
+    if arguments.max_hours is not None:
+        return _plan_backwards(arguments)
+    config = _load(arguments)
+    made = api.plan(config, check=arguments.check)
     if arguments.json:
         _print_json(made)
     else:
         from ray_ft.planning.table import render_plan
 
         print(render_plan(made))
+        print(f"* as a page with pictures: {config.run_path / 'plan.html'}")
+    return 0
+
+
+def _plan_backwards(arguments: argparse.Namespace) -> int:
+    from ray_ft import api
+
+    found = api.smallest_cluster(_load(arguments), max_hours=arguments.max_hours)
+    if arguments.json:
+        _print_json(found)
+    else:
+        from ray_ft.planning.table import render_sizing
+
+        print(render_sizing(found))
     return 0
 
 

@@ -9,8 +9,9 @@ from ray_ft.hardware import Hardware
 from ray_ft.model_shape import ModelShape
 from ray_ft.planning.candidates import best, rank, search
 from ray_ft.planning.does_not_fit import does_not_fit
-from ray_ft.planning.estimate import Job, gib
+from ray_ft.planning.estimate import Job, as_candidate, estimate, shortage
 from ray_ft.planning.profile import Profile, profile_for
+from ray_ft.planning.reasons import reason
 from ray_ft.planning.throughput import needed_flops_per_token
 
 
@@ -38,7 +39,12 @@ def choose_plan(
         raise does_not_fit(rows, train=train, objective=plan.objective)
     chosen = best(list(winners.values()), plan.objective)
     job = next(job for job, row in winners.items() if row is chosen)
-    rejected = [replace(row, reason=_reason(row, chosen, plan.objective)) for row in rows[job] if row is not chosen]
+    others = [(row, job) for row in rows[job] if row is not chosen]
+    for other in (other for other in jobs if other is not job and rows[other]):  # the best of every other kind of GPU
+        closest = min(rows[other], key=lambda row: shortage(row, other))
+        others.append((winners.get(other, closest), other))
+    rejected = [replace(row, reason=reason(row, chosen, job=at, objective=plan.objective)) for row, at in others]
+    detailed = estimate(as_candidate(chosen), job)
     return Plan(
         model=shape.name,
         gpu=job.hardware.gpu,
@@ -47,7 +53,7 @@ def choose_plan(
         micro_batch_size=chosen.micro_batch_size,
         gradient_accumulation_steps=chosen.gradient_accumulation_steps,
         gradient_checkpointing=chosen.gradient_checkpointing,
-        estimate=chosen,
+        estimate=detailed,
         rejected=tuple(sorted(rejected, key=lambda row: (not row.fits, rank(row, plan.objective)))),
         notes=(*notes, *_notes(job, chosen, jobs)),
         memory_limit_bytes=job.usable_bytes,
@@ -82,49 +88,6 @@ def make_jobs(
     ]
 
 
-def _reason(row: Estimate, chosen: Estimate, objective: str) -> str:
-    """Why a row lost: it does not fit, it costs more (and what for), or it only adds machinery."""
-    if not row.fits:
-        return row.reason
-    if objective == "memory":
-        return f"fits, needs {gib(row.memory.total)} instead of {gib(chosen.memory.total)} GiB"
-    ours, theirs = (row.cost, chosen.cost) if objective == "cost" and chosen.cost > 0 else (row.hours, chosen.hours)
-    verb = "costs" if objective == "cost" and chosen.cost > 0 else "takes"
-    ratio = ours / theirs
-    cause = _cause(row, chosen)
-    slower = row.hours / chosen.hours
-    if slower >= 1.05 and ratio < 1.005:
-        saved = f"saves {100 * (1 - ratio):.0f}%" if ratio < 0.995 else "costs the same"
-        return f"fits, {saved} but takes {_times(slower)} as long"
-    if ratio < 1.005:
-        return f"fits, no better: {cause or 'the chosen row is simpler'}"
-    return f"fits, {verb} {_times(ratio)}{f': {cause}' if cause else ''}"
-
-
-def _times(ratio: float) -> str:
-    return f"{ratio:.2f}x" if ratio < 1.1 else f"{ratio:.1f}x" if ratio < 10 else f"{ratio:.0f}x"
-
-
-def _cause(row: Estimate, chosen: Estimate) -> str:
-    """What a fitting row spends that the chosen one does not."""
-    strategy, other = row.strategy, chosen.strategy
-    if strategy.offload != "none" and other.offload == "none":
-        return f"moves {'all weights' if strategy.offload == 'all' else 'the optimizer'} over PCIe"
-    if strategy.zero_stage == 3 and other.zero_stage < 3 and row.num_workers > 1:
-        return f"gathers the {'base' if strategy.is_adapter else 'weights'} each pass"
-    if not strategy.is_adapter and other.is_adapter:
-        return "every weight has gradients"
-    if strategy.name != other.name and strategy.name == "qlora":
-        return "dequantises the base each pass"
-    if strategy.zero_stage == 2 and other.zero_stage < 2 and row.gradient_accumulation_steps > 1:
-        return "reduces gradients per micro-batch"
-    if strategy.zero_stage > other.zero_stage and row.num_workers > 1:
-        return "shards what fits whole"
-    if row.gradient_checkpointing and not chosen.gradient_checkpointing:
-        return "computes activations twice"
-    return ""
-
-
 def _notes(job: Job, chosen: Estimate, jobs: list[Job]) -> list[str]:
     """What the plan assumes, for the reader to check."""
     shape, workload, hardware = job.shape, job.workload, job.hardware
@@ -139,6 +102,11 @@ def _notes(job: Job, chosen: Estimate, jobs: list[Job]) -> list[str]:
     if len(jobs) > 1:
         others = ", ".join(f"{j.hardware.num_gpus} x {j.hardware.gpu}" for j in jobs if j is not job)
         notes.append(f"the cluster also has {others}; one run uses one kind of GPU")
+    if hardware.num_free is not None and hardware.num_free < chosen.num_workers:
+        notes.append(
+            f"{hardware.num_free} of {hardware.num_gpus} x {hardware.gpu} are free now; the run waits for the others, "
+            f"or takes what is free with train.num_workers"
+        )
     if not hardware.is_cpu and chosen.num_workers < hardware.num_gpus:
         notes.append(
             f"uses {chosen.num_workers} of {hardware.num_gpus} GPUs; plan.objective=time or "
@@ -148,5 +116,16 @@ def _notes(job: Job, chosen: Estimate, jobs: list[Job]) -> list[str]:
         notes.append("time on CPU is a rough guess")
     else:
         notes.append(f"{hardware.price_per_hour:.2f} USD per GPU and hour; plan.price_per_hour sets your own")
-        notes.append("time comes from published runs of similar software and may be off by a factor of 1.5")
+        notes.append(_how_sure(job))
     return notes
+
+
+def _how_sure(job: Job) -> str:
+    """Where memory and time come from, and how far off nine of ten runs are."""
+    profile = job.profile
+    memory, hours = (f"{100 * 1.645 * error:.0f}%" for error in (profile.memory_error, profile.time_error))
+    where = f"{profile.num_runs} runs on this GPU" if profile.num_runs else profile.source
+    return (
+        f"a row fits with {100 * job.confidence:g}% confidence; memory may be off by {memory} and time by {hours}, "
+        f"by {where}"
+    )

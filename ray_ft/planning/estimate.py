@@ -139,6 +139,17 @@ def estimate(candidate: Candidate, job: Job, *, detailed: bool = True) -> Estima
     )
 
 
+def as_candidate(row: Estimate) -> Candidate:
+    """What a row is the estimate of."""
+    return Candidate(
+        row.strategy,
+        row.num_workers,
+        row.micro_batch_size,
+        row.gradient_accumulation_steps,
+        row.gradient_checkpointing,
+    )
+
+
 def _other_seconds(candidate: Candidate, job: Job, stack: Stack) -> float:
     """Seconds of a run beside its steps: start, evaluations, and what checkpoints keep training waiting."""
     shape, hardware, profile = job.shape, job.hardware, job.profile

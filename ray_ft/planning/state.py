@@ -67,8 +67,8 @@ def _state_bytes(shape: ModelShape, candidate: Candidate, stack: Stack, on_cpu: 
     step = 0 if offloaded else _step_bytes(shape, stage, shard, stack)
     own = not _needs_deepspeed(strategy)
     first = max(0, stack.optimizer_bytes - 8) * shard if own else optimizer  # DeepSpeed makes moments at once
-    if own and stage and stack.step_bytes:  # a bucket's share at a time
-        step = 4 * min(shard, BUCKET_BYTES)
+    if own and stage:  # a bucket's share at a time
+        step = stack.step_bytes * min(shard, BUCKET_BYTES)
     if stage == 0 and c == 4:  # plain fp32 training has no second copy of the weights
         optimizer, first, step = (stack.optimizer_bytes - 4) * trained, 0, 0
     kept, gradients = _gradient_state(candidate, trained, stack)

@@ -3,7 +3,7 @@
 import dataclasses
 import textwrap
 
-from ray_ft.artifacts import Estimate, Memory, Plan
+from ray_ft.artifacts import Estimate, Memory, Plan, Sizing
 from ray_ft.hardware import GIB
 from ray_ft.planning.estimate import gib
 
@@ -34,9 +34,54 @@ def render_choice(plan: Plan) -> str:
             f"  batch   {batch}, {checkpointing} gradient checkpointing",
             f"  speed   {row.tokens_per_second:,.0f} tokens/s",
             f"  time    {_hours(row.hours)}" + (f", {row.cost:,.2f} USD" if row.cost > 0 else ""),
-            f"  host    {_size(row.host_memory_bytes)} of host memory per node",
+            f"  host    {_size(row.host_memory_bytes)} of host memory per node{_largest_on_host(row)}",
+            *([f"  next    {_runner_up(plan.runner_up)}"] if plan.runner_up else []),
         ]
     )
+
+
+def _largest_on_host(row: Estimate) -> str:
+    """The largest parts of host memory, where there is more than processes."""
+    parts = sorted(((size, name) for name, size in row.host.items()), reverse=True)[:2]
+    return f": {', '.join(f'{name} {_size(size)}' for size, name in parts)}" if len(row.host) > 1 else ""
+
+
+def _runner_up(row: Estimate) -> str:
+    where = "CPU" if row.gpu == "cpu" else f"{row.num_workers} x {row.gpu}"
+    text = f"{_strategy(row)} on {where}: {_hours(row.hours)}" + (f", {row.cost:,.2f} USD" if row.cost > 0 else "")
+    return f"{text} ({row.reason})"
+
+
+def render_sizing(sizing: Sizing) -> str:
+    """The smallest cluster of each kind of GPU, at most WIDTH columns wide, without a final newline."""
+    first = sizing.clusters[0]
+    lines = [
+        f"{sizing.model} in at most {sizing.max_hours:g} hours: {first.num_workers} x {first.gpu}, {_strategy(first)}",
+        "",
+        f"  {'GPUs':<17}{'strategy':<9}{'ZeRO':<5}{'offload':<10}{'batch':<7}{'ckpt':<5}"
+        f"{'GiB':>6}{'hours':>7}{'USD':>8}  result",
+    ]
+    for row in (*sizing.clusters, *sizing.rejected):
+        left = (
+            f"{'>' if row is first else ' '} {f'{row.num_workers} x {row.gpu}':<17}{row.strategy.name:<9}"
+            f"{row.strategy.zero_stage:<5}{row.strategy.offload:<10}"
+            f"{f'{row.micro_batch_size}x{row.gradient_accumulation_steps}':<7}"
+            f"{'yes' if row.gradient_checkpointing else 'no':<5}"
+            f"{gib(row.memory.total):>6}{_short(row.hours):>7}{_short(row.cost):>8}  "
+        )
+        lines += _wrapped(left, row.reason or "in time")
+    notes = [line for note in sizing.notes for line in _note(note)]
+    return "\n".join([*lines, *([""] if notes else []), *notes])
+
+
+def _wrapped(left: str, text: str) -> list[str]:
+    """`text` to the right of `left`, in as many lines as it needs."""
+    wrapped = textwrap.wrap(text, WIDTH - len(left), break_on_hyphens=False) or [""]
+    return [(left + wrapped[0]).rstrip(), *(" " * len(left) + more for more in wrapped[1:])]
+
+
+def _note(note: str) -> list[str]:
+    return textwrap.wrap(note, WIDTH, initial_indent="* ", subsequent_indent="  ")
 
 
 def _memory(plan: Plan) -> str:
@@ -57,30 +102,27 @@ def _phases(memory: Memory) -> str:
 
 
 def _candidates(plan: Plan) -> str:
-    header = (
-        f"  {'strategy':<9}{'ZeRO':<5}{'offload':<10}{'workers':<8}{'batch':<7}{'ckpt':<5}"
+    rows = [dataclasses.replace(plan.estimate, reason="chosen"), *plan.rejected]
+    wide = max((len(row.gpu) for row in rows), default=0) + 1 if len({row.gpu for row in rows}) > 1 else 0
+    lines = [
+        f"  {'strategy':<9}{'ZeRO':<5}{'offload':<10}{'GPU'[:wide]:<{wide}}{'workers':<8}{'batch':<7}{'ckpt':<5}"
         f"{'GiB':>6}{'hours':>7}{'USD':>8}  result"
-    )
-    lines = [header]
-    for index, row in enumerate([dataclasses.replace(plan.estimate, reason="chosen"), *plan.rejected]):
+    ]
+    for index, row in enumerate(rows):
         strategy = row.strategy
         batch = f"{row.micro_batch_size}x{row.gradient_accumulation_steps}"
         again = "yes" if row.gradient_checkpointing else "no"
         left = (
             f"{'>' if index == 0 else ' '} {strategy.name:<9}{strategy.zero_stage:<5}{strategy.offload:<10}"
-            f"{row.num_workers:<8}{batch:<7}{again:<5}"
+            f"{row.gpu[:wide]:<{wide}}{row.num_workers:<8}{batch:<7}{again:<5}"
             f"{gib(row.memory.total):>6}{_short(row.hours):>7}{_short(row.cost):>8}  "
         )
-        wrapped = textwrap.wrap(row.reason, WIDTH - len(left), break_on_hyphens=False) or [""]
-        lines.append((left + wrapped[0]).rstrip())
-        lines += [" " * len(left) + more for more in wrapped[1:]]
+        lines += _wrapped(left, row.reason)
     return "\n".join(lines)
 
 
 def _notes(plan: Plan) -> str:
-    return "\n".join(
-        line for note in plan.notes for line in textwrap.wrap(note, WIDTH, initial_indent="* ", subsequent_indent="  ")
-    )
+    return "\n".join(line for note in plan.notes for line in _note(note))
 
 
 def _strategy(row: Estimate) -> str:
@@ -103,4 +145,4 @@ def _hours(hours: float) -> str:
 
 
 def _short(number: float) -> str:
-    return f"{number:.2f}" if number < 100 else f"{number:.0f}"
+    return f"{number:.2f}" if number < 100 else f"{number:,.0f}"

@@ -76,9 +76,8 @@ def test_what_the_plan_leaves_open_is_fixed_in_every_row() -> None:
 
 def test_full_tuning_of_8b_without_sharding_does_not_fit_eighty_gigabytes() -> None:
     full = next(r for r in _plan().rejected if (r.strategy.name, r.strategy.zero_stage) == ("full", 0))
-    assert full.reason.endswith(
-        "of 75.1 GiB usable; binds at backward start"
-    )  # 79.2 * 0.98 / (1 + 1.645 * 0.02); fp32 sums
+    # 79.2 * 0.98 / (1 + 1.645 * 0.02) are usable, and the sums of several micro-batches are in fp32.
+    assert full.reason.endswith("of 75.1 GiB usable; binds at backward start; would fit on 1 x B200")
 
 
 def test_70b_fits_one_eighty_gigabyte_gpu_by_qlora_alone() -> None:
@@ -145,6 +144,50 @@ def test_a_mixed_cluster_is_planned_for_each_kind_of_gpu() -> None:
     assert any("the cluster also has 8 x T4" in note for note in made.notes)
 
 
+def test_the_best_row_of_every_other_kind_of_gpu_is_among_the_rejected() -> None:
+    mixed = dataclasses.replace(
+        gpu_hardware("A100-80GB", 4), alternatives=(gpu_hardware("T4", 8), gpu_hardware("L40S", 8))
+    )
+    made = _plan(hardware=mixed, strategy=QLoRA())
+    others = [row for row in made.rejected if row.gpu != made.gpu]
+    assert sorted([made.gpu, *(row.gpu for row in others)]) == ["A100-80GB", "L40S", "T4"]
+    assert all(f"instead of {made.num_workers} x {made.gpu}" in row.reason for row in others if row.fits)
+
+
+def test_the_runner_up_is_the_next_row_that_fits() -> None:
+    made = _plan()
+    assert made.runner_up is not None
+    assert made.runner_up == next(row for row in made.rejected if row.fits)
+
+
+def test_what_would_make_a_rejected_row_fit_does() -> None:
+    rejected = _plan(num_gpus=2).rejected
+    full = next(r for r in rejected if (r.strategy.name, r.strategy.zero_stage) == ("full", 1))
+    assert not full.fits
+    gpus = int(re.search(r"would fit (?:with .* or )?on (\d+) GPUs", full.reason)[1])
+    assert _plan(num_gpus=gpus, strategy=Full(zero_stage=1), num_workers=gpus).estimate.fits
+
+
+def test_a_busy_cluster_is_noted() -> None:
+    busy = dataclasses.replace(gpu_hardware("A100-80GB", 8), num_free=0)
+    assert any("0 of 8 x A100-80GB are free now" in note for note in _plan(hardware=busy).notes)
+
+
+def test_a_higher_confidence_leaves_more_memory_free() -> None:
+    limits = [
+        choose_plan(
+            load_model_shape("meta-llama/Llama-3.1-8B"),
+            hardware=gpu_hardware("A100-80GB", 1),
+            workload=Workload(10_000_000, 3.0, 2048, 16),
+            train=TrainConfig(global_batch_size=16),
+            plan=PlanConfig(confidence=confidence),
+        ).memory_limit_bytes
+        for confidence in (0.5, 0.95, 0.999)
+    ]
+    assert limits[0] == int(int(79.2 * 2**30) * 0.98)  # half of all runs need no more than was predicted
+    assert limits == sorted(limits, reverse=True)
+
+
 def test_notes_name_the_callers_assumptions_and_the_catalogue() -> None:
     made = _plan(notes=("no training set yet",))
     assert made.notes[0] == "no training set yet"
@@ -208,8 +251,10 @@ def test_planning_a_mixed_cluster_takes_half_a_second_at_most() -> None:
         alternatives=(gpu_hardware("H100-80GB", 32), gpu_hardware("L40S", 16), gpu_hardware("T4", 8)),
     )
     start = time.process_time()  # of this process alone: others may be busy
-    _plan("meta-llama/Llama-3.1-70B", hardware=mixed, global_batch_size=128)
-    assert time.process_time() - start < 0.5
+    _plan("meta-llama/Meta-Llama-3-8B", hardware=mixed, global_batch_size=128)
+    seconds = time.process_time() - start
+    print(f"all candidates of Llama-3-8B on a mixed cluster of 120 GPUs: {seconds:.2f} s")
+    assert seconds < 0.5
 
 
 def test_planning_imports_neither_torch_nor_ray() -> None:
