@@ -10,9 +10,12 @@ os.environ.setdefault("RAY_TRAIN_METRICS_ENABLED", "0")
 os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.5")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+# The models are so small that threads would only wait for each other.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -35,3 +38,13 @@ def tiny_model_path(tmp_path_factory: pytest.TempPathFactory) -> str:
     from ray_ft.base_model import build_builtin
 
     return str(build_builtin("tiny", tmp_path_factory.mktemp("models"), pretrain_steps=0))
+
+
+@pytest.fixture(scope="session")
+def two_workers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """Two processes that run the worker's loop for whichever test asks: tests/ray/training_support.py."""
+    from training_support import Workers
+
+    workers = Workers(2, tmp_path_factory.mktemp("workers"))
+    yield workers
+    workers.close()

@@ -29,7 +29,7 @@ def run_curves(spec: Spec) -> dict[str, Any]:
         spec, plain_strategy(spec), run_path=run_path, max_steps=spec.steps, learning_rate=rate,
         lr_scheduler="linear", warmup_ratio=0.1,
     )  # fmt: skip
-    trainer = trainer_losses(task, device)
+    trainer, _ = train_with_transformers(task, device)
     unpacked = unpacked_losses(task, device)
     fit(task, report=lambda *_: None)
     ours = [line["loss"] for line in read_metrics(run_path / METRICS_FILE) if "loss" in line]
@@ -66,8 +66,11 @@ def batches(task: Any) -> tuple[Any, list[list[int]]]:
     return rows, [order.global_batch(step) for step in range(task.num_steps)]
 
 
-def trainer_losses(task: Any, device: Any) -> list[float]:
-    """transformers.Trainer on the packed rows; position ids that restart make transformers keep examples apart."""
+def train_with_transformers(task: Any, device: Any) -> tuple[list[float], Any]:
+    """Losses and model of transformers.Trainer on the packed rows, with the task's linear schedule and batch sizes.
+
+    Position ids that restart make transformers keep examples apart.
+    """
     import torch
     from transformers import Trainer, TrainerCallback, TrainingArguments
 
@@ -88,16 +91,16 @@ def trainer_losses(task: Any, device: Any) -> list[float]:
         output_dir=task.run_path, per_device_train_batch_size=task.micro_batch_size,
         gradient_accumulation_steps=task.gradient_accumulation_steps, max_steps=task.num_steps,
         learning_rate=task.learning_rate, lr_scheduler_type="linear", warmup_steps=warmup_steps(task),
-        max_grad_norm=task.train.max_grad_norm, optim="adamw_torch", logging_steps=1, save_strategy="no",
-        report_to="none", use_cpu=device.type == "cpu", bf16=device.type == "cuda", remove_unused_columns=False,
-        disable_tqdm=True,
+        weight_decay=task.train.weight_decay, max_grad_norm=task.train.max_grad_norm, optim="adamw_torch",
+        logging_steps=1, save_strategy="no", report_to="none", use_cpu=device.type == "cpu",
+        bf16=device.type == "cuda", remove_unused_columns=False, disable_tqdm=True,
     )  # fmt: skip
     trainer = InOrder(
         model=reference_model(task, device), args=arguments, train_dataset=stream, callbacks=[Collect()],
         data_collator=lambda indices: plain_batch(rows, indices),
     )  # fmt: skip
     trainer.train()
-    return losses
+    return losses, trainer.model
 
 
 def unpacked_losses(task: Any, device: Any) -> list[float]:

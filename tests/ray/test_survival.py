@@ -1,6 +1,6 @@
 """What a run survives, on gloo processes: each row of the fault table that needs no Ray.
 
-All scenarios share one unbroken run on two workers, and run one after the other in the same few processes.
+All scenarios share one unbroken run on two workers, and run one after the other in the same two processes.
 """
 
 import json
@@ -14,12 +14,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from training_support import TRAIN, make_training_set, run_workers, task_for, training_lines
+from training_support import TRAIN, Workers, make_training_set, run_alone, task_for, training_lines
 
-from ray_ft.errors import TrainingError
+from ray_ft.errors import ConfigError, TrainingError
 from ray_ft.strategies import LoRA
 from ray_ft.training.batches import RowOrder
 from ray_ft.training.checkpoint import best_checkpoint, complete_checkpoints
+from ray_ft.training.shared_folders import check_folders, leave_mark
 
 pytestmark = [pytest.mark.ray, pytest.mark.filterwarnings("ignore")]
 
@@ -51,6 +52,18 @@ def rank_1_is_told_that_its_machine_goes(rank: int) -> Iterator[dict[str, Any]]:
     """Ray's notice stays until the machine is gone, so it is seen at every step from the second on."""
     asked = iter(range(1000))
     yield {"preempted": lambda: rank == 1 and next(asked) >= 1}
+
+
+@contextmanager
+def rank_1_has_a_folder_of_its_own(rank: int) -> Iterator[dict[str, Any]]:
+    """As on a machine that does not mount what the driver's machine calls by the same name."""
+    suffix = "-elsewhere" if rank == 1 else ""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            "ray_ft.training.worker.check_folders",
+            lambda task: check_folders(replace(task, run_path=task.run_path + suffix)),
+        )
+        yield {}
 
 
 @contextmanager
@@ -112,6 +125,7 @@ TWO_WORKERS: dict[str, tuple[dict[str, Any], Any]] = {
     "preempted": ({"checkpoint_every": 100}, rank_1_is_told_that_its_machine_goes),
     "best": ({"load_best": True, "eval_every": 1, "num_checkpoints_to_keep": 1}, validation_is_best_at_step_2),
     "sent-late": ({}, storage_comes_back_late),
+    "not-shared": ({}, rank_1_has_a_folder_of_its_own),
     "truncated": ({}, None),
     "fetched": ({}, None),
 }
@@ -119,7 +133,7 @@ ONE_WORKER = {"fewer-workers": 2, "uneven": 3}  # rows of a forward pass; 3 do n
 
 
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory: pytest.TempPathFactory, tiny_model_path: str) -> Any:
+def runs(tmp_path_factory: pytest.TempPathFactory, tiny_model_path: str, two_workers: Workers) -> Any:
     folder = tmp_path_factory.mktemp("survival")
     training_set = make_training_set(folder / "data", tiny_model_path)
     tasks = {}
@@ -130,6 +144,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory, tiny_model_path: str) -> Any:
         tasks[name] = task_for(
             training_set, tiny_model_path, folder / name, strategy=LORA, num_workers=2, micro_batch_size=1, train=train
         )
+    tasks["not-shared"] = replace(tasks["not-shared"], mark=leave_mark(folder / "not-shared"))
     no_dropout = replace(LORA, lora_dropout=0.0)
     for name, rows in {"two": 1, **ONE_WORKER}.items():
         tasks[name] = task_for(
@@ -139,23 +154,18 @@ def runs(tmp_path_factory: pytest.TempPathFactory, tiny_model_path: str) -> Any:
 
     first = [name for name in TWO_WORKERS if name not in ("truncated", "fetched")] + ["two"]
     faults = [TWO_WORKERS.get(name, ({}, None))[1] for name in first]
-    outcomes = dict(zip(first, run_workers([tasks[n] for n in first], num_workers=2, faults=faults), strict=True))
+    outcomes = dict(zip(first, two_workers.run([tasks[n] for n in first], faults=faults), strict=True))
 
     # The newest checkpoint is cut short, so the one before it has to do; and another machine has no checkpoint at all.
     shutil.copytree(folder / "unbroken" / "checkpoints", folder / "truncated" / "checkpoints")
     weights = next((folder / "truncated" / "checkpoints" / "step-000006" / "state").iterdir())
     weights.write_bytes(weights.read_bytes()[:-100])
     shutil.copytree(folder / "unbroken" / "checkpoints" / "step-000003", folder / "far" / "fetched" / "step-000003")
-    outcomes |= dict(
-        zip(
-            ["truncated", "fetched"],
-            run_workers([tasks["truncated"], tasks["fetched"]], num_workers=2),
-            strict=True,
-        )
-    )
+    later = ["truncated", "fetched"]
+    outcomes |= dict(zip(later, two_workers.run([tasks[n] for n in later]), strict=True))
     for name in ONE_WORKER:
         shutil.copytree(folder / "two" / "checkpoints" / "step-000003", folder / name / "checkpoints" / "step-000003")
-    outcomes |= dict(zip(ONE_WORKER, run_workers([tasks[n] for n in ONE_WORKER], num_workers=1), strict=True))
+    outcomes |= dict(zip(ONE_WORKER, run_alone([tasks[n] for n in ONE_WORKER]), strict=True))
     return tasks, outcomes
 
 
@@ -247,6 +257,14 @@ def test_storage_that_is_gone_for_a_while_holds_nothing_up(runs: Any) -> None:
 def test_a_checkpoint_that_was_cut_short_is_passed_over(runs: Any) -> None:
     assert [c.step for c in complete_checkpoints(folder_of(runs, "truncated"))] == [3, 6]  # 6 was made anew
     assert same(runs, "truncated")
+
+
+def test_a_machine_that_does_not_see_the_run_folder_is_named_before_anything_is_trained(runs: Any) -> None:
+    error = runs[1]["not-shared"]
+    assert isinstance(error, ConfigError), error
+    assert "rank 1 on " in str(error)
+    assert f"does not see the run folder {folder_of(runs, 'not-shared')}-elsewhere" in str(error)
+    assert not (folder_of(runs, "not-shared") / "metrics.jsonl").exists()
 
 
 def test_a_machine_without_checkpoints_fetches_the_newest_one(runs: Any) -> None:

@@ -1,19 +1,20 @@
 """The worker's loop on gloo processes: equal under every sharding, equal to transformers.Trainer, exact on resume.
 
-The tests share a few runs, which the `runs` fixture makes once. They run where no compiler can be found.
+The tests share a few runs, which the `runs` fixture makes once. Two workers run where no compiler can be found.
 """
 
 import itertools
 import json
 import re
 import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from training_support import SEQUENCE, TRAIN, make_training_set, run_workers, task_for, training_lines
+from training_support import SEQUENCE, TRAIN, Workers, make_training_set, run_alone, task_for, training_lines
 
 from ray_ft.artifacts import TrainingSet, TunedModel
 from ray_ft.errors import ConfigError, ModelError, TrainingError
@@ -51,8 +52,8 @@ class Runs:
         self.tasks[name] = task_for(self.training_set, self.model_path, self.folder / name, **arguments)
         return self.tasks[name]
 
-    def run(self, names: list[str], *, num_workers: int, limits: list[int | None] | None = None) -> None:
-        outcomes = run_workers([self.tasks[name] for name in names], num_workers=num_workers, limits=limits)
+    def run(self, names: list[str], run: Callable[..., list[Any]], **options: Any) -> None:
+        outcomes = run([self.tasks[name] for name in names], **options)
         self.outcomes |= dict(zip(names, outcomes, strict=True))
         self.lines |= {name: training_lines(self.folder / name) for name in names}
 
@@ -66,7 +67,7 @@ class Runs:
 
 
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory: pytest.TempPathFactory, tiny_model_path: str) -> Any:
+def runs(tmp_path_factory: pytest.TempPathFactory, tiny_model_path: str, two_workers: Workers) -> Any:
     folder = tmp_path_factory.mktemp("training")
     made = Runs(folder, make_training_set(folder / "data", tiny_model_path), tiny_model_path)
     made.task("one", strategy=FULL_0)
@@ -79,21 +80,13 @@ def runs(tmp_path_factory: pytest.TempPathFactory, tiny_model_path: str) -> Any:
         made.task(f"{name}-resumed", gradient_checkpointing=name == "lora-3", **arguments)
     made.task("full-2-full-disk", strategy=RESUMED["full-2"], num_workers=2, micro_batch_size=1, train=HALF_WAY)
 
-    extensions = folder / "extensions"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PATH", str(folder / "no-programs"))
-        patch.setenv("TORCH_EXTENSIONS_DIR", str(extensions))
-        for variable in ("CC", "CXX"):
-            patch.delenv(variable, raising=False)
-        assert shutil.which("g++") is None
-        made.run(["one", "one-in-four", "recomputed", "diverged"], num_workers=1)
-        made.run(list(RESUMED), num_workers=2)
-        for name in [*RESUMED, "full-2-full-disk"]:
-            _stop_at_step_3(
-                made, name.removesuffix("-full-disk"), as_name=f"{name}-resumed" if name in RESUMED else name
-            )
-        names = ["full-2-full-disk", *(f"{name}-resumed" for name in RESUMED)]
-        made.run(names, num_workers=2, limits=[200_000] + [None] * len(RESUMED))
+    made.run(["one", "one-in-four", "recomputed", "diverged"], run_alone)
+    made.run(list(RESUMED), two_workers.run)
+    for name in RESUMED:
+        _stop_at_step_3(made, name, as_name=f"{name}-resumed")
+    _stop_at_step_3(made, "full-2", as_name="full-2-full-disk")
+    names = ["full-2-full-disk", *(f"{name}-resumed" for name in RESUMED)]
+    made.run(names, two_workers.run, limits=[200_000] + [None] * len(RESUMED))
     return made
 
 
@@ -107,9 +100,9 @@ def _stop_at_step_3(made: Runs, name: str, *, as_name: str) -> None:
     (target / "metrics.jsonl").write_text("\n".join(kept) + "\n")
 
 
-def test_nothing_was_compiled(runs: Runs) -> None:
+def test_nothing_was_compiled(runs: Runs, two_workers: Workers) -> None:
     assert isinstance(runs.outcomes["full-2"], dict), runs.outcomes["full-2"]
-    assert not (runs.folder / "extensions").exists()
+    assert not two_workers.extensions.exists()
 
 
 def test_the_loss_falls(runs: Runs) -> None:
@@ -129,8 +122,16 @@ def test_the_gradient_norm_is_that_of_the_whole_batch(runs: Runs, name: str) -> 
     assert [line["grad_norm"] for line in runs.lines[name]] == pytest.approx(expected, rel=1e-4)
 
 
-def test_the_loss_curve_is_that_of_transformers_trainer(runs: Runs, tmp_path: Path) -> None:
-    losses, model = _train_with_transformers(runs, tmp_path)
+def test_the_loss_curve_is_that_of_transformers_trainer(
+    runs: Runs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[2] / "scripts"))
+    from bench.curves import train_with_transformers
+
+    task = replace(runs.tasks["one"], run_path=str(tmp_path))
+    losses, model = train_with_transformers(task, torch.device("cpu"))
     assert runs.losses("one") == pytest.approx(losses, rel=1e-5)
 
     from safetensors.torch import load_file
@@ -311,38 +312,3 @@ def _tuned(runs: Runs, name: str) -> TunedModel:
         path=str(task.output_path), is_adapter=task.strategy.is_adapter, strategy=task.strategy, metrics={},
         steps=task.num_steps, fingerprint="",
     )  # fmt: skip
-
-
-def _train_with_transformers(runs: Runs, folder: Path) -> tuple[list[float], Any]:
-    """The same rows in the same order, batch size, schedule and optimizer in transformers.Trainer."""
-    import torch
-    from transformers import AutoModelForCausalLM, Trainer, TrainerCallback, TrainingArguments
-
-    task = runs.tasks["one"]
-    rows = PackedRows(task.training_set_path, "train")
-    order = RowOrder(len(rows), global_batch_size=4, seed=task.seed)
-    stream = [i for step in range(task.num_steps) for i in order.global_batch(step)]
-    losses: list[float] = []
-
-    class Collect(TrainerCallback):  # type: ignore[misc]
-        def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
-            if "loss" in logs:
-                losses.append(float(logs["loss"]))
-
-    class InOrder(Trainer):  # type: ignore[misc]
-        def _get_train_sampler(self, *_: Any) -> Any:
-            return torch.utils.data.SequentialSampler(stream)
-
-    arguments = TrainingArguments(
-        output_dir=str(folder), per_device_train_batch_size=2, gradient_accumulation_steps=2, max_steps=task.num_steps,
-        learning_rate=task.learning_rate, lr_scheduler_type="linear", warmup_steps=2, weight_decay=0.01,
-        max_grad_norm=1.0, optim="adamw_torch", logging_steps=1, save_strategy="no", report_to="none", use_cpu=True,
-        remove_unused_columns=False, disable_tqdm=True,
-    )  # fmt: skip
-    model = AutoModelForCausalLM.from_pretrained(runs.model_path, attn_implementation="sdpa", use_cache=False)
-    trainer = InOrder(
-        model=model, args=arguments, train_dataset=stream, data_collator=lambda indices: collate(rows, indices),
-        callbacks=[Collect()],
-    )  # fmt: skip
-    trainer.train()
-    return losses, model

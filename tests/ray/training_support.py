@@ -1,6 +1,8 @@
-"""What the training tests share: a training set of random tokens, and the worker's own loop in plain gloo processes."""
+"""What the training tests share: a training set of random tokens, and the worker's own loop on gloo, without Ray."""
 
 import json
+import os
+import shutil
 import socket
 import traceback
 from collections.abc import Callable
@@ -111,75 +113,106 @@ Fault = Callable[[int], AbstractContextManager[dict[str, Any]]]
 """Given a rank, does harm while the context lasts; yields keyword arguments for `fit`."""
 
 
-def run_workers(
-    tasks: list[TrainingTask],
-    *,
-    num_workers: int,
-    limits: list[int | None] | None = None,
-    faults: list[Fault | None] | None = None,
-) -> list[Any]:
-    """What the worker's loop returns for each task, or the exception that it raised, on `num_workers` processes.
+class Workers:
+    """Processes that run tasks one after the other, for the whole session: importing takes longer than training here.
 
-    The processes are the same for all tasks, because importing takes longer than training here. `limits` sets the
-    largest file, in bytes, that a process may write during a task: a write beyond it fails as on a full disk. `faults`
-    are functions of a module that the processes can import.
+    They find no program but git, so that nothing can be compiled; `extensions` is where torch would put what is.
     """
-    import multiprocessing
 
-    context = multiprocessing.get_context("spawn")
-    queue: Any = context.Queue()
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    nothing = [None] * len(tasks)
-    arguments = (num_workers, port, tasks, limits or nothing, faults or nothing, queue)
-    processes = [context.Process(target=_worker, args=(rank, *arguments)) for rank in range(num_workers)]
-    for process in processes:
-        process.start()
-    try:
-        return [queue.get(timeout=240) for _ in tasks]
-    finally:
-        for process in processes:
+    def __init__(self, num_workers: int, folder: Path) -> None:
+        import multiprocessing
+
+        self.extensions = folder / "extensions"
+        programs = folder / "programs"
+        programs.mkdir()
+        if (git := shutil.which("git")) is not None:
+            (programs / "git").symlink_to(git)
+        context = multiprocessing.get_context("spawn")
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        self._outcomes: Any = context.Queue()
+        self._inboxes: list[Any] = [context.Queue() for _ in range(num_workers)]
+        self._processes = []
+        for rank, inbox in enumerate(self._inboxes):
+            environment = {
+                "RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(num_workers), "MASTER_ADDR": "127.0.0.1",
+                "MASTER_PORT": str(port), "OMP_NUM_THREADS": "1", "PATH": str(programs),
+                "TORCH_EXTENSIONS_DIR": str(self.extensions),
+            }  # fmt: skip
+            process = context.Process(target=_worker, args=(environment, inbox, self._outcomes), daemon=True)
+            process.start()
+            self._processes.append(process)
+
+    def run(
+        self,
+        tasks: list[TrainingTask],
+        *,
+        limits: list[int | None] | None = None,
+        faults: list[Fault | None] | None = None,
+    ) -> list[Any]:
+        """What the worker's loop returns for each task, or the exception that it raised.
+
+        `limits` sets the largest file, in bytes, that a process may write during a task: a write beyond it fails as on
+        a full disk. `faults` are functions of a module that the processes can import.
+        """
+        nothing = [None] * len(tasks)
+        for order in zip(tasks, limits or nothing, faults or nothing, strict=True):
+            for inbox in self._inboxes:
+                inbox.put(order)
+        return [self._outcomes.get(timeout=240) for _ in tasks]
+
+    def close(self) -> None:
+        for inbox in self._inboxes:
+            inbox.put(None)
+        for process in self._processes:
             process.join(20)
             process.kill()
 
 
-def _worker(
-    rank: int,
-    num_workers: int,
-    port: int,
-    tasks: list[TrainingTask],
-    limits: list[int | None],
-    faults: list[Fault | None],
-    queue: Any,
-) -> None:
-    import os
-    import resource
-
-    os.environ |= {
-        "RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(num_workers), "MASTER_ADDR": "127.0.0.1",
-        "MASTER_PORT": str(port), "OMP_NUM_THREADS": "1",
-    }  # fmt: skip
+def _worker(environment: dict[str, str], inbox: Any, outcomes: Any) -> None:
+    os.environ |= environment
     import torch.distributed
 
-    torch.distributed.init_process_group("gloo", rank=rank, world_size=num_workers)
-    for task, limit, fault in zip(tasks, limits, faults, strict=True):
-        outcome: Any
-        try:
-            unlimited = resource.getrlimit(resource.RLIMIT_FSIZE)
-            if limit is not None:
-                resource.setrlimit(resource.RLIMIT_FSIZE, (limit, unlimited[1]))
-            with nullcontext({}) if fault is None else fault(rank) as options:
-                outcome = fit(task, report=lambda *_: None, **options)
-        except Exception as error:
-            outcome = error
-            if type(error).__module__ != "ray_ft.errors":
-                outcome = RuntimeError(traceback.format_exc())
-        finally:
-            resource.setrlimit(resource.RLIMIT_FSIZE, unlimited)
+    rank = int(environment["RANK"])
+    torch.distributed.init_process_group("gloo", rank=rank, world_size=int(environment["WORLD_SIZE"]))
+    while (order := inbox.get()) is not None:
+        outcome = _outcome(*order, rank=rank)
         if rank == 0:
-            queue.put(outcome)
+            outcomes.put(outcome)
     torch.distributed.barrier()
+
+
+def _outcome(task: TrainingTask, limit: int | None, fault: Fault | None, *, rank: int) -> Any:
+    import resource
+
+    unlimited = resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        if limit is not None:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (limit, unlimited[1]))
+        with nullcontext({}) if fault is None else fault(rank) as options:
+            return fit(task, report=lambda *_: None, **options)
+    except Exception as error:
+        own = type(error).__module__ == "ray_ft.errors"
+        return error if own else RuntimeError(traceback.format_exc())
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, unlimited)
+
+
+def run_alone(tasks: list[TrainingTask]) -> list[Any]:
+    """As `Workers.run`, with one worker, in this very process."""
+    import torch
+    from torch.distributed import HashStore  # type: ignore[attr-defined]
+
+    num_threads, environment = torch.get_num_threads(), dict(os.environ)
+    torch.distributed.init_process_group("gloo", store=HashStore(), rank=0, world_size=1)
+    try:
+        return [_outcome(task, None, None, rank=0) for task in tasks]
+    finally:
+        torch.distributed.destroy_process_group()
+        torch.set_num_threads(num_threads)
+        os.environ.clear()
+        os.environ.update(environment)
 
 
 def training_lines(run_path: Path) -> list[dict[str, Any]]:
