@@ -23,6 +23,7 @@ from ray_ft.data.read import ReadFile, SourceFile, read_file
 from ray_ft.data.records import Record
 from ray_ft.data.shingles import shingles
 from ray_ft.data.split import content_key
+from ray_ft.errors import RayFTError
 
 Item = SourceFile | Slice
 Parsed = list[ReadFile] | list[Record]
@@ -140,7 +141,13 @@ def parse_item(item: Item, cleaning: Cleaning, limits: Limits = Limits()) -> Par
     """The documents of an item, cleaned, or why there are none. Never raises."""
     if isinstance(item, Slice):
         return [clean_record(record, cleaning) for record in read_slice(item)]
-    return [clean_file(read_file(item, limits), cleaning)]
+    read = read_file(item, limits)
+    try:
+        return [clean_file(read, cleaning)]
+    except RayFTError:
+        raise
+    except Exception as error:  # patterns and models of others, on odd text: one file must not end the job
+        return [ReadFile(item, "quarantined", f"cleaning failed: {type(error).__name__}", str(error)[:200])]
 
 
 def heads_of(parsed: Parsed, evaluation: EvaluationRuns) -> tuple[Head, ...]:

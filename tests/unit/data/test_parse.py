@@ -99,3 +99,17 @@ def test_what_nobody_wants_any_more_gives_its_space_back(items: list[Item], tmp_
     compact(folder, {keys[2]})
     assert [e.key for path in folder.iterdir() for e in read_journal(path) if e.ref] == [keys[2]]
     assert load(items[2], find_kept(folder, {keys[2]: 0})[0].ref) != []
+
+
+def test_a_pattern_that_fails_on_a_text_costs_that_file(
+    items: list[Item], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(read: ReadFile, how: Cleaning) -> ReadFile:
+        if read.file.path.endswith("2.md"):
+            raise IndexError("odd text")
+        return read
+
+    monkeypatch.setattr(parse_module, "clean_file", fails)
+    states = _parse(items, tmp_path / "parsed")["states"]
+    assert states["quarantined: cleaning failed: IndexError"] == 1
+    assert states["ok"] == 7
