@@ -20,7 +20,7 @@ def update(chunk: Chunk, gradients: list[Any], *, divisor: Any, skipped: Any, le
     """AdamW's fused kernel divides the gradients, and leaves everything as it was where `skipped` is 1."""
     import torch
 
-    if adamw.can_update(chunk.masters[0], chunk.parameters[0]):
+    if adamw.can_update(chunk.masters, chunk.parameters):
         _update_in_one_pass(chunk, gradients, divisor=divisor, skipped=skipped, learning_rate=learning_rate)
         return
     copied = chunk.masters[0] is not chunk.parameters[0]

@@ -149,7 +149,7 @@ def test_the_update_in_one_pass_is_torch_s_and_rounds_the_weights():
     from ray_ft.training.kernels import adamw
 
     torch.manual_seed(0)
-    weight = torch.randn(300, 1031, device="cuda", dtype=torch.bfloat16)
+    weight = torch.randn(1100, 1031, device="cuda", dtype=torch.bfloat16)
     master = weight.float()
     reference = torch.nn.Parameter(master.clone())
     group = {"lr": 3e-3, "betas": (0.9, 0.999), "eps": 1e-8, "weight_decay": 0.1}
@@ -157,7 +157,8 @@ def test_the_update_in_one_pass_is_torch_s_and_rounds_the_weights():
     state = {"step": torch.zeros((), device="cuda"), "exp_avg": torch.zeros_like(master)}
     state["exp_avg_sq"] = torch.zeros_like(master)
     one, zero = torch.ones((), device="cuda"), torch.zeros((), device="cuda")
-    assert adamw.can_update(master, weight)
+    assert adamw.can_update([master], [weight])
+    assert not adamw.can_update([master, one], [weight, one.bfloat16()])
     for _ in range(30):
         gradient = torch.randn_like(weight)
         state["step"] += 1

@@ -8,12 +8,15 @@ import math
 from typing import Any
 
 BLOCK = 4096
+FEWEST = 2**20  # elements of a tensor on average, to pay for a launch each: PyTorch updates many small ones in one
 _made: dict[str, Any] = {}
 
 
-def can_update(master: Any, weight: Any) -> bool:
-    """Whether the kernel serves here: a GPU, Triton with the compiler it needs, and a master beside the weight."""
-    if not master.is_cuda or master is weight:
+def can_update(masters: list[Any], weights: list[Any]) -> bool:
+    """Whether the kernel serves: on a GPU, with Triton and its compiler, for large tensors with masters beside them."""
+    if not masters[0].is_cuda or masters[0] is weights[0]:
+        return False
+    if sum(master.numel() for master in masters) < FEWEST * len(masters):
         return False
     if "usable" not in _made:
         import importlib.util
