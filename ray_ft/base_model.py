@@ -96,6 +96,13 @@ def template_digest(tokenizer: Any) -> str:
     return hashlib.sha256(str(tokenizer.chat_template or "").encode()).hexdigest()[:16]
 
 
+def template_file_digest(model_path: str | Path, chat_template: str | None) -> str:
+    """First 16 hex digits of the SHA-256 of the chat template's file: the given one, else where the model keeps its."""
+    own = [Path(model_path) / name for name in ("chat_template.jinja", "tokenizer_config.json")]
+    files = [Path(chat_template)] if chat_template is not None else own
+    return hashlib.sha256(b"\0".join(f.read_bytes() for f in files if f.is_file())).hexdigest()[:16]
+
+
 def end_of_turn_id(tokenizer: Any) -> int | None:
     """Id of the special token with which the chat template ends an answer, else end-of-text; None where neither is."""
     question, answer = "ray-ft-question", "ray-ft-answer"

@@ -3,15 +3,25 @@
 import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, Protocol, TypeVar
 
 BlockType = Literal["heading", "paragraph", "list", "code", "table"]
 Origin = Literal["source", "extractive", "generated"]
 Split = Literal["train", "validation", "test"]
 Role = Literal["system", "user", "assistant"]
 
-Generate = Callable[[list[str]], list[str]]
-"""What a recipe may ask of an engine: prompts in, one text for each out, in the same order."""
+
+class Generate(Protocol):
+    """What a recipe may ask of an engine: prompts in, one text for each out, in the same order.
+
+    `schema` is a JSON schema, as text, for the answers of engines that can be held to one; others see it in the prompt
+    only. An answer that an engine refused to give is "".
+    """
+
+    def __call__(self, prompts: list[str], /, *, schema: str = "") -> list[str]:
+        """One text for each prompt."""
+        ...
+
 
 CountTokens = Callable[[str], int]
 """Number of tokens of a text under the tokenizer of the model that will be tuned."""
@@ -112,6 +122,7 @@ class Example:
     origin: Origin = "source"  # extractive: made by rule from the text; generated: written by an engine
     dropped: str = ""  # why it is left out of training, e.g. an answer that its passage does not support
     messages: tuple[Message, ...] = ()
+    evidence: str = ""  # words of the passage that prove a generated answer, as the engine quoted them
 
 
 @dataclass(frozen=True)

@@ -51,6 +51,8 @@ def report(total: GroupResult, made: TrainingSet, seconds: float) -> None:
         log.warning("skipped %s", line)
     if num_more := max(0, _skipped(total.records).total() - MAX_NAMED_LINES):
         log.warning("skipped %d more lines; documents.parquet in %s lists them all", num_more, made.path)
+    for recipe, line in _kept_rates(total.generated).items():
+        log.info("%s: %s", recipe, line)
     if total.redacted:
         log.info("redacted %s", _counts(total.redacted))
     if total.notes:
@@ -82,6 +84,17 @@ def _report_rows(total: GroupResult, made: TrainingSet) -> None:
             total.truncated,
             made.max_seq_len,
         )
+
+
+def _kept_rates(generated: Counter[str]) -> dict[str, str]:
+    """What of each recipe's generated examples was kept, and why the others were not."""
+    lines: dict[str, str] = {}
+    for recipe in sorted({key.split(": ", 1)[0] for key in generated}):
+        counts = Counter({key.split(": ", 1)[1]: n for key, n in generated.items() if key.startswith(f"{recipe}: ")})
+        total, kept = counts.total(), counts.pop("kept", 0)
+        why = f"; {_counts(counts)}" if counts else ""
+        lines[recipe] = f"kept {kept:,} of {total:,} generated examples ({kept / total:.1%}){why}"
+    return lines
 
 
 def _skipped(files: Counter[str]) -> Counter[str]:

@@ -24,6 +24,7 @@ class Edged:
     ends: bool
     part: str = ""  # recipe or dataset that it comes from
     weight: float = 1.0
+    span: tuple[int, int] = (0, 0)  # characters of the document's text that the chunk is
 
 
 def make_examples(
@@ -35,9 +36,10 @@ def make_examples(
         if recipe.applies_to(document):
             chunks = recipe.chunk(document, count_tokens)
             examples = recipe.examples(chunks, generate) if chunks else []
+            spans = {c.id: (c.start, c.end) for c in chunks}
             last = len(examples) - 1
             made += [
-                Edged(e, begins=i == 0, ends=i == last, part=recipe.name, weight=recipe.weight)
+                Edged(e, i == 0, i == last, recipe.name, recipe.weight, spans.get(e.chunk_id, (0, 0)))
                 for i, e in enumerate(examples)
             ]
     return made

@@ -8,12 +8,15 @@ import json
 import pickle
 import shutil
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from ray_ft.data.answers import Answered
+from ray_ft.data.answers import as_row as as_request_row
 from ray_ft.data.cleaning import CleanFile
 from ray_ft.data.encode import IGNORED, ChatEncoder, Encoded, token_counter
 from ray_ft.data.examples import Edged, evaluation_qa, make_examples, make_questions, passages_of, record_questions
@@ -37,13 +40,11 @@ from ray_ft.data.tables import (
     record_row,
     write_part,
 )
-from ray_ft.engines import Engine, GenerateRequest
 from ray_ft.errors import ConfigError, GenerationError, RayFTError
 from ray_ft.rows import Chunk, CountTokens, Document, Generate, Question, Split, as_row
 
 QUESTION_PARTS = "questions"  # folder of one JSONL per group, merged at the end
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
-MAX_GENERATED_TOKENS = 512
 MAX_NAMED_LINES = 5
 RESULT = "result.json"
 NUMBER = 0  # of every group in its own folder; publishing gives them their places
@@ -59,42 +60,20 @@ class Placed:
 
 
 def write_group(row: dict[str, Any], *, job: GroupJob) -> dict[str, Any]:
-    """Make and write a group without an engine."""
-    return {"result": _finish(row, job, None).to_text()}
+    """Make and write a group; where recipes may ask an engine, it has answered."""
+    return {"result": _finish(row, job, Answered(job.answers) if job.answers is not None else None).to_text()}
 
 
-class GroupWriter:
-    """As `write_group`, with an engine that is loaded once for each actor."""
-
-    def __init__(self, job: GroupJob, engine: Engine) -> None:
-        self.job = job
-        self.error = ""
-        try:
-            self.generate: Generate | None = _generator(engine, job)
-        except RayFTError as error:
-            self.error = str(error)
-
-    def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
-        if self.error:
-            return {"result": GroupResult(error=self.error).to_text()}
-        return {"result": _finish(row, self.job, self.generate).to_text()}
-
-
-def _generator(engine: Engine, job: GroupJob) -> Generate:
-    """What recipes may ask: questions in the model's chat template, answered greedily."""
-    model = engine.load(job.model_path, {}, chat_template=job.chat_template)
-
-    def generate(prompts: list[str]) -> list[str]:
-        requests = [
-            GenerateRequest(
-                prompt=model.apply_chat_template([{"role": "user", "content": prompt}]),
-                max_new_tokens=MAX_GENERATED_TOKENS,
-            )
-            for prompt in prompts
-        ]
-        return [result.text for result in model.generate(requests)]
-
-    return generate
+def requests_of(row: dict[str, Any], *, job: GroupJob) -> Iterator[dict[str, str]]:
+    """What the recipes want to ask about a group's documents and no engine has answered yet."""
+    assert job.answers is not None
+    engine = Answered(job.answers)
+    group = _Group(Path(job.output_path), job, engine)
+    for placed in pickle.loads(row["work"]):
+        for parsed, placement in zip(load(placed.item, placed.ref), placed.placements, strict=True):
+            if isinstance(parsed, ReadFile):
+                group.ask(parsed, placement)
+    yield from map(as_request_row, engine.missing.values())
 
 
 def _finish(row: dict[str, Any], job: GroupJob, generate: Generate | None) -> GroupResult:
@@ -175,6 +154,18 @@ class _Group:
         self.questions += questions
         return read
 
+    def ask(self, read: ReadFile, placement: Placement) -> None:
+        """Let every recipe ask about a document, each as far as it gets; nothing is made of it yet."""
+        document = read.document
+        if document is None or placement.reason:
+            return
+        count_tokens = token_counter(self.encoder)
+        for recipe in self.job.recipes:
+            with suppress(Exception):  # not answered yet, or a bug that writing will report
+                make_examples(document, [recipe], count_tokens, self.generate)
+        with suppress(Exception):
+            self._questions(document, placement.split, [], [], count_tokens)
+
     def _take(self, record: Record, placement: Placement) -> None:
         """The examples of one line of a dataset; the passages and questions that it gives."""
         if placement.reason:
@@ -237,6 +228,8 @@ class _Group:
     def _encode(self, edged: Edged, split: Split) -> None:
         """Tokenise an example and note how often an epoch shows it; held-out ones count once, whatever the weight."""
         example, encoded, copies = edged.example, list[Encoded](), 0
+        if example.origin == "generated":
+            self.result.generated[f"{example.recipe}: {example.dropped or 'kept'}"] += 1
         if not example.dropped:
             made = self.encoder.encode(example, ends=edged.ends)
             encoded, reason = ([], made) if isinstance(made, str) else (made, "")
@@ -256,7 +249,7 @@ class _Group:
         self.encoded[split] += [(example.chunk_id, e) for e in encoded]
         self.copies[split] += [copies] * len(encoded)
         num_tokens = sum(len(e.input_ids) for e in encoded)
-        row = example_row(example, split=split, num_tokens=num_tokens, copies=copies)
+        row = example_row(example, split=split, num_tokens=num_tokens, copies=copies, span=edged.span)
         self.tables[EXAMPLES].append(row)
 
     def _count_share(self, edged: Edged, split: Split, encoded: Sequence[Encoded], copies: int) -> None:

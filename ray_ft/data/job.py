@@ -5,11 +5,14 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from ray_ft.artifacts import to_json
+from ray_ft.data.answers import AnswersAt
 from ray_ft.data.mixture import Mixture
 from ray_ft.data.pack import Shard
 from ray_ft.recipes import Recipe
 
-COUNTERS = ("redacted", "files", "documents", "examples", "dropped", "chats", "records", "formats", "notes")
+COUNTERS = (
+    "files", "documents", "examples", "dropped", "chats", "records", "formats", "notes", "generated", "redacted",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -27,6 +30,7 @@ class GroupJob:
     seen_fraction: float  # of trained documents that get questions
     chat_problem: str = ""  # why the chat template cannot be used at all
     multi_turn_problem: str = ""  # why it cannot be used for conversations of several assistant turns
+    answers: AnswersAt | None = None  # of the engine that recipes may ask; None: there is none
 
 
 @dataclass
@@ -44,6 +48,7 @@ class GroupResult:
     records: Counter[str] = field(default_factory=Counter)  # lines of datasets, "ok" or why they were skipped
     formats: Counter[str] = field(default_factory=Counter)  # usable lines by what they hold
     notes: Counter[str] = field(default_factory=Counter)  # what of usable lines was ignored
+    generated: Counter[str] = field(default_factory=Counter)  # what engines wrote, "recipe: kept" or "recipe: reason"
     redacted: Counter[str] = field(default_factory=Counter)  # secrets and personal data in files, by kind
     bad_lines: list[str] = field(default_factory=list)  # the first few that were skipped, named
     mixture: Mixture = field(default_factory=Mixture)

@@ -23,16 +23,18 @@ from ray_ft.artifacts import TrainingSet, digest, to_json, write_text
 from ray_ft.base_model import load_tokenizer, template_digest, tokenizer_digest
 from ray_ft.config import DataConfig, ModelConfig
 from ray_ft.data.account import report, require_examples
+from ray_ft.data.answers import AnswersAt
+from ray_ft.data.asking import ask_engine
 from ray_ft.data.cleaning import Cleaning
 from ray_ft.data.contamination import read_evaluation_sets
 from ray_ft.data.conversation import multi_turn_problem
 from ray_ft.data.datasets import datasets_digest
 from ray_ft.data.encode import ChatEncoder
-from ray_ft.data.group import QUESTION_PARTS, RESULT, SPLITS, GroupWriter, Placed, write_group
+from ray_ft.data.group import QUESTION_PARTS, RESULT, SPLITS, Placed, write_group
+from ray_ft.data.isolation import Limits
 from ray_ft.data.job import GroupJob, GroupResult
 from ray_ft.data.journal import compact
 from ray_ft.data.leaks import find_leaks
-from ray_ft.data.isolation import Limits
 from ray_ft.data.pack import manifest
 from ray_ft.data.parse import (
     Item,
@@ -50,9 +52,9 @@ from ray_ft.data.parse import (
 from ray_ft.data.place import Placements, Placing, place
 from ray_ft.data.progress import Progress
 from ray_ft.data.publish import merge_questions, publish_group, published_shard, put_in_place
+from ray_ft.data.quarantine import release, write_quarantine
 from ray_ft.data.read import SourceFile, sources_digest
 from ray_ft.data.split import Bounds
-from ray_ft.data.quarantine import release, write_quarantine
 from ray_ft.data.work import code_digest, digest_of, group_items, keys_of, list_items, source_of
 from ray_ft.engines import Engine
 from ray_ft.errors import ConfigError, DataError
@@ -116,6 +118,7 @@ def prepare_training_set(
             seen_fraction=_seen_fraction(num_files),
             chat_problem=chat_problem,
             multi_turn_problem=chat_problem or multi_turn_problem(encoder),
+            answers=_answers(data, model, model_path, Path(output_path).parent / ANSWERS),
         )
         groups = _groups(work, placements, model.max_seq_len, _job_digest(job, data, tokenizer, model_path))
         total = _write(groups, job, data.generator)
@@ -159,6 +162,14 @@ def _chat_problem(encoder: ChatEncoder, data: DataConfig) -> str:
     return ""
 
 
+def _answers(data: DataConfig, model: ModelConfig, model_path: str, folder: Path) -> AnswersAt | None:
+    """Where the answers of data.generator lie, under what its answers depend on."""
+    if data.generator is None:
+        return None
+    identity = digest_of(data.generator.writer_identity(model_path, chat_template=model.chat_template))
+    return AnswersAt(str(Path(data.answers_path or folder).resolve()), identity, uuid.uuid4().hex)
+
+
 def _seen_fraction(num_files: int) -> float:
     """Of trained documents that get questions; the same for about as many files, so that one more changes nothing."""
     return min(1.0, SEEN_DOCUMENTS / (1 << max(0, num_files - 1).bit_length()))
@@ -178,6 +189,10 @@ def _parse(items: list[Item], data: DataConfig, folder: Path, *, retry_quarantin
     keys = keys_of(items, settings)
     wanted = {key: i for i, key in enumerate(keys) if not _is_unread(items[i])}
     kept = find_kept(folder / PARSED, wanted)
+    limits = Limits(data.parse_seconds, int(data.parse_memory_gib * 2**30))
+    if retry_quarantined:
+        kept = release(folder / PARSED, kept, items, keys)
+        limits = Limits(RETRY_TIME * limits.seconds, RETRY_MEMORY * limits.memory_bytes)
     left = [(key, items[i]) for key, i in wanted.items() if i not in kept]
     if kept and left:
         log.info("taking over %s of %s files, reading %s", f"{len(kept):,}", f"{len(wanted):,}", f"{len(left):,}")
@@ -189,12 +204,12 @@ def _parse(items: list[Item], data: DataConfig, folder: Path, *, retry_quarantin
             if result["error"]:
                 raise DataError(f"prepare stopped: {result['error']}")
             progress.add(result["num_items"], result["num_bytes"], result["states"])
-    limits = Limits(data.parse_seconds, int(data.parse_memory_gib * 2**30))
-    if retry_quarantined:
-        kept = release(folder / PARSED, kept, items, keys)
-        limits = Limits(RETRY_TIME * limits.seconds, RETRY_MEMORY * limits.memory_bytes)
         kept |= find_kept(folder / PARSED, {key: i for key, i in wanted.items() if i not in kept})
-    unread = {i: Kept(heads_of(parse_item(item, cleaning), evaluation), None) for i, item in enumerate(items) if _is_unread(item)}
+    unread = {
+        i: Kept(heads_of(parse_item(item, cleaning), evaluation), None)
+        for i, item in enumerate(items)
+        if _is_unread(item)
+    }
     return Work(items, keys, [unread[i] if i in unread else kept[i] for i in range(len(items))], folder)
 
 
@@ -236,14 +251,14 @@ def _say(placed: Placements) -> None:
 
 def _job_digest(job: GroupJob, data: DataConfig, tokenizer: Any, model_path: str) -> str:
     """Of all that groups are made with, but not where."""
-    places = ("output_path", "model_path", "chat_template")
+    places = ("output_path", "model_path", "chat_template", "answers")
     return digest_of(
         {
             "job": {f.name: to_json(getattr(job, f.name)) for f in fields(job) if f.name not in places},
             "tokenizer": tokenizer_digest(model_path),
             "template": template_digest(tokenizer),
-            "generator": to_json(data.generator),
-            "sources": [source_of(one) for one in (*data.recipes, data.generator)],
+            "generator": job.answers.identity if job.answers else "",
+            "sources": [source_of(one) for one in data.recipes],
             "code": code_digest(),
         }
     )
@@ -272,8 +287,9 @@ def _write(groups: Mapping[str, list[Placed]], job: GroupJob, generator: Engine 
     progress = Progress("wrote", num_files=len(sizes), num_bytes=sum(sizes))
     rows = [{"name": name, "work": pickle.dumps(group)} for name, group in left.items()]
     if rows:
-        function: Any = write_group if generator is None else GroupWriter
-        for result in map(GroupResult.from_text, _results(rows, function, job, generator=generator)):
+        if generator is not None:
+            job = replace(job, answers=ask_engine(rows, job, generator))
+        for result in map(GroupResult.from_text, _results(rows, write_group, job)):
             if result.error:
                 raise DataError(f"prepare stopped: {result.error}")
             states = result.files + result.records
@@ -285,30 +301,17 @@ def _write(groups: Mapping[str, list[Placed]], job: GroupJob, generator: Engine 
     return total
 
 
-def _results(
-    rows: list[dict[str, Any]], function: Any, job: Any, *, generator: Engine | None = None, retries: int | None = None
-) -> Iterator[str]:
+def _results(rows: list[dict[str, Any]], function: Any, job: Any, *, retries: int | None = None) -> Iterator[str]:
     """What the function says of each row, as it comes.
 
-    Without an engine, rows are tasks, as many at a time as the cluster has processors at the moment, and a task's
-    process serves the next ones too. With one they go to a pool of actors, which grows with the cluster.
+    Rows are tasks, as many at a time as the cluster has processors at the moment, and a task's process serves the next
+    ones too.
     """
     import ray
 
     with quiet_ray_data():
-        dataset = ray.data.from_items(rows, override_num_blocks=len(rows))
-        if generator is None:
-            more = {} if retries is None else {"max_retries": retries}
-            dataset = dataset.map(function, fn_kwargs={"job": job}, **more)
-        else:
-            num_gpus = int(ray.cluster_resources().get("GPU", 0))
-            pool = ray.data.ActorPoolStrategy(min_size=1, max_size=len(rows) if num_gpus else 1)
-            dataset = dataset.map(
-                function,
-                fn_constructor_kwargs={"job": job, "engine": generator},
-                compute=pool,
-                num_gpus=1 if num_gpus else None,
-            )
+        more = {} if retries is None else {"max_retries": retries}
+        dataset = ray.data.from_items(rows, override_num_blocks=len(rows)).map(function, fn_kwargs={"job": job}, **more)
         for row in dataset.iter_rows():
             yield row["result"]
 
@@ -374,10 +377,10 @@ def _complete(
     try:
         _require_apart(partial)
         num_questions = merge_questions(partial / QUESTION_PARTS, partial / "questions.jsonl", MAX_QUESTIONS)
+        write_quarantine(partial)
         put_in_place(partial, output)
     except OSError as error:
         raise DataError(f"cannot write {error.filename or output}: {error.strerror}") from None
-        write_quarantine(partial)
     per_split = {split: about["splits"].get(split, {}) for split in SPLITS}
     return TrainingSet(
         path=str(output),

@@ -20,7 +20,8 @@ COLUMNS: Mapping[str, Mapping[str, str]] = {
     },
     EXAMPLES: {
         "prompt": "str", "completion": "str", "chunk_id": "str", "document_id": "str", "recipe": "str",
-        "origin": "str", "dropped": "str", "messages": "messages", "num_tokens": "int", "copies": "int", "split": "str",
+        "origin": "str", "dropped": "str", "messages": "messages", "evidence": "str", "start": "int", "end": "int",
+        "num_tokens": "int", "copies": "int", "split": "str",
     },
     PASSAGES: {
         "id": "str", "document_id": "str", "text": "str", "num_tokens": "int", "heading_path": "strings",
@@ -62,10 +63,16 @@ def document_row(read: ReadFile, split: str, cluster: str) -> dict[str, Any]:
     }
 
 
-def example_row(example: Example, *, split: str, num_tokens: int, copies: int) -> dict[str, Any]:
-    """One example and how often an epoch shows it; those left out of training keep their reason and have no split."""
+def example_row(
+    example: Example, *, split: str, num_tokens: int, copies: int, span: tuple[int, int] = (0, 0)
+) -> dict[str, Any]:
+    """One example and how often an epoch shows it; those left out of training keep their reason and have no split.
+
+    `span` is where its chunk stands in the document's text.
+    """
     kept = "" if example.dropped else split
-    return {**as_row(example), "num_tokens": num_tokens, "copies": copies, "split": kept}
+    place = {"start": span[0], "end": span[1]}
+    return {**as_row(example), **place, "num_tokens": num_tokens, "copies": copies, "split": kept}
 
 
 def record_row(record: Record, split: str, cluster: str) -> dict[str, Any]:

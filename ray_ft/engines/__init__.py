@@ -7,7 +7,11 @@ from ray_ft.engines.base import (
     GenerateResult,
     LoadedModel,
     TextDelta,
+    Writer,
+    WriteRequest,
+    Written,
 )
+from ray_ft.engines.openai import OpenAIEngine
 from ray_ft.engines.transformers import TransformersEngine
 
 __all__ = [
@@ -16,6 +20,10 @@ __all__ = [
     "GenerateRequest",
     "GenerateResult",
     "LoadedModel",
+    "OpenAIEngine",
     "TextDelta",
     "TransformersEngine",
+    "WriteRequest",
+    "Writer",
+    "Written",
 ]

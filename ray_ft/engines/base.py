@@ -1,9 +1,10 @@
 """What every engine answers: load a base with its adapters once, then generate for any of them."""
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import Literal, Protocol
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar, Literal, Protocol
 
+from ray_ft.base_model import base_digest, template_file_digest
 from ray_ft.registry import Registry
 
 
@@ -38,6 +39,36 @@ class TextDelta:
     finish_reason: Literal["stop", "length"] | None = None
     num_prompt_tokens: int = 0
     num_completion_tokens: int = 0
+
+
+@dataclass(frozen=True)
+class WriteRequest:
+    """What recipes ask: one message of a user, and the JSON schema that the answer should keep to, as text."""
+
+    prompt: str
+    schema: str = ""
+    max_new_tokens: int = 512
+    temperature: float = 0.0
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Written:
+    """The answer to one request; `error` says why an engine refused this one, while it answers others."""
+
+    text: str
+    error: str = ""
+
+
+class Writer(Protocol):
+    """An engine that is ready to write data."""
+
+    def write(self, requests: Sequence[WriteRequest]) -> Iterator[tuple[int, Written]]:
+        """Answers with the places of their requests, in the order in which they come.
+
+        Raises GenerationError when the engine cannot go on.
+        """
+        ...
 
 
 class LoadedModel(Protocol):
@@ -79,6 +110,11 @@ class Engine:
     name: str = ""
     """The engine's name in the registry."""
 
+    answers: ClassVar[bool] = True
+    """Whether it loads a base with adapters, to evaluate and to serve; False: it only writes data."""
+    needs_weights: ClassVar[bool] = True
+    """Whether it writes data with the base model's own weights."""
+
     def load(self, model_path: str, adapters: Mapping[str, str], *, chat_template: str | None = None) -> LoadedModel:
         """Load the base at `model_path` and the adapters `{name: folder}`.
 
@@ -87,8 +123,48 @@ class Engine:
         """
         raise NotImplementedError
 
+    def load_writer(self, model_path: str, *, chat_template: str | None = None) -> Writer:
+        """Make the engine ready to write data. Raises ModelError as `load`."""
+        return _ChatWriter(self.load(model_path, {}, chat_template=chat_template))
+
+    def write_batch_size(self) -> int:
+        """Requests that `write` wants at once."""
+        return 16
+
+    def writer_identity(self, model_path: str, *, chat_template: str | None = None) -> dict[str, Any]:
+        """All that an answer depends on beside its request: equal identities may share answers."""
+        return {
+            **{f.name: getattr(self, f.name) for f in fields(self) if f.name != "batch_size"},
+            "base": base_digest(model_path),
+            "template": template_file_digest(model_path, chat_template),
+        }
+
     def check_adapters(self, model_path: str, adapters: Mapping[str, str]) -> None:
         """Refuse adapters that `load` would refuse, as far as that can be known without loading the base."""
+
+
+class _ChatWriter:
+    """Writes with a loaded model: the base, in its chat template."""
+
+    def __init__(self, model: LoadedModel) -> None:
+        self._model = model
+
+    def write(self, requests: Sequence[WriteRequest]) -> Iterator[tuple[int, Written]]:
+        known: list[tuple[int, GenerateRequest]] = []
+        for i, request in enumerate(requests):
+            prompt = self._model.apply_chat_template([{"role": "user", "content": request.prompt}])
+            if self._model.count_tokens(prompt) >= self._model.max_seq_len:
+                yield i, Written("", "the prompt is longer than the model's context")
+                continue
+            asked = GenerateRequest(
+                prompt,
+                max_new_tokens=request.max_new_tokens,
+                temperature=request.temperature,
+                seed=request.seed,
+            )
+            known.append((i, asked))
+        for (i, _), result in zip(known, self._model.generate([asked for _, asked in known]), strict=True):
+            yield i, Written(result.text)
 
 
 ENGINES: Registry[Engine] = Registry("engine")

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from ray_ft.recipes.base import RECIPES, Recipe
 from ray_ft.recipes.chunking import make_chunks
-from ray_ft.recipes.functions import find_definitions
+from ray_ft.recipes.functions import comments, definition_spans
 from ray_ft.rows import Chunk, CountTokens, Document, Example, Generate
 
 LABELS = {
@@ -14,14 +14,15 @@ LABELS = {
     "imports": "Imports",
     "signature": "Signature",
     "docstring": "Docstring",
-    "comments": "Comments",
+    "calls": "Uses",
+    "callers": "Used by",
 }
 
 
 @RECIPES.register("code_metadata")
 @dataclass(frozen=True)
 class CodeMetadata(Recipe):
-    """Imports, enclosing class, signature, docstring and comments -> source of a function, method or class.
+    """Imports, enclosing class, signature, docstring, comments, callers -> source of a function, method or class.
 
     Definitions longer than a chunk are left to code_raw; the methods of a long class are taken one by one.
     """
@@ -33,7 +34,7 @@ class CodeMetadata(Recipe):
     handles_code: ClassVar[bool] = True
 
     def chunk(self, document: Document, count_tokens: CountTokens) -> list[Chunk]:
-        spans = [d.span(document) for d in find_definitions(document) if not d.is_trivial]
+        spans = definition_spans(document, [d for d in document.definitions if not d.is_trivial])
         chunks = make_chunks(
             document, spans, recipe=self.name, max_tokens=self.max_chunk_tokens, count_tokens=count_tokens
         )
@@ -46,9 +47,9 @@ class CodeMetadata(Recipe):
 
 
 def _prompt(chunk: Chunk) -> str:
-    known = chunk.metadata
+    known = {**chunk.metadata, "comments": "\n".join(comments(chunk.text))}
     lines = [f"Write the {known['kind']} `{known['name']}` of {known['path']}."]
-    for key, label in LABELS.items():
+    for key, label in {**LABELS, "comments": "Comments"}.items():
         value = known.get(key, "")
         if value:
             lines.append(f"{label}: {value}" if "\n" not in value else f"{label}:\n{textwrap.indent(value, '  ')}")

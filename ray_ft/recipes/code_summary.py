@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from ray_ft.recipes.base import RECIPES, Recipe
 from ray_ft.recipes.chunking import make_chunks
-from ray_ft.recipes.functions import find_definitions
+from ray_ft.recipes.functions import definition_spans
 from ray_ft.recipes.grounding import missing_detail
 from ray_ft.rows import Chunk, CountTokens, Document, Example, Generate, Origin
 
@@ -28,7 +28,8 @@ class CodeSummary(Recipe):
     handles_code: ClassVar[bool] = True
 
     def chunk(self, document: Document, count_tokens: CountTokens) -> list[Chunk]:
-        spans = [d.span(document) for d in find_definitions(document) if d.kind != "class" and not d.is_trivial]
+        functions = [d for d in document.definitions if d.kind != "class" and not d.is_trivial]
+        spans = definition_spans(document, functions)
         chunks = make_chunks(
             document, spans, recipe=self.name, max_tokens=self.max_chunk_tokens, count_tokens=count_tokens
         )

@@ -45,9 +45,9 @@ RELATIONS = frozenset(_RELATIONS.split())
 _GLUE = """
     yes answer passage text document section according state states stated mention happen happens mean means meant
     called call name named number value amount channel command person people thing way case order reason part kind type
-    place point use used using need needed require required must should may might can could will would have has had get gets
-    become also then them then they their it its he she his her this that these those such there here following followed
-    follow include included including contain contains provide provided describe described tell
+    place point use used using need needed require required must should may might can could will would have has had
+    get gets become also then them then they their it its he she his her this that these those such there here
+    following followed follow include included including contain contains provide provided describe described tell
 """
 GLUE = frozenset(_GLUE.split())
 """Words that an honest paraphrase may bring along: they add no fact."""

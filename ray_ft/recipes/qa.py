@@ -1,12 +1,12 @@
 """QA recipe: a question asks, the document answers; an engine writes both, or the document's structure does."""
 
-import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ray_ft.recipes.base import RECIPES, Recipe
 from ray_ft.recipes.chunking import Span, make_chunks
-from ray_ft.recipes.functions import find_definitions
-from ray_ft.recipes.grounding import ungrounded
+from ray_ft.recipes.coverage import allot
+from ray_ft.recipes.functions import definition_spans
 from ray_ft.recipes.headings import sections
 from ray_ft.recipes.questions import (
     QuestionAnswer,
@@ -15,12 +15,10 @@ from ray_ft.recipes.questions import (
     reference_answer,
     training_question,
 )
+from ray_ft.recipes.verdicts import Checked, check_pairs
+from ray_ft.recipes.written import PAIRS, exam_request, pairs_request, read_pairs
 from ray_ft.rows import Chunk, CountTokens, Document, Example, Generate
 
-PAIR = re.compile(
-    r"^\s*Q(?:uestion)?\s*\d*\s*[:.)]\s*(.+?)\s*^\s*A(?:nswer)?\s*\d*\s*[:.)]\s*(.+?)\s*(?=^\s*Q(?:uestion)?\s*\d*\s*[:.)]|\Z)",
-    re.DOTALL | re.MULTILINE,
-)
 MIN_WORDS = 8  # shorter passages answer no question
 
 
@@ -35,14 +33,21 @@ class QA(Recipe):
 
     name: str = "qa"
     questions_per_chunk: int = 2
-    """Questions that an engine writes for each passage."""
+    """Questions that an engine writes for a passage of max_chunk_tokens; shorter ones get fewer, at least one."""
+    max_questions: int | None = None
+    """Questions of one document at most, spread over all of its text; null sets no limit."""
+    phrasings: int = 1
+    """Wordings of each question, each an example of its own with the same answer."""
+    judge: bool = False
+    """Ask the engine whether the passage supports each answer that passed the checks; drop those that it denies."""
 
     def applies_to(self, document: Document) -> bool:
-        return document.language in ("", "python")
+        return not document.language or any(d.docstring for d in document.definitions)
 
     def chunk(self, document: Document, count_tokens: CountTokens) -> list[Chunk]:
         if document.language:
-            spans = [d.span(document, head_only=True) for d in find_definitions(document) if d.docstring]
+            told = [d for d in document.definitions if d.docstring]
+            spans = list(definition_spans(document, told, head_only=True))
         else:
             spans = [
                 Span(s.body_start, s.end, s.path)
@@ -56,22 +61,27 @@ class QA(Recipe):
     def examples(self, chunks: list[Chunk], generate: Generate | None) -> list[Example]:
         if generate is None:
             return [e for c in chunks if (e := self._extractive(c)) is not None]
-        asked = generate([_request(c, self.questions_per_chunk) for c in chunks])
-        return [e for c, text in zip(chunks, asked, strict=True) for e in self._generated(c, text)]
+        counts = allot(
+            chunks, per_chunk=self.questions_per_chunk, full_tokens=self.max_chunk_tokens, limit=self.max_questions
+        )
+        asked = [(c, n) for c, n in zip(chunks, counts, strict=True) if n]
+        requests = [pairs_request(c, num_questions=n, num_phrasings=self.phrasings) for c, n in asked]
+        texts = generate(requests, schema=PAIRS)
+        pairs = [(c, p) for (c, n), text in zip(asked, texts, strict=True) for p in read_pairs(text)[:n]]
+        checked = check_pairs(pairs, generate if self.judge else None)
+        silent = [(c, text) for (c, _), text in zip(asked, texts, strict=True) if not read_pairs(text)]
+        return [e for one in checked for e in self._phrased(one)] + [self._silence(c, text) for c, text in silent]
 
     def questions(self, chunks: list[Chunk], generate: Generate | None) -> list[tuple[Chunk, QuestionAnswer]]:
         """Evaluation questions, worded differently from the training examples of the same passages."""
-        pairs: list[tuple[Chunk, QuestionAnswer]] = []
         if generate is None:
-            for chunk in chunks:
-                if chunk.metadata.get("part", "1") == "1" and (answer := reference_answer(chunk)):
-                    pairs.append((chunk, QuestionAnswer(evaluation_question(chunk), answer, question_kind(chunk))))
-            return pairs
-        for chunk, text in zip(chunks, generate([_evaluation_request(c) for c in chunks]), strict=True):
-            for question, answer in parse_pairs(text)[:1]:
-                if not ungrounded(answer, chunk.text):
-                    pairs.append((chunk, QuestionAnswer(question, answer, question_kind(chunk))))
-        return pairs
+            first = [c for c in chunks if c.metadata.get("part", "1") == "1"]
+            found = [(c, reference_answer(c)) for c in first]
+            return [(c, QuestionAnswer(evaluation_question(c), a, question_kind(c))) for c, a in found if a]
+        texts = generate([exam_request(c) for c in chunks], schema=PAIRS)
+        pairs = [(c, p) for c, text in zip(chunks, texts, strict=True) for p in read_pairs(text)[:1]]
+        kept = [one for one in check_pairs(pairs, generate if self.judge else None) if not one.reason]
+        return [(k.chunk, QuestionAnswer(k.pair.question, k.pair.answer, question_kind(k.chunk))) for k in kept]
 
     def _extractive(self, chunk: Chunk) -> Example | None:
         """The first part of a section or docstring answers, when it has prose; later parts begin in mid-thought."""
@@ -80,34 +90,16 @@ class QA(Recipe):
         answer = chunk.metadata.get("docstring", chunk.text)
         return Example(training_question(chunk), answer, chunk.id, chunk.document_id, self.name, "extractive")
 
-    def _generated(self, chunk: Chunk, text: str) -> list[Example]:
-        pairs = parse_pairs(text)[: self.questions_per_chunk]
-        if not pairs:
-            reason = "engine wrote no question and answer"
-            return [Example("", text.strip(), chunk.id, chunk.document_id, self.name, "generated", reason)]
+    def _phrased(self, one: Checked) -> Sequence[Example]:
+        """An example for each wording of a question."""
+        c, pair = one.chunk, one.pair
+        wordings = list(dict.fromkeys([pair.question, *pair.rephrasings]))[: self.phrasings]
+        made = [(wording, one.reason or one.rephrasing_reason(wording)) for wording in wordings]
         return [
-            Example(q, a, chunk.id, chunk.document_id, self.name, "generated", ungrounded(a, chunk.text))
-            for q, a in pairs
+            Example(wording, pair.answer, c.id, c.document_id, self.name, "generated", reason, evidence=pair.evidence)
+            for wording, reason in made
         ]
 
-
-def parse_pairs(text: str) -> list[tuple[str, str]]:
-    """`Q: ...` and `A: ...` pairs of an engine's text; what stands around them is ignored."""
-    found = [(" ".join(m.group(1).split()), m.group(2).strip()) for m in PAIR.finditer(text)]
-    return [(question, answer) for question, answer in found if question and answer]
-
-
-def _request(chunk: Chunk, num_questions: int) -> str:
-    return (
-        f"Write {num_questions} different questions that this passage answers, each with its answer. Take the words of "
-        "the answer from the passage. Write nothing but lines that begin with `Q:` and `A:`.\n\n"
-        f"Passage ({' > '.join(chunk.heading_path)}):\n{chunk.text}"
-    )
-
-
-def _evaluation_request(chunk: Chunk) -> str:
-    return (
-        "An examiner checks whether someone knows this passage without seeing it. Write one specific question that "
-        "names its subject, and the answer in the words of the passage, as a line `Q: ...` and a line `A: ...`.\n\n"
-        f"Passage ({' > '.join(chunk.heading_path)}):\n{chunk.text}"
-    )
+    def _silence(self, chunk: Chunk, text: str) -> Example:
+        reason = "engine wrote no question and answer"
+        return Example("", text.strip(), chunk.id, chunk.document_id, self.name, "generated", reason)

@@ -12,14 +12,14 @@ import torch
 from random_adapter import write_random_adapter
 
 from ray_ft.base_model import base_digest, tokenizer_digest
-from ray_ft.engines import ENGINES, GenerateRequest, LoadedModel
+from ray_ft.engines import ENGINES, GenerateRequest, LoadedModel, WriteRequest
 from ray_ft.errors import GenerationError, ModelError
 
 QUESTIONS = ["What does `join` do?", "How is a lock released?", "Name one error.", "Why?"]
 NUM_TOKENS = 24
 
 
-@pytest.fixture(scope="module", params=list(ENGINES))
+@pytest.fixture(scope="module", params=[name for name in ENGINES if ENGINES[name].answers])
 def engine_name(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
@@ -294,3 +294,25 @@ def test_another_chat_template_can_be_given(engine_name: str, tiny_model_path: s
     template.write_text("{% for m in messages %}[{{ m['role'] }}] {{ m['content'] }}\n{% endfor %}[answer]")
     model = ENGINES[engine_name]().load(tiny_model_path, {}, chat_template=str(template))
     assert model.apply_chat_template([{"role": "user", "content": "Hi"}]) == "[user] Hi\n[answer]"
+
+
+def test_an_engine_writes_data_in_the_places_of_the_requests(engine_name: str, tiny_model_path: str) -> None:
+    engine = ENGINES[engine_name]()
+    writer = engine.load_writer(tiny_model_path)
+    requests = [WriteRequest(q, max_new_tokens=8) for q in ("What is a lock?", " lock" * 10_000, "Why?")]
+    written = dict(writer.write(requests))
+    assert sorted(written) == [0, 1, 2]
+    assert written[1].error == "the prompt is longer than the model's context"
+    assert [w.error for w in (written[0], written[2])] == ["", ""]
+    assert dict(writer.write(requests)) == written
+
+
+def test_the_identity_of_an_engine_changes_with_the_base_and_not_with_the_batch_size(
+    engine_name: str, tiny_model_path: str, tmp_path: Path
+) -> None:
+    one, other = ENGINES[engine_name](), ENGINES[engine_name](batch_size=7)  # type: ignore[call-arg]
+    assert one.writer_identity(tiny_model_path) == other.writer_identity(tiny_model_path)
+    template = tmp_path / "t.jinja"
+    template.write_text("other")
+    changed = one.writer_identity(tiny_model_path, chat_template=str(template))
+    assert changed != one.writer_identity(tiny_model_path)

@@ -1,9 +1,12 @@
 """What every recipe must keep: one suite over the registry, with a document and a source file of ordinary shape."""
 
+import inspect
+from pathlib import Path
+
 import pytest
 
 from ray_ft.config import parse_config
-from ray_ft.data.formats import format_of, parse
+from ray_ft.data.formats import format_of
 from ray_ft.errors import ConfigError
 from ray_ft.recipes import RECIPES, Recipe
 from ray_ft.rows import Chunk, Document, as_row, from_row
@@ -70,9 +73,17 @@ def _undocumented(x):
 def _document(path: str, text: str) -> Document:
     kind = format_of(path)
     assert kind is not None
-    parsed, note = parse(text, kind)
-    assert note == ""
-    return Document(f"0123:{path}", parsed.text, path, kind.name, kind.language, parsed.blocks, parsed.metadata)
+    parsed = kind.parse(text)
+    return Document(
+        f"0123:{path}",
+        parsed.text,
+        path,
+        kind.name,
+        kind.language,
+        parsed.blocks,
+        parsed.metadata,
+        parsed.definitions,
+    )
 
 
 DOCUMENTS = (_document("docs/ferry.md", MARKDOWN), _document("src/ferry.py", PYTHON))
@@ -137,7 +148,7 @@ def test_an_empty_document_gives_nothing(recipe: Recipe) -> None:
 
 def test_an_engine_that_writes_nonsense_loses_no_example_silently(recipe: Recipe) -> None:
     for _, chunks in _chunks(recipe):
-        for example in recipe.examples(chunks, lambda prompts: ["", *["zqx 77"] * len(prompts)][: len(prompts)]):
+        for example in recipe.examples(chunks, lambda prompts, **_: ["", *["zqx 77"] * len(prompts)][: len(prompts)]):
             assert example.dropped or example.origin != "generated" or "zqx" not in example.completion
 
 
@@ -156,3 +167,39 @@ def test_a_chunk_budget_too_small_to_hold_a_sentence_is_refused(recipe: Recipe) 
     raw = {"run_name": "x", "model": {"name": "m"}, "data": {"sources": ["docs"], "recipes": recipes}}
     with pytest.raises(ConfigError, match=r"data\.recipes\.0\.max_chunk_tokens: 3 must be at least 16"):
         parse_config(raw)
+
+
+def test_a_recipe_is_one_file_of_at_most_120_lines_and_one_line_of_the_registry() -> None:
+    folder = Path(inspect.getfile(Recipe)).parent
+    registry = (folder / "__init__.py").read_text().splitlines()
+    for name in RECIPES:
+        source = Path(inspect.getfile(RECIPES[name]))
+        lines = source.read_text().splitlines()
+        assert len(lines) <= 120, f"{source.name} has {len(lines)} lines"
+        assert sum(f"ray_ft.recipes.{source.stem} import" in line for line in registry) == 1
+
+
+def test_a_file_of_a_dozen_lines_adds_a_recipe() -> None:
+    source = """
+from dataclasses import dataclass
+from ray_ft.recipes.base import RECIPES, Recipe
+from ray_ft.recipes.headings import make_passages
+from ray_ft.rows import Example
+
+@RECIPES.register("shout")
+@dataclass(frozen=True)
+class Shout(Recipe):
+    name: str = "shout"
+    def chunk(self, document, count_tokens):
+        return make_passages(document, recipe=self.name, max_tokens=self.max_chunk_tokens, count_tokens=count_tokens)
+    def examples(self, chunks, generate):
+        return [Example(c.text, c.text.upper(), c.id, c.document_id, self.name) for c in chunks]
+"""
+    try:
+        exec(compile(source, "shout.py", "exec", dont_inherit=True), {"__name__": "shout"})
+        raw = {"run_name": "x", "model": {"name": "m"}, "data": {"sources": ["docs"], "recipes": ["shout"]}}
+        (shout,) = parse_config(raw).data.recipes
+        chunks = shout.chunk(DOCUMENTS[0], _count_words)
+        assert [e.completion for e in shout.examples(chunks, None)] == [c.text.upper() for c in chunks]
+    finally:
+        RECIPES._classes.pop("shout", None)

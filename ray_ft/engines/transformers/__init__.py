@@ -25,6 +25,9 @@ class TransformersEngine(Engine):
 
         return load_model(self, model_path, adapters, chat_template=chat_template)
 
+    def write_batch_size(self) -> int:
+        return max(16, 4 * self.batch_size)
+
     def check_adapters(self, model_path: str, adapters: Mapping[str, str]) -> None:
         from ray_ft.engines.transformers.adapters import check_adapter
 

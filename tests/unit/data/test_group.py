@@ -4,7 +4,6 @@ import errno
 import json
 import pickle
 import shutil
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from ray_ft.data import group as group_module
 from ray_ft.data.datasets import cut_into_slices, list_datasets
 from ray_ft.data.encode import Encoded
 from ray_ft.data.examples import evaluation_qa
-from ray_ft.data.group import GroupWriter, Placed, write_group
+from ray_ft.data.group import Placed, write_group
 from ray_ft.data.job import GroupJob, GroupResult
 from ray_ft.data.pack import Shard
 from ray_ft.data.parse import Item, ParseJob, find_kept, load, parse_batch, text_of
@@ -25,8 +24,6 @@ from ray_ft.data.publish import merge_questions, publish_group, put_in_place
 from ray_ft.data.read import list_files
 from ray_ft.data.split import Bounds
 from ray_ft.data.work import keys_of
-from ray_ft.engines import Engine, GenerateRequest, GenerateResult
-from ray_ft.errors import GenerationError, ModelError
 from ray_ft.recipes import QA, Heading, Paragraph
 from ray_ft.rows import Chunk, CountTokens, Document, Example, Split
 
@@ -161,34 +158,6 @@ def test_a_full_disk_comes_back_as_one_line(tmp_path: Path, monkeypatch: pytest.
 
     monkeypatch.setattr(group_module, "write_part", full)
     assert _run(tmp_path, {"a.md": TEXT}).error == "cannot write /data/part: No space left on device"
-
-
-@dataclass(frozen=True)
-class BrokenEngine(Engine):
-    """Fails when it is loaded, or when it is asked."""
-
-    loads: bool = True
-
-    def load(self, model_path: str, adapters: Mapping[str, str], *, chat_template: str | None = None) -> Any:
-        if not self.loads:
-            raise ModelError("no weights in /model")
-        return self
-
-    def apply_chat_template(self, messages: list[dict[str, str]]) -> str:
-        return messages[-1]["content"]
-
-    def generate(self, requests: list[GenerateRequest]) -> list[GenerateResult]:
-        raise GenerationError("the engine is out of ideas")
-
-
-@pytest.mark.parametrize(("loads", "error"), [(True, "the engine is out of ideas"), (False, "no weights in /model")])
-def test_an_engine_that_fails_ends_the_job_in_its_own_words(tmp_path: Path, loads: bool, error: str) -> None:
-    (tmp_path / "s").mkdir()
-    (tmp_path / "s" / "a.md").write_text(TEXT)
-    listed = list_files(DataConfig(sources=(str(tmp_path / "s"),)))
-    writer = GroupWriter(_job(tmp_path / "out"), BrokenEngine(loads=loads))
-    result = writer(_parsed(tmp_path / "parsed", [*listed]))
-    assert GroupResult.from_text(result["result"]).error == error
 
 
 def test_a_result_survives_the_way_to_the_driver() -> None:

@@ -1,0 +1,51 @@
+"""Query recipe: a question asks, the whole passage answers, as in the paper (arXiv 2404.10779)."""
+
+from dataclasses import dataclass
+
+from ray_ft.recipes.base import RECIPES, Recipe
+from ray_ft.recipes.coverage import allot
+from ray_ft.recipes.grounding import off_topic
+from ray_ft.recipes.headings import make_passages
+from ray_ft.recipes.questions import training_question
+from ray_ft.recipes.written import QUESTIONS, passage_of, questions_request, read_questions
+from ray_ft.rows import Chunk, CountTokens, Document, Example, Generate, Origin
+
+MIN_WORDS = 8  # shorter passages answer no question
+
+
+@RECIPES.register("query")
+@dataclass(frozen=True)
+class Query(Recipe):
+    """Question -> passage. An engine writes several questions for each; without one, the heading becomes the question.
+
+    A question that names what its passage does not, or is about something else, is dropped.
+    """
+
+    name: str = "query"
+    questions_per_chunk: int = 3
+    """Questions for a passage of max_chunk_tokens; shorter ones get fewer, at least one."""
+    max_questions: int | None = None
+    """Questions of one document at most, spread over all of its text; null sets no limit."""
+
+    def chunk(self, document: Document, count_tokens: CountTokens) -> list[Chunk]:
+        chunks = make_passages(document, recipe=self.name, max_tokens=self.max_chunk_tokens, count_tokens=count_tokens)
+        return [c for c in chunks if len(c.text.split()) >= MIN_WORDS]
+
+    def examples(self, chunks: list[Chunk], generate: Generate | None) -> list[Example]:
+        if generate is None:
+            return [self._example(c, training_question(c), "extractive") for c in chunks]
+        counts = allot(
+            chunks, per_chunk=self.questions_per_chunk, full_tokens=self.max_chunk_tokens, limit=self.max_questions
+        )
+        asked = [(c, n) for c, n in zip(chunks, counts, strict=True) if n]
+        texts = generate([questions_request(c, num_questions=n) for c, n in asked], schema=QUESTIONS)
+        return [e for (c, n), text in zip(asked, texts, strict=True) for e in self._written(c, text, n)]
+
+    def _written(self, chunk: Chunk, text: str, num_questions: int) -> list[Example]:
+        questions = list(dict.fromkeys(read_questions(text)))[:num_questions]
+        if not questions:
+            return [self._example(chunk, "", "generated", "engine wrote no question")]
+        return [self._example(chunk, q, "generated", off_topic(q, passage_of(chunk))) for q in questions]
+
+    def _example(self, chunk: Chunk, question: str, origin: Origin, dropped: str = "") -> Example:
+        return Example(question, chunk.text, chunk.id, chunk.document_id, self.name, origin, dropped)

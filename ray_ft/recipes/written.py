@@ -1,0 +1,149 @@
+"""What an engine is asked to write about a passage, and how its answer is read: JSON where it keeps to it."""
+
+import json
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from ray_ft.rows import Chunk
+
+_TEXT = {"type": "string"}
+_TEXTS = {"type": "array", "items": _TEXT}
+
+
+def _schema(**properties: Any) -> str:
+    """Schema of an object that has all these properties and no others."""
+    return json.dumps(_object(properties))
+
+
+def _object(properties: dict[str, Any]) -> dict[str, Any]:
+    required = list(properties)
+    return {"type": "object", "properties": properties, "required": required, "additionalProperties": False}
+
+
+_PAIR = _object({"question": _TEXT, "answer": _TEXT, "evidence": _TEXT, "rephrasings": _TEXTS})
+PAIRS = _schema(pairs={"type": "array", "items": _PAIR})
+QUESTIONS = _schema(questions=_TEXTS)
+VERDICT = _schema(supported={"type": "boolean"}, reason=_TEXT)
+
+REPLY = (
+    'Reply with JSON alone: {"pairs": [{"question": ..., "answer": ..., '
+    '"evidence": the words that prove the answer, copied from the passage, '
+)
+LINES = re.compile(
+    r"^\s*Q(?:uestion)?\s*\d*\s*[:.)]\s*(.+?)\s*^\s*A(?:nswer)?\s*\d*\s*[:.)]\s*(.+?)\s*(?=^\s*Q(?:uestion)?\s*\d*\s*[:.)]|\Z)",
+    re.DOTALL | re.MULTILINE,
+)
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A question with its answer, the words that prove it, and other wordings of the question."""
+
+    question: str
+    answer: str
+    evidence: str = ""
+    rephrasings: tuple[str, ...] = ()
+
+
+def pairs_request(chunk: Chunk, *, num_questions: int, num_phrasings: int) -> str:
+    """Asks for questions with grounded answers; a passage is the last thing in a prompt, so that engines share it."""
+    more = (
+        f'"rephrasings": {num_phrasings - 1} other wording(s) of the question that share few words with it'
+        if num_phrasings > 1
+        else '"rephrasings": []'
+    )
+    return (
+        f"Write {num_questions} different question(s) that this passage answers, each about another fact and clear to "
+        "someone who does not see the passage. Take the words of each answer from the passage, and add nothing.\n"
+        f"{REPLY}{more}}}, ...]}}\n\n{passage_of(chunk)}"
+    )
+
+
+def exam_request(chunk: Chunk) -> str:
+    """Asks for the one question of an examiner, in other words than `pairs_request`."""
+    return (
+        "An examiner checks whether someone knows this passage without seeing it. Write one specific question that "
+        "names its subject, and the answer in the words of the passage.\n"
+        f'{REPLY}"rephrasings": []}}]}}\n\n{passage_of(chunk)}'
+    )
+
+
+def questions_request(chunk: Chunk, *, num_questions: int) -> str:
+    """Asks for questions that the whole passage answers."""
+    return (
+        f"Write {num_questions} different question(s) that a reader could ask to be told what this passage says as a "
+        "whole. Name its subject, since the reader has not seen the passage.\n"
+        f'Reply with JSON alone: {{"questions": [...]}}\n\n{passage_of(chunk)}'
+    )
+
+
+def verdict_request(chunk: Chunk, pair: Pair) -> str:
+    """Asks whether a passage supports an answer."""
+    return (
+        "Judge whether the passage says what the answer says, all of it, as an answer to the question. What is only "
+        "likely, or known from elsewhere, is not supported.\n"
+        'Reply with JSON alone: {"supported": true or false, "reason": ...}\n\n'
+        f"Question: {pair.question}\nAnswer: {pair.answer}\n\n{passage_of(chunk)}"
+    )
+
+
+def passage_of(chunk: Chunk) -> str:
+    """The passage with its headings, as every request shows it."""
+    return f"Passage ({' > '.join(chunk.heading_path)}):\n{chunk.text}"
+
+
+def read_pairs(text: str) -> list[Pair]:
+    """The pairs of an engine's text: JSON, with whatever stands around it, or lines that begin with `Q:` and `A:`."""
+    found = [
+        Pair(
+            _line(item.get("question")),
+            _words(item.get("answer")),
+            _words(item.get("evidence")),
+            tuple(filter(None, map(_line, _list(item.get("rephrasings"))))),
+        )
+        for item in _list(_read(text, "pairs"))
+        if isinstance(item, dict)
+    ]
+    found = found or [Pair(" ".join(m.group(1).split()), m.group(2).strip()) for m in LINES.finditer(text)]
+    return [pair for pair in found if pair.question and pair.answer]
+
+
+def read_questions(text: str) -> list[str]:
+    """The questions of an engine's text: JSON, or lines that end with a question mark."""
+    found = [_line(item) for item in _list(_read(text, "questions"))]
+    lines = [re.sub(r"^\s*(?:[-*]|Q?\d+[.):])\s*", "", line).strip() for line in text.split("\n")]
+    return [q for q in found if q] or [line for line in lines if line.endswith(("?", "？")) and len(line) > 1]
+
+
+def read_verdict(text: str) -> bool | None:
+    """Whether the judge found an answer supported; None where it said neither."""
+    verdict = _read(text, "supported")
+    return verdict if isinstance(verdict, bool) else None
+
+
+def _read(text: str, key: str) -> Any:
+    """The value of a key of the first JSON object that has it; a bare list counts as the value itself."""
+    for match in re.finditer(r"[{\[]", text):
+        try:
+            value, _ = json.JSONDecoder().raw_decode(text, match.start())
+        except (json.JSONDecodeError, RecursionError):
+            continue
+        if isinstance(value, dict) and key in value:
+            return value[key]
+        if isinstance(value, list) and value:
+            return value
+    return None
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def _line(value: Any) -> str:
+    return " ".join(_words(value).split())
+
+
+def _words(value: Any) -> str:
+    """A text without halves of characters, which JSON may spell and UTF-8 may not."""
+    return value.encode("utf-8", "replace").decode().strip() if isinstance(value, str) else ""
