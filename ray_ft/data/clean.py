@@ -7,9 +7,12 @@ import re
 from collections.abc import Callable
 from pathlib import PurePosixPath
 
-VENDORED_FOLDERS = frozenset({"vendor", "vendored", "third_party", "third-party", "bower_components", "dist"})
+VENDORED_FOLDERS = frozenset(
+    {"vendor", "vendored", "_vendor", "third_party", "third-party", "thirdparty", "bower_components", "jspm_packages",
+     "Godeps", "Pods", "dist"}
+)  # fmt: skip
 GENERATED_NAME = re.compile(
-    r"_pb2(?:_grpc)?\.pyi?$|\.pb\.(?:go|cc|h)$|\.min\.(?:js|css)$|[.-]bundle\.js$|\.g\.dart$|\.designer\.cs$"
+    r"_pb2(?:_grpc)?\.pyi?$|_pb\.js$|[._-]generated\.\w+$|(?:^|/)zz_generated[^/]*$|\.g\.cs$|(?:^|/)__snapshots__/|\.pb\.(?:go|cc|h)$|\.min\.(?:js|css)$|[.-]bundle\.js$|\.g\.dart$|\.designer\.cs$"
     r"|(?:^|/)(?:package-lock|npm-shrinkwrap)\.json$|(?:^|/)pnpm-lock\.yaml$|(?:^|/)_version\.py$",
     re.IGNORECASE,
 )
@@ -22,6 +25,9 @@ GENERATED_HEADER = re.compile(
 HEADER_LINES = 10
 HEADER_MARKS = tuple("#/*-;<%@")  # how a comment line begins in the languages that are read
 MAX_MEAN_LINE, MAX_LINE = 100, 10_000  # characters of a line of code
+MIN_ALNUM_FRACTION = 0.25  # of a file of code that is more than a few lines; what has less is a table or a picture
+MIN_RATED, RATED = 2000, 20_000  # characters: of the shortest file that is rated, and of its beginning that is
+ALNUM = re.compile(r"\w")
 SNIFFED_BYTES = 8192
 MAX_CONTROL_FRACTION = 0.1
 CONTROL_BYTES = frozenset(range(32)) - frozenset(b"\t\n\r\f\x1b")
@@ -86,6 +92,14 @@ def minified(text: str, language: str) -> str:
     return "minified" if sum(lengths) > MAX_MEAN_LINE * len(lengths) or max(lengths) > MAX_LINE else ""
 
 
+def data_as_code(text: str, language: str) -> str:
+    """Code that is hardly letters and digits."""
+    if not language or len(text) < MIN_RATED:
+        return ""
+    num_alnum = len(ALNUM.findall(text, 0, RATED))
+    return "data, not code" if num_alnum < MIN_ALNUM_FRACTION * min(len(text), RATED) else ""
+
+
 def generated_header(text: str, language: str) -> str:
     """A comment near the top that says a program wrote the file."""
     head = text[: HEADER_LINES * 400].split("\n")[:HEADER_LINES]
@@ -100,4 +114,4 @@ def _first(filters: tuple[Callable[..., str], ...], value: str | bytes) -> str:
 
 PATH_FILTERS: tuple[Callable[[str], str], ...] = (vendored, generated_name)
 BYTES_FILTERS: tuple[Callable[[bytes], str], ...] = (empty, git_lfs_pointer, binary)
-TEXT_FILTERS: tuple[Callable[[str, str], str], ...] = (blank, minified, generated_header)
+TEXT_FILTERS: tuple[Callable[[str, str], str], ...] = (blank, minified, data_as_code, generated_header)

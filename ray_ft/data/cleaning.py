@@ -10,6 +10,7 @@ from functools import cache
 from typing import Any, Literal
 
 from ray_ft.config import DataConfig
+from ray_ft.data.attributes import Marked, marked_files, reason_of
 from ray_ft.data.licence import folder_licences, is_allowed, licence_of_file
 from ray_ft.data.personal import find_by_presidio, find_personal_data
 from ray_ft.data.read import ReadFile, SourceFile
@@ -34,6 +35,7 @@ class Cleaning:
     languages: tuple[str, ...] = ()
     licenses: tuple[str, ...] = ()
     folder_licences: Mapping[str, str] = field(default_factory=dict)
+    marks: tuple[Marked, ...] = ()  # of files that their repository calls generated or vendored
 
     @staticmethod
     def of(data: DataConfig, files: Iterable[SourceFile]) -> "Cleaning":
@@ -42,12 +44,14 @@ class Cleaning:
             _language_identifier()
         if data.personal_data == "presidio":
             list(find_by_presidio(""))
+        files = list(files)
         return Cleaning(
             data.secrets,
             data.personal_data,
             data.languages,
             data.licenses,
             folder_licences(files) if data.licenses else {},
+            marked_files(files),
         )
 
 
@@ -122,6 +126,8 @@ def language_of(text: str) -> str:
 
 def _unwanted(path: str, text: str, code: str, how: Cleaning) -> str:
     """Why a document is left out as a whole; `code` is the programming language of code."""
+    if marked := reason_of(path, how.marks):
+        return marked
     if how.secrets != "keep" and has_private_key(text):
         return PRIVATE_KEY
     if how.licenses:

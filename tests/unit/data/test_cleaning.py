@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from ray_ft.config import DataConfig
 from ray_ft.data.cleaning import CleanFile, Cleaning, clean_file, clean_record, find, language_of
 from ray_ft.data.formats.markdown import parse_markdown
 from ray_ft.data.licence import UNKNOWN, folder_licences, is_allowed, licence_of_file, licence_of_text
@@ -141,6 +142,21 @@ def test_documents_in_other_languages_are_left_out_and_code_and_short_texts_are_
     assert clean_file(_read(german), Cleaning(languages=("en",))).reason == "language de"
     assert clean_file(_read(german), Cleaning(languages=("en", "de"))).reason == ""
     assert clean_file(_read(german, language="python"), Cleaning(languages=("en",))).reason == ""
+
+
+def test_what_the_repository_marks_is_left_out(tmp_path: Path) -> None:
+    (tmp_path / ".gitattributes").write_text(
+        "# marks\n*.snap.md linguist-generated=true text\nlib/** linguist-vendored\nlib/ours/** -linguist-vendored\n"
+    )
+    files = [SourceFile("app/.gitattributes", str(tmp_path / ".gitattributes"), 99, "unknown format")]
+    how = Cleaning.of(DataConfig(sources=("app",)), files)
+
+    def reason(path: str) -> str:
+        return clean_file(_read("Words.", path), how).reason
+
+    assert reason("app/docs/a.snap.md") == "generated"
+    assert reason("app/lib/deep/a.md") == "vendored"
+    assert [reason(path) for path in ("app/lib/ours/a.md", "app/docs/a.md", "other/lib/a.md")] == ["", "", ""]
 
 
 MIT = "Permission is hereby granted, free of charge, to any person\nobtaining a copy of this software"
