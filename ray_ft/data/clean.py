@@ -12,7 +12,8 @@ VENDORED_FOLDERS = frozenset(
      "Godeps", "Pods", "dist"}
 )  # fmt: skip
 GENERATED_NAME = re.compile(
-    r"_pb2(?:_grpc)?\.pyi?$|_pb\.js$|[._-]generated\.\w+$|(?:^|/)zz_generated[^/]*$|\.g\.cs$|(?:^|/)__snapshots__/|\.pb\.(?:go|cc|h)$|\.min\.(?:js|css)$|[.-]bundle\.js$|\.g\.dart$|\.designer\.cs$"
+    r"_pb2(?:_grpc)?\.pyi?$|_pb\.js$|[._-]generated\.\w+$|(?:^|/)zz_generated[^/]*$|\.g\.cs$|(?:^|/)__snapshots__/"
+    r"|\.pb\.(?:go|cc|h)$|\.min\.(?:js|css)$|[.-]bundle\.js$|\.g\.dart$|\.designer\.cs$"
     r"|(?:^|/)(?:package-lock|npm-shrinkwrap)\.json$|(?:^|/)pnpm-lock\.yaml$|(?:^|/)_version\.py$",
     re.IGNORECASE,
 )
