@@ -78,6 +78,8 @@ def runs(tmp_path_factory: pytest.TempPathFactory, tiny_model_path: str, two_wor
         arguments = {"strategy": strategy, "num_workers": 2, "micro_batch_size": 1, "train": HALF_WAY}
         made.task(name, gradient_checkpointing=name == "lora-3", **arguments)
         made.task(f"{name}-resumed", gradient_checkpointing=name == "lora-3", **arguments)
+    alone = {"strategy": RESUMED["full-2"], "micro_batch_size": 1, "train": HALF_WAY}
+    made.task("full-2-on-one", **alone)
     made.task("full-2-full-disk", strategy=RESUMED["full-2"], num_workers=2, micro_batch_size=1, train=HALF_WAY)
 
     made.run(["one", "one-in-four", "recomputed", "diverged"], run_alone)
@@ -85,6 +87,8 @@ def runs(tmp_path_factory: pytest.TempPathFactory, tiny_model_path: str, two_wor
     for name in RESUMED:
         _stop_at_step_3(made, name, as_name=f"{name}-resumed")
     _stop_at_step_3(made, "full-2", as_name="full-2-full-disk")
+    _stop_at_step_3(made, "full-2", as_name="full-2-on-one")
+    made.run(["full-2-on-one"], run_alone)
     names = ["full-2-full-disk", *(f"{name}-resumed" for name in RESUMED)]
     made.run(names, two_workers.run, limits=[200_000] + [None] * len(RESUMED))
     return made
@@ -114,6 +118,11 @@ def test_the_loss_falls(runs: Runs) -> None:
 def test_accumulation_workers_and_sharding_do_not_change_the_loss_curve(runs: Runs, name: str) -> None:
     # Sums in another order differ in the last bits of fp32; six steps of Adam spread them to 1e-6 of the loss.
     assert runs.losses(name) == pytest.approx(runs.losses("one"), rel=1e-5)
+
+
+def test_shards_of_two_workers_are_gone_on_from_by_one(runs: Runs) -> None:
+    assert [line["step"] for line in runs.lines["full-2-on-one"]] == [line["step"] for line in runs.lines["full-2"]]
+    assert runs.losses("full-2-on-one") == pytest.approx(runs.losses("full-2"), rel=1e-5)
 
 
 @pytest.mark.parametrize("name", ["full-0", "full-1", "full-2", "full-3"])
