@@ -28,10 +28,10 @@ HEADER_MARKS = tuple("#/*-;<%@")  # how a comment line begins in the languages t
 MAX_MEAN_LINE, MAX_LINE = 100, 10_000  # characters of a line of code
 MIN_ALNUM_FRACTION = 0.25  # of a file of code that is more than a few lines; what has less is a table or a picture
 MIN_RATED, RATED = 2000, 20_000  # characters: of the shortest file that is rated, and of its beginning that is
-ALNUM = re.compile(r"\w")
+ALNUM_BYTES = bytes(b for b in range(256) if b >= 128 or chr(b).isalnum() or b == ord("_"))
 SNIFFED_BYTES = 8192
 MAX_CONTROL_FRACTION = 0.1
-CONTROL_BYTES = frozenset(range(32)) - frozenset(b"\t\n\r\f\x1b")
+CONTROL_BYTES = bytes(set(range(32)) - set(b"\t\n\r\f\x1b"))
 BYTE_ORDER_MARKS = (b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")
 
 
@@ -75,7 +75,7 @@ def binary(data: bytes) -> str:
     head = data[:SNIFFED_BYTES]
     if head.startswith(BYTE_ORDER_MARKS):
         return ""
-    num_control = sum(byte in CONTROL_BYTES for byte in head)
+    num_control = len(head) - len(head.translate(None, CONTROL_BYTES))
     is_binary = b"\0" in head or num_control > MAX_CONTROL_FRACTION * len(head) or head.startswith(b"%PDF-")
     return "binary" if is_binary else ""
 
@@ -97,8 +97,9 @@ def data_as_code(text: str, language: str) -> str:
     """Code that is hardly letters and digits."""
     if not language or len(text) < MIN_RATED:
         return ""
-    num_alnum = len(ALNUM.findall(text, 0, RATED))
-    return "data, not code" if num_alnum < MIN_ALNUM_FRACTION * min(len(text), RATED) else ""
+    head = text[:RATED].encode("utf-8", "replace")
+    num_others = len(head.translate(None, ALNUM_BYTES))
+    return "data, not code" if num_others > (1 - MIN_ALNUM_FRACTION) * len(head) else ""
 
 
 def generated_header(text: str, language: str) -> str:
