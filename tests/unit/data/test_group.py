@@ -146,6 +146,24 @@ def test_a_recipe_that_fails_on_a_document_skips_it_and_keeps_the_others(tmp_pat
     assert dict(result.documents) == {"train": 1}
 
 
+def test_what_is_personal_reaches_no_table_and_is_counted(tmp_path: Path) -> None:
+    result = _run(tmp_path, {"a.md": f"{TEXT}\nThen write to anna.berg@ferries.no at once.\n"})
+    assert dict(result.redacted) == {"EMAIL": 1}
+    for table in ("documents", "examples", "passages"):
+        rows = json.dumps(_table(tmp_path, table))
+        assert "anna.berg" not in rows
+        assert "<EMAIL>" in rows
+
+
+def test_copies_are_left_out_with_their_reason_and_share_a_cluster(tmp_path: Path) -> None:
+    result = _run(tmp_path, {"a.md": TEXT, "b.md": TEXT.replace("\n\n", "\n\n\n")})
+    assert dict(result.files) == {"ok": 1, "skipped: copy of another file": 1}
+    rows = {row["path"].split("/")[1]: row for row in _table(tmp_path, "documents")}
+    assert rows["b.md"]["note"] == "of s/a.md"
+    assert rows["a.md"]["cluster"] == rows["b.md"]["cluster"] != ""
+    assert (rows["b.md"]["split"], rows["b.md"]["text"]) == ("", "")
+
+
 def test_an_example_that_cannot_be_encoded_is_counted_and_kept_out_of_the_shards(tmp_path: Path) -> None:
     result = _run(tmp_path, {"a.md": "word " * 200}, recipes=(Paragraph(max_chunk_tokens=150),))
     # 200 words are a chunk of 149 (the joint counts one), which is too long for a row of 64, and one of 51.
