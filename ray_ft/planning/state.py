@@ -65,7 +65,7 @@ def _state_bytes(shape: ModelShape, candidate: Candidate, stack: Stack, on_cpu: 
     shard = trained // workers if stage else trained
     optimizer = 0 if offloaded else stack.optimizer_bytes * shard
     step = 0 if offloaded else _step_bytes(shape, stage, shard, stack)
-    own = not _needs_deepspeed(strategy)
+    own = not strategy.needs_deepspeed
     first = max(0, stack.optimizer_bytes - 8) * shard if own else optimizer  # DeepSpeed makes moments at once
     if own and stage:  # a bucket's share at a time
         step = stack.step_bytes * min(shard, BUCKET_BYTES)
@@ -95,15 +95,10 @@ def _weight_state(shape: ModelShape, candidate: Candidate, stack: Stack) -> tupl
     return weights, whole + largest if quantised else resident + largest
 
 
-def _needs_deepspeed(strategy: Strategy) -> bool:
-    """Split weights and offload are DeepSpeed's; the project's own engines do the rest (training/engine.py)."""
-    return strategy.zero_stage == 3 or strategy.offload != "none"
-
-
 def _buffers(shape: ModelShape, candidate: Candidate, stack: Stack, *, on_cpu: bool) -> tuple[int, int]:
     """Bytes for gradients on their way to other workers: during the backward pass, and all the time."""
     strategy, c = candidate.strategy, stack.compute_bytes
-    if not _needs_deepspeed(strategy):
+    if not strategy.needs_deepspeed:
         if strategy.zero_stage == 0:
             return 0, 0
         width, linears = sum_bytes(candidate, stack), shape.linears.values()
@@ -142,7 +137,7 @@ def _gradient_state(candidate: Candidate, trained: int, stack: Stack) -> tuple[i
 def sum_bytes(candidate: Candidate, stack: Stack) -> int:
     """Width of a gradient's sum in the project's engines: fp32 over micro-batches, and for adapters over workers."""
     strategy, c = candidate.strategy, stack.compute_bytes
-    if _needs_deepspeed(strategy):
+    if strategy.needs_deepspeed:
         return c
     several = candidate.gradient_accumulation_steps > 1
     if strategy.is_adapter:
