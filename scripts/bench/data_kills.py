@@ -152,11 +152,11 @@ def _driver(corpus: Path, output: Path, model: Path) -> int:
 def _prepare(corpus: Path, output: Path, model: Path) -> None:
     """Small batches and groups, so that a small corpus has many; journals stay as they were written, to be counted."""
     from ray_ft.config import DataConfig, ModelConfig
-    from ray_ft.data import parse, prepare, work
+    from ray_ft.data import parse, prepare, produce, work
     from ray_ft.recipes import Heading, Paragraph
 
     parse.BATCH_FILES, work.MAX_GROUP_FILES = 50, 50
-    prepare.compact = lambda *arguments: None
+    produce.compact = lambda *arguments: None
     prepare.prepare_training_set(
         DataConfig(sources=(str(corpus),), recipes=(Paragraph(), Heading())),
         model=ModelConfig(name="builtin:tiny", max_seq_len=256),
