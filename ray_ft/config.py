@@ -535,7 +535,7 @@ def _check_values(config: Config, source: str) -> None:
     for i, recipe in enumerate(data.recipes):
         require(0 < recipe.weight <= 100, f"data.recipes.{i}.weight", recipe.weight, "above 0 and at most 100")
         for f in dataclasses.fields(recipe):
-            least = 16 if f.name == "max_chunk_tokens" else 1
+            least = {"max_chunk_tokens": 16, "overlap_tokens": 0}.get(f.name, 1)
             given = getattr(recipe, f.name)
             require(
                 not isinstance(given, int) or isinstance(given, bool) or given >= least,
@@ -543,6 +543,10 @@ def _check_values(config: Config, source: str) -> None:
                 given,
                 f"at least {least}",
             )
+        most = recipe.max_chunk_tokens // 2
+        require(
+            recipe.overlap_tokens <= most, f"data.recipes.{i}.overlap_tokens", recipe.overlap_tokens, f"at most {most}"
+        )
     require(train.num_epochs > 0, "train.num_epochs", train.num_epochs, "above 0")
     for name in (
         "max_steps", "global_batch_size", "micro_batch_size", "num_workers", "log_every", "eval_every",

@@ -15,6 +15,8 @@ class Recipe:
     """The recipe's name in the registry."""
     max_chunk_tokens: int = 256
     """Longest chunk, in tokens of the model's tokenizer; longer passages are cut at sentence or line ends."""
+    overlap_tokens: int = 0
+    """Tokens that a passage repeats from the one before, where a section is cut in two; at most half of the longest."""
     weight: float = 1.0
     """How often an epoch shows each training example: 2 shows it twice, 0.5 a drawn half of them once."""
 

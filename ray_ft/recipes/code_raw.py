@@ -20,7 +20,13 @@ class CodeRaw(Recipe):
     handles_code: ClassVar[bool] = True
 
     def chunk(self, document: Document, count_tokens: CountTokens) -> list[Chunk]:
-        return make_passages(document, recipe=self.name, max_tokens=self.max_chunk_tokens, count_tokens=count_tokens)
+        return make_passages(
+            document,
+            recipe=self.name,
+            max_tokens=self.max_chunk_tokens,
+            count_tokens=count_tokens,
+            overlap_tokens=self.overlap_tokens,
+        )
 
     def examples(self, chunks: list[Chunk], generate: Generate | None) -> list[Example]:
         return [Example("", c.text, c.id, c.document_id, self.name) for c in chunks]

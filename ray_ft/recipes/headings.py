@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from ray_ft.recipes.chunking import CODE, PROSE, Span, make_chunks, split_span
+from ray_ft.recipes.chunking import CODE, PROSE, Span, blocks_to_keep, make_chunks, overlap_start, split_span
 from ray_ft.rows import Block, Chunk, CountTokens, Document
 
 SMALL_FRACTION = 0.25  # passages below this share of the budget are joined to a neighbour when both fit
@@ -68,22 +68,34 @@ def clean_title(text: str) -> str:
     return " ".join(MARKS.sub("", LINK.sub(r"\1", text)).split())
 
 
-def make_passages(document: Document, *, recipe: str, max_tokens: int, count_tokens: CountTokens) -> list[Chunk]:
+def titled(chunk: Chunk) -> str:
+    """A passage below the path of its headings."""
+    return f"{' > '.join(chunk.heading_path)}\n\n{chunk.text}" if chunk.heading_path else chunk.text
+
+
+def make_passages(
+    document: Document, *, recipe: str, max_tokens: int, count_tokens: CountTokens, overlap_tokens: int = 0
+) -> list[Chunk]:
     """The document from end to end in chunks that keep to sections (prose) or definitions (code).
 
-    A small section is joined to its neighbour; the heading path of the result is what both have in common.
+    A small section is joined to its neighbour; the heading path of the result is what both have in common. Tables and
+    code blocks of prose stay whole where they fit. Where a section is cut, the next chunk begins with up to
+    `overlap_tokens` of the one before, and says in `metadata["overlap"]` how many characters they share.
     """
-    boundaries = CODE if document.language else PROSE
+    boundaries, whole = (CODE, []) if document.language else (PROSE, blocks_to_keep(document))
     if document.language:
         units: list[tuple[int, int, tuple[str, ...]]] = [(b.start, b.end, (document.path,)) for b in document.blocks]
     else:
         units = [(s.start, s.end, s.path) for s in sections(document)]
     pieces: list[tuple[int, int, int, tuple[str, ...]]] = []
+    continued: set[int] = set()  # where a unit goes on that was cut
     for start, end, path in units:
-        for a, b, n in split_span(
-            document.text, start, end, max_tokens=max_tokens, count_tokens=count_tokens, boundaries=boundaries
-        ):
-            pieces.append((a, b, n, path))
+        found = split_span(
+            document.text, start, end,
+            max_tokens=max_tokens - overlap_tokens, count_tokens=count_tokens, boundaries=boundaries, whole=whole,
+        )  # fmt: skip
+        pieces += [(a, b, n, path) for a, b, n in found]
+        continued |= {a for a, _, _ in found[1:]}
     small = max_tokens if document.language else SMALL_FRACTION * max_tokens
     joined: list[tuple[int, int, int, tuple[str, ...]]] = []
     for start, end, num_tokens, path in pieces:
@@ -95,7 +107,25 @@ def make_passages(document: Document, *, recipe: str, max_tokens: int, count_tok
                 continue
         joined.append((start, end, num_tokens, path))
     spans = [Span(start, end, path) for start, end, _, path in joined]
+    for i in range(1, len(spans)) if overlap_tokens else ():
+        if spans[i].start in continued:
+            spans[i] = _overlapping(document.text, joined[i - 1], spans[i], max_tokens, overlap_tokens, count_tokens)
     return make_chunks(document, spans, recipe=recipe, max_tokens=max_tokens, count_tokens=count_tokens)
+
+
+def _overlapping(
+    text: str,
+    before: tuple[int, int, int, tuple[str, ...]],
+    span: Span,
+    max_tokens: int,
+    overlap_tokens: int,
+    count_tokens: CountTokens,
+) -> Span:
+    """A span that begins with the end of the one before, if both fit."""
+    begin = overlap_start(text, before[0], span.start, max_tokens=overlap_tokens, count_tokens=count_tokens)
+    if begin >= before[1] or count_tokens(text[begin : span.end]) > max_tokens:
+        return span
+    return Span(begin, span.end, span.heading_path, {"overlap": str(before[1] - begin)})
 
 
 def _line_end(document: Document, line_starts: list[int], heading: Block | None) -> int:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from ray_ft.recipes.base import RECIPES, Recipe
-from ray_ft.recipes.headings import make_passages
+from ray_ft.recipes.headings import make_passages, titled
 from ray_ft.rows import Chunk, CountTokens, Document, Example, Generate
 
 
@@ -13,9 +13,18 @@ class Paragraph(Recipe):
     """Plain language modelling on passages; the paper's raw recipe."""
 
     name: str = "paragraph"
+    with_headings: bool = False
+    """Begin each passage with the path of its headings, which the model then learns to write too."""
 
     def chunk(self, document: Document, count_tokens: CountTokens) -> list[Chunk]:
-        return make_passages(document, recipe=self.name, max_tokens=self.max_chunk_tokens, count_tokens=count_tokens)
+        return make_passages(
+            document,
+            recipe=self.name,
+            max_tokens=self.max_chunk_tokens,
+            count_tokens=count_tokens,
+            overlap_tokens=self.overlap_tokens,
+        )
 
     def examples(self, chunks: list[Chunk], generate: Generate | None) -> list[Example]:
-        return [Example("", c.text, c.id, c.document_id, self.name) for c in chunks]
+        texts = [(c, titled(c) if self.with_headings else c.text) for c in chunks]
+        return [Example("", text, c.id, c.document_id, self.name) for c, text in texts]

@@ -55,7 +55,12 @@ class QA(Recipe):
                 if s.blocks and len(document.text[s.body_start : s.end].split()) >= MIN_WORDS
             ]
         return make_chunks(
-            document, spans, recipe=self.name, max_tokens=self.max_chunk_tokens, count_tokens=count_tokens
+            document,
+            spans,
+            recipe=self.name,
+            max_tokens=self.max_chunk_tokens,
+            count_tokens=count_tokens,
+            overlap_tokens=self.overlap_tokens,
         )
 
     def examples(self, chunks: list[Chunk], generate: Generate | None) -> list[Example]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from ray_ft.recipes.base import RECIPES, Recipe
 from ray_ft.recipes.coverage import allot
 from ray_ft.recipes.grounding import off_topic
-from ray_ft.recipes.headings import make_passages
+from ray_ft.recipes.headings import make_passages, titled
 from ray_ft.recipes.questions import training_question
 from ray_ft.recipes.written import QUESTIONS, passage_of, questions_request, read_questions
 from ray_ft.rows import Chunk, CountTokens, Document, Example, Generate, Origin
@@ -26,9 +26,17 @@ class Query(Recipe):
     """Questions for a passage of max_chunk_tokens; shorter ones get fewer, at least one."""
     max_questions: int | None = None
     """Questions of one document at most, spread over all of its text; null sets no limit."""
+    with_headings: bool = False
+    """Begin each passage with the path of its headings, which the model then learns to write too."""
 
     def chunk(self, document: Document, count_tokens: CountTokens) -> list[Chunk]:
-        chunks = make_passages(document, recipe=self.name, max_tokens=self.max_chunk_tokens, count_tokens=count_tokens)
+        chunks = make_passages(
+            document,
+            recipe=self.name,
+            max_tokens=self.max_chunk_tokens,
+            count_tokens=count_tokens,
+            overlap_tokens=self.overlap_tokens,
+        )
         return [c for c in chunks if len(c.text.split()) >= MIN_WORDS]
 
     def examples(self, chunks: list[Chunk], generate: Generate | None) -> list[Example]:
@@ -48,4 +56,5 @@ class Query(Recipe):
         return [self._example(chunk, q, "generated", off_topic(q, passage_of(chunk))) for q in questions]
 
     def _example(self, chunk: Chunk, question: str, origin: Origin, dropped: str = "") -> Example:
-        return Example(question, chunk.text, chunk.id, chunk.document_id, self.name, origin, dropped)
+        answer = titled(chunk) if self.with_headings else chunk.text
+        return Example(question, answer, chunk.id, chunk.document_id, self.name, origin, dropped)

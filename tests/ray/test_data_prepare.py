@@ -53,7 +53,7 @@ class PassageEngine(Engine):
             return "Does something."
         words = " ".join(prompt.split("):\n", 1)[1].split()[:6])
         kind = "exam" if "examiner" in prompt else "lesson"
-        return f"Q: What does the {kind} say first?\nA: {words}\nQ: And then?\nA: It flies to the moon."
+        return f"Q: What says the {kind} of {words}?\nA: {words}\nQ: What of {words} flies?\nA: It flies to the moon."
 
 
 @pytest.fixture(scope="module")
@@ -247,18 +247,33 @@ def test_an_engine_writes_questions_and_what_is_not_grounded_is_listed_and_left_
         sources / "docs",
         tmp_path / "data",
         tiny_model_path,
-        recipes=(QA(questions_per_chunk=2),),
+        recipes=(QA(questions_per_chunk=4, max_chunk_tokens=64),),
         generator=PassageEngine(),
     )
     examples = _rows(made, "examples.parquet")
     kept = [e for e in examples if not e["dropped"]]
     dropped = [e for e in examples if e["dropped"]]
     assert {e["origin"] for e in examples} == {"generated"}
-    assert {e["prompt"] for e in kept} == {"What does the lesson say first?"}
+    assert all(e["prompt"].startswith("What says the lesson of ") for e in kept)
     assert made.dropped_examples == {"answer not found in the passage": len(dropped)}
-    assert len(dropped) == len(kept) == sum(made.num_examples.values())
+    assert 0 < len(dropped) <= len(kept) == sum(made.num_examples.values())
     assert all(e["split"] == "" for e in dropped)
-    assert {q["question"] for q in _questions(made)} == {"What does the exam say first?"}
+    assert _questions(made)
+    assert all(q["question"].startswith("What says the exam of ") for q in _questions(made))
+    texts = {d["id"]: d["text"] for d in _rows(made, "documents.parquet")}
+    assert all(e["completion"] in " ".join(texts[e["document_id"]][e["start"] : e["end"]].split()) for e in kept)
+    # What was answered is not asked for again, even where all else is made anew.
+    journals = {p: p.stat().st_size for p in (tmp_path / "answers").glob("*.log")}
+    assert journals
+    again = _prepare(
+        sources / "docs",
+        tmp_path / "data",
+        tiny_model_path,
+        recipes=(QA(questions_per_chunk=4, max_chunk_tokens=64, weight=2.0),),
+        generator=PassageEngine(),
+    )
+    assert again.data_digest != made.data_digest
+    assert {p: p.stat().st_size for p in (tmp_path / "answers").glob("*.log")} == journals
 
 
 def test_a_tiny_corpus_has_something_to_train_on_and_something_to_ask(
