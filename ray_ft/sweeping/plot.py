@@ -54,11 +54,11 @@ def _panel(axes: Any, standings: Sequence[Standing], key: str, *, others: Sequen
             label=label if joined and label else None,
         )  # fmt: skip
     winner = standings[0]
-    axes.plot(places[_text(winner.parameters[key])], winner.value, "o", markersize=13, fillstyle="none", color="black")
+    place = places[_text(winner.parameters[key])]
+    axes.plot(place, winner.value, "o", markersize=13, fillstyle="none", color="black", label="winner")
     _ticks(axes, places, numeric=numeric)
     axes.grid(alpha=0.25)
-    if joined and any(fixed for fixed in lines):
-        axes.legend(fontsize=8, frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=2)
+    axes.legend(fontsize=8, frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=3, markerscale=0.7)
 
 
 def _bars(found: Sequence[Standing]) -> Any:
