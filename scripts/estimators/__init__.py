@@ -1,0 +1,1 @@
+"""Memory estimators beside each other, on runs that somebody measured."""
