@@ -4,10 +4,10 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from ray_ft.data.read import SourceFile
+from ray_ft.data.read import SourceFile, read_bytes
 
 if TYPE_CHECKING:
     from pathspec import PathSpec
@@ -39,8 +39,8 @@ def marked_files(files: Iterable[SourceFile]) -> tuple[Marked, ...]:
         path = PurePosixPath(file.path)
         if path.name == ".gitattributes" and file.num_bytes <= MAX_BYTES:
             try:
-                lines = Path(file.location).read_text(encoding="utf-8", errors="replace").splitlines()
-            except OSError:
+                lines = read_bytes(file).decode("utf-8", "replace").splitlines()
+            except Exception:  # of archives and stores, whose errors share no base: what is not read tells nothing
                 continue
             for attribute, reason in REASONS.items():
                 if patterns := tuple(_patterns(lines, attribute)):

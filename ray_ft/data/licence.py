@@ -3,9 +3,9 @@
 import fnmatch
 import re
 from collections.abc import Iterable, Mapping
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 
-from ray_ft.data.read import SourceFile
+from ray_ft.data.read import SourceFile, read_bytes
 
 UNKNOWN = "unknown"
 HEADER = re.compile(r"SPDX-License-Identifier:\s*\(?([A-Za-z0-9.+-]+(?:\s+(?:OR|AND|WITH)\s+[A-Za-z0-9.+-]+)*)")
@@ -43,8 +43,8 @@ def folder_licences(files: Iterable[SourceFile]) -> dict[str, str]:
         path = PurePosixPath(file.path)
         if LICENCE_FILE.match(path.name) and file.num_bytes <= MAX_LICENCE_BYTES:
             try:
-                text = Path(file.location).read_text(encoding="utf-8", errors="replace")
-            except OSError:
+                text = read_bytes(file).decode("utf-8", "replace")
+            except Exception:  # of archives and stores, whose errors share no base: what is not read tells nothing
                 continue
             name = licence_of_text(text)
             if name != UNKNOWN:
