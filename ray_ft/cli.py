@@ -32,6 +32,7 @@ VERBS = {
     "show": "list the recipes, strategies, engines, retrievers and trackers; or a config and its run",
 }
 JOB_VERBS = ("prepare", "plan", "train", "evaluate", "serve", "run", "sweep", "show")
+RESUMED_VERBS = ("train", "run", "sweep")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -52,7 +53,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"ray-ft {arguments.verb}: {_with_config(str(error), arguments)}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
-        print(f"ray-ft {arguments.verb}: interrupted", file=sys.stderr)
+        way_on = "; `--resume` goes on from the last checkpoint" if arguments.verb in RESUMED_VERBS else ""
+        print(f"ray-ft {arguments.verb}: interrupted{way_on}", file=sys.stderr)
         return 130
 
 
@@ -104,7 +106,7 @@ def build_parser() -> argparse.ArgumentParser:
             sub.add_argument("--force", action="store_true", help="rebuild what is there")
         if verb == "prepare":
             sub.add_argument("--retry-quarantined", action="store_true", help="read files again whose parsers failed")
-        if verb in ("train", "run", "sweep"):
+        if verb in RESUMED_VERBS:
             sub.add_argument("--resume", action="store_true", help="go on from the last checkpoint")
         if verb == "train":
             sub.add_argument(

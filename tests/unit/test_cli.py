@@ -55,6 +55,20 @@ def test_a_mistyped_key_exits_with_2_and_one_line(config_path: Path, capsys: pyt
     assert len(error.strip().splitlines()) == 1
 
 
+@pytest.mark.parametrize("verb", ["train", "run", "sweep", "evaluate"])
+def test_ctrl_c_exits_with_130_and_says_how_to_go_on(
+    verb: str, config_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from ray_ft import api
+
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(api, verb, interrupted)
+    assert main([verb, str(config_path)]) == 130
+    assert ("--resume" in capsys.readouterr().err) == (verb != "evaluate")
+
+
 def test_a_missing_source_exits_with_one_line_that_names_it(
     config_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
