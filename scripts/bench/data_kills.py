@@ -69,6 +69,8 @@ def _trials(folder: Path, num_kills: int, num_documents: int, draw: random.Rando
             thread.start()
             _prepare(corpus, output, model)
             thread.join()
+            assert cluster.killed.pop(), "nothing was killed"
+            cluster.refill()
         twice = sum(n - 1 for n in _begun(output).values())
         same = _contents(output) == wanted
         failures += not same or twice >= 0.02 * num_documents
@@ -88,20 +90,26 @@ class _Cluster:
         from ray.cluster_utils import Cluster
 
         self.cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "object_store_memory": 100 * 2**20})
-        self.nodes = [self._add(), self._add()]
+        self.nodes: list[Any] = []
+        self.killed: list[int] = []  # processes
+        self.refill()
         ray.init(address=self.cluster.address, log_to_driver=False)
 
-    def _add(self) -> Any:
-        return self.cluster.add_node(num_cpus=1, object_store_memory=100 * 2**20)
+    def refill(self) -> None:
+        """Two nodes beside the head, from the main thread, where Ray sets its signals."""
+        while len(self.nodes) < 2:
+            self.nodes.append(self.cluster.add_node(num_cpus=1, object_store_memory=100 * 2**20))
 
     def kill_worker(self, draw: random.Random) -> None:
         """One of the processes that run tasks of prepare; any worker where none runs one at the moment."""
         workers = list(_workers())
         busy = [process for name, process in workers if "Map(" in name]
-        draw.choice(busy or [process for _, process in workers]).send_signal(signal.SIGKILL)
+        victim = draw.choice(busy or [process for _, process in workers])
+        victim.send_signal(signal.SIGKILL)
+        self.killed.append(victim.pid)
 
     def kill_node(self, draw: random.Random) -> None:
-        """A node with all its processes; another takes its place."""
+        """A node with all its processes."""
         import psutil
 
         node = self.nodes.pop(draw.randrange(len(self.nodes)))
@@ -111,7 +119,7 @@ class _Cluster:
                 process.send_signal(signal.SIGKILL)
             except psutil.NoSuchProcess:
                 continue
-        self.nodes.append(self._add())
+        self.killed.append(raylet.pid)
 
 
 def _workers() -> Iterator[tuple[str, Any]]:
