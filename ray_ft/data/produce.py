@@ -95,14 +95,16 @@ def publish_groups(groups: Mapping[str, list[Placed]], folder: Path, partial: Pa
 
 def tidy(work: Work, groups: Mapping[str, list[Placed]], data: DataConfig) -> None:
     """Keep what the next run can take over: no documents of files that are gone, no groups of another cut."""
-    if not data.keep_parsed:
-        shutil.rmtree(work.folder, ignore_errors=True)
-        return
-    live = {key for key, kept in zip(work.keys, work.kept, strict=True) if kept.ref}
     try:
-        compact(work.folder / PARSED, live)
         for folder in (work.folder / GROUPS).iterdir():
-            if folder.name not in groups:
+            if folder.name not in groups or not data.keep_parsed:
+                # First what says that the group is whole: half of a removal must not look like a group.
+                (folder / RESULT).unlink(missing_ok=True)
                 shutil.rmtree(folder, ignore_errors=True)
+        if data.keep_parsed:
+            live = {key for key, kept in zip(work.keys, work.kept, strict=True) if kept.ref}
+            compact(work.folder / PARSED, live)
+        else:
+            shutil.rmtree(work.folder, ignore_errors=True)
     except OSError as error:  # the set itself is whole
         log.warning("cannot tidy up %s: %s", work.folder, error.strerror)
