@@ -4,11 +4,25 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ray_ft.api import dry_run, evaluate, export, plan, prepare, run, serve, smallest_cluster, submit, sweep, train
+    from ray_ft.api import (
+        dry_run,
+        evaluate,
+        export,
+        inspect,
+        plan,
+        prepare,
+        run,
+        serve,
+        smallest_cluster,
+        submit,
+        sweep,
+        train,
+    )
     from ray_ft.artifacts import (
         DryRun,
         Endpoint,
         Estimate,
+        Inspection,
         Job,
         Memory,
         Plan,
@@ -57,6 +71,7 @@ __all__ = [
     "Estimate",
     "EvaluationConfig",
     "GenerationError",
+    "Inspection",
     "Job",
     "JobError",
     "Memory",
@@ -80,6 +95,7 @@ __all__ = [
     "dry_run",
     "evaluate",
     "export",
+    "inspect",
     "load_config",
     "plan",
     "prepare",
@@ -93,12 +109,12 @@ __all__ = [
 
 _HOMES = {
     "ray_ft.api": (
-        "dry_run", "evaluate", "export", "plan", "prepare", "run", "serve", "smallest_cluster", "submit", "sweep",
-        "train",
+        "dry_run", "evaluate", "export", "inspect", "plan", "prepare", "run", "serve", "smallest_cluster", "submit",
+        "sweep", "train",
     ),
     "ray_ft.artifacts": (
-        "DryRun", "Endpoint", "Estimate", "Job", "Memory", "Plan", "Report", "Sizing", "Standing", "Sweep", "TrainingSet",
-        "TunedModel",
+        "DryRun", "Endpoint", "Estimate", "Inspection", "Job", "Memory", "Plan", "Report", "Sizing", "Standing",
+        "Sweep", "TrainingSet", "TunedModel",
     ),
     "ray_ft.config": (
         "Config", "DataConfig", "DatasetConfig", "EvaluationConfig", "ModelConfig", "PlanConfig", "ServingConfig",

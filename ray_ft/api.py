@@ -17,7 +17,19 @@ import yaml
 
 from ray_ft import artifacts
 from ray_ft.added_tokens import with_added_tokens
-from ray_ft.artifacts import DryRun, Endpoint, Job, Plan, Report, Sizing, Sweep, TrainingSet, TunedModel, Workload
+from ray_ft.artifacts import (
+    DryRun,
+    Endpoint,
+    Inspection,
+    Job,
+    Plan,
+    Report,
+    Sizing,
+    Sweep,
+    TrainingSet,
+    TunedModel,
+    Workload,
+)
 from ray_ft.base_model import resolve_model
 from ray_ft.config import Config, load_config, to_plain
 from ray_ft.errors import ConfigError, JobError, MissingArtifactError, first_line
@@ -29,6 +41,7 @@ __all__ = [
     "dry_run",
     "evaluate",
     "export",
+    "inspect",
     "load_config",
     "plan",
     "prepare",
@@ -80,6 +93,36 @@ def prepare(config: Config, *, force: bool = False, retry_quarantined: bool = Fa
         )
     _save(made, config, inputs)
     return made
+
+
+def inspect(
+    config: Config, *, num_examples: int = 3, dropped: bool = False, path: str | Path | None = None
+) -> Inspection:
+    """Say what this run's training set holds, with some of its examples drawn at random beside their source.
+
+    `dropped` draws them from those that were left out. `path` is a new folder that gets the set as JSONL of messages
+    and as Parquet, with a dataset card, for `datasets.load_dataset`. Raises MissingArtifactError without a training
+    set, ConfigError when the folder is not empty.
+    """
+    from ray_ft.data.inspection import inspect_training_set
+
+    made = artifacts.load(TrainingSet, config.run_path, config_path=_named(config))
+    about = inspect_training_set(made, num_examples=num_examples, dropped=dropped, seed=config.seed)
+    if path is not None:
+        from ray_ft import __version__
+        from ray_ft.data.share import share_training_set
+
+        generator = to_plain(config.data.generator)
+        facts = {
+            "name": config.run_name,
+            "version": __version__,
+            "model": config.model.name,
+            "sources": [*config.data.sources, *(d.path for d in config.data.datasets)],
+            "generator": generator and f"{generator['name']} {generator.get('model', config.model.name)}",
+            "seed": config.seed,
+        }
+        share_training_set(made, about, Path(path), facts=facts)
+    return about
 
 
 def plan(config: Config, *, hardware: Hardware | None = None, check: bool = False) -> Plan:

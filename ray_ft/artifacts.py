@@ -70,6 +70,35 @@ class TrainingSet:
 
 
 @dataclass(frozen=True)
+class SourcedExample:
+    """One example of a training set beside the passage that it was made from."""
+
+    recipe: str
+    split: str  # "" for one that is left out of training
+    origin: str
+    dropped: str
+    prompt: str
+    completion: str
+    evidence: str
+    path: str
+    line: int  # of the passage's first line in the document's text; 0 where there is no document
+    passage: str
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What a training set holds."""
+
+    path: str
+    examples: dict[str, dict[str, int]]  # recipe -> split -> examples, as an epoch shows them
+    dropped: dict[str, dict[str, int]]  # recipe -> reason -> examples left out of training
+    kept_rates: dict[str, float]  # recipe -> share of an engine's examples that was kept
+    files: dict[str, int]  # what became of files and lines: ok, "skipped: reason", ...
+    token_histogram: dict[str, int]  # lower end of a bin, in tokens -> examples
+    samples: tuple[SourcedExample, ...]
+
+
+@dataclass(frozen=True)
 class Workload:
     """What is to be trained, for the estimator."""
 

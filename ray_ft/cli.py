@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 VERBS = {
     "prepare": "turn documents and code into a training set",
+    "inspect": "show what the training set holds; write it for others",
     "plan": "predict memory, time and cost; choose the strategy",
     "train": "tune the model",
     "evaluate": "compare base, tuned and retrieval; write the report",
@@ -104,6 +105,10 @@ def build_parser() -> argparse.ArgumentParser:
             sub.add_argument("--detach", action="store_true", help="return once the endpoint answers")
         if verb in ("prepare", "train", "evaluate", "run", "sweep"):
             sub.add_argument("--force", action="store_true", help="rebuild what is there")
+        if verb == "inspect":
+            sub.add_argument("--examples", type=int, default=3, metavar="N", help="examples shown; default 3")
+            sub.add_argument("--dropped", action="store_true", help="show examples that were left out")
+            sub.add_argument("--to", metavar="FOLDER", help="write JSONL, Parquet and a dataset card")
         if verb == "prepare":
             sub.add_argument("--retry-quarantined", action="store_true", help="read files again whose parsers failed")
         if verb in RESUMED_VERBS:
@@ -144,6 +149,23 @@ def _prepare(arguments: argparse.Namespace) -> int:
 
     made = api.prepare(_load(arguments), force=arguments.force, retry_quarantined=arguments.retry_quarantined)
     _print_json(made) if arguments.json else _print_training_set(made)
+    return 0
+
+
+def _inspect(arguments: argparse.Namespace) -> int:
+    from ray_ft import api
+
+    about = api.inspect(
+        _load(arguments), num_examples=max(arguments.examples, 0), dropped=arguments.dropped, path=arguments.to
+    )
+    if arguments.json:
+        _print_json(about)
+    else:
+        from ray_ft.data.inspection_text import render
+
+        print(render(about))
+        if arguments.to:
+            print(f"Written to {arguments.to}")
     return 0
 
 
@@ -330,6 +352,7 @@ def _show(arguments: argparse.Namespace) -> int:
 
 _COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "prepare": _prepare,
+    "inspect": _inspect,
     "plan": _plan,
     "train": _train,
     "evaluate": _evaluate,
