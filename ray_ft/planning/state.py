@@ -89,7 +89,7 @@ def _weight_state(shape: ModelShape, candidate: Candidate, stack: Stack) -> tupl
     held = shape.num_parameters + (strategy.trainable_parameters(shape) if strategy.is_adapter else 0)
     gathered = round(whole / held * zero_sizes(shape, strategy).live)
     on_gpu = 0 if strategy.offload == "all" and not quantised else whole // workers
-    weights = min(whole, on_gpu + max(gathered, largest))
+    weights = on_gpu + min(whole, max(gathered, largest))  # what is gathered is a copy beside the own share
     # bitsandbytes quantises on the device, so the whole base passes through each GPU; ZeRO-3 splits bf16 as it loads.
     resident = 0 if strategy.offload == "all" else whole // workers
     return weights, whole + largest if quantised else resident + largest
