@@ -6,6 +6,7 @@ import json
 import os
 import types
 import typing
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -382,10 +383,16 @@ def load(cls: type[Artifact], run_path: str | Path, *, config_path: str = "CONFI
     except FileNotFoundError:
         name = file.removesuffix(".json").replace("_", " ")
         raise MissingArtifactError(f"No {name} in {run_path}. Run `ray-ft {verb} {config_path}` first.") from None
+    except OSError as error:
+        raise _unreadable(path, error) from None
     except (json.JSONDecodeError, KeyError, TypeError) as error:
         raise MissingArtifactError(
             f"{path} is damaged or from another version ({error}). Run `ray-ft {verb} {config_path} --force`."
         ) from None
+
+
+def _unreadable(path: Path, error: OSError) -> ConfigError:
+    return ConfigError(f"output_dir: cannot read {path}: {error.strerror}")
 
 
 def remove(cls: type, run_path: str | Path) -> None:
@@ -400,6 +407,8 @@ def load_inputs(cls: type, run_path: str | Path) -> dict[str, Any] | None:
         inputs = json.loads(path.read_text())["inputs"]
     except (FileNotFoundError, json.JSONDecodeError, KeyError):
         return None
+    except OSError as error:
+        raise _unreadable(path, error) from None
     assert isinstance(inputs, dict)
     return inputs
 
@@ -416,13 +425,14 @@ def changed_keys(old: Any, new: Any, prefix: str = "") -> list[str]:
 
 def write_text(path: Path, text: str) -> None:
     """Write a file so that a crash or a full disk leaves either the old content or the new, never half of it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         partial.write_text(text, encoding="utf-8")
         partial.replace(path)
     except OSError as error:
-        partial.unlink(missing_ok=True)
+        with suppress(OSError):
+            partial.unlink()
         raise ConfigError(f"cannot write {path}: {error.strerror}") from None
 
 

@@ -41,6 +41,17 @@ def test_a_damaged_artifact_is_reported_not_crashed_on(tmp_path: Path) -> None:
         load(Plan, tmp_path)
 
 
+def test_an_output_folder_that_is_a_file_is_named_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "outputs").write_text("")
+    for read in (load, load_inputs):
+        with pytest.raises(
+            ConfigError, match=rf"output_dir: cannot read {tmp_path}/outputs/run/plan.json: Not a direct"
+        ):
+            read(Plan, tmp_path / "outputs" / "run")
+    with pytest.raises(ConfigError, match=r"cannot write .*plan.html: Not a directory"):
+        write_text(tmp_path / "outputs" / "run" / "plan.html", "")
+
+
 def test_digests_are_equal_for_equal_values_and_differ_otherwise() -> None:
     assert digest({"b": 1, "a": (1, 2)}) == digest({"a": [1, 2], "b": 1})
     assert digest({"a": 1}) != digest({"a": 2})
