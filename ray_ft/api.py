@@ -521,13 +521,17 @@ def _hardware(config: Config) -> Hardware:
 
 
 def _workload(config: Config) -> tuple[Workload, tuple[str, ...]]:
+    from ray_ft.planning.lengths import attended_tokens
+
     notes: tuple[str, ...] = ()
     num_tokens = config.plan.num_tokens
-    mean_example_tokens = None
+    mean_example_tokens = num_validation_tokens = None
     if artifacts.load_inputs(TrainingSet, config.run_path) is not None:
         training_set = artifacts.load(TrainingSet, config.run_path)
         num_tokens = num_tokens or training_set.num_tokens.get("train", 0)
-        mean_example_tokens = num_tokens / max(training_set.num_examples.get("train", 0), 1)
+        mean = num_tokens / max(training_set.num_examples.get("train", 0), 1)
+        mean_example_tokens = attended_tokens(training_set.path) or mean
+        num_validation_tokens = float(training_set.num_tokens.get("validation", 0))
     elif num_tokens is None:
         num_tokens = ASSUMED_TOKENS
         notes = (f"no training set yet: time and cost are for {ASSUMED_TOKENS:,} tokens per epoch (plan.num_tokens)",)
@@ -541,6 +545,9 @@ def _workload(config: Config) -> tuple[Workload, tuple[str, ...]]:
         max_seq_len=config.model.max_seq_len,
         global_batch_size=config.train.global_batch_size,
         mean_example_tokens=mean_example_tokens,
+        num_validation_tokens=(
+            config.data.validation_fraction * num_tokens if num_validation_tokens is None else num_validation_tokens
+        ),
     )
     return workload, notes
 

@@ -97,6 +97,7 @@ class Inspection:
     files: dict[str, int]  # what became of files and lines: ok, "skipped: reason", ...
     token_histogram: dict[str, int]  # lower end of a bin, in tokens -> examples
     samples: tuple[SourcedExample, ...]
+    leaks: tuple[str, ...] = ()  # what stands in two splits, one line each
 
 
 @dataclass(frozen=True)
@@ -107,7 +108,7 @@ class Workload:
     num_epochs: float
     max_seq_len: int
     global_batch_size: int  # packed rows per optimizer step
-    mean_example_tokens: float | None = None  # attention stays inside an example; None: one example fills a row
+    mean_example_tokens: float | None = None  # of the example that a token is in, mean over tokens; None: the row
     num_validation_tokens: float = 0.0  # held out, of each evaluation
 
 
