@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ray_ft.artifacts import Inspection, SourcedExample, TrainingSet
+from ray_ft.data.leaks import find_leaks
 from ray_ft.data.tables import DOCUMENTS, EXAMPLES
 from ray_ft.errors import DataError, first_line
 
@@ -53,6 +54,7 @@ def inspect_training_set(made: TrainingSet, *, num_examples: int, dropped: bool,
         files=dict(sorted({**made.files, **made.records}.items(), key=lambda item: -item[1])),
         token_histogram={str(low): histogram[low] for low in BINS},
         samples=tuple(_samples(made, sorted(drawn))),
+        leaks=tuple(find_leaks(Path(made.path), thorough=True)),
     )
 
 

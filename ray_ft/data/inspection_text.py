@@ -6,7 +6,7 @@ from textwrap import indent, shorten
 from ray_ft.artifacts import Inspection, SourcedExample
 
 SPLITS = ("train", "validation", "test")
-WIDTH, MAX_BAR, MAX_TEXT = 100, 40, 600
+WIDTH, MAX_BAR, MAX_TEXT, MAX_LEAKS = 100, 40, 600, 20
 
 
 def render(about: Inspection) -> str:
@@ -23,6 +23,8 @@ def _counts(about: Inspection) -> Iterator[str]:
         cells = "".join(f"{counts.get(split, 0):>12,}" for split in SPLITS)
         yield f"{recipe:<16}{cells}{sum(reasons.values()):>12,}{rate}"
         yield from (f"{'':<52}{n:>12,}  {reason}" for reason, n in reasons.items())
+    yield "splits      " + (f"{len(about.leaks):,} LEAKS" if about.leaks else "no text of one stands in another")
+    yield from (f"  {leak}" for leak in about.leaks[:MAX_LEAKS])
 
 
 def _histogram(about: Inspection) -> Iterator[str]:

@@ -58,6 +58,16 @@ def test_counts_are_by_recipe_split_and_reason(made: TrainingSet) -> None:
     assert about.samples == ()
 
 
+def test_what_stands_in_two_splits_is_shown(made: TrainingSet) -> None:
+    assert "no text of one stands in another" in render(inspect_training_set(made, num_examples=0, dropped=False, seed=0))
+    row: dict[str, Any] = {c: 0 if k == "int" else "" for c, k in COLUMNS[DOCUMENTS].items()} | {"status": "ok"}
+    copies = [{**row, "id": f"1:{s}", "path": s, "split": s, "text": TEXT} for s in ("train", "test")]
+    write_part(Path(made.path), DOCUMENTS, 1, copies)
+    about = inspect_training_set(made, num_examples=0, dropped=False, seed=0)
+    assert about.leaks == ("test in test is a copy of train in train",)
+    assert "1 LEAKS\n  test in test is a copy of train in train" in render(about)
+
+
 def test_drawn_examples_stand_beside_their_passage(made: TrainingSet) -> None:
     samples = {s.recipe: s for s in inspect_training_set(made, num_examples=9, dropped=False, seed=0).samples}
     assert len(samples) == 3
