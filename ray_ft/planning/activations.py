@@ -172,7 +172,7 @@ def loss_bytes(shape: ModelShape, stack: Stack, tokens: int) -> int:
     overwrites a part's logits with their gradient.
     """
     if stack.fused_loss:
-        return stack.compute_bytes * shape.vocab_size * _tokens_at_once(shape, tokens)
+        return stack.compute_bytes * shape.vocab_size * tokens_at_once(shape, tokens)
     return 12 * shape.vocab_size * tokens
 
 
@@ -183,7 +183,7 @@ def evaluation_loss_bytes(shape: ModelShape, stack: Stack, tokens: int) -> int:
     return (stack.compute_bytes + 8) * shape.vocab_size * tokens
 
 
-def _tokens_at_once(shape: ModelShape, tokens: int) -> int:
+def tokens_at_once(shape: ModelShape, tokens: int) -> int:
     """Liger's fused loss cuts the tokens into as many parts as hidden states fit into logits, to a power of two."""
     parts = -(-shape.vocab_size // shape.hidden_size)
     return min(tokens, 1 << (-(-tokens // parts) - 1).bit_length())

@@ -68,7 +68,7 @@ def stack_for(candidate: Candidate, job: Job) -> Stack:
         fused_loss=on_gpu and "lm_head" not in getattr(strategy, "target_modules", ()),
         masked_attention=on_gpu and not job.hardware.has_bf16,
         step_bytes=0 if compiled else 4,
-        padding_factor=profile.reserved_ratio if strategy.is_adapter else profile.reserved_ratio_full,
+        padding_factor=_reserved_ratio(strategy, profile),
         kernels=compiled,
         gated=compiled and job.shape.model_type in GATED,
         liger=on_gpu and not compiled,
@@ -76,6 +76,12 @@ def stack_for(candidate: Candidate, job: Job) -> Stack:
         own_recomputation=whole,
         offload_activations=on_gpu and whole and job.offload_activations,
     )
+
+
+def _reserved_ratio(strategy: Strategy, profile: Profile) -> float:
+    if strategy.zero_stage == 3:
+        return profile.reserved_ratio_zero3
+    return profile.reserved_ratio if strategy.is_adapter else profile.reserved_ratio_full
 
 
 def _fuses(strategy: Strategy) -> bool:

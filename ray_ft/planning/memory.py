@@ -22,7 +22,10 @@ from ray_ft.planning.state import Candidate, State, largest_trained, state_bytes
 
 __all__ = ["Candidate", "memory_per_gpu", "state_bytes"]
 
-HELD_SHARE = 0.9  # of what offloading has copied out: reserved still, as the host runs ahead of the copies
+LAUNCHES_AHEAD = 1024  # kernels that the driver queues before it makes the host wait
+LAYER_LAUNCHES = 22  # of a layer's forward pass; an adapter and a dequantisation of a linear layer add to them
+ADAPTER_LAUNCHES, DEQUANTISE_LAUNCHES = 1.2, 0.6
+WAITING_SHARE = 0.7  # of what waits for its copy, into which a whole model's gradients do not fit
 CPU_PROCESS = GIB  # a worker's Python with torch, transformers and DeepSpeed loaded
 
 
@@ -60,10 +63,11 @@ def memory_per_gpu(
     context = CPU_PROCESS if on_cpu else profile.context_bytes + nccl
     workspace = 0 if on_cpu else profile.workspace_bytes
     allocated = {name: sum(parts) + workspace for name, parts in phases.items()}
-    totals = {name: round(size * stack.padding_factor) + context for name, size in allocated.items()}
+    needed = min(stack.padding_factor, profile.needed_ratio)
+    totals = {name: round(size * needed) + context for name, size in allocated.items()}
     worst = max(totals, key=lambda name: totals[name])
     parts = phases[worst]
-    reserved = totals[worst] - context + round(HELD_SHARE * held.held)
+    reserved = _reserved(shape, candidate, allocated, held, ratio=stack.padding_factor)
     return Memory(
         *parts,
         fixed=totals[worst] - sum(parts),
@@ -75,6 +79,28 @@ def memory_per_gpu(
         device=reserved + context,
         parts={n: {**p._asdict(), "fixed": totals[n] - sum(p)} for n, p in phases.items()} if detailed else {},
     )
+
+
+def _reserved(
+    shape: ModelShape, candidate: Candidate, allocated: dict[str, int], held: Activations, *, ratio: float
+) -> int:
+    """What torch reserves with room to spare.
+
+    The host runs ahead of the copies of offloaded activations, as far as the driver queues its kernels, and what it has
+    handed to a copy cannot serve again before that is done. The backward pass of adapters finds room in that, the
+    gradients of a whole model in a part of it only, as most are larger.
+    """
+    peak = max(allocated.values())
+    if not held.held:
+        return round(peak * ratio)
+    strategy = candidate.strategy
+    adapted = len(strategy.trained_linears(shape)) if strategy.is_adapter else 0
+    quantised = len(shape.linears) if strategy.dequantised_parameters(shape) else 0
+    launches = LAYER_LAUNCHES + ADAPTER_LAUNCHES * adapted + DEQUANTISE_LAUNCHES * quantised
+    waiting = round(held.held * min(1.0, LAUNCHES_AHEAD / launches / shape.num_layers))
+    if not strategy.is_adapter:
+        return round(peak * ratio + WAITING_SHARE * waiting)
+    return round(ratio * max(peak, max(allocated["evaluation"], allocated["loss"]) + waiting))
 
 
 def layer_activations(shape: ModelShape, candidate: Candidate, *, stack: Stack, max_seq_len: int) -> Activations:
@@ -110,7 +136,9 @@ def _phases(
     early = carried + (head if stack.fused_loss else 0)  # Liger makes the head's gradient as it goes forward
     logits, no_gradients = loss_bytes(shape, stack, tokens), evaluation_loss_bytes(shape, stack, tokens)
     ends = c * shape.hidden_size * tokens  # the gradient of the first layer's input
-    down = passing + state.buckets
+    # A weight in 16 bits is gone before the MLP's gradients take the most: two tensors of its width come after it.
+    spare = 2 * c * shape.intermediate_size * tokens if stack.gated else 0
+    down = passing + state.buckets - min(dequantised, spare)
     phases = {
         "loss": Parts(w, early, o, held.kept + tail, logits, passing),
         "backward start": Parts(w, first, o, held.start, 0, down),

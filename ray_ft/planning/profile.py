@@ -31,12 +31,16 @@ class Profile:
     """On the GPU, of NCCL's channels to other workers, which torch does not count."""
     workspace_bytes: int = 2 * 8 * MIB
     """Allocated by torch for cuBLAS, for each of the two threads that compute."""
+    needed_ratio: float = 1.015
+    """Reserved / allocated memory at the peak where memory is short, and torch gives back what it keeps unused."""
     reserved_ratio: float = 1.015
-    """Reserved / allocated memory at the peak, where few weights train."""
+    """The same with room to spare, where few weights train."""
     reserved_ratio_full: float = 1.05
     """The same where all weights train."""
+    reserved_ratio_zero3: float = 1.09
+    """The same under ZeRO-3, which gathers and frees weights all the time."""
     memory_error: float = 0.02
-    """Standard deviation of measured / predicted device memory, as a fraction."""
+    """Standard deviation of measured / predicted memory that must be there, as a fraction."""
     process_bytes: int = 4 * GIB
     """Host memory of a worker's process with CUDA."""
     node_bytes: int = 2 * GIB
@@ -63,6 +67,8 @@ class Profile:
     """Bytes per second of a checkpoint from disk or network storage."""
     launch_seconds: float = 1.2e-3
     """Of one layer and pass: Python and kernel launches, when the GPU waits for them."""
+    hook_seconds: float = 4e-4
+    """Of one module and pass under ZeRO-3: the Python that gathers its weights and lets them go."""
     step_seconds: float = 0.0
     """Of every optimizer step whatever it computes: reading rows, logging, waiting."""
     time_error: float = 0.25

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from ray_ft.artifacts import Workload
 from ray_ft.hardware import Hardware
 from ray_ft.model_shape import ModelShape
+from ray_ft.planning.activations import tokens_at_once
 from ray_ft.planning.profile import DEFAULT, Profile
 from ray_ft.planning.stack import Stack
 from ray_ft.planning.state import Candidate, trained_parameters
@@ -18,6 +19,8 @@ from ray_ft.strategies import Strategy
 
 CPU_DEQUANTISE_RATE = 1e8  # parameters per second that bitsandbytes turns back from NF4 on a CPU
 DEQUANTISE_BYTES = 4.75  # moved per parameter, at 45% of the memory's bandwidth
+DEQUANTISE_LAUNCH = 0.08  # of a layer's launches: one dequantisation from Python
+HEAD_BANDWIDTH = 0.8  # of the memory's, in products of few tokens with the head
 KERNEL_DEQUANTISE_BYTES = 2.52  # in one pass, at 71% of it: measured on an H200
 
 
@@ -53,11 +56,12 @@ def step_time(
         moved = traffic_per_token(shape, candidate.strategy, again=again, stack=stack)
         compute += tokens * attention / (peak * profile.attention_efficiency)
         compute += tokens * moved / (hardware.memory_bandwidth * profile.traffic_efficiency)
+        compute += _loss_seconds(shape, candidate.strategy, tokens, hardware, peak * efficiency, stack)
     else:
         compute += tokens * attention / (peak * efficiency * _saturation(tokens))
     passes = 4 if candidate.gradient_checkpointing else 3
     if not hardware.is_cpu:
-        compute = max(compute, passes * shape.num_layers * profile.launch_seconds)
+        compute = max(compute, passes * shape.num_layers * layer_launch_seconds(shape, candidate.strategy, profile))
 
     rate = CPU_DEQUANTISE_RATE if hardware.is_cpu else 0.45 * hardware.memory_bandwidth / DEQUANTISE_BYTES
     if stack.kernels:
@@ -71,6 +75,35 @@ def step_time(
         optimizer=optimizer_seconds(shape, candidate, hardware=hardware, profile=profile),
         other=profile.step_seconds,
     )
+
+
+@lru_cache(maxsize=4096)
+def layer_launch_seconds(shape: ModelShape, strategy: Strategy, profile: Profile) -> float:
+    """Of one layer and pass, while the GPU waits for the host; each 4-bit weight is a launch from Python more.
+
+    Under ZeRO-3 DeepSpeed's hooks run for every module: 13 of a layer, and with adapters four for a linear layer.
+    """
+    linears = len(shape.linears)
+    if strategy.zero_stage == 3:
+        return profile.hook_seconds * (6 + linears * (4 if strategy.is_adapter else 1))
+    quantised = linears if strategy.dequantised_parameters(shape) else 0
+    return profile.launch_seconds * (1 + DEQUANTISE_LAUNCH * quantised)
+
+
+def _loss_seconds(
+    shape: ModelShape, strategy: Strategy, tokens: int, hardware: Hardware, rate: float, stack: Stack
+) -> float:
+    """What the head takes beyond its FLOPs where the loss goes through few tokens at once, as Liger's does.
+
+    Every part reads the head's weights twice; where they train, their gradient is made, read, and added to the sum.
+    """
+    if not stack.fused_loss:
+        return 0.0
+    trains = strategy.trains_head(shape)
+    parts = -(-tokens // tokens_at_once(shape, tokens))
+    moved = parts * stack.compute_bytes * shape.head_parameters * (6 if trains else 2)
+    counted = tokens * shape.head_parameters * (6 if trains else 4) / rate
+    return max(0.0, moved / (HEAD_BANDWIDTH * hardware.memory_bandwidth) - counted)
 
 
 @lru_cache(maxsize=4096)
@@ -111,6 +144,7 @@ def attention_flops_per_token(shape: ModelShape, *, again: bool, workload: Workl
     return (4.5 if again and not stack.keeps_attention else 3.5) * forward
 
 
+@lru_cache(maxsize=4096)
 def traffic_per_token(shape: ModelShape, strategy: Strategy, *, again: bool, stack: Stack) -> float:
     """Bytes of GPU memory that compiled layers read and write beside their large products.
 

@@ -8,9 +8,10 @@ from typing import Any
 
 from bench.measurements import Row, configuration_of
 from bench.predict import predict, seconds_by_profile
-from ray_ft.planning.profile import DEFAULT, Profile
+from ray_ft.planning.profile import Profile, profile_for
 
 FOLDS = 5
+LEAST_ERROR = 0.01  # of memory that must be there: the rows say what was allocated, not how it was scattered
 UNLIKELY = 1e-5  # per squared distance from where the search starts: few rows cannot tell all rates apart
 RATES: dict[str, tuple[float, float, float]] = {
     "efficiency": (0.65, 0.2, 0.9),
@@ -20,6 +21,7 @@ RATES: dict[str, tuple[float, float, float]] = {
     "dequantise_rate": (1e12, 2e11, 3e12),
     "link_bandwidth": (3e11, 2e10, 5e11),
     "launch_seconds": (5e-4, 5e-5, 3e-3),
+    "hook_seconds": (4e-4, 5e-5, 2e-3),
     "step_seconds": (5e-3, 1e-4, 5e-2),
 }
 """Figures that step time decides: where the search starts, and its limits."""
@@ -28,22 +30,22 @@ RATES: dict[str, tuple[float, float, float]] = {
 def fit_profile(rows: Sequence[Row], *, gpu: str, source: str) -> Profile:
     """The profile that the rows speak for; what too few of them tell keeps its default."""
     good = [row for row in rows if row["outcome"] == "ok"]
-    profile = fit_rates(good, fit_memory(good), gpu=gpu)
+    profile = fit_rates(good, fit_memory(good, gpu=gpu), gpu=gpu)
     found = [predict(configuration_of(row), gpu=gpu, profile=profile) for row in good]
     pairs = list(zip(good, found, strict=True))
-    memory = [row["measured_device_bytes"] / p["predicted_device_bytes"] for row, p in pairs]
+    memory = [row["measured_allocated_bytes"] / p["predicted_allocated_bytes"] for row, p in pairs]
     held_out = held_out_seconds(good, gpu=gpu)
     time = [row["measured_seconds"] / held_out[row["name"]] for row in good]
     return replace(
         profile,
         source=source,
         num_runs=len(good),
-        memory_error=rounded(pstdev(memory)),
+        memory_error=max(LEAST_ERROR, rounded(pstdev(memory))),
         time_error=rounded(pstdev(time)),
     )
 
 
-def fit_memory(rows: Sequence[Row]) -> Profile:
+def fit_memory(rows: Sequence[Row], *, gpu: str) -> Profile:
     """What torch knows nothing of, and how much more it takes than it hands out."""
     alone = [row["outside_bytes"] for row in rows if row["num_gpus"] == 1]
     pairs = [row["outside_bytes"] for row in rows if row["num_gpus"] > 1]
@@ -53,13 +55,15 @@ def fit_memory(rows: Sequence[Row]) -> Profile:
     if alone and pairs:
         found["nccl_bytes"] = max(0, int(median(pairs) - median(alone)))
     # What checkpointing offloads is reserved for a while beyond what is allocated; the estimator counts it by itself.
-    ratios = [(r["strategy"], r["measured_reserved_bytes"] / r["measured_allocated_bytes"])
-              for r in rows if not r["checkpointing"]]  # fmt: skip
-    for name, chosen in (("reserved_ratio", False), ("reserved_ratio_full", True)):
-        some = [ratio for strategy, ratio in ratios if (strategy == "full") is chosen]
-        if some:
-            found[name] = rounded(median(some))
-    return replace(DEFAULT, **found)
+    plain = [row for row in rows if not row["checkpointing"]]
+    for name, kind in (
+        ("reserved_ratio", [row for row in plain if row["zero_stage"] < 3 and row["strategy"] != "full"]),
+        ("reserved_ratio_full", [row for row in plain if row["zero_stage"] < 3 and row["strategy"] == "full"]),
+        ("reserved_ratio_zero3", [row for row in rows if row["zero_stage"] == 3]),
+    ):
+        if kind:
+            found[name] = rounded(median(r["measured_reserved_bytes"] / r["measured_allocated_bytes"] for r in kind))
+    return replace(profile_for(gpu), **found)
 
 
 def fit_rates(rows: Sequence[Row], profile: Profile, *, gpu: str) -> Profile:
@@ -82,6 +86,7 @@ def matters(name: str, rows: Sequence[Row]) -> bool:
     """Whether any of the rows depends on a rate."""
     return {
         "eager_efficiency": any(row["zero_stage"] == 3 for row in rows),
+        "hook_seconds": any(row["zero_stage"] == 3 for row in rows),
         "dequantise_rate": any(row["strategy"] == "qlora" for row in rows),
         "link_bandwidth": any(row["num_gpus"] > 1 for row in rows),
     }.get(name, bool(rows))
@@ -134,7 +139,7 @@ def held_out_seconds(rows: Sequence[Row], *, gpu: str) -> dict[str, float]:
     found = {}
     for fold in range(min(FOLDS, len(rows))):
         others = [row for i, row in enumerate(rows) if i % FOLDS != fold] or list(rows)
-        profile = fit_rates(others, fit_memory(others), gpu=gpu)
+        profile = fit_rates(others, fit_memory(others, gpu=gpu), gpu=gpu)
         for row in rows[fold::FOLDS]:
             found[row["name"]] = seconds_by_profile(configuration_of(row), gpu=gpu)(profile)
     return found

@@ -126,7 +126,7 @@ def test_a_fitted_profile_predicts_what_it_was_fitted_to() -> None:
         launch_seconds=7e-4, step_seconds=8e-3,
     )  # fmt: skip
     rows = [row for row in measured_rows(truth) if row["outcome"] == "ok"]
-    found = fit_rates(rows, fit_memory(rows), gpu="H200")
+    found = fit_rates(rows, fit_memory(rows, gpu="H200"), gpu="H200")
     assert (found.context_bytes, found.nccl_bytes) == (truth.context_bytes, truth.nccl_bytes)
     for row in rows:
         seconds = seconds_by_profile(from_values(row), gpu="H200")

@@ -250,7 +250,7 @@ KERNELS = Stack(
     own_recomputation=True,
     offload_activations=True,
     step_bytes=0,
-    padding_factor=1.01,
+    padding_factor=1.02,
 )
 H200 = dataclasses.replace(DEFAULT, workspace_bytes=2 * 32 * 2**20)  # of cuBLAS for the two threads that compute
 
@@ -285,14 +285,29 @@ def test_peaks_measured_on_an_h200_are_met(
 def test_what_offloading_holds_is_given_back_when_memory_is_short() -> None:
     candidate = _candidate(LoRA(), micro_batch_size=4, gradient_checkpointing=True)
     memory = memory_per_gpu(LLAMA_7B, candidate, max_seq_len=2048, stack=KERNELS)
-    # 31 layers' inputs and attention, 64 MiB each, of which nine tenths are found reserved.
-    assert memory.device - memory.total == round(0.9 * 31 * 2 * 2 * 8192 * 4096)
+    # 31 layers' inputs and attention, 64 MiB each, beside a layer's forward pass: the host is far ahead of the copies.
+    forward = memory.parts["evaluation"]
+    live = sum(forward.values()) - forward["fixed"] + DEFAULT.workspace_bytes
+    assert memory.reserved == round(1.02 * (live + 31 * 2 * 2 * 8192 * 4096))
+    assert memory.total < memory.device - 2 * GIB
+
+
+def test_the_host_runs_no_further_ahead_of_offloading_than_the_driver_queues() -> None:
+    shape = load_model_shape("meta-llama/Llama-2-70b-hf")
+    candidate = _candidate(QLoRA(), micro_batch_size=2, gradient_checkpointing=True)
+    stack = dataclasses.replace(KERNELS, padding_factor=1.0)
+    memory = memory_per_gpu(shape, candidate, max_seq_len=2048, stack=stack)
+    # 22 + 7 * 1.2 + 7 * 0.6 = 34.6 launches of a layer, so 1024 of them reach 29.6 of 80 layers; of 79 whose inputs and
+    # attention, 64 MiB each, are copied out, that share waits.
+    forward = memory.parts["evaluation"]
+    live = sum(forward.values()) - forward["fixed"] + DEFAULT.workspace_bytes
+    assert memory.reserved - live == pytest.approx(79 * 2 * 2 * 4096 * 8192 * 1024 / 34.6 / 80, rel=1e-6)
 
 
 def test_tensors_below_eight_mebibytes_are_not_offloaded() -> None:
     candidate = _candidate(LoRA(), micro_batch_size=1, gradient_checkpointing=True)
     memory = memory_per_gpu(LLAMA_7B, candidate, max_seq_len=1023, stack=KERNELS)  # 2 * 1023 * 4096 < 8 MiB
-    assert memory.device == memory.total
+    assert memory.reserved == round(1.02 * memory.allocated)
 
 
 @pytest.mark.parametrize("strategy", [Full(), LoRA(), QLoRA()], ids=lambda s: s.name)
