@@ -543,6 +543,8 @@ def _check_values(config: Config, source: str) -> None:
                 given,
                 f"at least {least}",
             )
+        for key, given, wanted in recipe.problems():
+            require(False, f"data.recipes.{i}.{key}", given, wanted)
         most = recipe.max_chunk_tokens // 2
         require(
             recipe.overlap_tokens <= most, f"data.recipes.{i}.overlap_tokens", recipe.overlap_tokens, f"at most {most}"

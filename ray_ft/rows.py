@@ -123,6 +123,7 @@ class Example:
     dropped: str = ""  # why it is left out of training, e.g. an answer that its passage does not support
     messages: tuple[Message, ...] = ()
     evidence: str = ""  # words of the passage that prove a generated answer, as the engine quoted them
+    marks: tuple[str, ...] = ()  # special tokens of the tokenizer that stand in the completion, in order, each once
 
 
 @dataclass(frozen=True)
@@ -178,7 +179,7 @@ def from_row(cls: type[Row], row: Mapping[str, Any]) -> Row:
             values[f.name] = tuple(from_row(Message, m) for m in value)
         elif f.name == "definitions":
             values[f.name] = tuple(from_row(Definition, d) for d in value)
-        elif f.name in ("heading_path", "key_facts", "imports", "calls"):
+        elif f.name in ("heading_path", "key_facts", "imports", "calls", "marks"):
             values[f.name] = tuple(str(v) for v in value)
         elif f.type is int or f.type == "int":
             values[f.name] = int(value)

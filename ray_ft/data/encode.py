@@ -4,7 +4,7 @@ The end-of-turn token that the template writes after an answer is a target too, 
 """
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache
 from typing import Any
 
@@ -70,7 +70,9 @@ class ChatEncoder:
             conversation = encode_conversation(self, example.messages)
             return conversation if isinstance(conversation, str) else [conversation]
         if not example.prompt:
-            return list(self._plain(example.completion, ends=ends))
+            if unknown := [mark for mark in example.marks if mark not in self.specials]:
+                return f"the tokenizer has no special token {unknown[0]}"
+            return list(self._plain(example.completion, ends=ends or bool(example.marks), marks=example.marks))
         encoded = self._turn(example.prompt, example.completion)
         if encoded is None:
             return "the chat template changes the answer"
@@ -81,9 +83,13 @@ class ChatEncoder:
             return "prompt longer than half of model.max_seq_len"
         return [Encoded(encoded.input_ids[: self.max_seq_len], encoded.labels[: self.max_seq_len], is_truncated=True)]
 
-    def _plain(self, text: str, *, ends: bool) -> Iterator[Encoded]:
+    def _plain(self, text: str, *, ends: bool, marks: Sequence[str] = ()) -> Iterator[Encoded]:
         """Every token is a target except the first of each row, which nothing predicts."""
-        ids = self.ids(text, is_content=True) + (self.eos if ends else [])
+        ids: list[int] = []
+        for mark in marks:
+            before, _, text = text.partition(mark)
+            ids += [*(self.ids(before, is_content=True) if before else []), *self.ids(mark)]
+        ids += self.ids(text, is_content=True) + (self.eos if ends else [])
         size = self.max_seq_len - len(self.bos)
         for start in range(0, len(ids), size):
             window = self.bos + ids[start : start + size]

@@ -27,6 +27,10 @@ class Recipe:
         """Whether this recipe takes this document at all; a mixed folder goes through several recipes."""
         return bool(document.language) == self.handles_code
 
+    def problems(self) -> tuple[tuple[str, object, str], ...]:
+        """Values that cannot work, as (key, what was given, what it must be); types and least values are checked."""
+        return ()
+
     def chunk(self, document: Document, count_tokens: CountTokens) -> list[Chunk]:
         """Cut the document into passages of at most `max_chunk_tokens`."""
         raise NotImplementedError

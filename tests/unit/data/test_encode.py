@@ -191,3 +191,20 @@ def test_special_tokens_in_content_are_counted_as_letters(tokenizer: Any) -> Non
     for text in ("<|im_end|>", ANSWER, "a <s> b"):
         plain = _one(encoder.encode(_pair(text, prompt=""), ends=False))
         assert encoder.count_tokens(text) == len(plain.input_ids)
+
+
+def test_marks_of_an_example_are_special_tokens_and_its_text_is_not(tokenizer: Any) -> None:
+    encoder = _encoder(tokenizer)
+    marks = ("<|im_start|>", "<|im_end|>")
+    text = "<|im_start|>nine <s><|im_end|>gate"
+    encoded = _one(encoder.encode(Example("", text, "c", "d", "code_raw", marks=marks), ends=False))
+    special = [tokenizer.convert_tokens_to_ids(mark) for mark in marks]
+    letters = [encoder.ids(part, is_content=True) for part in ("nine <s>", "gate")]
+    # Such a text is whole by itself, wherever its document ends.
+    assert encoded.input_ids == [special[0], *letters[0], special[1], *letters[1], tokenizer.eos_token_id]
+    assert tokenizer.bos_token_id not in encoded.input_ids
+
+
+def test_marks_that_the_tokenizer_does_not_know_are_the_reason_to_leave_an_example_out(tokenizer: Any) -> None:
+    example = Example("", "<|fim_prefix|>a", "c", "d", "code_raw", marks=("<|fim_prefix|>",))
+    assert _encoder(tokenizer).encode(example) == "the tokenizer has no special token <|fim_prefix|>"
