@@ -65,7 +65,7 @@ def memory_per_gpu(
     allocated = {name: sum(parts) + workspace for name, parts in phases.items()}
     needed = min(stack.padding_factor, profile.needed_ratio)
     totals = {name: round(size * needed) + context for name, size in allocated.items()}
-    worst = max(totals, key=lambda name: totals[name])
+    worst = max(reversed(totals), key=lambda name: totals[name])  # a first step that needs no less is not the news
     parts = phases[worst]
     reserved = _reserved(shape, candidate, allocated, held, ratio=stack.padding_factor)
     return Memory(
