@@ -32,6 +32,9 @@ LIBRARIES = (
     "ray_ft", "charset-normalizer", "docutils", "markdown-it-py", "nbformat", "openpyxl", "pypdf", "pypdfium2",
     "python-docx", "python-pptx", "rensa", "selectolax", "tokenizers", "transformers", "tree-sitter", "numpy",
     "pyarrow",
+    *(f"tree-sitter-{language}" for language in (
+        "bash", "c", "c-sharp", "cpp", "go", "java", "javascript", "php", "python", "ruby", "rust", "typescript",
+    )),
 )  # fmt: skip
 
 

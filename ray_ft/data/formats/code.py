@@ -65,13 +65,14 @@ def _walk(
         if kind in grammar.imports:
             imports.append(node)
         elif kind in grammar.functions:
-            if body_of(node) is not None:
-                yield Found(node, wrapper or node, comments, parents, is_class=False)
+            body = body_of(node)
+            if body is not None:
+                yield Found(node, body, wrapper or node, comments, parents, is_class=False)
         elif kind in grammar.classes or kind in grammar.scopes:
             body = body_of(node)
             if body is not None and len(parents) < MAX_NESTING:
                 if kind in grammar.classes:
-                    yield Found(node, wrapper or node, comments, parents, is_class=True)
+                    yield Found(node, body, wrapper or node, comments, parents, is_class=True)
                 # Ruby's grammar puts a comment above a class's first member before its body.
                 inner = tuple(c for c in node.named_children if c.type in grammar.comments)
                 yield from _walk(body, grammar, imports, (*parents, node), None, inner)
