@@ -11,7 +11,7 @@ log = logging.getLogger("ray_ft")
 
 GIB = 2**30
 MEMORY_TOLERANCE, TIME_TOLERANCE = 0.05, 0.2
-"""Shares by which a prediction may miss before the run says so: what docs/benchmarks shows for 95 of 100 runs."""
+"""Shares by which a prediction may miss before the run says so; docs/benchmarks/estimator-h200.md has what is usual."""
 
 
 def beside_plan(plan: Plan, lines: Sequence[Mapping[str, Any]], *, max_seq_len: int) -> dict[str, float]:

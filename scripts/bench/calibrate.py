@@ -126,7 +126,9 @@ class Run:
         self.machine = about_machine(options, bool(self.gpus))
         self.failed: list[str] = []
         self.lock = threading.Lock()
-        earlier = [row for row in read_rows(self.path) if is_finished(row)] if options.resume else []
+        if self.path.is_file() and not options.resume:
+            raise SystemExit(f"{self.path} is there already: --resume goes on from it, another --output begins anew")
+        earlier = [row for row in read_rows(self.path) if is_finished(row)]
         write_rows(self.path, earlier)
         done = {row["name"] for row in earlier}
         wanted = [c for c in chosen(options) if c.name not in done]

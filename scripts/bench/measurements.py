@@ -59,10 +59,15 @@ def append_row(path: Path, row: Row) -> None:
 
 
 def write_rows(path: Path, rows: Iterable[Row]) -> None:
-    """All rows, in place of what there was."""
-    path.unlink(missing_ok=True)
+    """All rows, in place of what there was, which stays until they are written."""
+    partial = path.with_suffix(".partial")
+    partial.unlink(missing_ok=True)
     for row in rows:
-        append_row(path, row)
+        append_row(partial, row)
+    if partial.is_file():
+        partial.replace(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def read_rows(path: Path) -> list[Row]:

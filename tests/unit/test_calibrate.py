@@ -50,6 +50,26 @@ def test_a_row_is_the_same_after_it_was_written(tmp_path: Path) -> None:
     assert configuration_of(read_rows(tmp_path / "rows.csv")[0]) == configuration
 
 
+def test_rows_take_the_place_of_others_only_when_they_are_written(tmp_path: Path) -> None:
+    from bench.measurements import append_row, read_rows, write_rows
+
+    path = tmp_path / "rows.csv"
+    append_row(path, {"name": "a", "outcome": "ok"})
+    with pytest.raises(ValueError, match="unknown"):
+        write_rows(path, [{"name": "b", "outcome": "ok"}, {"unknown": 1}])
+    assert read_rows(path) == [{"name": "a", "outcome": "ok"}]
+    write_rows(path, [{"name": "b", "outcome": "error"}])
+    assert read_rows(path) == [{"name": "b", "outcome": "error"}]
+
+
+def test_a_csv_that_is_there_is_not_begun_anew(tmp_path: Path) -> None:
+    (tmp_path / "estimator.csv").write_text("name\n")
+    done = _run("--tiny", "--output", str(tmp_path))
+    assert done.returncode == 1
+    assert done.stderr.strip().endswith("is there already: --resume goes on from it, another --output begins anew")
+    assert (tmp_path / "estimator.csv").read_text() == "name\n"
+
+
 def test_the_device_holds_what_torch_reserves_and_what_it_knows_nothing_of() -> None:
     from bench.measurements import with_totals
 
