@@ -22,7 +22,10 @@ def _plan(model: str, gpu: str) -> Plan:
     )
 
 
-@pytest.mark.parametrize(("model", "gpu"), [("meta-llama/Llama-3.1-8B", "A100-80GB"), ("builtin:tiny", "cpu")])
+@pytest.mark.parametrize(
+    ("model", "gpu"),
+    [("meta-llama/Llama-3.1-8B", "A100-80GB"), ("meta-llama/Llama-2-70b-chat-hf", "T4"), ("builtin:tiny", "cpu")],
+)
 def test_no_line_is_wider_than_the_terminal(model: str, gpu: str) -> None:
     assert max(len(line) for line in render_plan(_plan(model, gpu)).splitlines()) <= WIDTH
 
