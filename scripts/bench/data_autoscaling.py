@@ -1,6 +1,7 @@
+#!/usr/bin/env python3
 """prepare on a cluster that grows while it works: a head of one processor, and nodes that Ray's autoscaler starts.
 
-    python scripts/bench/data_autoscaling.py [--documents 2000] [--nodes 3]
+    scripts/bench/data_autoscaling.py [--documents 2000] [--nodes 3]
 
 The nodes are processes of this machine (Ray's fake provider): it shows that prepare asks for more processors and takes
 those that come, not how much faster it gets. Prints the number of processors as it changes.

@@ -1,3 +1,4 @@
+#!/usr/bin/env python3
 """What telling copies costs on one core, and how many of the true pairs it finds: on the files of a folder.
 
 python scripts/bench/data_copies.py FOLDER [--suffix .py] [--max-mb 60]

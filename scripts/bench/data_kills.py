@@ -1,6 +1,7 @@
+#!/usr/bin/env python3
 """Kills workers, nodes and drivers of prepare with SIGKILL at random moments, and compares what the next run ends with.
 
-    python scripts/bench/data_kills.py [--kills 20] [--documents 1000] [--seed 0]
+    scripts/bench/data_kills.py [--kills 20] [--documents 1000] [--seed 0]
 
 Prints a line for each kill: what was killed, after how many seconds, how many documents were parsed twice in all runs
 of the trial, and whether the bytes are those of an undisturbed run. Needs nothing but this machine.
