@@ -29,7 +29,7 @@ from ray_ft.data.progress import Progress
 from ray_ft.data.quarantine import release
 from ray_ft.data.read import SourceFile
 from ray_ft.data.split import Bounds
-from ray_ft.data.tasks import run_tasks
+from ray_ft.data.tasks import num_cpus, run_tasks
 from ray_ft.data.work import keys_of
 from ray_ft.errors import DataError
 
@@ -70,7 +70,7 @@ def read_items(items: list[Item], data: DataConfig, folder: Path, *, retry_quara
     if left:
         job = ParseJob(str(folder / PARSED), uuid.uuid4().hex, evaluation, cleaning, limits)
         progress = Progress("read", num_files=len(left), num_bytes=sum(size_of(item) for _, item in left))
-        rows = [{"work": pickle.dumps(batch)} for batch in batches(left)]
+        rows = [{"work": pickle.dumps(batch)} for batch in batches(left, num_cpus())]
         for result in map(json.loads, run_tasks(rows, parse_batch, job, retries=-1)):
             if result["error"]:
                 raise DataError(f"prepare stopped: {result['error']}")

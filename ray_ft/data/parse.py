@@ -28,7 +28,9 @@ from ray_ft.errors import RayFTError
 Item = SourceFile | Slice
 Parsed = list[ReadFile] | list[Record]
 
-BATCH_BYTES, BATCH_FILES = 8 * 2**20, 256  # of one task
+BATCH_BYTES, BATCH_FILES = 8 * 2**20, 256  # of one task, at most
+MIN_BATCH_BYTES, MIN_BATCH_FILES = 256 * 2**10, 16  # and as many as are worth one
+MIN_BATCHES, BATCHES_PER_CPU = 64, 8  # a cluster that is small now may grow
 MAX_STRIKES = 3  # deaths of workers at one file, after which it is left out
 KILLER = "killed its worker"
 
@@ -85,14 +87,20 @@ def item_key(item: Item, content: str, settings: str) -> bytes:
     return hashlib.sha256(f"{settings}\0{content}\0{about!r}".encode("utf-8", "surrogateescape")).digest()
 
 
-def batches(items: Iterable[tuple[bytes, Item]]) -> list[list[tuple[bytes, Item]]]:
-    """Items in batches of one task each, the largest first, so that no large one is left for the end."""
+def batches(items: Iterable[tuple[bytes, Item]], num_cpus: int = 1) -> list[list[tuple[bytes, Item]]]:
+    """Items in batches of one task each, the largest first, so that no large one is left for the end.
+
+    There are several for each processor, as long as a batch is worth a task. What is made does not depend on it.
+    """
     ordered = sorted(items, key=lambda keyed: (-size_of(keyed[1]), keyed[0]))
+    wanted = max(MIN_BATCHES, BATCHES_PER_CPU * num_cpus)
+    most_bytes = min(BATCH_BYTES, max(MIN_BATCH_BYTES, sum(size_of(item) for _, item in ordered) // wanted))
+    most_files = min(BATCH_FILES, max(MIN_BATCH_FILES, len(ordered) // wanted))
     made: list[list[tuple[bytes, Item]]] = []
     num_bytes = 0
     for keyed in ordered:
         size = size_of(keyed[1])
-        if not made or num_bytes + size > BATCH_BYTES or len(made[-1]) >= BATCH_FILES:
+        if not made or num_bytes + size > most_bytes or len(made[-1]) >= most_files:
             made.append([])
             num_bytes = 0
         made[-1].append(keyed)

@@ -19,3 +19,10 @@ def run_tasks(rows: list[dict[str, Any]], function: Any, job: Any, *, retries: i
         dataset = ray.data.from_items(rows, override_num_blocks=len(rows)).map(function, fn_kwargs={"job": job}, **more)
         for row in dataset.iter_rows():
             yield row["result"]
+
+
+def num_cpus() -> int:
+    """Processors of the cluster at the moment."""
+    import ray
+
+    return int(ray.cluster_resources().get("CPU", 1))

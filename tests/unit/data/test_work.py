@@ -70,6 +70,14 @@ def test_batches_hold_every_item_once_the_largest_first() -> None:
     assert batches(reversed(keyed)) == made
 
 
+def test_more_processors_get_more_batches_until_these_are_too_small_for_a_task() -> None:
+    keyed = [(i.to_bytes(32, "big"), item) for i, item in enumerate(_files([100_000] * 4000))]
+    # 400 MB in 64 batches are 62 files in each; in 8 for each of 64 processors 7; and two fit into the least 256 KiB.
+    assert len(batches(keyed, 1)) == len(batches(keyed, 4)) == -(-4000 // 62)
+    assert len(batches(keyed, 64)) == -(-4000 // 7)
+    assert len(batches(keyed[:64], 64)) == 32
+
+
 def test_digests_take_dataclasses_and_tell_values_apart() -> None:
     file = SourceFile("a", "/a", 1)
     assert digest_of([file]) == digest_of([replace(file)])
