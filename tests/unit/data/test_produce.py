@@ -11,8 +11,11 @@ from ray_ft.data.gather import PARSED, Work
 from ray_ft.data.group import RESULT
 from ray_ft.data.journal import Journal, read_journal
 from ray_ft.data.parse import Kept, find_kept
+from ray_ft.data.prepare import _alone as alone
+from ray_ft.data.prepare import _seen_fraction as seen_fraction
 from ray_ft.data.produce import GROUPS, tidy
 from ray_ft.data.read import SourceFile
+from ray_ft.errors import ConfigError
 
 KEY, GONE = b"k" * 32, b"g" * 32
 
@@ -50,3 +53,20 @@ def test_a_group_whose_removal_is_killed_does_not_look_whole(work: Work, monkeyp
     removed = [f for f in (work.folder / GROUPS).iterdir() if not (f / RESULT).exists()]
     assert len(removed) == 1
     assert removed[0].name != "live"
+
+
+def test_two_runs_in_one_folder_do_not_clean_up_after_each_other(tmp_path: Path) -> None:
+    with alone(tmp_path / "data.work"):
+        with (
+            pytest.raises(ConfigError, match=r"another `ray-ft prepare` is at work in .*; wait for it"),
+            alone(tmp_path / "data.work"),
+        ):
+            pass
+    with alone(tmp_path / "data.work"):
+        pass
+
+
+def test_about_as_many_files_get_as_many_questions() -> None:
+    assert seen_fraction(5) == seen_fraction(512) == 1.0
+    assert seen_fraction(1000) == 1000 / 1024  # the next power of two
+    assert seen_fraction(5000) == seen_fraction(8000) == 1000 / 8192
