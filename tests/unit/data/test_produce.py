@@ -56,13 +56,11 @@ def test_a_group_whose_removal_is_killed_does_not_look_whole(work: Work, monkeyp
 
 
 def test_two_runs_in_one_folder_do_not_clean_up_after_each_other(tmp_path: Path) -> None:
-    with alone(tmp_path / "data.work"):
-        with (
-            pytest.raises(ConfigError, match=r"another `ray-ft prepare` is at work in .*; wait for it"),
-            alone(tmp_path / "data.work"),
-        ):
-            pass
-    with alone(tmp_path / "data.work"):
+    folder = tmp_path / "data.work"
+    said = r"another `ray-ft prepare` is at work in .*; wait for it"
+    with alone(folder), pytest.raises(ConfigError, match=said), alone(folder):
+        pass
+    with alone(folder):
         pass
 
 
