@@ -3,7 +3,7 @@
 import dataclasses
 import types
 import typing
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -500,6 +500,22 @@ def _tuples(value: Any, annotation: Any) -> Any:
     return value
 
 
+def _check_plan(plan: PlanConfig, require: Callable[[bool, str, object, str], None]) -> None:
+    """Clusters that cannot be, and shares beyond all or nothing."""
+    for name in ("num_gpus", "gpus_per_node", "num_tokens"):
+        count = getattr(plan, name)
+        require(count is None or count >= 1, f"plan.{name}", count, "at least 1")
+    if plan.num_gpus is not None and plan.gpus_per_node is not None and plan.num_gpus > plan.gpus_per_node:
+        whole = plan.num_gpus % plan.gpus_per_node == 0
+        require(whole, "plan.num_gpus", plan.num_gpus, f"a multiple of plan.gpus_per_node={plan.gpus_per_node}")
+    require(plan.host_memory_gib is None or plan.host_memory_gib > 0, "plan.host_memory_gib", plan.host_memory_gib,
+            "above 0")  # fmt: skip
+    require(plan.price_per_hour is None or plan.price_per_hour >= 0, "plan.price_per_hour", plan.price_per_hour,
+            "0 or more")  # fmt: skip
+    require(0 <= plan.headroom_fraction < 1, "plan.headroom_fraction", plan.headroom_fraction, "in [0, 1)")
+    require(0.5 <= plan.confidence <= 0.999, "plan.confidence", plan.confidence, "from 0.5 to 0.999")
+
+
 def _check_values(config: Config, source: str) -> None:
     """Ranges that types cannot say."""
 
@@ -550,6 +566,7 @@ def _check_values(config: Config, source: str) -> None:
             recipe.overlap_tokens <= most, f"data.recipes.{i}.overlap_tokens", recipe.overlap_tokens, f"at most {most}"
         )
     require(train.num_epochs > 0, "train.num_epochs", train.num_epochs, "above 0")
+    _check_plan(config.plan, require)
     for name in (
         "max_steps", "global_batch_size", "micro_batch_size", "num_workers", "log_every", "eval_every",
         "checkpoint_every", "num_checkpoints_to_keep", "early_stopping_patience", "min_workers", "max_skipped_steps",

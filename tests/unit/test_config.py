@@ -77,6 +77,12 @@ def test_a_loaded_config_is_frozen_all_the_way_down() -> None:
         ({"train": {"lr_scheduler": "cosin"}}, "train.lr_scheduler: Invalid value 'cosin', expected one of"),
         ({"train": 3}, "train: expected a mapping of keys, got 3"),
         ({"train": {"global_batch_size": 0}}, "train.global_batch_size: 0 must be at least 1"),
+        ({"plan": {"num_gpus": 0}}, "plan.num_gpus: 0 must be at least 1"),
+        ({"plan": {"num_gpus": 6, "gpus_per_node": 4}}, "plan.num_gpus: 6 must be a multiple of plan.gpus_per_node=4"),
+        ({"plan": {"host_memory_gib": -1}}, "plan.host_memory_gib: -1.0 must be above 0"),
+        ({"plan": {"price_per_hour": -2}}, "plan.price_per_hour: -2.0 must be 0 or more"),
+        ({"plan": {"headroom_fraction": 1.5}}, r"plan.headroom_fraction: 1.5 must be in [0, 1)"),
+        ({"plan": {"confidence": 2}}, "plan.confidence: 2.0 must be from 0.5 to 0.999"),
         (
             {"data": {"sources": ["docs"], "recipes": ["paragraph"], "near_copy_similarity": 0}},
             "data.near_copy_similarity: 0.0 must be above 0 and at most 1",

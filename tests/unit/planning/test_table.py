@@ -24,7 +24,7 @@ def _plan(model: str, gpu: str) -> Plan:
 
 @pytest.mark.parametrize(
     ("model", "gpu"),
-    [("meta-llama/Llama-3.1-8B", "A100-80GB"), ("meta-llama/Llama-2-70b-chat-hf", "T4"), ("builtin:tiny", "cpu")],
+    [("meta-llama/Llama-3.1-8B", "A100-80GB"), ("meta-llama/Llama-2-70b-chat-hf", "L40S"), ("builtin:tiny", "cpu")],
 )
 def test_no_line_is_wider_than_the_terminal(model: str, gpu: str) -> None:
     assert max(len(line) for line in render_plan(_plan(model, gpu)).splitlines()) <= WIDTH
