@@ -34,7 +34,8 @@ class CodeMetadata(Recipe):
     handles_code: ClassVar[bool] = True
 
     def chunk(self, document: Document, count_tokens: CountTokens) -> list[Chunk]:
-        spans = definition_spans(document, [d for d in document.definitions if not d.is_trivial])
+        told = (d for d in document.definitions if not d.is_trivial)
+        spans = definition_spans(document, told, with_context=True)
         chunks = make_chunks(
             document, spans, recipe=self.name, max_tokens=self.max_chunk_tokens, count_tokens=count_tokens
         )

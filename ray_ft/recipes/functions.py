@@ -2,7 +2,7 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from ray_ft.recipes.chunking import Span
 from ray_ft.rows import Definition, Document
@@ -15,26 +15,28 @@ MAX_CALLERS = 5
 
 
 def definition_spans(
-    document: Document, definitions: Sequence[Definition], *, head_only: bool = False
+    document: Document, definitions: Iterable[Definition], *, head_only: bool = False, with_context: bool = False
 ) -> Iterator[Span]:
-    """A span for each definition, with everything that a recipe needs in its metadata.
+    """A span for each definition, with its kind, name and docstring in the metadata.
 
-    `head_only` ends it where the code begins: after the docstring, or the header with the comment above.
+    `with_context` adds signature, class, imports, and what it calls and is called by in its file; `head_only` ends the
+    span where the code begins: after the docstring, or the header with the comment above.
     """
-    callers = _callers(document.definitions)
+    callers = _callers(document.definitions) if with_context else {}
     for d in definitions:
-        metadata = {
-            "kind": d.kind,
-            "name": d.name,
-            "signature": d.signature,
-            "docstring": d.docstring,
-            "enclosing": d.enclosing,
-            "imports": "\n".join(d.imports),
-            "calls": ", ".join(d.calls),
-            "callers": ", ".join(callers.get(d.name.rsplit(".", 1)[-1], ())[:MAX_CALLERS]),
-        }
-        end = d.body_start if head_only else d.end
-        yield Span(d.start, end, (document.path, d.name), {k: v for k, v in metadata.items() if v})
+        metadata = {"kind": d.kind, "name": d.name}
+        if d.docstring:
+            metadata["docstring"] = d.docstring
+        if with_context:
+            context = {
+                "signature": d.signature,
+                "enclosing": d.enclosing,
+                "imports": "\n".join(d.imports),
+                "calls": ", ".join(d.calls),
+                "callers": ", ".join(callers.get(d.name.rsplit(".", 1)[-1], ())[:MAX_CALLERS]),
+            }
+            metadata |= {key: value for key, value in context.items() if value}
+        yield Span(d.start, d.body_start if head_only else d.end, (document.path, d.name), metadata)
 
 
 def comments(code: str) -> list[str]:

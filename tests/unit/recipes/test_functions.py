@@ -29,7 +29,7 @@ DOCUMENT = Document(
 
 
 def test_a_definition_tells_its_imports_class_docstring_and_callers() -> None:
-    spans = {s.metadata["name"]: s for s in definition_spans(DOCUMENT, DOCUMENT.definitions)}
+    spans = {s.metadata["name"]: s for s in definition_spans(DOCUMENT, DOCUMENT.definitions, with_context=True)}
     assert spans["path_of"].metadata["imports"] == "import os"
     assert spans["path_of"].metadata["docstring"] == "Join them.\n\nMore."
     assert spans["path_of"].metadata["callers"] == "Store.get"
