@@ -34,6 +34,7 @@ class ModelShape:
     mlp_bias: bool = False
     qk_norm: bool = False
     source: Source = "folder"  # where config.json came from
+    exact: bool = True  # False: an architecture without formulas, planned by a trace
     num_added_tokens: int = 0  # of vocab_size: those that this run adds, and that adapters train rows for
 
     @property
@@ -190,6 +191,7 @@ def _download_config(name: str, revision: str | None) -> Path:
 
     where = f"{name}@{revision}" if revision else name
     try:
+        _reach_hub()
         return Path(hf_hub_download(name, "config.json", revision=revision, etag_timeout=5))
     except errors.GatedRepoError:
         raise ModelError(
@@ -216,6 +218,19 @@ def _download_config(name: str, revision: str | None) -> Path:
         f"model.name: cannot reach the hub for {where}, and it is not in the local cache; give a local folder with "
         f"config.json, run `hf download {name}` where there is a network, or use builtin:tiny"
     )
+
+
+def _reach_hub() -> None:
+    """OSError at once where the hub's name is not known: its client would ask again for half a minute, and aloud."""
+    import logging
+    import socket
+    from urllib.parse import urlsplit
+
+    from huggingface_hub import constants
+
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
+    if not any(os.environ.get(name) for name in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy")):
+        socket.getaddrinfo(urlsplit(constants.ENDPOINT).hostname, 443)
 
 
 def _read_json(path: Path) -> dict[str, object]:
@@ -245,7 +260,10 @@ def _count(config: Mapping[str, object], key: str, name: str, *, default: int | 
 def _unsupported(config: Mapping[str, object], model_type: str, name: str) -> str:
     experts = any(key in config for key in ("num_experts", "num_local_experts", "n_routed_experts"))
     kind = "a mixture of experts" if experts or "moe" in model_type or model_type == "mixtral" else "not supported"
-    return f"model.name: {name} is {kind} ({model_type!r}); this works for {', '.join(MODEL_TYPES)}"
+    return (
+        f"model.name: {name} is {kind} ({model_type!r}); this works for {', '.join(MODEL_TYPES)}, "
+        "and `ray-ft plan --check` estimates others by a trace"
+    )
 
 
 MODEL_TYPES = ("gemma", "llama", "mistral", "phi3", "qwen2", "qwen3")

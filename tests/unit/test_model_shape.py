@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -157,3 +158,25 @@ def test_a_folder_without_or_with_a_broken_config_gets_one_line(tmp_path: Path) 
     (tmp_path / "config.json").write_text("[]")
     with pytest.raises(ModelError, match="holds no mapping"):
         load_model_shape(str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        ("GatedRepoError", r"acme/secret is gated; accept its licence on huggingface\.co and run `hf auth login`"),
+        ("RepositoryNotFoundError", r"no model 'acme/secret' on the hub \(or it is private: run `hf auth login`\)"),
+        ("RemoteEntryNotFoundError", r"acme/secret has no config\.json on the hub"),
+    ],
+)
+def test_what_the_hub_refuses_gets_one_line(monkeypatch: pytest.MonkeyPatch, error: str, message: str) -> None:
+    import huggingface_hub
+    from huggingface_hub import errors
+
+    def refuse(*_: object, **__: object) -> None:
+        raise getattr(errors, error)(error, response=SimpleNamespace(headers={}, request=None))
+
+    monkeypatch.setattr("ray_ft.model_shape._reach_hub", lambda: None)
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", refuse)
+    with pytest.raises(ModelError, match=message) as raised:
+        load_model_shape("acme/secret")
+    assert "\n" not in str(raised.value)
