@@ -83,7 +83,7 @@ def when_step_is_reached(run_path: Path, step: int, then: Callable[[], None]) ->
     """Call `then` once the run has logged `step`."""
 
     def watch() -> None:
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + 300
         while time.monotonic() < deadline:
             if any(line["step"] >= step for line in read_metrics(run_path / "metrics.jsonl")):
                 then()
