@@ -34,7 +34,7 @@ from ray_ft.base_model import resolve_model
 from ray_ft.config import Config, load_config, to_plain
 from ray_ft.errors import ConfigError, JobError, MissingArtifactError, first_line
 from ray_ft.hardware import Hardware, hardware_for
-from ray_ft.model_shape import ModelShape, load_model_config, load_model_shape
+from ray_ft.model_shape import MODEL_TYPES, ModelShape, load_model_config, load_model_shape
 from ray_ft.quiet import quiet_libraries
 
 __all__ = [
@@ -135,7 +135,7 @@ def plan(config: Config, *, hardware: Hardware | None = None, check: bool = Fals
     from ray_ft.planning.page import render_page
     from ray_ft.planning.profile import load_profiles, packaged_profiles
 
-    shape = _shape(config)
+    shape = _traceable_shape(config) if check else _shape(config)
     if hardware is None:
         hardware = _hardware(config)
     workload, notes = _workload(config)
@@ -384,6 +384,16 @@ def _shape(config: Config) -> ModelShape:
     """The base's shape, with the run's own tokens in it."""
     shape = load_model_shape(config.model.name, revision=config.model.revision)
     return shape.with_added_tokens(len(config.model.added_tokens))
+
+
+def _traceable_shape(config: Config) -> ModelShape:
+    """The same, by a trace for an architecture without formulas."""
+    values, _ = load_model_config(config.model.name, revision=config.model.revision)
+    if values.get("model_type") in MODEL_TYPES:
+        return _shape(config)
+    from ray_ft.tracing.shape import shape_by_trace
+
+    return shape_by_trace(values, config.model.name).with_added_tokens(len(config.model.added_tokens))
 
 
 def _base_path(config: Config, *, tokenizer_only: bool = False) -> str:

@@ -8,7 +8,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -41,24 +41,22 @@ class Check:
 
 def check_estimate(row: Estimate, job: Job, *, config: Mapping[str, Any]) -> Check:
     """Trace the row's model, whose config.json is given, in a process of its own, or take the answer from the cache."""
-    candidate = Candidate(
-        row.strategy,
-        row.num_workers,
-        row.micro_batch_size,
-        row.gradient_accumulation_steps,
-        row.gradient_checkpointing,
-    )
-    if not row.memory.parts:
-        row = replace(row, memory=estimate(candidate, job).memory)
-    stack = stack_for(candidate, job)
-    if why := _untraced(row.strategy, job):
+    if (why := _untraced(row.strategy, job)) and not job.shape.exact:
+        raise ModelError(f"model.name: {job.shape.name} has no formulas, and {why} cannot be traced")
+    if why:
         return Check(row, None, f"memory is by formula alone: {why} cannot be traced")
-    request = _request(candidate, job, stack, config)
+    if not row.memory.parts:
+        row = replace(row, memory=estimate(_candidate(row), job).memory)
     try:
-        result = run_trace(request)
+        memory = trace_estimate(row, job, config=config)
     except ModelError as error:
+        if not job.shape.exact:
+            raise ModelError(f"model.name: {job.shape.name} has no formulas, and its trace failed: {error}") from None
         return Check(row, None, f"memory is by formula alone: the trace failed ({error})")
-    memory = _traced_memory(row.memory, candidate, job, stack, result)
+    if not job.shape.exact:
+        kind = job.shape.model_type
+        note = f"{kind} has no formulas: memory is by a trace of the model, and time a guess from its widths"
+        return _checked(row, memory, memory.total, job, note)
     difference = memory.total / row.memory.total - 1
     said = f"{_gib(row.memory.total)} GiB by formula, {_gib(memory.total)} GiB by a trace of the model"
     if abs(difference) <= TOLERANCE:
@@ -66,9 +64,36 @@ def check_estimate(row: Estimate, job: Job, *, config: Mapping[str, Any]) -> Che
     where = _where(row.memory, memory)
     larger = memory if difference > 0 else row.memory
     note = f"memory is uncertain: {said}, which differ most at {where}; the plan takes the larger"
-    fits = job.hardware.is_cpu or larger.total <= job.usable_bytes
-    reason = row.reason if fits else f"needs {_gib(larger.total)} of {_gib(job.usable_bytes)} GiB usable by a trace"
-    return Check(replace(row, memory=larger, fits=row.fits and fits, reason=reason), memory.total, note)
+    return _checked(row, larger, memory.total, job, note)
+
+
+def _checked(row: Estimate, memory: Memory, traced: int, job: Job, note: str) -> Check:
+    fits = job.hardware.is_cpu or memory.total <= job.usable_bytes
+    reason = row.reason if fits else f"needs {_gib(memory.total)} of {_gib(job.usable_bytes)} GiB usable by a trace"
+    return Check(replace(row, memory=memory, fits=row.fits and fits, reason=reason), traced, note)
+
+
+def trace_estimate(
+    row: Estimate, job: Job, *, config: Mapping[str, Any], run: Callable[[TraceRequest], TraceResult] | None = None
+) -> Memory:
+    """The row's memory with the traced phases in place of the plan's; ModelError where the model cannot be traced.
+
+    `run` traces; None does it in a process of its own.
+    """
+    candidate = _candidate(row)
+    stack = stack_for(candidate, job)
+    result = (run or run_trace)(_request(candidate, job, stack, config))
+    return _traced_memory(row.memory, candidate, job, stack, result)
+
+
+def _candidate(row: Estimate) -> Candidate:
+    return Candidate(
+        row.strategy,
+        row.num_workers,
+        row.micro_batch_size,
+        row.gradient_accumulation_steps,
+        row.gradient_checkpointing,
+    )
 
 
 def run_trace(request: TraceRequest) -> TraceResult:

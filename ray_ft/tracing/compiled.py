@@ -6,6 +6,7 @@ needs their result as a tensor.
 """
 
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
 import torch
@@ -28,6 +29,7 @@ class CompiledLayer:
     ) -> None:
         self._layer, self._run, self._traced, self._ledger = layer, layer.forward, traced, ledger
         self._keep, self._mlp_width = keep, mlp_width
+        self._skeleton: Any = partial(_skeleton, ledger.working)
         self._names = [name for name, _ in (*layer.named_parameters(), *layer.named_buffers())]
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -56,8 +58,7 @@ class CompiledLayer:
             named = dict(zip(self._names, weights, strict=True))
             return torch.func.functional_call(_Runs(self._layer, self._run), named, args, kwargs)
 
-        compiler: Any = _skeleton
-        made: Function = aot_function(flat, compiler, compiler, partition_fn=self._partition)
+        made: Function = aot_function(flat, self._skeleton, self._skeleton, partition_fn=self._partition)
         return made
 
     def _partition(self, joint: Any, inputs: Any, *, num_fwd_outputs: int, **more: Any) -> Any:
@@ -113,10 +114,11 @@ _FUSED = {
 """Besides what PyTorch tags as elementwise: Inductor writes kernels of its own for these and fuses them."""
 
 
-def _skeleton(graph: Any, _: Any) -> Function:
+def _skeleton(working: dict[str, Function], graph: Any, _: Any) -> Function:
     """A function of the graph's inputs (a list, which it empties) that makes the graph's tensors and computes none."""
     nodes = list(graph.graph.nodes)
     plan = _Plan(nodes)
+    extra = {node: working[str(node.target)](*_values(node)) for node in nodes if str(node.target) in working}
 
     def run(args: list[Any]) -> Any:
         held = dict(zip(plan.inputs, args, strict=True))
@@ -131,6 +133,8 @@ def _skeleton(graph: Any, _: Any) -> Function:
                 held.pop(dead, None)
             for made in plan.made_at.get(node, ()):
                 held[made] = _empty(made)
+            if extra.get(node):
+                torch.empty(extra[node], dtype=torch.uint8)  # counted, and gone
             for dead in dying:
                 held.pop(dead, None)
         return [_result(node, plan.owner(node), held) for node in plan.outputs]
@@ -247,6 +251,11 @@ def _fused(node: Any) -> bool:
 def _bytes(node: Any) -> int:
     value = node.meta.get("val")
     return value.numel() * value.element_size() if isinstance(value, torch.Tensor) else 0
+
+
+def _values(node: Any) -> Any:
+    """A node's arguments, with tensors without data in place of nodes."""
+    return torch.fx.map_arg(node.args, lambda argument: argument.meta["val"])
 
 
 def _empty(node: Any) -> Any:

@@ -20,7 +20,7 @@ class Ledger(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def __init__(self, working: dict[str, Callable[..., int]] | None = None) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self._working = working or {}
+        self.working = working or {}
         self._known: Any = WeakIdKeyDictionary()
         self._events: list[tuple[int, int]] = []  # storage, bytes (negative when it is released)
         self._marks: list[tuple[int, str]] = []  # from which event on a phase runs
@@ -32,7 +32,7 @@ class Ledger(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if self.paused:
             return out
         self.note(out)
-        if (working := self._working.get(str(func))) is not None:
+        if (working := self.working.get(str(func))) is not None:
             self._next += 1
             extra = working(*args)
             self._events += [(self._next, extra), (self._next, -extra)]

@@ -34,9 +34,14 @@ def choose_checked_plan(
     asked = plan
     refused: list[str] = []
     for _ in range(TRIES):
-        made = choose_plan(
-            shape, hardware=hardware, workload=workload, train=train, plan=asked, notes=notes, profiles=profiles
-        )
+        try:
+            made = choose_plan(
+                shape, hardware=hardware, workload=workload, train=train, plan=asked, notes=notes, profiles=profiles
+            )
+        except DoesNotFitError:
+            if not refused:
+                raise
+            break
         jobs = make_jobs(shape, hardware=hardware, workload=workload, train=train, plan=plan, profiles=profiles)
         job = next(job for job in jobs if job.hardware.gpu == made.gpu)
         check = check_estimate(made.estimate, job, config=config)
@@ -50,4 +55,4 @@ def choose_checked_plan(
         # What the formulas left out is kept free from here on.
         share = (1 - asked.headroom_fraction) * made.estimate.memory.total / check.estimate.memory.total
         asked = replace(asked, headroom_fraction=1 - share)
-    raise DoesNotFitError(refused[-1])
+    raise DoesNotFitError(f"No row fits by a trace: {refused[-1]}; plan more GPUs, larger ones or shorter rows")

@@ -37,6 +37,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--measured", type=Path, default=BENCHMARKS / "estimator-h200.csv", help="of scripts/calibrate")
     parser.add_argument("--output", type=Path, default=BENCHMARKS / "estimators.md")
     parser.add_argument("--verify", action="store_true", help="compare with the installed DeepSpeed and accelerate")
+    parser.add_argument("--trace", type=Path, metavar="PAGE", help="write formulas and traces beside measured peaks")
     options = parser.parse_args(arguments)
     published = read_published()
     if options.verify:
@@ -44,6 +45,12 @@ def main(arguments: list[str] | None = None) -> int:
         print("\n".join(wrong) or "the formulas are those of the installed packages")
         if wrong:
             return 1
+    if options.trace is not None:
+        from estimators.traced import trace_page
+
+        options.trace.write_text(trace_page(options.measured), encoding="utf-8")
+        print(f"wrote {options.trace}")
+        return 0
     options.output.write_text(page(published, measured_runs(options.measured)), encoding="utf-8")
     print(f"wrote {options.output}")
     return 0
@@ -75,15 +82,17 @@ def measured_runs(path: Path) -> list[Compared]:
     from bench.measurements import configuration_of, read_rows
     from bench.predict import asked, estimated
 
+    from ray_ft.hardware import catalogue_name
     from ray_ft.planning.profile import profile_for
 
     found = []
     for row in read_rows(path):
-        if row.get("outcome") != "ok" or not row.get("measured_device_bytes") or row["gpu"] == "cpu":
+        gpu = catalogue_name(row["gpu"])
+        if row.get("outcome") != "ok" or not row.get("measured_device_bytes") or gpu is None:
             continue
-        configuration, profile = configuration_of(row), profile_for(row["gpu"])
-        candidate, job = asked(configuration, gpu=row["gpu"], profile=profile)
-        ours = float(estimated(configuration, gpu=row["gpu"], profile=profile).memory.device)
+        configuration, profile = configuration_of(row), profile_for(gpu)
+        candidate, job = asked(configuration, gpu=gpu, profile=profile)
+        ours = float(estimated(configuration, gpu=gpu, profile=profile).memory.device)
         run = Run(job.shape, candidate.strategy, candidate.num_workers)
         found.append(_compared(configuration.name, float(row["measured_device_bytes"]), ours, run))
     return found

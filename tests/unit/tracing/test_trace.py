@@ -80,6 +80,23 @@ def test_an_architecture_without_formulas_is_traced_too() -> None:
     assert result.phases["backward start"].per_layer > 0
 
 
+def test_an_architecture_without_formulas_is_planned_by_a_trace_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    from ray_ft.tracing import shape as by_trace
+
+    monkeypatch.setattr(by_trace, "run_trace", trace)
+    monkeypatch.setattr(check, "run_trace", trace)
+    config = {**CONFIG, "model_type": "olmo2", "pad_token_id": 0}
+    shape = by_trace.shape_by_trace(config, "olmo")
+    # Embedding and head, 2 * 2048h; of each layer q, o: 2h^2, k, v: 2hk, the MLP's 3hf, norms of 3h and k; and h.
+    layer = 2 * H * H + 2 * H * K + 3 * H * F + 3 * H + K
+    assert shape.num_parameters == 2 * 2048 * H + 24 * layer + H
+    row, job = _row(LoRA(), checkpointing=True)
+    job = replace(job, shape=shape)
+    found = check.check_estimate(replace(row, memory=replace(row.memory, parts={})), job, config=config)
+    assert found.traced == found.estimate.memory.total
+    assert "olmo2 has no formulas" in found.note
+
+
 def test_layers_of_two_kinds_are_traced_by_the_round() -> None:
     from ray_ft.tracing.worker import _period
 
