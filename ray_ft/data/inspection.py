@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ray_ft.artifacts import Inspection, SourcedExample, TrainingSet
 from ray_ft.data.leaks import find_leaks
-from ray_ft.data.tables import DOCUMENTS, EXAMPLES
+from ray_ft.data.tables import COLUMNS, DOCUMENTS, EXAMPLES
 from ray_ft.errors import DataError, first_line
 
 if TYPE_CHECKING:
@@ -59,14 +59,20 @@ def inspect_training_set(made: TrainingSet, *, num_examples: int, dropped: bool,
 
 
 def table(made: TrainingSet, name: str) -> "Dataset":
-    """One of the set's tables, opened."""
+    """One of the set's tables, opened. Raises DataError when it cannot be read or lacks columns."""
     import pyarrow as pa
     import pyarrow.dataset as ds
 
     try:
-        return ds.dataset(str(Path(made.path) / name), format="parquet")
+        opened = ds.dataset(str(Path(made.path) / name), format="parquet")
     except (OSError, pa.ArrowInvalid) as error:
         raise DataError(f"{Path(made.path) / name} cannot be read: {first_line(error)}") from None
+    if missing := [column for column in COLUMNS[name] if column not in opened.schema.names]:
+        raise DataError(
+            f"{Path(made.path) / name} is from an older version, without {', '.join(missing)}; "
+            "run `ray-ft prepare --force` first"
+        )
+    return opened
 
 
 def _rows(made: TrainingSet, columns: Sequence[str]) -> Iterator[Mapping[str, Any]]:

@@ -118,3 +118,12 @@ def test_the_set_can_be_opened_by_datasets_and_read_as_messages(made: TrainingSe
 def test_a_set_whose_tables_are_gone_is_named(made: TrainingSet, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"nowhere/examples\.parquet cannot be read"):
         inspect_training_set(replace(made, path=str(tmp_path / "nowhere")), num_examples=1, dropped=False, seed=0)
+
+
+def test_a_set_of_an_older_version_is_told_apart(made: TrainingSet) -> None:
+    import pyarrow.parquet as pq
+
+    for part in (Path(made.path) / EXAMPLES).glob("*.parquet"):
+        pq.write_table(pq.read_table(part).drop_columns(["evidence", "start"]), part)
+    with pytest.raises(DataError, match="is from an older version, without evidence, start; run `ray-ft prepare"):
+        inspect_training_set(made, num_examples=1, dropped=False, seed=0)
