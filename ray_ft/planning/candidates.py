@@ -28,8 +28,7 @@ def search(job: Job, *, train: TrainConfig, objective: str) -> list[Estimate]:
             row
             for count in workers
             if _worth_trying(strategy, count, train)
-            for again in checkpointing
-            for row in _micro_batches(strategy, count, again, job, train, objective)
+            for row in _rows(strategy, count, checkpointing, job, train, objective)
         ]
         fitting = [row for row in rows if row.fits]
         if fitting:
@@ -37,6 +36,18 @@ def search(job: Job, *, train: TrainConfig, objective: str) -> list[Estimate]:
         elif rows:
             found.append(min(rows, key=lambda row: shortage(row, job)))
     return found
+
+
+def _rows(
+    strategy: Strategy, workers: int, checkpointing: list[bool], job: Job, train: TrainConfig, objective: str
+) -> Iterator[Estimate]:
+    """The best micro-batch without and with checkpointing; nothing computed twice is faster than all rows at once."""
+    for again in checkpointing:
+        rows = list(_micro_batches(strategy, workers, again, job, train, objective))
+        yield from rows
+        whole = any(row.fits and row.gradient_accumulation_steps == 1 for row in rows)
+        if whole and objective != "memory" and train.micro_batch_size is None:
+            return
 
 
 def _strategies(train: TrainConfig, job: Job) -> Iterator[Strategy]:
