@@ -77,14 +77,16 @@ def requests_of(row: dict[str, Any], *, job: GroupJob) -> Iterator[dict[str, str
 
 
 def _finish(row: dict[str, Any], job: GroupJob, generate: Generate | None) -> GroupResult:
-    """Write a group; a full disk or a failing engine ends the job with its own words."""
+    """Write a group, unless it is there; a full disk or a failing engine ends the job with its own words."""
     placed: list[Placed] = pickle.loads(row["work"])
     folder = Path(job.output_path) / str(row["name"])
+    if (folder / RESULT).is_file():  # its task is run again because the machine that held its answer is gone
+        return GroupResult.from_text((folder / RESULT).read_text(encoding="utf-8"))
     partial = folder.with_name(f"{folder.name}.{uuid.uuid4().hex[:8]}.partial")
     try:
         result = _Group(partial, job, generate).run(placed)
         (partial / RESULT).write_text(result.to_text() + "\n", encoding="utf-8")
-        shutil.rmtree(folder, ignore_errors=True)
+        shutil.rmtree(folder, ignore_errors=True)  # half of a removal
         partial.rename(folder)
         return result
     except OSError as error:

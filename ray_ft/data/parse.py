@@ -31,7 +31,7 @@ Parsed = list[ReadFile] | list[Record]
 BATCH_BYTES, BATCH_FILES = 8 * 2**20, 256  # of one task, at most
 MIN_BATCH_BYTES, MIN_BATCH_FILES = 256 * 2**10, 16  # and as many as are worth one
 MIN_BATCHES, BATCHES_PER_CPU = 64, 8  # a cluster that is small now may grow
-MAX_STRIKES = 3  # deaths of workers at one file, after which it is left out
+MAX_STRIKES = 5  # deaths of workers at one file, after which it is left out; fewer may be bad luck
 KILLER = "killed its worker"
 
 

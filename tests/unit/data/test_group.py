@@ -92,7 +92,8 @@ def _parsed(folder: Path, items: list[Item], split: Split | None = "train") -> d
 
 
 def _write(tmp_path: Path, row: dict[str, Any], **settings: Any) -> GroupResult:
-    """Write a group and publish it as number 7."""
+    """Write a group anew and publish it as number 7."""
+    shutil.rmtree(tmp_path / "groups", ignore_errors=True)
     result = GroupResult.from_text(write_group(row, job=_job(tmp_path / "groups", **settings))["result"])
     if not result.error:
         shutil.rmtree(tmp_path / "out", ignore_errors=True)
