@@ -127,8 +127,10 @@ def _read(text: str, key: str) -> Any:
     for match in re.finditer(r"[{\[]", text):
         try:
             value, _ = json.JSONDecoder().raw_decode(text, match.start())
-        except (json.JSONDecodeError, RecursionError):
+        except json.JSONDecodeError:
             continue
+        except RecursionError:  # thousands of brackets: nobody's answer, and each further one would take as long
+            return None
         if isinstance(value, dict) and key in value:
             return value[key]
         if isinstance(value, list) and value:
