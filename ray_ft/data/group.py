@@ -120,6 +120,7 @@ class _Group:
                     self._take(parsed, placement)
                 else:
                     self._account(self._process(parsed, placement), placement)
+        self.result.num_items = len(group)
         self._write()
         return self.result
 

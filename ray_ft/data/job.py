@@ -45,6 +45,7 @@ class GroupResult:
     truncated: int = 0
     shortened: int = 0
     num_bytes: int = 0
+    num_items: int = 0  # files, and slices of datasets
     records: Counter[str] = field(default_factory=Counter)  # lines of datasets, "ok" or why they were skipped
     formats: Counter[str] = field(default_factory=Counter)  # usable lines by what they hold
     notes: Counter[str] = field(default_factory=Counter)  # what of usable lines was ignored
@@ -72,6 +73,6 @@ class GroupResult:
         """Add another group's counts to these."""
         for key in COUNTERS:
             getattr(self, key).update(getattr(one, key))
-        for key in ("truncated", "shortened", "num_bytes", "bad_lines", "shards"):
+        for key in ("truncated", "shortened", "num_bytes", "num_items", "bad_lines", "shards"):
             setattr(self, key, getattr(self, key) + getattr(one, key))
         self.mixture.add(one.mixture)

@@ -73,8 +73,7 @@ def write_groups(groups: Mapping[str, list[Placed]], job: GroupJob, generator: E
         for result in map(GroupResult.from_text, run_tasks(rows, write_group, job)):
             if result.error:
                 raise DataError(f"prepare stopped: {result.error}")
-            states = result.files + result.records
-            progress.add(states.total(), result.num_bytes, states)
+            progress.add(result.num_items, result.num_bytes, result.files + result.records)
     total = GroupResult()
     for number, name in enumerate(groups):
         one = GroupResult.from_text((folder / name / RESULT).read_text(encoding="utf-8"))
