@@ -11,10 +11,7 @@ from typing import NamedTuple
 from ray_ft.model_shape import ModelShape
 from ray_ft.planning.stack import Stack
 from ray_ft.strategies import Strategy
-from ray_ft.strategies.zero import OPTIMIZER_GROUP, UPDATE_ELEMENTS, zero_sizes
-
-BUCKET_BYTES = 25 * 2**20  # of gradients that travel together; a larger matrix travels alone (gradients.py)
-BUCKETS_IN_FLIGHT = 4  # under stages 1 and 2 (partitions.py)
+from ray_ft.strategies.zero import BUCKET_BYTES, BUCKETS_IN_FLIGHT, OPTIMIZER_GROUP, UPDATE_ELEMENTS, zero_sizes
 
 
 @dataclass(frozen=True)

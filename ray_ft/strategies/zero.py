@@ -8,6 +8,8 @@ from ray_ft.strategies.base import Strategy
 
 FEWEST_LIVE = 1_000_000_000  # parameters that may stay gathered anyway: DeepSpeed's default
 OPTIMIZER_GROUP = 1_000_000_000  # parameters that ZeRO-3 steps at once: DeepSpeed's default
+BUCKET_BYTES = 25 * 2**20  # of gradients that travel together: fills a link, and the last ends soon after backward
+BUCKETS_IN_FLIGHT = 4  # of ZeRO 1 and 2, on their way while the backward pass goes on
 UPDATE_ELEMENTS = 2**27  # parameters that ZeRO-0 steps at once: their gradients are in fp32 meanwhile, 512 MiB
 
 

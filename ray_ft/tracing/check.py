@@ -16,7 +16,7 @@ from typing import Any
 from ray_ft.artifacts import Estimate, Memory
 from ray_ft.errors import ModelError
 from ray_ft.hardware import GIB
-from ray_ft.planning.estimate import Job, estimate, stack_for
+from ray_ft.planning.estimate import Job, as_candidate, estimate, stack_for
 from ray_ft.planning.memory import Candidate, state_bytes
 from ray_ft.planning.stack import Stack
 from ray_ft.strategies import Strategy
@@ -46,7 +46,7 @@ def check_estimate(row: Estimate, job: Job, *, config: Mapping[str, Any]) -> Che
     if why:
         return Check(row, None, f"memory is by formula alone: {why} cannot be traced")
     if not row.memory.parts:
-        row = replace(row, memory=estimate(_candidate(row), job).memory)
+        row = replace(row, memory=estimate(as_candidate(row), job).memory)
     try:
         memory = trace_estimate(row, job, config=config)
     except ModelError as error:
@@ -80,20 +80,10 @@ def trace_estimate(
 
     `run` traces; None does it in a process of its own.
     """
-    candidate = _candidate(row)
+    candidate = as_candidate(row)
     stack = stack_for(candidate, job)
     result = (run or run_trace)(_request(candidate, job, stack, config))
     return _traced_memory(row.memory, candidate, job, stack, result)
-
-
-def _candidate(row: Estimate) -> Candidate:
-    return Candidate(
-        row.strategy,
-        row.num_workers,
-        row.micro_batch_size,
-        row.gradient_accumulation_steps,
-        row.gradient_checkpointing,
-    )
 
 
 def run_trace(request: TraceRequest) -> TraceResult:

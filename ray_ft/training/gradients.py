@@ -7,7 +7,7 @@ buckets: its gradients stay where autograd put them.
 
 from typing import Any
 
-BUCKET_BYTES = 25 * 2**20  # enough to use a link fully, and small enough that the last one ends soon after backward
+from ray_ft.strategies.zero import BUCKET_BYTES
 
 
 class Gradients:

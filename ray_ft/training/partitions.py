@@ -6,10 +6,10 @@ and gathering the shares after an update needs no copies.
 
 from typing import Any
 
+from ray_ft.strategies.zero import BUCKETS_IN_FLIGHT
 from ray_ft.training.gradients import Bucket, Gradients
 
 ALIGNMENT = 64  # elements: a parameter starts where the fastest kernels want it to
-IN_FLIGHT = 4  # buckets whose gradients are on their way while the backward pass goes on
 
 
 class Partition(Bucket):
@@ -123,5 +123,5 @@ class PartitionedGradients(Gradients):
         return self._every or self._last
 
     def _sent(self, number: int) -> None:
-        if number > IN_FLIGHT:
-            self._buckets[number - IN_FLIGHT - 1].wait()
+        if number > BUCKETS_IN_FLIGHT:
+            self._buckets[number - BUCKETS_IN_FLIGHT - 1].wait()

@@ -13,12 +13,12 @@
 """
 
 import importlib.util
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from ray_ft.training.kernels.attention import packed_lengths, use_packed_attention
+from ray_ft.training.kernels.compiler import has_c_compiler
 from ray_ft.training.kernels.lora import fuse_lora
 from ray_ft.training.kernels.recompute import recompute_layers
 from ray_ft.training.kernels.rotary import fuse_rotary
@@ -111,10 +111,7 @@ def _missing(model: Any, *, compiled: bool, whole: bool, task: TrainingTask) -> 
 
 
 def _wants_compile(task: TrainingTask) -> bool:
-    """Triton's launchers need a C compiler at run time."""
-    if task.train.compile is not None:
-        return task.train.compile
-    return any(shutil.which(name) for name in ("cc", "gcc", "clang"))
+    return has_c_compiler() if task.train.compile is None else task.train.compile
 
 
 def _use_liger(model: Any, *, loss_only: bool) -> bool:

@@ -4,8 +4,11 @@ PyTorch's fused AdamW wants gradients of the masters' dtype and leaves the copy 
 28 bytes for each parameter instead of 44 takes a third off the update of a model that trains whole.
 """
 
+import importlib.util
 import math
 from typing import Any
+
+from ray_ft.training.kernels.compiler import has_c_compiler
 
 BLOCK = 4096
 FEWEST = 2**20  # elements of a tensor on average, to pay for a launch each: PyTorch updates many small ones in one
@@ -19,11 +22,7 @@ def can_update(masters: list[Any], weights: list[Any]) -> bool:
     if sum(master.numel() for master in masters) < FEWEST * len(masters):
         return False
     if "usable" not in _made:
-        import importlib.util
-        import shutil
-
-        compiler = any(shutil.which(name) for name in ("cc", "gcc", "clang"))
-        _made["usable"] = compiler and importlib.util.find_spec("triton") is not None
+        _made["usable"] = has_c_compiler() and importlib.util.find_spec("triton") is not None
     return bool(_made["usable"])
 
 
