@@ -6,33 +6,40 @@ import tempfile
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from fnmatch import fnmatch
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from bench import grid
 from bench.configuration import Configuration, to_values
 from bench.contender import versions
 from bench.main import num_gpus
-from bench.measurements import append_row, is_finished, read_rows, with_totals, write_rows
+from bench.measurements import COLUMNS, PLAN_COLUMNS, Row, append_row, is_finished, read_rows, with_totals, write_rows
 from bench.workers import Workers
+
+if TYPE_CHECKING:
+    from bench.plans import Planned
+
+Thing = TypeVar("Thing")
 
 DESCRIPTION = """Measure the estimator's grid through the real training loop, with random weights made on the GPU and
 without Ray. Rows of one GPU run on all GPUs at once, each alone on its own; rows of two follow. Every row is added to
-OUTPUT/estimator.csv as it ends, one that ran out of memory or failed as well."""
+OUTPUT/estimator.csv as it ends, one that ran out of memory or failed as well. With --plans the rows are what
+`ray-ft plan` chooses for this machine's GPUs and what it refuses, in OUTPUT/plans.csv."""
 
-CSV, LAYERS_TO_COMPILE = "estimator.csv", 2
+GRID_CSV, PLANS_CSV, LAYERS_TO_COMPILE = "estimator.csv", "plans.csv", 2
 PAUSE_SECONDS = 15.0  # no new row is begun so close to the end
 
 
 def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="calibrate", description=DESCRIPTION)
-    parser.add_argument("--output", type=Path, default=Path("outputs/calibrate"), help="folder of estimator.csv")
+    parser.add_argument("--output", type=Path, default=Path("outputs/calibrate"), help="folder of the CSV")
+    parser.add_argument("--plans", action="store_true", help="run what plans choose and refuse, in place of the grid")
     parser.add_argument("--budget", type=float, default=3600, help="seconds; rows begin in the order of their worth")
     parser.add_argument("--share-of-pairs", type=float, default=0.4, help="of the budget, kept for rows of two GPUs")
-    parser.add_argument("--resume", action="store_true", help="leave out rows that OUTPUT/estimator.csv has already")
+    parser.add_argument("--resume", action="store_true", help="leave out rows that the CSV has already")
     parser.add_argument("--only", default="*", help="patterns on names, e.g. '*qlora*,Qwen2.5-7B*'")
     parser.add_argument("--tiny", action="store_true", help="a tiny model, on the CPU where there is no GPU")
     parser.add_argument("--timeout", type=float, default=100, help="seconds for a row, compilation included")
@@ -40,7 +47,10 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
         "--precompile", type=int, default=0, help="processes per GPU that first fill the compiler's cache; 0: none"
     )
     parser.add_argument(
-        "--report", type=Path, metavar="CSV", help="measure nothing: fit OUTPUT/profile.yaml to a CSV and table errors"
+        "--report",
+        type=Path,
+        metavar="CSV",
+        help="measure nothing: fit OUTPUT/profile.yaml to a grid's CSV and table errors; with --plans, table these",
     )
     parser.add_argument("--list", action="store_true", help="print the rows and what is predicted for them")
     return parser.parse_args(arguments)
@@ -52,11 +62,11 @@ def main(arguments: list[str] | None = None) -> int:
     if options.list:
         return show(options)
     if options.report:
-        return fit(options)
+        return tabulate_plans(options) if options.plans else fit(options)
     options.output.mkdir(parents=True, exist_ok=True)
     scratch = Path(tempfile.mkdtemp(prefix="calibrate-"))
     try:
-        run = Run(options, scratch=scratch)
+        run = PlansRun(options, scratch=scratch) if options.plans else Run(options, scratch=scratch)
         run.measure()
         return int(bool(run.failed))
     finally:
@@ -64,14 +74,16 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def show(options: argparse.Namespace) -> int:
-    """The grid as the estimator sees it, on H200s where there is no GPU to ask."""
-    for configuration in chosen(options):
+    """The rows as the estimator sees them, on H200s where there is no GPU to ask."""
+    runs = {run.configuration: run for run in chosen_plans(options, gpu="H200")} if options.plans else {}
+    for configuration in runs or chosen(options):
         row = predicted(configuration, gpu="H200")
         about = row.get("prediction_error") or (
             f"{row['predicted_device_bytes'] / 2**30:6.1f} GiB at {row['predicted_phase']}, "
             f"{row['predicted_seconds']:.2f} s{'' if row['predicted_fits'] else ', does not fit'}"
         )
-        print(f"{configuration.name:55} {about}")
+        role = f"{runs[configuration].case.name}, {runs[configuration].role}: " if runs else ""
+        print(f"{role + configuration.name:{80 if runs else 55}} {about}")
     return 0
 
 
@@ -97,10 +109,33 @@ def fit(options: argparse.Namespace) -> int:
     return 0
 
 
+def tabulate_plans(options: argparse.Namespace) -> int:
+    """Print what became of every plan; 1 where one did not hold."""
+    from bench.plans import report
+
+    rows = read_rows(options.report)
+    print(report(rows))
+    return int(not all(row["as_expected"] for row in rows))
+
+
 def chosen(options: argparse.Namespace) -> list[Configuration]:
-    patterns = [pattern.strip() for pattern in options.only.split(",") if pattern.strip()]
     every = grid.TINY if options.tiny else (*grid.ONE_GPU, *grid.TWO_GPUS)
-    found = [c for c in every if any(fnmatch(c.name, pattern) for pattern in patterns)]
+    return matching(options, every, names=lambda c: (c.name,))
+
+
+def chosen_plans(options: argparse.Namespace, *, gpu: str) -> "list[Planned]":
+    from bench.plans import CASES, TINY, planned_runs
+
+    every = planned_runs(TINY if options.tiny else CASES, gpu=gpu)
+    return matching(options, every, names=lambda run: (run.configuration.name, run.case.name, run.role))
+
+
+def matching(
+    options: argparse.Namespace, every: Iterable[Thing], *, names: Callable[[Thing], Iterable[str]]
+) -> list[Thing]:
+    """What --only asks for, by any of a thing's names."""
+    patterns = [pattern.strip() for pattern in options.only.split(",") if pattern.strip()]
+    found = [thing for thing in every if any(fnmatch(name, p) for p in patterns for name in names(thing))]
     if not found:
         raise SystemExit(f"--only: nothing matches {options.only!r}; --list shows what there is")
     return found
@@ -119,8 +154,10 @@ def predicted(configuration: Configuration, *, gpu: str) -> dict[str, Any]:
 class Run:
     """One go at the grid, within a budget of seconds."""
 
+    csv, columns = GRID_CSV, COLUMNS
+
     def __init__(self, options: argparse.Namespace, *, scratch: Path) -> None:
-        self.options, self.scratch, self.path = options, scratch, options.output / CSV
+        self.options, self.scratch, self.path = options, scratch, options.output / self.csv
         self.began = time.monotonic()
         self.gpus = list(range(num_gpus()))
         self.machine = about_machine(options, bool(self.gpus))
@@ -129,13 +166,21 @@ class Run:
         if self.path.is_file() and not options.resume:
             raise SystemExit(f"{self.path} is there already: --resume goes on from it, another --output begins anew")
         earlier = [row for row in read_rows(self.path) if is_finished(row)]
-        write_rows(self.path, earlier)
+        write_rows(self.path, earlier, columns=self.columns)
         done = {row["name"] for row in earlier}
-        wanted = [c for c in chosen(options) if c.name not in done]
+        wanted = [c for c in self.configurations() if c.name not in done]
         self.alone = deque(c for c in wanted if c.num_gpus == 1)
         self.pairs = deque(c for c in wanted if c.num_gpus > 1 and (len(self.gpus) >= c.num_gpus or options.tiny))
         self.singles = [self._workers([gpu]) for gpu in self.gpus] or [self._workers([])]
         self.pair = self._workers(self.gpus[:2], num=2)
+
+    def configurations(self) -> list[Configuration]:
+        """What is to be measured, the most worthwhile first."""
+        return chosen(self.options)
+
+    def complete(self, row: Row) -> Row:
+        """A measured row with what only this run knows of it."""
+        return row
 
     def measure(self) -> None:
         """Rows of one GPU until the pairs' share begins, the pairs, and again rows of one GPU while there is time."""
@@ -197,9 +242,10 @@ class Run:
         about = predicted(configuration, gpu=self.machine["catalogue"])
         found = workers.run(configuration, predicted_seconds=about.get("predicted_seconds"), timeout=timeout)
         row = with_totals({"name": configuration.name, **to_values(configuration), **about, **found})
+        row = self.complete(row)
         machine = {key: value for key, value in self.machine.items() if key != "catalogue"}
         with self.lock:
-            append_row(self.path, row | machine)
+            append_row(self.path, row | machine, columns=self.columns)
             if row["outcome"] == "error":
                 self.failed.append(configuration.name)
             print(f"{self.elapsed}: {one_line(row)}", flush=True)
@@ -214,6 +260,22 @@ class Run:
         return Workers(
             gpus, num=num, folder=folder, scratch=self.scratch / name, few_threads=few_threads or self.options.tiny
         )
+
+
+class PlansRun(Run):
+    """The same for what plans choose and refuse."""
+
+    csv, columns = PLANS_CSV, (*PLAN_COLUMNS, *COLUMNS)
+
+    def configurations(self) -> list[Configuration]:
+        gpu = "H200" if self.machine["catalogue"] == "cpu" else self.machine["catalogue"]
+        self.plans = {run.configuration.name: run for run in chosen_plans(self.options, gpu=gpu)}
+        return [run.configuration for run in self.plans.values()]
+
+    def complete(self, row: Row) -> Row:
+        from bench.plans import judged
+
+        return judged(row | self.plans[row["name"]].columns())
 
 
 def about_machine(options: argparse.Namespace, has_gpus: bool) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 import csv
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,10 +27,12 @@ MEASURED = (
 )  # fmt: skip
 MACHINE = ("gpu", "gpu_bytes", "versions")
 COLUMNS = (*CONFIGURATION, *PREDICTED, *MEASURED, *MACHINE)
+PLAN_COLUMNS = ("plan", "config", "overrides", "role", "expected", "happened", "as_expected", "usable_bytes")
+"""In front of the others, where the rows are what plans chose and refused."""
 
 INTEGERS = {"zero_stage", "num_gpus", "sequence", "micro_batch", "accumulation", "rank", "layers", "timed_steps"}
 NUMBERS = {name for name in COLUMNS if name.endswith(("_seconds", "_per_second"))}
-FLAGS = {"checkpointing", "evaluate", "predicted_fits"}
+FLAGS = {"checkpointing", "evaluate", "predicted_fits", "as_expected"}
 JSON_COLUMNS = {"predicted_phase_bytes", "versions"}
 
 
@@ -48,22 +50,22 @@ def with_totals(row: Row) -> Row:
     return row | totals
 
 
-def append_row(path: Path, row: Row) -> None:
+def append_row(path: Path, row: Row, *, columns: Sequence[str] = COLUMNS) -> None:
     """Add one row, and the header to a file that does not exist yet."""
     new = not path.is_file()
     with path.open("a", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, COLUMNS, extrasaction="raise")
+        writer = csv.DictWriter(file, columns, extrasaction="raise")
         if new:
             writer.writeheader()
         writer.writerow(_as_text(row))
 
 
-def write_rows(path: Path, rows: Iterable[Row]) -> None:
+def write_rows(path: Path, rows: Iterable[Row], *, columns: Sequence[str] = COLUMNS) -> None:
     """All rows, in place of what there was, which stays until they are written."""
     partial = path.with_suffix(".partial")
     partial.unlink(missing_ok=True)
     for row in rows:
-        append_row(partial, row)
+        append_row(partial, row, columns=columns)
     if partial.is_file():
         partial.replace(path)
     else:
