@@ -1,6 +1,8 @@
 """Every YAML key as a frozen dataclass, and `load_config`, the one front door; imports neither torch nor ray."""
 
 import dataclasses
+import difflib
+import functools
 import types
 import typing
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -387,7 +389,10 @@ def _build(cls: type[Section], raw: Any, *, key: str, source: str) -> Section:
     lists = {name: item for name, hint in hints.items() if (item := section_list_of(hint)) is not None}
     apart = {*slots, *sections, *lists}
     ordinary = {k: v for k, v in raw.items() if k not in apart}
-    built = _checked(cls, ordinary, hints, skip=apart, key=key, source=source)
+    names = [f.name for f in dataclasses.fields(cls)]  # type: ignore[arg-type]
+    for name in (n for n in raw if n not in names):
+        raise ConfigError(f"{source}: {f'{key}.{name}' if key else name}: no such key.{_hint(str(name), names, key)}")
+    built = _checked(cls, ordinary, hints, skip=frozenset(apart), key=key, source=source)
     for name, slot in slots.items():
         if name in raw:
             here = f"{key}.{name}" if key else name
@@ -397,6 +402,16 @@ def _build(cls: type[Section], raw: Any, *, key: str, source: str) -> Section:
     for name in lists.keys() & raw.keys():
         built[name] = _build_list(lists[name], raw[name], key=f"{key}.{name}" if key else name, source=source)
     return cls(**built)
+
+
+def _hint(name: str, names: Sequence[str], key: str) -> str:
+    """What a mistyped or misplaced key may have meant; else the keys there are."""
+    if near := difflib.get_close_matches(name, names, n=1):
+        return f" Did you mean {near[0]!r}?"
+    sections = {n: h for n, h in typing.get_type_hints(Config).items() if dataclasses.is_dataclass(h)}
+    if places := [f"{n}.{name}" for n, h in sections.items() if name in typing.get_type_hints(h)]:
+        return f" Did you mean {' or '.join(places)}?"
+    return f" {key or 'A configuration'} takes {', '.join(names)}."
 
 
 def section_list_of(annotation: Any) -> type | None:

@@ -51,7 +51,7 @@ def test_a_verb_whose_input_is_missing_names_the_verb_that_makes_it(
 def test_a_mistyped_key_exits_with_2_and_one_line(config_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["plan", str(config_path), "train.lerning_rate=1"]) == 2
     error = capsys.readouterr().err
-    assert "Did you mean: 'learning_rate'?" in error
+    assert "Did you mean 'learning_rate'?" in error
     assert len(error.strip().splitlines()) == 1
 
 

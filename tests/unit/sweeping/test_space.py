@@ -102,7 +102,7 @@ def test_names_stay_apart_where_folders_allow_less_than_values() -> None:
     ("parameters", "sweep", "message"),
     [
         ({}, {}, "sweep.parameters is empty"),
-        ({"train.lerning_rate": [1]}, {}, "Did you mean: 'learning_rate'"),
+        ({"train.lerning_rate": [1]}, {}, "Did you mean 'learning_rate'"),
         ({"data.recipes": [["qa"]]}, {}, "trials share one training set"),
         ({"train.seed": [1, 2]}, {}, "sweep.num_seeds"),
         ({"train.learning_rate": 1e-4}, {}, "expected a list of values"),
