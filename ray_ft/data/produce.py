@@ -66,7 +66,9 @@ def write_groups(groups: Mapping[str, list[Placed]], job: GroupJob, generator: E
     left = {name: group for name, group in groups.items() if not (folder / name / RESULT).is_file()}
     sizes = [size_of(placed.item) for group in left.values() for placed in group]
     progress = Progress("wrote", num_files=len(sizes), num_bytes=sum(sizes))
-    rows = [{"name": name, "work": pickle.dumps(group)} for name, group in left.items()]
+    # The largest first: no long task is left for the end, when most processors have nothing to do.
+    ordered = sorted(left.items(), key=lambda named: -sum(size_of(placed.item) for placed in named[1]))
+    rows = [{"name": name, "work": pickle.dumps(group)} for name, group in ordered]
     if rows:
         if generator is not None:
             job = replace(job, answers=ask_engine(rows, job, generator))
