@@ -4,13 +4,8 @@ The trace covers what the formulas of activations.py do: from the last layer's o
 States of the optimizer and of ZeRO, loading, evaluation and overheads stay the plan's.
 """
 
-import json
-import os
-import subprocess
-import sys
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ray_ft.artifacts import Estimate, Memory
@@ -20,10 +15,11 @@ from ray_ft.planning.estimate import Job, as_candidate, estimate, stack_for
 from ray_ft.planning.memory import Candidate, state_bytes
 from ray_ft.planning.stack import Stack
 from ray_ft.strategies import Strategy
+from ray_ft.tracing.process import run_trace
 from ray_ft.tracing.request import Adapters, TraceRequest, TraceResult
 
 TOLERANCE = 0.02  # of all memory; within it, formulas and trace agree
-TIMEOUT_SECONDS = 300
+Trace = Callable[[TraceRequest], TraceResult]
 PHASES = ("loss", "backward start", "backward end")
 
 
@@ -39,8 +35,8 @@ class Check:
     """For people."""
 
 
-def check_estimate(row: Estimate, job: Job, *, config: Mapping[str, Any]) -> Check:
-    """Trace the row's model, whose config.json is given, in a process of its own, or take the answer from the cache."""
+def check_estimate(row: Estimate, job: Job, *, config: Mapping[str, Any], run: Trace | None = None) -> Check:
+    """Trace the row's model, whose config.json is given, with `run`; None takes a process of its own, or the cache."""
     if (why := _untraced(row.strategy, job)) and not job.shape.exact:
         raise ModelError(f"model.name: {job.shape.name} has no formulas, and {why} cannot be traced")
     if why:
@@ -48,7 +44,7 @@ def check_estimate(row: Estimate, job: Job, *, config: Mapping[str, Any]) -> Che
     if not row.memory.parts:
         row = replace(row, memory=estimate(as_candidate(row), job).memory)
     try:
-        memory = trace_estimate(row, job, config=config)
+        memory = trace_estimate(row, job, config=config, run=run)
     except ModelError as error:
         if not job.shape.exact:
             raise ModelError(f"model.name: {job.shape.name} has no formulas, and its trace failed: {error}") from None
@@ -73,9 +69,7 @@ def _checked(row: Estimate, memory: Memory, traced: int, job: Job, note: str) ->
     return Check(replace(row, memory=memory, fits=row.fits and fits, reason=reason), traced, note)
 
 
-def trace_estimate(
-    row: Estimate, job: Job, *, config: Mapping[str, Any], run: Callable[[TraceRequest], TraceResult] | None = None
-) -> Memory:
+def trace_estimate(row: Estimate, job: Job, *, config: Mapping[str, Any], run: Trace | None = None) -> Memory:
     """The row's memory with the traced phases in place of the plan's; ModelError where the model cannot be traced.
 
     `run` traces; None does it in a process of its own.
@@ -84,46 +78,6 @@ def trace_estimate(
     stack = stack_for(candidate, job)
     result = (run or run_trace)(_request(candidate, job, stack, config))
     return _traced_memory(row.memory, candidate, job, stack, result)
-
-
-def run_trace(request: TraceRequest) -> TraceResult:
-    """The trace's answer; ModelError where the model cannot be traced.
-
-    In a process of its own: PyTorch ends a process where a tensor without data meets a device that is not there.
-    """
-    cached = _cache() / f"{request.key()}.json"
-    try:
-        return TraceResult.from_json(cached.read_text())
-    except (OSError, ValueError, KeyError, TypeError):
-        pass
-    environment = os.environ | {"CUDA_VISIBLE_DEVICES": "", "TOKENIZERS_PARALLELISM": "false"}
-    try:
-        done = subprocess.run(
-            [sys.executable, "-m", "ray_ft.tracing.worker"],
-            input=json.dumps(asdict(request)),
-            capture_output=True,
-            text=True,
-            timeout=TIMEOUT_SECONDS,
-            env=environment,
-        )
-    except subprocess.TimeoutExpired:
-        raise ModelError(f"it took more than {TIMEOUT_SECONDS} s") from None
-    try:
-        answer = json.loads(done.stdout)
-    except ValueError:
-        last = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
-        raise ModelError(last[:200]) from None
-    if "error" in answer:
-        raise ModelError(answer["error"])
-    cached.parent.mkdir(parents=True, exist_ok=True)
-    partial = cached.with_suffix(f".{os.getpid()}")
-    partial.write_text(done.stdout)
-    partial.replace(cached)
-    return TraceResult.from_json(done.stdout)
-
-
-def _cache() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "ray_ft" / "traces"
 
 
 def _untraced(strategy: Strategy, job: Job) -> str:

@@ -12,6 +12,7 @@ from ray_ft.model_shape import ModelShape
 from ray_ft.planning.choose import choose_plan, make_jobs
 from ray_ft.planning.profile import Profile
 from ray_ft.tracing.check import check_estimate
+from ray_ft.tracing.process import Tracer
 
 TRIES = 4
 
@@ -33,26 +34,27 @@ def choose_checked_plan(
     """
     asked = plan
     refused: list[str] = []
-    for _ in range(TRIES):
-        try:
-            made = choose_plan(
-                shape, hardware=hardware, workload=workload, train=train, plan=asked, notes=notes, profiles=profiles
-            )
-        except DoesNotFitError:
-            if not refused:
-                raise
-            break
-        jobs = make_jobs(shape, hardware=hardware, workload=workload, train=train, plan=plan, profiles=profiles)
-        job = next(job for job in jobs if job.hardware.gpu == made.gpu)
-        check = check_estimate(made.estimate, job, config=config)
-        if check.estimate.fits:
-            more = (*refused, check.note)
-            return replace(
-                made, estimate=check.estimate, notes=(*made.notes, *more), memory_limit_bytes=job.usable_bytes
-            )
-        row = made.estimate
-        refused.append(f"{row.strategy.name} with micro-batch {row.micro_batch_size} was refused: {check.note}")
-        # What the formulas left out is kept free from here on.
-        share = (1 - asked.headroom_fraction) * made.estimate.memory.total / check.estimate.memory.total
-        asked = replace(asked, headroom_fraction=1 - share)
+    with Tracer().start() as tracer:  # it imports while rows are counted
+        for _ in range(TRIES):
+            try:
+                made = choose_plan(
+                    shape, hardware=hardware, workload=workload, train=train, plan=asked, notes=notes, profiles=profiles
+                )
+            except DoesNotFitError:
+                if not refused:
+                    raise
+                break
+            jobs = make_jobs(shape, hardware=hardware, workload=workload, train=train, plan=plan, profiles=profiles)
+            job = next(job for job in jobs if job.hardware.gpu == made.gpu)
+            check = check_estimate(made.estimate, job, config=config, run=tracer)
+            if check.estimate.fits:
+                more = (*refused, check.note)
+                return replace(
+                    made, estimate=check.estimate, notes=(*made.notes, *more), memory_limit_bytes=job.usable_bytes
+                )
+            row = made.estimate
+            refused.append(f"{row.strategy.name} with micro-batch {row.micro_batch_size} was refused: {check.note}")
+            # What the formulas left out is kept free from here on.
+            share = (1 - asked.headroom_fraction) * made.estimate.memory.total / check.estimate.memory.total
+            asked = replace(asked, headroom_fraction=1 - share)
     raise DoesNotFitError(f"No row fits by a trace: {refused[-1]}; plan more GPUs, larger ones or shorter rows")

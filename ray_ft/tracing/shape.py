@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from ray_ft.model_shape import ModelShape, shape_from_config
-from ray_ft.tracing.check import run_trace
+from ray_ft.tracing.process import run_trace
 from ray_ft.tracing.request import TraceRequest
 
 

@@ -1,5 +1,6 @@
 """The trace against what autograd saves by hand count, and against the closed form; all on small shapes."""
 
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from ray_ft.model_shape import shape_from_config
 from ray_ft.planning.estimate import Job, estimate
 from ray_ft.planning.memory import Candidate
 from ray_ft.strategies import Full, LoRA, QLoRA, Strategy
-from ray_ft.tracing import check
+from ray_ft.tracing import check, process
 from ray_ft.tracing.request import Adapters, Line, TraceRequest, TraceResult, request_from_json
 from ray_ft.tracing.worker import trace
 
@@ -134,8 +135,31 @@ def test_a_trace_in_its_own_process_is_kept(tmp_path: Path, monkeypatch: pytest.
     first = check.run_trace(asked)
     # In bf16 of every layer as it is written, and token: 20h + 4k + 8f + 4n + 8 bytes.
     assert first.phases["loss"].per_layer == TOKENS * (20 * H + 4 * K + 8 * F + 4 * N + 8)
-    monkeypatch.setattr(check.subprocess, "run", lambda *_, **__: pytest.fail("traced again"))
+    monkeypatch.setattr(process.subprocess, "Popen", lambda *_, **__: pytest.fail("traced again"))
     assert check.run_trace(asked) == first
+
+
+@pytest.mark.parametrize(
+    ("program", "problem"),
+    [
+        ("import sys; sys.stdin.readline(); print('no room', file=sys.stderr); sys.exit(3)", "no room"),
+        ("import sys; sys.stdin.readline(); sys.exit(3)", "exit code 3"),
+        ("import sys; sys.exit(4)", "exit code 4"),
+        ("import time; time.sleep(60)", "more than 0.5 s"),
+        ('import sys; sys.stdin.readline(); print(\'{"error": "no such type"}\')', "no such type"),
+    ],
+)
+def test_a_tracing_process_that_dies_says_its_last_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, program: str, problem: str
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(process, "TIMEOUT_SECONDS", 0.5 if "sleep" in program else 60)
+    real = process.subprocess.Popen
+    monkeypatch.setattr(
+        process.subprocess, "Popen", lambda _, **options: real([sys.executable, "-c", program], **options)
+    )
+    with process.Tracer().start() as tracer, pytest.raises(ModelError, match=problem):
+        tracer(request())
 
 
 def test_a_model_that_cannot_be_traced_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
