@@ -431,21 +431,27 @@ def _build_list(cls: type[Section], raw: Any, *, key: str, source: str) -> tuple
 
 
 def _checked(
-    cls: type, given: dict[str, Any], hints: dict[str, Any], *, skip: set[str], key: str, source: str
+    cls: type, given: dict[str, Any], hints: dict[str, Any], *, skip: frozenset[str], key: str, source: str
 ) -> dict[str, Any]:
     """The given plain keys of a section, checked against their fields' types; unnamed ones keep their defaults."""
     if not given:
         return {}
-    # A schema of the plain fields alone: OmegaConf would build every sub-section of the real class again.
-    fields = [(f.name, hints[f.name], _default(f)) for f in dataclasses.fields(cls) if f.name not in skip]
     try:
-        merged: Any = OmegaConf.merge(OmegaConf.structured(dataclasses.make_dataclass(cls.__name__, fields)), given)
+        merged: Any = OmegaConf.merge(_schema(cls, skip), given)
         values = {name: merged[name] for name in given}
     except (OmegaConfBaseException, TypeError) as error:  # a TypeError for a list in place of a mapping
         where = ".".join(part for part in (key, getattr(error, "full_key", None) or "") if part)
         raise ConfigError(f"{source}: {where}: {first_line(error)}") from None
     plain = {n: OmegaConf.to_object(v) if OmegaConf.is_config(v) else v for n, v in values.items()}
     return {name: _tuples(value, hints[name]) for name, value in plain.items()}
+
+
+@functools.cache  # a sweep reads one configuration per trial; `merge` copies what it merges into
+def _schema(cls: type, skip: frozenset[str]) -> Any:
+    """A section's plain fields alone: OmegaConf would build every sub-section of the real class again."""
+    hints = typing.get_type_hints(cls)
+    fields = [(f.name, hints[f.name], _default(f)) for f in dataclasses.fields(cls) if f.name not in skip]
+    return OmegaConf.structured(dataclasses.make_dataclass(cls.__name__, fields))
 
 
 def _default(f: dataclasses.Field[Any]) -> Any:
