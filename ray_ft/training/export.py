@@ -49,6 +49,7 @@ def export_model(
             if wanted is not None and not tuned.is_adapter:
                 cast_weights(partial, wanted)
         _write_around(tuned, partial, merge=merge, chat_template=chat_template, run=facts)
+        _open_weights(partial, like="README.md")
         partial.chmod(0o755)  # mkdtemp makes it private
         if target.exists():
             target.rmdir()
@@ -73,6 +74,7 @@ def write_adapter(model: Any, weights: dict[str, Any], path: Path, about_base: d
     }  # fmt: skip
     model.save_pretrained(str(path), state_dict={**weights, **tied}, save_embedding_layers=False)
     (path / "README.md").unlink(missing_ok=True)  # PEFT's model card, all of it still to be filled in
+    _open_weights(path, like="adapter_config.json")
     if about_base:
         (path / BASE_FILE).write_text(json.dumps(about_base, indent=1) + "\n")
 
@@ -84,6 +86,7 @@ def write_model(model: Any, weights: dict[str, Any], path: Path, base_path: str,
     buffers = {name: value.cpu() for name, value in model.state_dict().items() if name in dict(model.named_buffers())}
     model.save_pretrained(str(path), state_dict={**weights, **buffers})
     load_tokenizer(base_path, chat_template).save_pretrained(str(path))
+    _open_weights(path, like="config.json")
 
 
 def write_generation_config(folder: Path, base_path: str, tokenizer: Any) -> None:
@@ -163,9 +166,28 @@ def _merge(tuned: TunedModel, path: Path, *, dtype: Dtype | None) -> None:
             f"{tuned.base_path} is quantised, and merging into a few bits would lose a part of what was learned; "
             "export the adapter without --merge, or train from the unquantised base"
         )
+    _untie(base, tuned.path)
     merged = PeftModel.from_pretrained(base, tuned.path).merge_and_unload()
     merged.config.use_cache = True
     merged.save_pretrained(str(path))
+
+
+def _untie(base: Any, adapter_path: str) -> None:
+    """Where the adapter changes only one of head and embedding, which share a weight, give each its own."""
+    import torch
+
+    adapted = json.loads((Path(adapter_path) / "adapter_config.json").read_text())["target_modules"]
+    embedding, head = base.get_input_embeddings(), base.get_output_embeddings()
+    if head is None or head.weight is not embedding.weight or not {"lm_head", "embed_tokens"} & set(adapted):
+        return
+    head.weight = torch.nn.Parameter(head.weight.detach().clone())
+    base.config.get_text_config().tie_word_embeddings = base.config.tie_word_embeddings = False
+
+
+def _open_weights(folder: Path, *, like: str) -> None:
+    """safetensors makes files that only their owner may read; colleagues and servers are to read them too."""
+    for file in folder.glob("*.safetensors"):
+        shutil.copymode(folder / like, file)
 
 
 def _write_around(tuned: TunedModel, folder: Path, *, merge: bool, chat_template: str | None, run: RunFacts) -> None:

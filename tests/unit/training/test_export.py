@@ -64,6 +64,7 @@ VARIANTS = {
     "rslora": LoRA(r=4, use_rslora=True, target_modules=("q_proj", "down_proj")),
     "embeddings": LoRA(r=4, train_embeddings=True),
     "qlora": QLoRA(r=4),
+    "head": LoRA(r=4, target_modules=("q_proj", "lm_head")),  # the tiny model's head is tied to its embedding
 }
 
 
@@ -81,6 +82,8 @@ def test_an_adapter_loads_in_plain_peft_and_merged_in_plain_transformers_with_th
     torch.testing.assert_close(logits(load(merged_path)), beside, atol=1e-4, rtol=1e-4)
     assert float((beside - logits(load(tiny_model_path))).abs().max()) > 0.1
     assert not (merged_path / "adapter_config.json").exists()
+    modes = {file.stat().st_mode for folder in (merged_path, Path(tuned.path)) for file in folder.iterdir()}
+    assert len(modes) == 1  # weights may be read by whoever may read what is beside them
 
 
 @pytest.mark.parametrize("name", VARIANTS)
