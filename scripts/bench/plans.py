@@ -154,18 +154,18 @@ def _configuration(config: Config, candidate: Candidate) -> Configuration:
 def judged(row: Row) -> Row:
     """The row with what happened, and whether the plan had said so.
 
-    What runs although it was refused comes within the headroom if its tensors and the driver's share exceed what the
-    plan may fill; what the allocator keeps beside them is not held against it.
+    What runs although it was refused comes within the headroom if it takes more of the device than a plan may fill.
     """
     happened = {"out of memory": "ran out of memory", "error": "failed"}.get(row["outcome"], "trained")
     if happened == "trained" and row["expected"] == FAILS:
-        needed = row["measured_allocated_bytes"] + row["outside_bytes"]
-        happened = "came within the headroom" if needed > row["usable_bytes"] else "would have fitted"
+        taken = row["measured_device_bytes"]
+        happened = "came within the headroom" if taken > row["usable_bytes"] else "would have fitted"
     return row | {"happened": happened, "as_expected": happened in HAPPENED_OK[row["expected"]]}
 
 
 def report(rows: Sequence[Row]) -> str:
-    """A table of all plans, what was expected first of all, and how many came as expected."""
+    """A table of all plans, and how many runs came as expected."""
+    rows = [judged(row) for row in rows]
     lines = [
         "| plan | run | configuration | must be there GiB | allocated | device | s/step, planned | measured | expected "
         "| happened |",

@@ -25,18 +25,21 @@ class Workers:
         self.scratch = scratch
         self.log = folder / f"{'gpu-' + '-'.join(map(str, gpus)) if gpus else 'cpu'}-x{num}.log"
         self._processes: list[subprocess.Popen[bytes]] = []
+        self._starts = 0
 
     def start(self) -> None:
         """Import everything, without touching a GPU."""
         if self._processes:
             return
-        self.scratch.mkdir(parents=True, exist_ok=True)
+        self._starts += 1
+        scratch = self.scratch / f"start-{self._starts}"  # each start counts its rows from 0
+        scratch.mkdir(parents=True, exist_ok=True)
         port = free_port()
         with self.log.open("ab") as log:
             self._processes = [
                 subprocess.Popen(
-                    [sys.executable, "-m", "bench.measure", str(self.scratch)], stdin=subprocess.PIPE,
-                    stdout=subprocess.PIPE, stderr=log, cwd=self.scratch, start_new_session=True,
+                    [sys.executable, "-m", "bench.measure", str(scratch)], stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE, stderr=log, cwd=scratch, start_new_session=True,
                     env=self._environment(rank, port),
                 )
                 for rank in range(self.num)

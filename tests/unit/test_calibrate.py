@@ -112,6 +112,27 @@ def test_workers_that_fail_cost_one_row_and_no_more(
     assert group._processes == []  # none is left behind
 
 
+def test_workers_that_are_started_again_have_a_folder_of_their_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from bench import workers
+    from bench.configuration import Configuration
+
+    # Fails where the folder has a row already, as measure.py does, and leaves too much behind to go on.
+    program = (
+        "import os, sys; sys.stdin.readline(); os.mkdir('row-0')\n"
+        f'print(\'{{"outcome": "ok", "error": "", "left_bytes": {2 * workers.LEFT_BYTES}}}\', flush=True)'
+    )
+    real = subprocess.Popen
+    monkeypatch.setattr(
+        workers.subprocess, "Popen", lambda _, **options: real([sys.executable, "-c", program], **options)
+    )
+    group = workers.Workers([], num=1, folder=tmp_path, scratch=tmp_path / "scratch")
+    for _ in range(2):
+        row = group.run(Configuration("builtin:tiny", "lora", 64, 2), predicted_seconds=None, timeout=20)
+        assert row["outcome"] == "ok", row
+
+
 def measured_rows(profile: Any) -> list[dict[str, Any]]:
     """Part of the grid as a GPU with this profile would have it; what exceeds its memory runs out of it."""
     from bench import grid
