@@ -5,13 +5,15 @@ import torch
 from peft import LoraConfig, get_peft_model
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from ray_ft.training.kernels import attention, elementwise
+from ray_ft.training.kernels import adapter_gradients, attention, elementwise
 from ray_ft.training.kernels.attention import packed_lengths, use_packed_attention
 from ray_ft.training.kernels.lora import _frozen, fuse_lora
 from ray_ft.training.kernels.nf4 import dequantise
 from ray_ft.training.kernels.recompute import recompute_layers
 from ray_ft.training.kernels.rotary import fuse_rotary
 from ray_ft.training.kernels.swiglu import fuse_swiglu
+
+BF16 = {"device": "cuda", "dtype": torch.bfloat16}
 
 pytestmark = [
     pytest.mark.gpu,
@@ -107,6 +109,21 @@ def test_packed_attention_is_transformers_masked_attention(kernel, monkeypatch):
     assert use_packed_attention(model.get_base_model()) == kernel
     # bf16 rounds to 3 significant digits, and a layer's errors add up to some percent of its gradient.
     assert_close(run(model, borders=True), expected, tolerance=0.05)
+
+
+@pytest.mark.parametrize(("outputs", "rank"), [(4096, 16), (1000, 64), (11008, 8)])
+def test_two_gradients_of_one_reading_are_those_of_two_products(outputs, rank):
+    grad, inner = torch.randn(3000, outputs, **BF16), torch.randn(3000, 2 * rank, **BF16)
+    b, grads = torch.randn(outputs, rank, **BF16), torch.zeros(3000, 2 * rank, **BF16)
+    assert adapter_gradients.has_kernel(grad, rank)
+    again = [adapter_gradients.gradients(grad, b, inner[:, rank:], grads[:, rank:], scale=2.0) for _ in range(2)]
+    assert torch.equal(*again)
+    for found, expected in (
+        (grads[:, rank:], 2 * grad.float() @ b.float()),
+        (again[0], 2 * grad.float().t() @ inner[:, rank:].float()),
+    ):
+        assert (found.float() - expected).norm() < 0.004 * expected.norm()  # 8 digits: 2^-9 of each at most
+    assert (grads[:, :rank] == 0).all()
 
 
 @pytest.mark.parametrize("quantised", [False, True])

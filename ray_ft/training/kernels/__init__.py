@@ -4,6 +4,7 @@
 |---|---|---|
 | attention.py | packed examples as sequences of their own, without a mask | where attention is plain |
 | lora.py | adapted layers that share an input, in few passes | adapters without dropout, ZeRO 0-2 |
+| adapter_gradients.py | two gradients of one reading of the output's gradient | adapters of rank 64 or less, on a GPU |
 | nf4.py | 4-bit weights to 16 bits in one pass | QLoRA on a GPU |
 | recompute.py | what a layer keeps of its forward pass, and where | ZeRO 0-2; transformers' own elsewhere |
 | swiglu.py | the widest activation, neither kept nor computed in a pass of its own | compiled SwiGLU MLPs |

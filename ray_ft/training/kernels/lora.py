@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+from ray_ft.training.kernels import adapter_gradients
+
 GROUPS = (("q_proj", "k_proj", "v_proj"), ("gate_proj", "up_proj"))
 """Linear layers of one parent module that read the same input."""
 NF4_TENSORS = 4
@@ -215,9 +217,13 @@ def _grad_inner(grads: list[Any], inner: Any, b: list[Any], scale: float) -> tup
     grads_b = []
     for i, (grad, part) in enumerate(zip(grads, b, strict=True)):
         mine = slice(i * rank, (i + 1) * rank)
-        torch.mm(grad, part, out=grad_inner[:, mine])
-        grads_b.append(torch.addmm(part, grad.t(), inner[:, mine], beta=0, alpha=scale))
-    return grad_inner.mul_(scale), grads_b
+        if adapter_gradients.has_kernel(grad, rank):
+            into = grad_inner[:, mine]
+            grads_b.append(adapter_gradients.gradients(grad, part, inner[:, mine], into, scale=scale))
+        else:
+            torch.mm(grad, part, out=grad_inner[:, mine]).mul_(scale)
+            grads_b.append(torch.addmm(part, grad.t(), inner[:, mine], beta=0, alpha=scale))
+    return grad_inner, grads_b
 
 
 def _grad_x(grads: list[Any], grad_inner: Any, frozen: list[Any], a: list[Any], b: list[Any]) -> Any:

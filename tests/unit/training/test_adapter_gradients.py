@@ -1,0 +1,34 @@
+"""The kernel that makes two gradients of one reading, in Triton's interpreter, beside the two products."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+COMPARE = """
+import torch
+from ray_ft.training.kernels import adapter_gradients
+
+generator = torch.Generator().manual_seed(0)
+draw = lambda *shape: torch.randn(*shape, generator=generator).half()
+for tokens, outputs, rank in ((64, 512, 16), (200, 700, 8), (129, 1030, 12), (70, 140, 64), (1, 1, 1)):
+    grad, b, middles = draw(tokens, outputs), draw(outputs, rank), draw(tokens, 3 * rank)
+    grads = torch.full((tokens, 3 * rank), 7.0).half()
+    mine = slice(rank, 2 * rank)  # between its neighbours' columns
+    grad_b = adapter_gradients.gradients(grad, b, middles[:, mine], grads[:, mine], scale=0.5)
+    # fp16 keeps 11 digits; sums that cancel are off by that part of what they were made of.
+    torch.testing.assert_close(grads[:, mine].double(), 0.5 * grad.double() @ b.double(), rtol=2**-10, atol=2**-9)
+    expected = 0.5 * grad.double().t() @ middles[:, mine].double()
+    torch.testing.assert_close(grad_b.double(), expected, rtol=2**-10, atol=2**-9)
+    assert (grads[:, :rank] == 7).all() and (grads[:, 2 * rank :] == 7).all()
+print("equal")
+"""
+
+
+def test_both_gradients_are_those_of_two_products() -> None:
+    pytest.importorskip("triton")
+    # The interpreter has to be asked for before Triton is imported.
+    environment = os.environ | {"TRITON_INTERPRET": "1"}
+    ran = subprocess.run([sys.executable, "-c", COMPARE], env=environment, capture_output=True, text=True, check=False)
+    assert ran.stdout.strip() == "equal", ran.stderr
