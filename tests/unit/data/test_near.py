@@ -4,10 +4,11 @@ import itertools
 import random
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from ray_ft.data.near import MIN_SHINGLES, NearCopies, Signatures, rows_per_band, signature
-from ray_ft.data.shingles import WINDOW, shingles, similarity, word_hashes
+from ray_ft.data.shingles import WINDOW, shingles, word_hashes
 
 THRESHOLD = 0.8
 WORDS = [f"{a}{b}{c}" for a in "bdfglmnprst" for b in "aeiou" for c in "bdfklmnrst"]
@@ -33,15 +34,24 @@ def _near(texts: list[str]) -> NearCopies:
     return NearCopies(signatures, texts.__getitem__, THRESHOLD)
 
 
+def _similarities(texts: list[str]) -> npt.NDArray[np.float64]:
+    """Jaccard similarity of every pair, [texts, texts], from a table of which text has which shingle."""
+    sets = [np.unique(shingles(text)) for text in texts]
+    known = np.unique(np.concatenate(sets))
+    has = np.zeros((len(texts), len(known)), dtype=np.float32)
+    for row, own in zip(has, sets, strict=True):
+        row[np.searchsorted(known, own)] = 1
+    shared = np.rint(has @ has.T).astype(np.float64)
+    sizes = np.diag(shared)
+    similarities: npt.NDArray[np.float64] = shared / (sizes[:, None] + sizes - shared)
+    return similarities
+
+
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_of_the_pairs_that_brute_force_finds_nearly_all_are_found_and_no_others_are_joined(seed: int) -> None:
     texts = _corpus(seed)
-    sets = [shingles(text) for text in texts]
-    true = {
-        pair
-        for pair in itertools.combinations(range(len(texts)), 2)
-        if similarity(*(sets[i] for i in pair)) >= THRESHOLD
-    }
+    similar = _similarities(texts) >= THRESHOLD
+    true = {(i, j) for i, j in itertools.combinations(range(len(texts)), 2) if similar[i, j]}
     labels = _near(texts).clusters()
     found = {(i, j) for i, j in true if labels[i] == labels[j]}
     assert len(true) > 100
