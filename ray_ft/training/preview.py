@@ -27,12 +27,13 @@ def show_examples(
     packed = [i for i in drawn if len(list(examples_of(np.asarray(rows[i])))) > 1]
     order = dict.fromkeys([*packed[:1], *drawn])
     shown: list[ShownExample] = []
+    more: list[ShownExample] = []  # of rows that two were shown of, for a set of few rows
     for index in order:
-        wanted = min(2, NUM_SHOWN - len(shown))
-        shown += list(_examples_of_row(rows, index, tokenizer))[:wanted]
-        if len(shown) == NUM_SHOWN:
+        found = list(_examples_of_row(rows, index, tokenizer))
+        shown, more = [*shown, *found[:2]], [*more, *found[2:NUM_SHOWN]]
+        if len(shown) >= NUM_SHOWN:
             break
-    return tuple(shown)
+    return tuple([*shown, *more][:NUM_SHOWN])
 
 
 def render_examples(shown: Sequence[ShownExample], *, colour: bool) -> str:

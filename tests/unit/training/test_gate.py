@@ -140,3 +140,9 @@ def test_examples_are_shown_with_their_trained_text_marked(tmp_path: Path, tiny_
         f"── chats.jsonl:0 · example 1 of 2 in row 0 · 7 tokens, 3 trained\n{prompt}«{answer}»\n── chats.jsonl:1 · "
     )
     assert f"{prompt}\033[32m{answer}\033[0m" in render_examples(shown, colour=True)
+
+
+def test_of_a_single_row_three_examples_are_shown_too(tmp_path: Path, tiny_model_path: str) -> None:
+    made = _training_set(tmp_path, tiny_model_path, [_row(*[_example(3, [60 + i]) for i in range(5)])])
+    shown = show_examples(made, model_path=tiny_model_path, chat_template=None, seed=0)
+    assert [(e.number, e.num_in_row) for e in shown] == [(1, 5), (2, 5), (3, 5)]
