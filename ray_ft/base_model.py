@@ -26,6 +26,7 @@ log = logging.getLogger("ray_ft")
 
 BUILTIN_PREFIX = "builtin:"
 TOKENIZER_FILES = ("tokenizer*", "*.model", "vocab*", "merges*", "special_tokens*", "chat_template*", "config.json")
+VOCABULARY_FILES = ("tokenizer*", "vocab*", "*.model", "*.tiktoken")
 CHAT_TEMPLATE = (
     "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}<|im_end|>\n{% endfor %}"
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
@@ -71,7 +72,9 @@ def load_tokenizer(model_path: str | Path, chat_template: str | None = None) -> 
     try:
         tokenizer = AutoTokenizer.from_pretrained(str(model_path), local_files_only=True)
     except (OSError, ValueError) as error:
-        raise ModelError(f"{model_path}: no tokenizer can be loaded: {first_line(error)}") from None
+        there = any(file for pattern in VOCABULARY_FILES for file in Path(model_path).glob(pattern))
+        reason = first_line(error) if there else "the folder has no tokenizer.json, nor the file of another tokenizer"
+        raise ModelError(f"{model_path}: no tokenizer can be loaded: {reason}") from None
     if chat_template is not None:
         try:
             tokenizer.chat_template = Path(chat_template).read_text(encoding="utf-8")
@@ -152,13 +155,17 @@ def build_builtin(name: str, folder: str | Path, *, pretrain_steps: int = PRETRA
         return target
     if pretrain_steps:
         log.info("making %s in %s (a minute or two, once)", _prefixed(name), target)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    partial = Path(tempfile.mkdtemp(prefix=f".{name}-", dir=target.parent))
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        partial = Path(tempfile.mkdtemp(prefix=f".{name}-", dir=target.parent))
+    except OSError as error:
+        raise ConfigError(f"output_dir: cannot write to {folder}: {error.strerror or error}") from None
     try:
         documents = list(islice(_standard_library(), None if pretrain_steps else TOKENIZER_DOCUMENTS))
         tokenizer = _train_tokenizer(documents, int(str(BUILTIN_CONFIGS[name]["vocab_size"])))
         tokenizer.save_pretrained(partial)
         _train_weights(name, tokenizer, documents, steps=pretrain_steps).save_pretrained(partial)
+        partial.chmod(0o755)  # mkdtemp makes it private
         try:
             partial.rename(target)
         except OSError:  # another process was first; its copy is as good

@@ -30,6 +30,20 @@ def test_a_folder_without_a_config_is_no_model(tmp_path: Path) -> None:
         resolve_model(str(tmp_path), output_dir=tmp_path)
 
 
+def test_a_folder_without_a_tokenizer_is_told_from_one_that_cannot_be_read(
+    tiny_model_path: str, tmp_path: Path
+) -> None:
+    shutil.copy(Path(tiny_model_path) / "config.json", tmp_path)
+    with pytest.raises(ModelError, match=r"the folder has no tokenizer\.json, nor the file of another tokenizer$"):
+        load_tokenizer(tmp_path)
+
+
+def test_an_output_folder_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "builtin").write_text("a file where the folder should be")
+    with pytest.raises(ConfigError, match=r"^output_dir: cannot write to .*builtin: File exists$"):
+        resolve_model("builtin:tiny", output_dir=tmp_path)
+
+
 def test_a_local_folder_resolves_to_itself(tiny_model_path: str, tmp_path: Path) -> None:
     assert resolve_model(tiny_model_path, output_dir=tmp_path) == tiny_model_path
 
