@@ -6,7 +6,9 @@ run folder is left alone and the difference is named.
 
 import logging
 import os
+import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -191,7 +193,7 @@ def train(config: Config, *, plan: Plan | None = None, resume: bool = False, for
     Raises MissingArtifactError without a training set, DataError when its rows would train wrongly, TrainingError when
     training cannot go on.
     """
-    from ray_ft.training.fine_tune import fine_tune
+    from ray_ft.training.fine_tune import fine_tune, refuse_unfinished
     from ray_ft.training.gate import check_training_set
 
     training_set = artifacts.load(TrainingSet, config.run_path, config_path=_named(config))
@@ -199,6 +201,8 @@ def train(config: Config, *, plan: Plan | None = None, resume: bool = False, for
     existing = _existing(TunedModel, config, inputs, verb="train", force=force)
     if existing is not None and Path(existing.path).is_dir():
         return existing
+    if not (resume or force):
+        refuse_unfinished(config.run_path.resolve())
     with ray_session(config):
         if plan is None:
             # A resumed run keeps its plan: shards of ZeRO state fit only the workers that wrote them.
@@ -312,9 +316,10 @@ def sweep(config: Config, *, resume: bool = False, force: bool = False) -> Sweep
     itself. Raises ConfigError for a sweep that cannot work, TrainingError when no trial finishes.
     """
     from ray_ft.sweeping.sweep import Stages, check_sweep, run_sweep
+    from ray_ft.training.driver import only_driver
 
-    trials = check_sweep(config, resume=resume, force=force)
-    with one_ray_session():
+    with only_driver(config.run_path), one_ray_session():
+        trials = check_sweep(config, resume=resume, force=force)
         training_set = prepare(config)
         stages = Stages(make_plan, train, evaluate, _train_inputs, session=lambda: ray_session(config))
         return run_sweep(config, trials, training_set, stages=stages)
@@ -434,6 +439,9 @@ def ray_session(config: Config, *, keep: bool = False) -> Iterator[None]:
             ray.init(address=address, **options)
         except (ConnectionError, RuntimeError, ValueError) as error:
             raise JobError(f"cannot connect to the Ray cluster at {address}: {first_line(error)}") from None
+    if threading.current_thread() is threading.main_thread():
+        # Ray's handler prints a C++ stack. What a scheduler sends before it kills is an interruption like Ctrl-C.
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         yield
     finally:
@@ -508,8 +516,10 @@ def _existing(
     if changed:
         shown = "; ".join(changed[:3]) + (f"; and {len(changed) - 3} more" if len(changed) > 3 else "")
         name = artifacts.FILES[cls][0].removesuffix(".json").replace("_", " ")
+        of_data = all(line.startswith(("sources", "datasets")) for line in changed)
+        origin = "other data" if of_data else "another configuration"
         raise ConfigError(
-            f"{config.run_path} holds a {name} made from another configuration ({shown}). "
+            f"{config.run_path} holds a {name} made from {origin} ({shown}). "
             f"Choose another run_name, or rebuild it with `ray-ft {verb} ... --force`."
         )
     log.info("%s: up to date, skipped", verb)

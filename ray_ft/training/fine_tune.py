@@ -5,6 +5,7 @@ What a worker does is worker.py's; what may be gone on from is checkpoint.py's.
 
 import logging
 import shutil
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,9 +19,10 @@ from ray_ft.trackers.base import ID_FOLDER
 from ray_ft.training.bad_batches import BAD_BATCHES_FILE
 from ray_ft.training.batches import num_steps
 from ray_ft.training.checkpoint import FOLDER, Checkpoint, check_same_run, latest_checkpoint, remove_leftovers
+from ray_ft.training.driver import fit_interruptibly, only_driver
 from ray_ft.training.notes import HANG, read_note, remove_notes
 from ray_ft.training.predicted import beside_plan, say_beside_plan
-from ray_ft.training.progress import METRICS_FILE, ProgressLines, read_metrics
+from ray_ft.training.progress import METRICS_FILE, ProgressLines, keep_until, read_metrics
 from ray_ft.training.samples import SAMPLES_FILE
 from ray_ft.training.shared_folders import leave_mark
 from ray_ft.training.storage import fetch_newest, open_store
@@ -55,15 +57,16 @@ def fine_tune(
     task = make_task(
         training_set, plan, model=model, model_path=model_path, train=train, run_path=run_path, seed=seed, inputs=inputs
     )
-    _begin(task, resume=resume, force=force)
     num_workers, cpus_per_worker = plan.num_workers, task.num_threads
     _check_cluster(plan, cpus_per_worker=cpus_per_worker)
-    task = replace(task, mark=leave_mark(run_path))
-    rows = training_set.num_rows["train"]
-    log.info("training %s on %d packed rows: %d steps of %d rows on %d %s", _name(plan), rows, task.num_steps,
-             train.global_batch_size, num_workers, _workers(plan))  # fmt: skip
-    with ProgressLines(run_path, num_steps=task.num_steps):
-        metrics = _run(task, num_workers=num_workers, cpus_per_worker=cpus_per_worker)
+    with only_driver(run_path):
+        _begin(task, resume=resume, force=force)
+        task = replace(task, mark=leave_mark(run_path))
+        rows = training_set.num_rows["train"]
+        log.info("training %s on %d packed rows: %d steps of %d rows on %d %s", _name(plan), rows, task.num_steps,
+                 train.global_batch_size, num_workers, _workers(plan))  # fmt: skip
+        with ProgressLines(run_path, num_steps=task.num_steps):
+            metrics = _run(task, num_workers=num_workers, cpus_per_worker=cpus_per_worker)
     measured = beside_plan(plan, read_metrics(Path(run_path) / METRICS_FILE), max_seq_len=training_set.max_seq_len)
     say_beside_plan(measured, plan)
     metrics |= measured
@@ -78,6 +81,12 @@ def fine_tune(
         steps=int(metrics.pop("stopped_after_step", task.num_steps)),
         fingerprint=fingerprint,
     )
+
+
+def refuse_unfinished(run_path: str | Path) -> None:
+    """Before anything is started: ConfigError where a run can be gone on with, which is neither resumed nor forced."""
+    if (checkpoint := latest_checkpoint(run_path)) is not None:
+        raise _unfinished(str(run_path), checkpoint.step, int(checkpoint.record["run"]["num_steps"]))
 
 
 def make_task(
@@ -189,7 +198,7 @@ def _begin(task: TrainingTask, *, resume: bool, force: bool) -> None:
             (run_path / name).unlink(missing_ok=True)
     checkpoint = _fetched(task, resume=resume, force=force) or latest_checkpoint(run_path)
     if checkpoint is not None and not resume:
-        raise _unfinished(str(run_path), checkpoint.step, task)
+        raise _unfinished(str(run_path), checkpoint.step, task.num_steps)
     if checkpoint is not None:
         check_same_run(checkpoint, task.identity)
         log.info("going on from %s", checkpoint.path)
@@ -197,6 +206,8 @@ def _begin(task: TrainingTask, *, resume: bool, force: bool) -> None:
         log.info("no checkpoint in %s yet; starting at the first step", run_path)
     remove_leftovers(run_path)
     remove_notes(run_path)
+    with suppress(OSError):  # the workers do it too; here, so that the terminal shows those steps again
+        keep_until(run_path / METRICS_FILE, 0 if checkpoint is None else checkpoint.step)
 
 
 def _fetched(task: TrainingTask, *, resume: bool, force: bool) -> Checkpoint | None:
@@ -212,13 +223,13 @@ def _fetched(task: TrainingTask, *, resume: bool, force: bool) -> Checkpoint | N
     except Exception as error:  # whatever the storage's library raises
         raise ConfigError(f"train.checkpoint_uri: {store.uri} cannot be read: {first_line(error)}") from error
     if not resume:
-        raise _unfinished(store.uri, list(records.values())[-1]["step"], task)
+        raise _unfinished(store.uri, list(records.values())[-1]["step"], task.num_steps)
     return fetch_newest(store, task.run_path)
 
 
-def _unfinished(where: str, step: int, task: TrainingTask) -> ConfigError:
+def _unfinished(where: str, step: int, num_steps: int) -> ConfigError:
     return ConfigError(
-        f"{where} holds an unfinished run (checkpoint at step {step} of {task.num_steps}). "
+        f"{where} holds an unfinished run (checkpoint at step {step} of {num_steps}). "
         "Go on with `--resume`, or start over with `--force`."
     )
 
@@ -226,24 +237,20 @@ def _unfinished(where: str, step: int, task: TrainingTask) -> ConfigError:
 def _run(task: TrainingTask, *, num_workers: int, cpus_per_worker: int) -> dict[str, float]:
     from ray.train import FailureConfig, RunConfig, ScalingConfig
     from ray.train import TrainingFailedError as RayTrainingFailedError
-    from ray.train.torch import TorchConfig, TorchTrainer
+    from ray.train.torch import TorchConfig
 
     resources = {"GPU": 1.0, "CPU": 1.0} if task.use_gpu else {"CPU": float(cpus_per_worker)}
     least = task.train.min_workers
     count = num_workers if least is None or least == num_workers else (least, num_workers)
-    trainer = TorchTrainer(
-        run_worker,
-        train_loop_config=task,
-        torch_config=TorchConfig(backend="nccl" if task.use_gpu else "gloo"),
-        scaling_config=ScalingConfig(num_workers=count, use_gpu=task.use_gpu, resources_per_worker=resources),
-        run_config=RunConfig(
-            name=FOLDER,
-            storage_path=task.run_path,
-            failure_config=FailureConfig(max_failures=task.train.max_failures, controller_failure_limit=START_ATTEMPTS),
-        ),
-    )
+    failures = FailureConfig(max_failures=task.train.max_failures, controller_failure_limit=START_ATTEMPTS)
     try:
-        outcome = trainer.fit().return_value
+        outcome = fit_interruptibly(
+            train_loop_per_worker=run_worker,
+            train_loop_config=task,
+            torch_config=TorchConfig(backend="nccl" if task.use_gpu else "gloo"),
+            scaling_config=ScalingConfig(num_workers=count, use_gpu=task.use_gpu, resources_per_worker=resources),
+            run_config=RunConfig(name=FOLDER, storage_path=task.run_path, failure_config=failures),
+        ).return_value
     except RayTrainingFailedError as error:
         raise TrainingError(_failure(error, task)) from error
     if "error" in outcome:

@@ -1,0 +1,75 @@
+"""What the process that starts a run sees to: that it is the only one at work in the folder, and that Ctrl-C ends it.
+
+Workers hold a lock of their own (worker.py): they may outlive a killed driver for a while.
+"""
+
+import fcntl
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO, Any
+
+from ray_ft.errors import ConfigError, TrainingError
+
+LOCK_FILE = ".train.lock"  # not among the checkpoints, which --force deletes
+ABORT_SECONDS = 30
+
+
+@contextmanager
+def only_driver(run_path: str | Path) -> Iterator[None]:
+    """Hold the run folder while the context lasts.
+
+    A second driver would delete what the first one is writing, and put its own mark there, before its workers found the
+    folder taken. Raises ConfigError where another process has it, TrainingError where nothing can be written.
+    """
+    path = Path(run_path) / LOCK_FILE
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = path.open("a+")
+    except OSError as error:
+        raise TrainingError(f"cannot write to the run folder {run_path}: {error.strerror or error}") from None
+    with file:
+        _hold(file, run_path)
+        yield
+
+
+def _hold(file: IO[str], run_path: str | Path) -> None:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.seek(0)
+        who = file.read().strip() or "another process"
+        raise ConfigError(
+            f"{who} is training in {run_path}; wait for it or stop it, or choose another run_name"
+        ) from None
+    except OSError:  # a file system without locks: the workers' own check has to do
+        return
+    with suppress(OSError):  # a full disk: only the name is lost
+        file.truncate(0)
+        file.write(f"process {os.getpid()} on {socket.gethostname()}")
+        file.flush()
+
+
+def fit_interruptibly(**options: Any) -> Any:
+    """What a TorchTrainer made from `options` returns. Raises KeyboardInterrupt once its workers are gone.
+
+    Ray Train's own handler of Ctrl-C ends the process without a word, and with the exit code of a success.
+    """
+    import ray
+    from ray.train.torch import TorchTrainer
+
+    controllers: list[Any] = []
+
+    class Trainer(TorchTrainer):  # type: ignore[misc]  # ray has no types
+        def _register_sigint_handler(self, controller: Any) -> None:
+            controllers.append(controller)
+
+    try:
+        return Trainer(**options).fit()
+    except KeyboardInterrupt:
+        for controller in controllers:
+            with suppress(Exception):  # it ends itself, which is an error to whoever waits for its answer
+                ray.get(controller.abort.remote(), timeout=ABORT_SECONDS)
+        raise
