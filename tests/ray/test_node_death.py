@@ -4,6 +4,7 @@ Nodes of a cluster of its own, in a process of its own: the session's cluster ha
 """
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -69,7 +70,7 @@ def test_a_run_goes_on_with_the_nodes_that_are_left(tmp_path: Path, tiny_model_p
             sys.executable, "-c", SCRIPT, str(Path(__file__).parent), json.dumps(to_json(training_set)),
             tiny_model_path, str(run_path),
         ],
-        capture_output=True, text=True, timeout=400,
+        capture_output=True, text=True, timeout=400, env=os.environ | {"RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "1"},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-2000:]
     lines = training_lines(run_path)
