@@ -65,9 +65,8 @@ class Definition:
     signature: str  # header without body and decorators, white space made single
     docstring: str = ""  # words of the docstring or documentation comment, their marks removed
     enclosing: str = ""  # signature of the class that it stands in
-    imports: tuple[str, ...] = ()  # the file's import lines whose names it uses
-    calls: tuple[str, ...] = ()  # names of what it calls, sorted
     is_trivial: bool = False  # nothing but pass, ..., a docstring or braces
+    head_start: int = 0  # where its decorators or header begin, after the comment above
 
 
 @dataclass(frozen=True)
@@ -179,7 +178,7 @@ def from_row(cls: type[Row], row: Mapping[str, Any]) -> Row:
             values[f.name] = tuple(from_row(Message, m) for m in value)
         elif f.name == "definitions":
             values[f.name] = tuple(from_row(Definition, d) for d in value)
-        elif f.name in ("heading_path", "key_facts", "imports", "calls", "marks"):
+        elif f.name in ("heading_path", "key_facts", "marks"):
             values[f.name] = tuple(str(v) for v in value)
         elif f.type is int or f.type == "int":
             values[f.name] = int(value)

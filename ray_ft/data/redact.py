@@ -86,7 +86,7 @@ def _definition(definition: Definition, redaction: Redaction, words: Mapping[str
         signature=_replaced(definition.signature, words),
         docstring=_replaced(definition.docstring, words),
         enclosing=_replaced(definition.enclosing, words),
-        imports=tuple(_replaced(line, words) for line in definition.imports),
+        head_start=redaction.place(definition.head_start),
     )
 
 

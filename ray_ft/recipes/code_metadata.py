@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from ray_ft.recipes.base import RECIPES, Recipe
 from ray_ft.recipes.chunking import make_chunks
-from ray_ft.recipes.functions import comments, definition_spans
+from ray_ft.recipes.functions import comments, dedented, definition_spans
 from ray_ft.rows import Chunk, CountTokens, Document, Example, Generate
 
 LABELS = {
@@ -42,9 +42,7 @@ class CodeMetadata(Recipe):
         return [c for c in chunks if "part" not in c.metadata]
 
     def examples(self, chunks: list[Chunk], generate: Generate | None) -> list[Example]:
-        return [
-            Example(_prompt(c), textwrap.dedent(c.text), c.id, c.document_id, self.name, "extractive") for c in chunks
-        ]
+        return [Example(_prompt(c), dedented(c.text), c.id, c.document_id, self.name, "extractive") for c in chunks]
 
 
 def _prompt(chunk: Chunk) -> str:

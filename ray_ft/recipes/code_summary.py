@@ -1,12 +1,11 @@
 """Code summary recipe: what a function does asks, its source answers."""
 
-import textwrap
 from dataclasses import dataclass
 from typing import ClassVar
 
 from ray_ft.recipes.base import RECIPES, Recipe
 from ray_ft.recipes.chunking import make_chunks
-from ray_ft.recipes.functions import definition_spans
+from ray_ft.recipes.functions import dedented, definition_spans
 from ray_ft.recipes.grounding import missing_detail
 from ray_ft.rows import Chunk, CountTokens, Document, Example, Generate, Origin
 
@@ -44,7 +43,7 @@ class CodeSummary(Recipe):
     def _example(self, chunk: Chunk, generated: str | None) -> Example | None:
         origin: Origin = "extractive"
         dropped = ""
-        summary = chunk.metadata.get("docstring", "").split("\n\n")[0]
+        summary = chunk.metadata.get("docstring", "").partition("\n\n")[0]
         if generated is not None:
             origin = "generated"
             summary = generated.strip().split("\n\n")[0]
@@ -57,7 +56,7 @@ class CodeSummary(Recipe):
             f"Write the {chunk.metadata['kind']} `{chunk.metadata['name']}` of {chunk.metadata['path']}. "
             + " ".join(summary.split())
         )
-        source = textwrap.dedent(chunk.text)
+        source = dedented(chunk.text)
         return Example(prompt, source, chunk.id, chunk.document_id, self.name, origin, dropped)
 
 

@@ -4,9 +4,8 @@ import ast
 import re
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
 from inspect import cleandoc
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from ray_ft.data.formats.grammars import Grammar
 from ray_ft.rows import Definition
@@ -15,8 +14,6 @@ if TYPE_CHECKING:
     import numpy as np
     from tree_sitter import Node
 
-WORDS = bytes(c if c > 127 or c == ord("_") or chr(c).isalnum() else ord(" ") for c in range(256))
-BOUND = re.compile(r"(\w+)\s*(?:[;,}\"')]|\bfrom\b|$)", re.MULTILINE)  # names that an import makes known, about
 TRIVIAL = re.compile(rb"[\s{};]*(?:pass|\.\.\.|end)?[\s{};]*")
 MAX_TRIVIAL = 200  # bytes of a body that may be nothing
 SPACES_OF_BREAKS = re.compile(r"(?<=[(\[])\s+|,?\s+(?=[)\]])")
@@ -24,12 +21,11 @@ COMMENT_MARKS = re.compile(r"^[ \t]*(?:/\*+!?|\*+/|\*|//+!?|#+|--+)?[ \t]?|\s*\*
 XML_TAG = re.compile(r"</?(?:summary|remarks|para)>")
 FUNCTION_VALUES = frozenset({"arrow_function", "function_expression", "generator_function"})
 LAST_NAME = re.compile(r"(\w+)\W*$")
-MAX_IMPORTS = 200
+STRING_OR_COMMENT = re.compile(rb"[\s\\]*(?:#|[A-Za-z]*[\"'])")
 QUOTES = ('"""', "'''")
 
 
-@dataclass(frozen=True)
-class Found:
+class Found(NamedTuple):
     """A definition's nodes: `first` is the outermost that belongs to it, `above` the comments right above that."""
 
     node: "Node"
@@ -38,6 +34,15 @@ class Found:
     above: tuple["Node", ...]
     parents: tuple["Node", ...]
     is_class: bool
+
+
+class Rows(NamedTuple):
+    """Whole lines first <= i < last, which are text[start:end] with the newline of each."""
+
+    first: int
+    last: int
+    start: int
+    end: int
 
 
 def body_of(node: "Node") -> "Node | None":
@@ -54,8 +59,10 @@ def body_of(node: "Node") -> "Node | None":
     )
 
 
-def python_docstring(body: "Node") -> "Node | None":
+def python_docstring(body: "Node", data: bytes) -> "Node | None":
     """The string that a module, class or function begins with."""
+    if not STRING_OR_COMMENT.match(data, body.start_byte):
+        return None
     for i in range(body.named_child_count):
         node = body.named_child(i)
         if node is None or node.type == "comment":
@@ -65,66 +72,70 @@ def python_docstring(body: "Node") -> "Node | None":
     return None
 
 
-class Source:
-    """A text with its bytes, where tree-sitter counts, and what its imports make known."""
+def last_row(node: "Node") -> int:
+    """0-based line of a node's last character; some grammars count the newline after a comment to it."""
+    end = node.end_point
+    return end.row - (end.column == 0 and end.row > node.start_point.row)
 
-    def __init__(self, text: str, data: bytes, imports: Sequence[bytes]) -> None:
+
+class Source:
+    """A text with its bytes, where tree-sitter counts."""
+
+    def __init__(self, text: str, data: bytes) -> None:
         self.text, self.data = text, data
-        self.imports = tuple(" ".join(i.decode().split()) for i in imports[:MAX_IMPORTS])
-        self.names = [{n.encode() for n in BOUND.findall(i)} for i in self.imports]
-        self.known = set[bytes]().union(*self.names)
         self.to_char = _offsets(data) if len(text) != len(data) else None
         self.scopes: dict[int, tuple[str, str]] = {}  # name and signature, by the node's id
 
+    def rows(self, nodes: Sequence["Node"]) -> Rows:
+        """The lines from the first of some nodes to the last one's end."""
+        first, last = min(nodes, key=lambda n: n.start_point.row) if len(nodes) > 1 else nodes[0], nodes[-1]
+        start, row, end = self._char(first.start_byte), last_row(last), self._char(last.end_byte)
+        newline = self.text.find("\n", end - (last.end_point.row > row))
+        start = self.text.rfind("\n", 0, start) + 1
+        return Rows(first.start_point.row, row + 1, start, newline + 1 if newline >= 0 else len(self.text))
+
     def definitions(self, found: Sequence[Found], grammar: Grammar) -> tuple[Definition, ...]:
-        """The rows of what was found, each with the imports and the file's own definitions that it uses."""
-        names = [_name(one.node) for one in found]
-        own = {name.rsplit(".", 1)[-1].encode() for name in names}
-        uses = self._uses(found, own | self.known)
-        return tuple(
-            self._definition(one, name, used & self.known, used & own, grammar)
-            for one, name, used in zip(found, names, uses, strict=True)
-        )
+        """The rows of what was found."""
+        make = self._with_docstring if grammar.docstring_inside else self._with_comment
+        return tuple([make(one, grammar) for one in found])
 
-    def _uses(self, found: Sequence[Found], wanted: set[bytes]) -> list[set[bytes]]:
-        """The wanted words in each definition; a class has those of its members, so no byte is looked at twice."""
-        spans = [(one.first.start_byte, one.first.end_byte) for one in found]
-        uses = [set[bytes]()] * len(found)
-        following = [0] * len(found)  # the first definition behind each
-        for i in reversed(range(len(found))):
-            position, end = spans[i]
-            used, rest, inner = set[bytes](), [], i + 1
-            while inner < len(found) and spans[inner][0] < end:
-                rest.append(self.data[position : spans[inner][0]])
-                used |= uses[inner]
-                position, inner = spans[inner][1], following[inner]
-            rest.append(self.data[position:end])
-            used |= wanted.intersection(b" ".join(rest).translate(WORDS).split())
-            uses[i], following[i] = used, inner
-        return uses
-
-    def _definition(self, one: Found, name: str, used: set[bytes], calls: set[bytes], grammar: Grammar) -> Definition:
-        above = () if grammar.docstring_inside else one.above
-        first = above[0] if above else one.first
-        start, end = self._line_start(first.start_byte), one.first.end_byte
-        inner = python_docstring(one.body) if grammar.docstring_inside else None
+    def _with_docstring(self, one: Found, grammar: Grammar) -> Definition:
+        """A definition whose documentation stands in its body."""
+        inner = python_docstring(one.body, self.data)
+        end = one.first.end_byte
         body_start = one.body.start_byte if inner is None else min(inner.end_byte, end)
-        scopes = [self._scope(p) for p in one.parents]
-        own_name = name.rsplit(".", 1)[-1].encode()
+        docstring = _string_value(inner) if inner is not None else ""
+        return self._definition(one, one.first, body_start, self._signature(one.node, one.body), docstring)
+
+    def _with_comment(self, one: Found, grammar: Grammar) -> Definition:
+        """A definition that the comment above it documents."""
+        first = one.above[0] if one.above else one.first
+        docstring = _comment(one.above, grammar) if one.above else ""
+        return self._definition(one, first, one.body.start_byte, self._signature(one.first, one.body), docstring)
+
+    def _definition(self, one: Found, first: "Node", body_start: int, signature: str, docstring: str) -> Definition:
+        """The row; `first` is what its text begins with, `body_start` where its code does."""
+        name, enclosing = _name(one.node), ""
+        if one.parents:
+            scopes = [self._scope(p) for p in one.parents]
+            name, enclosing = ".".join([*(scope[0] for scope in scopes), name]), scopes[-1][1]
+        start, end, head = self._line_start(first.start_byte), one.first.end_byte, one.first.start_byte
+        places = start, end, body_start, head
+        if self.to_char is not None:
+            places = tuple(self.to_char[[*places]].tolist())
         return Definition(
-            name=".".join([*(scope[0] for scope in scopes), name]) if scopes else name,
-            kind="class" if one.is_class else "method" if scopes or "." in name else "function",
-            start=self._char(start),
-            end=self._char(end),
-            body_start=self._char(body_start),
+            name=name,
+            kind="class" if one.is_class else "method" if one.parents or "." in name else "function",
+            start=places[0],
+            end=places[1],
+            body_start=places[2],
             line_start=first.start_point.row + 1,
             line_end=one.first.end_point.row + 1,
-            signature=self._signature(one.node if grammar.docstring_inside else one.first, one.body),
-            docstring=_string_value(inner) if inner is not None else _comment(above, grammar) if above else "",
-            enclosing=scopes[-1][1] if scopes else "",
-            imports=tuple(i for i, known in zip(self.imports, self.names, strict=True) if known & used) if used else (),
-            calls=tuple(sorted(word.decode() for word in calls if word != own_name)),
+            signature=signature,
+            docstring=docstring,
+            enclosing=enclosing,
             is_trivial=self._is_trivial(body_start, one.body.end_byte),
+            head_start=places[3],
         )
 
     def _signature(self, node: "Node", body: "Node") -> str:
@@ -147,8 +158,7 @@ class Source:
         return found
 
     def _is_trivial(self, start: int, end: int) -> bool:
-        body = self.data[start:end] if end - start < MAX_TRIVIAL else b"long"
-        return TRIVIAL.fullmatch(body) is not None
+        return end - start < MAX_TRIVIAL and TRIVIAL.fullmatch(self.data, start, max(start, end)) is not None
 
     def _line_start(self, byte: int) -> int:
         """The beginning of the line when only white space stands before."""

@@ -3,6 +3,7 @@
 To add a language, install its grammar, describe it here and name its extensions in `FORMATS`.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
@@ -10,6 +11,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from tree_sitter import Parser
+
+ROLES = ("comments", "attributes", "imports", "functions", "classes", "scopes", "wrappers", "inside")
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,19 @@ class Grammar:
         from tree_sitter import Language, Parser
 
         return Parser(Language(getattr(import_module(self.package), self.function)()))
+
+    @cache  # noqa: B019
+    def roles(self) -> Mapping[int, str]:
+        """What nodes are for us, by their number: a name of ROLES, the first that applies; others are passed over."""
+        language = self.parser().language
+        assert language is not None
+        found: dict[int, str] = {}
+        for number in range(language.node_kind_count):
+            kind = language.node_kind_for_id(number)
+            role = next((role for role in ROLES if kind in getattr(self, role)), "")
+            if role:
+                found[number] = role
+        return found
 
 
 def _of(words: str) -> frozenset[str]:

@@ -7,7 +7,8 @@ import pytest
 from ray_ft.data.formats import FORMATS
 from ray_ft.data.formats.code import parse_code
 from ray_ft.data.formats.grammars import GRAMMARS
-from ray_ft.rows import Definition
+from ray_ft.recipes.uses import place_of, uses_of
+from ray_ft.rows import Definition, Document
 
 # language: (source, (kind, name, signature, docstring) of each definition)
 SAMPLES: dict[str, tuple[str, list[tuple[str, str, str, str]]]] = {
@@ -127,9 +128,18 @@ def test_a_definition_knows_its_class_its_imports_and_what_it_calls() -> None:
         "import os, sys\nfrom a.b import (c as d)\n\nclass K:\n    def f(self):\n        return os.sep + g()\n\n"
         "def g():\n    return d\n"
     )
-    f, g = (d for d in _definitions("python", text) if d.kind != "class")
-    assert (f.enclosing, f.imports, f.calls) == ("class K", ("import os, sys",), ("g",))
-    assert (g.enclosing, g.imports, g.calls) == ("", ("from a.b import (c as d)",), ())
+    parsed = parse_code(text, language="python")
+    uses = uses_of(Document("1", text, "a.py", "python", "python", (), parsed.metadata, parsed.definitions))
+    f, g = (d for d in parsed.definitions if d.kind != "class")
+    assert (f.enclosing, *uses[place_of(f)]) == ("class K", ("import os, sys",), ("g",))
+    assert (g.enclosing, *uses[place_of(g)]) == ("", ("from a.b import (c as d)",), ())
+
+
+def test_the_words_of_the_comment_above_are_no_use_of_a_name() -> None:
+    text = "#include <sea.h>\n\nint g(void) { return 1; }\n\n/* Unlike g. */\nint f(void) { return 2; }\n"
+    parsed = parse_code(text, language="c")
+    uses = uses_of(Document("1", text, "a.c", "c", "c", (), parsed.metadata, parsed.definitions))
+    assert [uses[place_of(d)].calls for d in parsed.definitions] == [(), ()]
 
 
 def test_what_stands_inside_functions_and_what_has_no_body_is_no_definition_of_its_own() -> None:

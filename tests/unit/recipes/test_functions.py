@@ -1,8 +1,11 @@
 """What a recipe is told about a definition."""
 
+import random
+import textwrap
+
 from ray_ft.data.formats.code import parse_code
 from ray_ft.recipes import CodeMetadata
-from ray_ft.recipes.functions import comments, definition_spans
+from ray_ft.recipes.functions import comments, dedented, definition_spans
 from ray_ft.rows import Document
 
 SOURCE = '''import os
@@ -23,9 +26,8 @@ class Store:
     def get(self, key):
         return path_of(self, key)
 '''
-DOCUMENT = Document(
-    "0:m.py", SOURCE, "m.py", "python", "python", definitions=parse_code(SOURCE, language="python").definitions
-)
+PARSED = parse_code(SOURCE, language="python")
+DOCUMENT = Document("0:m.py", SOURCE, "m.py", "python", "python", (), PARSED.metadata, PARSED.definitions)
 
 
 def test_a_definition_tells_its_imports_class_docstring_and_callers() -> None:
@@ -68,3 +70,11 @@ def test_all_that_is_known_of_a_function_asks_for_it() -> None:
         "Used by: Store.get",
         "Comments: Why: the disk is slow.",
     ]
+
+
+def test_code_is_dedented_as_the_standard_library_does() -> None:
+    rng = random.Random(0)
+    parts = ["\n", "\n    ", "\n  ", " ", "\t", "a", "b ", "\n\n", "\r", "\f", "\u2028", "    "]
+    for _ in range(5000):
+        code = "".join(rng.choices(parts, k=rng.randrange(9)))
+        assert dedented(code) == textwrap.dedent(code)
