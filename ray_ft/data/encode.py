@@ -4,6 +4,7 @@ The end-of-turn token that the template writes after an answer is a target too, 
 """
 
 import copy
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from functools import cache
 from typing import Any
@@ -16,6 +17,7 @@ from ray_ft.rows import CountTokens, Example
 __all__ = ["IGNORED", "ChatEncoder", "Encoded", "token_counter"]
 
 MAX_PROMPT_FRACTION = 0.5  # of a row: a longer prompt leaves too little of its answer
+STRETCH = 20_000  # characters that are tokenised at once, about, to know where tokens begin
 PROBE = ("What is ray_ft?", "It tunes language models.")
 
 
@@ -35,13 +37,28 @@ class ChatEncoder:
         self.eos = [] if tokenizer.eos_token_id is None else [int(tokenizer.eos_token_id)]
         self.pad_id = int(tokenizer.pad_token_id if tokenizer.pad_token_id is not None else (self.eos or [0])[0])
         tokenizer.model_max_length = 10**9  # lengths are ours to watch; no warning for each long document
-        self._content = _content_tokenizer(tokenizer)
+        self._content = _backend(tokenizer, is_content=True)
+        self._special = _backend(tokenizer, is_content=False)
 
     def count_tokens(self, text: str) -> int:
         """Tokens of a text that is content: special tokens written out in it count as the letters they are."""
         if self._content is not None:
-            return len(self._content.encode(text, add_special_tokens=False).ids)
+            return len(self._content.encode_batch_fast([text], add_special_tokens=False)[0])
         return len(self.ids(text, is_content=True))
+
+    @property
+    def knows_offsets(self) -> bool:
+        """Whether the tokenizer can tell where tokens begin."""
+        return self._content is not None
+
+    def token_starts(self, text: str) -> list[int]:
+        """Where each token of a text begins, in order; for tokenizers that know."""
+        assert self._content is not None
+        starts: list[int] = []
+        for start, end in _stretches(text):
+            encoding = self._content.encode(text[start:end], add_special_tokens=False)
+            starts += [start + first for first, _ in encoding.offsets]
+        return starts
 
     def check(self) -> None:
         """Raise ConfigError when the chat template cannot be used or its answers cannot be told from its prompts."""
@@ -138,6 +155,10 @@ class ChatEncoder:
 
     def ids(self, text: str, *, is_content: bool = False) -> list[int]:
         """Ids of a piece of text; in content, special tokens that stand written out are letters."""
+        backend = self._content if is_content else self._special
+        if backend is not None:
+            found: list[int] = backend.encode_batch_fast([text], add_special_tokens=False)[0].ids
+            return found
         ids: list[int] = self.tokenizer(text, add_special_tokens=False, split_special_tokens=is_content).input_ids
         return ids
 
@@ -147,20 +168,51 @@ class ChatEncoder:
         )
 
 
-def _content_tokenizer(tokenizer: Any) -> Any | None:
-    """A copy of the tokenizer's Rust part that takes special tokens for text: counting is most of the work of chunking,
+def _backend(tokenizer: Any, *, is_content: bool) -> Any | None:
+    """A copy of the tokenizer's Rust part, which takes special tokens for text where the text is content.
 
-    and transformers' own call costs several times what a short passage does. None for tokenizers in pure Python.
+    Counting is most of the work of chunking, and transformers' own call costs several times what a short passage does.
+    None for tokenizers in pure Python.
     """
     if not getattr(tokenizer, "is_fast", False):
         return None
     backend = copy.deepcopy(tokenizer.backend_tokenizer)
-    backend.encode_special_tokens = True
+    backend.encode_special_tokens = is_content
     backend.no_truncation()
     backend.no_padding()
     return backend
 
 
+class TokenCounter:
+    """Counts for one document at hand: remembers its passages, which several recipes cut alike, and its tokens."""
+
+    def __init__(self, encoder: ChatEncoder) -> None:
+        self._count = cache(encoder.count_tokens)
+        self._encoder = encoder
+        self._text = ""
+        self._starts: list[int] = []
+
+    def __call__(self, text: str) -> int:
+        """Tokens of a text by itself."""
+        return self._count(text)
+
+    def about(self, text: str, start: int, end: int) -> int:
+        """Tokens that text[start:end] has where it stands, from a tokenisation of the whole text, made once."""
+        if text is not self._text:
+            self._text, self._starts = text, self._encoder.token_starts(text)
+        return bisect_left(self._starts, end) - bisect_left(self._starts, start)
+
+
 def token_counter(encoder: ChatEncoder) -> CountTokens:
-    """`count_tokens` that remembers the passages of the document at hand, which several recipes cut alike."""
-    return cache(encoder.count_tokens)
+    """A counter for one document; tokenizers in pure Python, which tell no offsets, only count."""
+    return TokenCounter(encoder) if getattr(encoder, "knows_offsets", False) else cache(encoder.count_tokens)
+
+
+def _stretches(text: str) -> Iterator[tuple[int, int]]:
+    """Spans that end with a line where there are lines, so that no long text is tokenised at once."""
+    start = 0
+    while start < len(text):
+        end = text.find("\n", start + STRETCH) + 1
+        end = end if 0 < end <= start + 2 * STRETCH else min(start + STRETCH, len(text))
+        yield start, end
+        start = end

@@ -5,7 +5,7 @@ Pieces are spans of the text, never re-joined strings, so a chunk always stands 
 
 import re
 from bisect import bisect_right
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ray_ft.rows import Chunk, CountTokens, Document
@@ -30,6 +30,10 @@ CODE = tuple(
     )
 )
 MAX_CHARACTERS_PER_TOKEN = 32  # above this a span is cut without being counted: counting a whole file is the slow part
+EDGES = 2  # tokens that a span may have more by itself than where it stands
+SHORT = 2  # characters for each token allowed: a span that may well fit as it is, is counted at once
+
+Count = Callable[[int, int], int]  # tokens of a span
 
 
 @dataclass(frozen=True)
@@ -68,8 +72,9 @@ def make_chunks(
                 max_tokens=max_tokens - overlap_tokens, count_tokens=count_tokens, boundaries=boundaries, whole=whole,
             )  # fmt: skip
         previous = -1
+        several = len(pieces) > 1
         for part, (start, end, num_tokens) in enumerate(pieces, start=1):
-            parts = {"part": str(part), "parts": str(len(pieces))} if len(pieces) > 1 else {}
+            parts = {"part": str(part), "parts": str(len(pieces))} if several else {}
             if part > 1 and overlap_tokens:
                 first = pieces[part - 2][0]
                 begin = overlap_start(document.text, first, start, max_tokens=overlap_tokens, count_tokens=count_tokens)
@@ -105,37 +110,72 @@ def split_span(
     """(start, end, tokens) of pieces of text[start:end], blank edges trimmed.
 
     Each piece holds at most `max_tokens` tokens; only a single character that is more than that by itself exceeds it.
-    Spans of `whole`, such as tables, are cut only where they do not fit.
+    Spans of `whole`, such as tables, are cut only where they do not fit. A counter that knows where the tokens of the
+    whole text begin steers the cuts, and only what comes out is counted by itself: the two differ at the edges alone.
     """
+
+    exactly, about = exact_counter(text, count_tokens), span_counter(text, count_tokens)
+    if end - start <= SHORT * max_tokens:
+        about = exactly
+    pieces: list[tuple[int, int, int]] = []
+    for a, b, _ in cut_span(text, start, end, max_tokens, about, boundaries, whole):
+        num_tokens = exactly(a, b)
+        fits = num_tokens <= max_tokens or b - a == 1
+        pieces += [(a, b, num_tokens)] if fits else cut_span(text, a, b, max_tokens, exactly, boundaries, whole)
+    return pieces
+
+
+def exact_counter(text: str, count_tokens: CountTokens) -> Count:
+    """Tokens of a span of the text by itself."""
+    return lambda start, end: count_tokens(text[start:end])
+
+
+def span_counter(text: str, count_tokens: CountTokens) -> Count:
+    """Tokens of a span of the text, or a few more, by where tokens begin in all of it; exactly, if nobody knows that.
+
+    A counter that knows has a method `about(text, start, end)`.
+    """
+    about = getattr(count_tokens, "about", None)
+    if about is None:
+        return exact_counter(text, count_tokens)
+    return lambda start, end: int(about(text, start, end)) + EDGES
+
+
+def cut_span(
+    text: str,
+    start: int,
+    end: int,
+    max_tokens: int,
+    count: Count,
+    boundaries: Sequence[re.Pattern[str]],
+    whole: Sequence[tuple[int, int]],
+) -> list[tuple[int, int, int]]:
+    """`split_span`, by one way to count the tokens of a span."""
     start, end = trim(text, start, end)
     if start >= end:
         return []
     if end - start <= MAX_CHARACTERS_PER_TOKEN * max_tokens:
-        num_tokens = count_tokens(text[start:end])
+        num_tokens = count(start, end)
         if num_tokens <= max_tokens or end - start == 1:
             return [(start, end, num_tokens)]
     kept = [(a, b) for a, b in whole if start <= a < b <= end and (a, b) != (start, end)]
     kept = [(a, b) for a, b in kept if b - a <= MAX_CHARACTERS_PER_TOKEN * max_tokens]
-    kept = [(a, b) for a, b in kept if count_tokens(text[a:b]) <= max_tokens]
+    kept = [(a, b) for a, b in kept if count(a, b) <= max_tokens]
     for i, boundary in enumerate(boundaries):
         cuts = _cut(text, start, end, boundary, kept)
         if len(cuts) > 1:
-            pieces = [
-                piece
-                for a, b in cuts
-                for piece in split_span(
-                    text, a, b, max_tokens=max_tokens, count_tokens=count_tokens, boundaries=boundaries[i:], whole=kept
-                )
-            ]
-            return _join(text, pieces, max_tokens, count_tokens)
-    return _by_characters(text, start, end, max_tokens, count_tokens)
+            pieces = [p for a, b in cuts for p in cut_span(text, a, b, max_tokens, count, boundaries[i:], kept)]
+            return _join(pieces, max_tokens, count)
+    return _by_characters(start, end, max_tokens, count)
 
 
 def trim(text: str, start: int, end: int) -> tuple[int, int]:
     """The span without blank lines at its edges; the indentation of its first line stays when the span begins there."""
-    end = start + len(text[start:end].rstrip())
-    body = text[start:end]
-    content = start + len(body) - len(body.lstrip())
+    body = text[start:end].rstrip()
+    end = start + len(body)
+    content = end - len(body.lstrip())
+    if content == start:
+        return start, end
     line = text.rfind("\n", 0, content) + 1
     return (max(start, line) if max(start, line) == line else content), end
 
@@ -184,39 +224,33 @@ def _cut(
     return cuts
 
 
-def _join(
-    text: str, pieces: list[tuple[int, int, int]], max_tokens: int, count_tokens: CountTokens
-) -> list[tuple[int, int, int]]:
+def _join(pieces: list[tuple[int, int, int]], max_tokens: int, count: Count) -> list[tuple[int, int, int]]:
     """Neighbours put together while they fit: sums steer, and a count corrects them before a piece is closed."""
     joined: list[tuple[int, int, int]] = []
     run: list[tuple[int, int, int]] = []
     total = 0
     for piece in pieces:
         if run and total + piece[2] > max_tokens:
-            total = 1 + count_tokens(text[run[0][0] : run[-1][1]])
+            total = 1 + count(run[0][0], run[-1][1])
             if total + piece[2] > max_tokens:
-                joined += _close(text, run, max_tokens, count_tokens)
+                joined += _close(run, max_tokens, count)
                 run, total = [], 0
         run.append(piece)
         total += piece[2] + 1  # what separates two pieces costs about a token; between words it costs none
-    return joined + _close(text, run, max_tokens, count_tokens)
+    return joined + _close(run, max_tokens, count)
 
 
-def _close(
-    text: str, run: list[tuple[int, int, int]], max_tokens: int, count_tokens: CountTokens
-) -> list[tuple[int, int, int]]:
+def _close(run: list[tuple[int, int, int]], max_tokens: int, count: Count) -> list[tuple[int, int, int]]:
     if len(run) <= 1:
         return run
-    num_tokens = count_tokens(text[run[0][0] : run[-1][1]])
+    num_tokens = count(run[0][0], run[-1][1])
     if num_tokens <= max_tokens:
         return [(run[0][0], run[-1][1], num_tokens)]
     half = len(run) // 2
-    return _close(text, run[:half], max_tokens, count_tokens) + _close(text, run[half:], max_tokens, count_tokens)
+    return _close(run[:half], max_tokens, count) + _close(run[half:], max_tokens, count)
 
 
-def _by_characters(
-    text: str, start: int, end: int, max_tokens: int, count_tokens: CountTokens
-) -> list[tuple[int, int, int]]:
+def _by_characters(start: int, end: int, max_tokens: int, count: Count) -> list[tuple[int, int, int]]:
     """One word that is too long by itself (a key, base64): short pieces, halved until they fit, then put together.
 
     Counting long prefixes to find the best cut would be slow: tokenizers take more than linear time for long words.
@@ -224,8 +258,8 @@ def _by_characters(
     pieces: list[tuple[int, int, int]] = []
     while start < end:
         size = min(max_tokens, end - start)
-        while (num_tokens := count_tokens(text[start : start + size])) > max_tokens and size > 1:
+        while (num_tokens := count(start, start + size)) > max_tokens and size > 1:
             size //= 2
         pieces.append((start, start + size, num_tokens))
         start += size
-    return _join(text, pieces, max_tokens, count_tokens)
+    return _join(pieces, max_tokens, count)

@@ -4,7 +4,16 @@ import re
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from ray_ft.recipes.chunking import CODE, PROSE, Span, blocks_to_keep, make_chunks, overlap_start, split_span
+from ray_ft.recipes.chunking import (
+    CODE,
+    PROSE,
+    Span,
+    blocks_to_keep,
+    cut_span,
+    make_chunks,
+    overlap_start,
+    span_counter,
+)
 from ray_ft.rows import Block, Chunk, CountTokens, Document
 
 SMALL_FRACTION = 0.25  # passages below this share of the budget are joined to a neighbour when both fit
@@ -87,20 +96,18 @@ def make_passages(
         units: list[tuple[int, int, tuple[str, ...]]] = [(b.start, b.end, (document.path,)) for b in document.blocks]
     else:
         units = [(s.start, s.end, s.path) for s in sections(document)]
+    count = span_counter(document.text, count_tokens)  # what comes out is counted exactly, as chunks are made of it
     pieces: list[tuple[int, int, int, tuple[str, ...]]] = []
     continued: set[int] = set()  # where a unit goes on that was cut
     for start, end, path in units:
-        found = split_span(
-            document.text, start, end,
-            max_tokens=max_tokens - overlap_tokens, count_tokens=count_tokens, boundaries=boundaries, whole=whole,
-        )  # fmt: skip
+        found = cut_span(document.text, start, end, max_tokens - overlap_tokens, count, boundaries, whole)
         pieces += [(a, b, n, path) for a, b, n in found]
         continued |= {a for a, _, _ in found[1:]}
     small = max_tokens if document.language else SMALL_FRACTION * max_tokens
     joined: list[tuple[int, int, int, tuple[str, ...]]] = []
     for start, end, num_tokens, path in pieces:
         if joined and min(num_tokens, joined[-1][2]) < small and joined[-1][2] + num_tokens + 1 <= max_tokens:
-            total = count_tokens(document.text[joined[-1][0] : end])
+            total = count(joined[-1][0], end)
             shared = _common(joined[-1][3], path)
             if total <= max_tokens and shared:
                 joined[-1] = (joined[-1][0], end, total, shared)
