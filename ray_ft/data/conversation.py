@@ -29,6 +29,11 @@ WAY_OUT = (
     "take data.datasets[].turns=apart, which makes an example of each turn, or give a template with "
     "{% generation %} marks as model.chat_template"
 )
+NEVER_ENDS = "the chat template ends assistant turns by no special token"
+WAY_OUT_OF_NO_END = (
+    "take data.datasets[].turns=apart, which ends each by end-of-text, or give a template that ends a turn by a special "
+    "token as model.chat_template"
+)
 TOO_LONG = "first trained turn ends beyond model.max_seq_len"
 
 
@@ -69,8 +74,8 @@ def multi_turn_problem(encoder: "ChatEncoder") -> str:
     encoded = encode_conversation(encoder, PROBE)
     if not isinstance(encoded, str) or encoded == TOO_LONG:
         return ""
-    name = getattr(encoder.tokenizer, "name_or_path", "") or "the model"
-    return f"conversations of several turns cannot be masked: {encoded} (template of {name}); {WAY_OUT}"
+    way_out = WAY_OUT_OF_NO_END if encoded == NEVER_ENDS else WAY_OUT
+    return f"conversations of several turns cannot be masked: {encoded}; {way_out}"
 
 
 # --- where the turns stand --------------------------------------------------------------------------------------------
@@ -158,7 +163,7 @@ def _by_difference(encoder: "ChatEncoder", messages: Sequence[Message]) -> tuple
 def _ending(turns: list[Turn]) -> list[Turn]:
     """The same turns, if all but the last are ended by a token of the template."""
     if any(turn.adds_stop for turn in turns[:-1]):
-        raise Refused("the chat template ends assistant turns by no special token")
+        raise Refused(NEVER_ENDS)
     return turns
 
 

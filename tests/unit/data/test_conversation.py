@@ -164,13 +164,12 @@ def test_one_exchange_is_encoded_as_the_same_prompt_and_completion(tokenizer: An
         assert [_encode(encoder, TALK[:2])] == pair
 
 
-def test_a_template_that_rewrites_earlier_turns_is_refused_by_name_with_the_way_out(tokenizer: Any) -> None:
+def test_a_template_that_rewrites_earlier_turns_is_refused_with_the_way_out(tokenizer: Any) -> None:
     encoder = _encoder(tokenizer, THINKING)
     assert _encode(encoder) == "the chat template writes earlier turns otherwise once others follow"
-    tokenizer.name_or_path = "models/thinker"
     problem = multi_turn_problem(encoder)
-    assert "template of models/thinker" in problem
     assert "data.datasets[].turns=apart" in problem
+    assert "{% generation %} marks" in problem
     assert "\n" not in problem
 
 
@@ -182,6 +181,8 @@ def test_one_trained_turn_needs_nothing_of_the_earlier_ones(tokenizer: Any) -> N
 
 def test_a_template_without_an_end_of_turn_cannot_hold_several(tokenizer: Any) -> None:
     assert _encode(_encoder(tokenizer, UNENDED)) == "the chat template ends assistant turns by no special token"
+    problem = multi_turn_problem(_encoder(tokenizer, UNENDED))
+    assert problem.endswith("give a template that ends a turn by a special token as model.chat_template")
 
 
 def test_a_turn_that_is_not_trained_is_context(tokenizer: Any) -> None:
