@@ -141,7 +141,10 @@ def short(setting: Setting) -> list[Spec]:
 
 
 def curves(setting: Setting) -> list[Spec]:
-    """Small models, 30 steps of 2 x `micro_batch` rows, beside two references each."""
+    """Small models, 30 steps of 2 x `micro_batch` rows, beside two references each.
+
+    QLoRA does half of them: bitsandbytes brings back every weight for every single example of the unpacked run.
+    """
     steps, shape, sequence = (4, "tiny", 64) if setting.tiny else (30, "small", 512)
     folder = setting.scratch / "learnable"
     examples = data.learnable_examples(
@@ -162,7 +165,7 @@ def curves(setting: Setting) -> list[Spec]:
                 strategy=strategy,
                 shape=shape,
                 sequence=sequence,
-                steps=steps,
+                steps=steps if strategy != "qlora" else steps // 2,
                 options=options,
                 micro_batch=2 if setting.tiny else 4,
             )
