@@ -31,8 +31,8 @@ WAY_OUT = (
 )
 NEVER_ENDS = "the chat template ends assistant turns by no special token"
 WAY_OUT_OF_NO_END = (
-    "take data.datasets[].turns=apart, which ends each by end-of-text, or give a template that ends a turn by a special "
-    "token as model.chat_template"
+    "take data.datasets[].turns=apart, which ends each by end-of-text, or give a template that ends a turn by a "
+    "special token as model.chat_template"
 )
 TOO_LONG = "first trained turn ends beyond model.max_seq_len"
 
