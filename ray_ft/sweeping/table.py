@@ -8,6 +8,7 @@ from ray_ft.artifacts import Standing, Sweep
 from ray_ft.sweeping.ranking import Outcome
 
 MISSING = "-"
+OF_THE_LAST_STEP = ("learning_rate", "grad_norm")  # where the schedule ended would be taken for the trial's setting
 
 
 def render_table(made: Sweep) -> str:
@@ -33,7 +34,7 @@ def render_table(made: Sweep) -> str:
 def render_csv(outcomes: Sequence[Outcome], metric: str) -> str:
     """One row per trial: its values, how it ended, its figure, and its run's own metrics."""
     keys = list(dict.fromkeys(key for outcome in outcomes for key in outcome.trial.parameters))
-    metrics = sorted({name for outcome in outcomes for name in outcome.metrics} - {metric})
+    metrics = sorted({name for outcome in outcomes for name in outcome.metrics} - {metric, *OF_THE_LAST_STEP})
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["trial", *keys, "seed", "status", metric, *metrics, "reason"])

@@ -3,6 +3,7 @@
 import csv
 import io
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
@@ -132,3 +133,9 @@ def test_the_csv_has_a_row_per_trial_with_its_values_and_its_reason() -> None:
         "reason": "",
     }  # fmt: skip
     assert (rows[1]["status"], rows[1]["validation_loss"], rows[1]["reason"]) == ("failed", "", "a, b")
+
+
+def test_the_csv_leaves_out_where_the_schedule_ended() -> None:
+    metrics = {"learning_rate": 1e-9, "grad_norm": 0.5, "validation_loss": 2.0, "loss": 2.5}
+    header = render_csv([replace(outcome(4, 2.0), metrics=metrics)], "validation_loss").splitlines()[0]
+    assert header == "trial,train.strategy.r,seed,status,validation_loss,loss,reason"
