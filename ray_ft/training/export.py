@@ -199,7 +199,8 @@ def _write_around(tuned: TunedModel, folder: Path, *, merge: bool, chat_template
     write_generation_config(folder, tuned.base_path, tokenizer)
     if not tuned.is_adapter or merge:
         _name_pad_token(folder, tokenizer)
-    card = model_card(tuned, run, is_merged=merge, dtype=_written_dtype(folder))
+    is_chat = bool(tokenizer.chat_template)
+    card = model_card(tuned, run, is_merged=merge, dtype=_written_dtype(folder), is_chat=is_chat)
     (folder / "README.md").write_text(card, encoding="utf-8")
 
 

@@ -18,6 +18,8 @@ from ray_ft.training.progress import METRICS_FILE, duration, read_metrics
 
 Rows = list[tuple[str, ...]]
 
+QUALITY = ("loss", "validation_loss", "validation_perplexity", "best_step")
+"""What a reader of the card may want of the last metrics; speed and memory stand beside what the plan said."""
 SHOWN_METRICS = ("key_fact_recall", "token_f1", "rouge_l", "exact_match", "bits_per_byte")
 
 
@@ -34,8 +36,8 @@ class RunFacts:
     report: Report | None = None
 
 
-def model_card(tuned: TunedModel, run: RunFacts, *, is_merged: bool, dtype: str) -> str:
-    """The card's text. `dtype` is that of the written weights."""
+def model_card(tuned: TunedModel, run: RunFacts, *, is_merged: bool, dtype: str, is_chat: bool) -> str:
+    """The card's text. `dtype` is that of the written weights; `is_chat` says that there is a chat template."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     environment = Environment(
@@ -49,14 +51,14 @@ def model_card(tuned: TunedModel, run: RunFacts, *, is_merged: bool, dtype: str)
             metadata=_metadata(tuned, run, is_adapter=is_adapter),
             name=run.name,
             what=_what(tuned, is_merged=is_merged, dtype=dtype),
-            usage=_usage(tuned, is_adapter=is_adapter),
+            usage=_usage(tuned, is_adapter=is_adapter) + _asking(is_chat=is_chat),
             added_tokens=_added_tokens(tuned),
             data=_data(run),
             recipes=_recipes(run),
             plan=_plan(run),
             measured=_measured(tuned, run),
             training=_training(tuned, run),
-            metrics=[(key.replace("_", " "), _number(value)) for key, value in sorted(tuned.metrics.items())],
+            metrics=[(key.replace("_", " "), _number(tuned.metrics[key])) for key in QUALITY if key in tuned.metrics],
             questions=_questions(run),
             scores=_scores(run),
             contrasts=_contrasts(run),
@@ -127,6 +129,20 @@ def _usage(tuned: TunedModel, *, is_adapter: bool) -> str:
         f'tokenizer = AutoTokenizer.from_pretrained(".")\n'
         f'base = AutoModelForCausalLM.from_pretrained("{base}", dtype="auto")\n{resize}'
         'model = PeftModel.from_pretrained(base, ".")'
+    )
+
+
+def _asking(*, is_chat: bool) -> str:
+    prompt = (
+        'messages = [{"role": "user", "content": "..."}]\n'
+        "inputs = tokenizer.apply_chat_template(\n"
+        '    messages, add_generation_prompt=True, return_dict=True, return_tensors="pt"\n)'
+        if is_chat
+        else 'inputs = tokenizer("...", return_tensors="pt")'
+    )
+    return (
+        f"\n\n{prompt}\nanswer = model.generate(**inputs, max_new_tokens=200)\n"
+        'print(tokenizer.decode(answer[0, inputs["input_ids"].shape[1] :], skip_special_tokens=True))'
     )
 
 

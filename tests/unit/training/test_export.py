@@ -288,6 +288,18 @@ def test_the_card_tells_data_plan_training_and_evaluation(tiny_model_path: str, 
         assert line in card.splitlines(), line
 
 
+def test_the_card_s_own_lines_ask_the_merged_model(
+    tiny_model_path: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tuned = make_tuned(LoRA(r=4), tiny_model_path, tmp_path)
+    monkeypatch.chdir(export_model(tuned, path=str(tmp_path / "out"), merge=True))
+    code = Path("README.md").read_text().split("```python")[1].split("```")[0]
+    names: dict[str, Any] = {}
+    exec(code.replace("max_new_tokens=200", "max_new_tokens=4"), names)
+    assert 1 <= names["answer"].shape[1] - names["inputs"]["input_ids"].shape[1] <= 4
+    assert capsys.readouterr().out.endswith("\n")
+
+
 def test_a_card_without_a_report_or_a_training_set_says_so(tiny_model_path: str, tmp_path: Path) -> None:
     tuned = make_tuned(QLoRA(r=4), tiny_model_path, tmp_path)
     card = (export_model(tuned, path=str(tmp_path / "out"), merge=True) / "README.md").read_text()
