@@ -3,12 +3,22 @@
 import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol, TypeVar
+from typing import Any, Literal, Protocol, TypeVar, dataclass_transform
 
 BlockType = Literal["heading", "paragraph", "list", "code", "table"]
 Origin = Literal["source", "extractive", "generated"]
 Split = Literal["train", "validation", "test"]
 Role = Literal["system", "user", "assistant"]
+Made = TypeVar("Made")
+
+
+@dataclass_transform(frozen_default=True, field_specifiers=(field,))
+def row(cls: type[Made]) -> type[Made]:
+    """A frozen dataclass for millions of rows: the type checker sees to it that nothing changes one.
+
+    A check at run time would take most of the time of making one: 5 microseconds of a definition's, instead of 0.6.
+    """
+    return dataclass(unsafe_hash=True)(cls)
 
 
 class Generate(Protocol):
@@ -27,7 +37,7 @@ CountTokens = Callable[[str], int]
 """Number of tokens of a text under the tokenizer of the model that will be tuned."""
 
 
-@dataclass(frozen=True)
+@row
 class Block:
     """One structural unit of a document; spans count characters (start <= i < end) and 1-based lines of the text.
 
@@ -47,7 +57,7 @@ class Block:
     byte_end: int = -1
 
 
-@dataclass(frozen=True)
+@row
 class Definition:
     """A function, method or class of source code; spans are characters of the text and cover whole lines.
 
@@ -69,7 +79,7 @@ class Definition:
     head_start: int = 0  # where its decorators or header begin, after the comment above
 
 
-@dataclass(frozen=True)
+@row
 class Document:
     """One source file after parsing. `id` is sha256(content)[:16] + ":" + path: renames and edits change it."""
 
@@ -83,7 +93,7 @@ class Document:
     definitions: tuple[Definition, ...] = ()  # of source code, in order
 
 
-@dataclass(frozen=True)
+@row
 class Chunk:
     """A passage of one document that recipes turn into examples and retrieval indexes."""
 
@@ -97,7 +107,7 @@ class Chunk:
     metadata: dict[str, str] = field(default_factory=dict)  # for code: kind, name, signature, docstring
 
 
-@dataclass(frozen=True)
+@row
 class Message:
     """One turn of a conversation; only an assistant's turn can be trained on."""
 
@@ -106,7 +116,7 @@ class Message:
     trained: bool = False
 
 
-@dataclass(frozen=True)
+@row
 class Example:
     """One training example; `prompt` is "" for plain language modelling, where every token is a target.
 
@@ -125,7 +135,7 @@ class Example:
     marks: tuple[str, ...] = ()  # special tokens of the tokenizer that stand in the completion, in order, each once
 
 
-@dataclass(frozen=True)
+@row
 class Question:
     """One evaluation item.
 

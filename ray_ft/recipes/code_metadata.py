@@ -5,8 +5,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from ray_ft.recipes.base import RECIPES, Recipe
-from ray_ft.recipes.chunking import make_chunks
-from ray_ft.recipes.functions import comments, dedented, definition_spans
+from ray_ft.recipes.functions import comments, dedented, definition_spans, whole_chunks
 from ray_ft.rows import Chunk, CountTokens, Document, Example, Generate
 
 LABELS = {
@@ -36,10 +35,9 @@ class CodeMetadata(Recipe):
     def chunk(self, document: Document, count_tokens: CountTokens) -> list[Chunk]:
         told = (d for d in document.definitions if not d.is_trivial)
         spans = definition_spans(document, told, with_context=True)
-        chunks = make_chunks(
+        return whole_chunks(
             document, spans, recipe=self.name, max_tokens=self.max_chunk_tokens, count_tokens=count_tokens
         )
-        return [c for c in chunks if "part" not in c.metadata]
 
     def examples(self, chunks: list[Chunk], generate: Generate | None) -> list[Example]:
         return [Example(_prompt(c), dedented(c.text), c.id, c.document_id, self.name, "extractive") for c in chunks]

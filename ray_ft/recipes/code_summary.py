@@ -4,8 +4,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from ray_ft.recipes.base import RECIPES, Recipe
-from ray_ft.recipes.chunking import make_chunks
-from ray_ft.recipes.functions import dedented, definition_spans
+from ray_ft.recipes.functions import dedented, definition_spans, whole_chunks
 from ray_ft.recipes.grounding import missing_detail
 from ray_ft.rows import Chunk, CountTokens, Document, Example, Generate, Origin
 
@@ -29,10 +28,9 @@ class CodeSummary(Recipe):
     def chunk(self, document: Document, count_tokens: CountTokens) -> list[Chunk]:
         functions = [d for d in document.definitions if d.kind != "class" and not d.is_trivial]
         spans = definition_spans(document, functions)
-        chunks = make_chunks(
+        return whole_chunks(
             document, spans, recipe=self.name, max_tokens=self.max_chunk_tokens, count_tokens=count_tokens
         )
-        return [c for c in chunks if "part" not in c.metadata]
 
     def examples(self, chunks: list[Chunk], generate: Generate | None) -> list[Example]:
         silent = [c for c in chunks if not c.metadata.get("docstring")] if generate is not None else []

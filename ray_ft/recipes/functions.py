@@ -6,9 +6,9 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 
-from ray_ft.recipes.chunking import Span
+from ray_ft.recipes.chunking import MAX_CHARACTERS_PER_TOKEN, Span, trim
 from ray_ft.recipes.uses import Place, Uses, place_of, uses_of
-from ray_ft.rows import Definition, Document
+from ray_ft.rows import Chunk, CountTokens, Definition, Document
 
 COMMENT = re.compile(r"^[ \t]*(?:#|//)[#/!: \t]*(.+)$", re.MULTILINE)
 DIRECTIVE = re.compile(
@@ -42,6 +42,25 @@ def definition_spans(
             }
             metadata |= {key: value for key, value in context.items() if value}
         yield Span(d.start, d.body_start if head_only else d.end, (document.path, d.name), metadata)
+
+
+def whole_chunks(
+    document: Document, spans: Iterable[Span], *, recipe: str, max_tokens: int, count_tokens: CountTokens
+) -> list[Chunk]:
+    """A chunk for each span that fits into `max_tokens`; the others give none, since half a function is no answer."""
+    text = document.text
+    chunks: list[Chunk] = []
+    for span in spans:
+        start, end = trim(text, span.start, span.end)
+        if not 0 < end - start <= MAX_CHARACTERS_PER_TOKEN * max_tokens:
+            continue
+        code = text[start:end]
+        num_tokens = count_tokens(code)
+        if num_tokens <= max_tokens:
+            name = f"{document.id}#{recipe}-{len(chunks)}"
+            metadata = {"path": document.path, **span.metadata}
+            chunks.append(Chunk(name, document.id, code, num_tokens, span.heading_path, start, end, metadata))
+    return chunks
 
 
 def dedented(code: str) -> str:

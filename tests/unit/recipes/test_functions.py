@@ -5,7 +5,7 @@ import textwrap
 
 from ray_ft.data.formats.code import parse_code
 from ray_ft.recipes import CodeMetadata
-from ray_ft.recipes.functions import comments, dedented, definition_spans
+from ray_ft.recipes.functions import comments, dedented, definition_spans, whole_chunks
 from ray_ft.rows import Document
 
 SOURCE = '''import os
@@ -43,6 +43,14 @@ def test_a_definition_tells_its_imports_class_docstring_and_callers() -> None:
 def test_the_head_ends_with_the_docstring() -> None:
     head = next(definition_spans(DOCUMENT, DOCUMENT.definitions, head_only=True))
     assert SOURCE[head.start : head.end].endswith('More.\n    """')
+
+
+def test_only_definitions_that_fit_become_chunks_and_these_are_counted() -> None:
+    spans = list(definition_spans(DOCUMENT, DOCUMENT.definitions))
+    fitting = whole_chunks(DOCUMENT, spans, recipe="r", max_tokens=100, count_tokens=len)
+    # The first function is 155 characters long, the class 82 and its method 47.
+    assert [(c.id, c.metadata["name"]) for c in fitting] == [("0:m.py#r-0", "Store"), ("0:m.py#r-1", "Store.get")]
+    assert all(c.text == SOURCE[c.start : c.end] and c.num_tokens == len(c.text) for c in fitting)
 
 
 def test_comments_are_words_for_readers() -> None:
