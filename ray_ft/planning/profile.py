@@ -46,13 +46,13 @@ class Profile:
     node_bytes: int = 2 * GIB
     """Host memory of Ray's daemons and the controller."""
     efficiency: float | None = None
-    """Share of the GPU's peak FLOP/s with the project's kernels; None: the catalogue's, of eager training."""
+    """Share of the GPU's peak FLOP/s that products reach with the project's kernels; None: the catalogue's."""
     eager_efficiency: float | None = None
-    """The same without those kernels, as under ZeRO-3; None: the catalogue's."""
+    """The same of all arithmetic without those kernels, as under ZeRO-3; None: the catalogue's, of eager training."""
     attention_efficiency: float | None = None
-    """Share of the peak that attention reaches with those kernels; None: `efficiency` holds for all FLOPs."""
+    """Share of the peak that attention reaches with those kernels; None: published runs'."""
     traffic_efficiency: float | None = None
-    """Share of the memory's bandwidth that everything elementwise reaches with them; None: `efficiency` includes it."""
+    """Share of the memory's bandwidth that everything elementwise reaches with them; None: published runs'."""
     dequantise_rate: float | None = None
     """Parameters per second from 4 bits to 16; None: from the memory's bandwidth."""
     link_bandwidth: float | None = None

@@ -1,6 +1,7 @@
 """Time of one candidate: arithmetic, dequantisation, communication and the optimizer, per step and for the whole run.
 
-Rates are those of plain PyTorch with SDPA, from published runs, not of a vendor sheet; expect a factor of 1.5.
+Where nothing was measured on a GPU, rates are those of published runs: of plain PyTorch with SDPA for eager layers, of
+compiled ones for the project's kernels.
 """
 
 import itertools
@@ -17,6 +18,8 @@ from ray_ft.planning.stack import Stack
 from ray_ft.planning.state import Candidate, trained_parameters
 from ray_ft.strategies import Strategy
 
+ATTENTION_EFFICIENCY = 0.5  # share of the peak, where nothing was measured: FlashAttention-2, there and back
+TRAFFIC_EFFICIENCY = 0.85  # share of the memory's bandwidth, likewise
 CPU_DEQUANTISE_RATE = 1e8  # parameters per second that bitsandbytes turns back from NF4 on a CPU
 DEQUANTISE_BYTES = 4.75  # moved per parameter, at 45% of the memory's bandwidth
 DEQUANTISE_LAUNCH = 0.08  # of a layer's launches: one dequantisation from Python
@@ -50,12 +53,13 @@ def step_time(
     products, attention = _flops(shape, candidate.strategy, again, workload, stack)
     here = min(candidate.num_workers, hardware.gpus_per_node)
     peak = hardware.peak_flops / (here if hardware.is_cpu else 1)
-    efficiency = (profile.efficiency if stack.kernels else profile.eager_efficiency) or hardware.efficiency
+    efficiency = _efficiency(hardware, stack, profile)
     compute = tokens * products / (peak * efficiency * _saturation(tokens))
-    if stack.kernels and profile.attention_efficiency and profile.traffic_efficiency:
+    if stack.kernels:
         moved = traffic_per_token(shape, candidate.strategy, again=again, stack=stack)
-        compute += tokens * attention / (peak * profile.attention_efficiency)
-        compute += tokens * moved / (hardware.memory_bandwidth * profile.traffic_efficiency)
+        compute += tokens * attention / (peak * (profile.attention_efficiency or ATTENTION_EFFICIENCY))
+        bandwidth = hardware.memory_bandwidth * (profile.traffic_efficiency or TRAFFIC_EFFICIENCY)
+        compute += tokens * moved / bandwidth
         compute += _loss_seconds(shape, candidate.strategy, tokens, hardware, peak * efficiency, stack)
     else:
         compute += tokens * attention / (peak * efficiency * _saturation(tokens))
@@ -75,6 +79,13 @@ def step_time(
         optimizer=optimizer_seconds(shape, candidate, hardware=hardware, profile=profile),
         other=profile.step_seconds,
     )
+
+
+def _efficiency(hardware: Hardware, stack: Stack, profile: Profile) -> float:
+    """Share of the peak that products reach: alone with the kernels, with everything else of a layer without them."""
+    if stack.kernels:
+        return profile.efficiency or hardware.compiled_efficiency
+    return profile.eager_efficiency or hardware.efficiency
 
 
 @lru_cache(maxsize=4096)
@@ -213,7 +224,7 @@ def evaluation_seconds(
 ) -> float:
     """Seconds of one pass over the held-out rows: 2 FLOPs per weight and token."""
     peak = hardware.peak_flops * (1 if hardware.is_cpu else candidate.num_workers)
-    efficiency = (profile.efficiency if stack.kernels else profile.eager_efficiency) or hardware.efficiency
+    efficiency = _efficiency(hardware, stack, profile)
     return 2 * (shape.layer_parameters + shape.head_parameters) * num_tokens / (peak * efficiency)
 
 

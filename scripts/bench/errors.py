@@ -7,8 +7,8 @@ from typing import Any
 
 from bench.fitting import held_out_seconds
 from bench.measurements import Row, configuration_of
-from bench.predict import predict
-from ray_ft.planning.profile import Profile
+from bench.predict import predict, seconds_by_profile
+from ray_ft.planning.profile import DEFAULT, Profile
 
 GIB = 2**30
 
@@ -20,6 +20,7 @@ class Compared:
     row: Row
     now: dict[str, Any]
     held_out_seconds: float | None  # step time by rates that this row had no part in
+    unmeasured_seconds: float | None = None  # by what the package knows of a GPU that nobody has measured
 
     @property
     def ran(self) -> bool:
@@ -39,12 +40,21 @@ class Compared:
     def time_after(self) -> float | None:
         return None if self.held_out_seconds is None else self.held_out_seconds / self.row["measured_seconds"] - 1
 
+    @property
+    def time_unmeasured(self) -> float | None:
+        return None if self.unmeasured_seconds is None else self.unmeasured_seconds / self.row["measured_seconds"] - 1
+
 
 def compare(rows: Sequence[Row], *, gpu: str, profile: Profile) -> list[Compared]:
     """Every row that was measured, as the estimator sees it with `profile`."""
     held_out = held_out_seconds([row for row in rows if row["outcome"] == "ok"], gpu=gpu)
     return [
-        Compared(row, predict(configuration_of(row), gpu=gpu, profile=profile), held_out.get(row["name"]))
+        Compared(
+            row,
+            predict(configuration_of(row), gpu=gpu, profile=profile),
+            held_out.get(row["name"]),
+            seconds_by_profile(configuration_of(row), gpu=gpu)(DEFAULT),
+        )
         for row in rows
     ]
 
@@ -65,6 +75,8 @@ def summary(compared: Sequence[Compared]) -> Iterator[str]:
     for kind in ("allocated", "reserved", "device"):
         yield spread(f"peak memory, {kind}", [c.memory_error(kind) for c in ran])
     yield spread("step time, before calibration", [c.time_before for c in ran if c.time_before is not None])
+    unmeasured = [c.time_unmeasured for c in ran if c.time_unmeasured is not None]
+    yield spread("step time, by published runs alone", unmeasured)
     yield spread("step time, after, rows held out", [c.time_after for c in ran if c.time_after is not None])
     yield ""
     yield from fits(compared)

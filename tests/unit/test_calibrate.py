@@ -176,6 +176,22 @@ def test_a_fitted_profile_predicts_what_it_was_fitted_to() -> None:
     assert found.efficiency == pytest.approx(truth.efficiency, rel=0.08)
 
 
+def test_a_gpu_that_nobody_has_measured_is_predicted_by_published_runs_of_others() -> None:
+    from statistics import median
+
+    from bench.measurements import configuration_of, read_rows
+    from bench.predict import seconds_by_profile
+
+    from ray_ft.planning.profile import DEFAULT
+
+    rows = [row for row in read_rows(REPOSITORY / "docs/benchmarks/estimator-h200.csv") if row["outcome"] == "ok"]
+    errors = [
+        seconds_by_profile(configuration_of(row), gpu="H200")(DEFAULT) / row["measured_seconds"] - 1 for row in rows
+    ]
+    assert len(rows) >= 40
+    assert median(abs(error) for error in errors) < 0.10
+
+
 def test_wrong_answers_to_does_it_fit_are_counted() -> None:
     from bench.errors import Compared, fits, percentile, spread
 

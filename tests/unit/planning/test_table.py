@@ -34,7 +34,8 @@ def test_the_chosen_row_and_every_rejected_row_with_its_reason_are_shown() -> No
     made = _plan("meta-llama/Llama-3.1-8B", "A100-80GB")
     text = render_plan(made)
     flat = " ".join(text.split())
-    assert text.startswith(f"meta-llama/Llama-3.1-8B on {made.num_workers} x A100-80GB: lora, ZeRO-0\n")
+    stage = made.strategy.zero_stage
+    assert text.startswith(f"meta-llama/Llama-3.1-8B on {made.num_workers} x A100-80GB: lora, ZeRO-{stage}\n")
     assert flat.count(" chosen ") == 1
     assert all(row.reason in flat for row in made.rejected)
     assert all(" ".join(note.split()) in flat for note in made.notes)

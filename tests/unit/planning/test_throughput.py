@@ -129,3 +129,28 @@ def test_steps_follow_from_packed_rows() -> None:
     # ceil(1,000,000 / 2048) = 489 rows, 3 epochs, 16 a step: ceil(1467 / 16) = 92.
     assert num_steps(WORKLOAD, None) == 92
     assert num_steps(WORKLOAD, 10) == 10
+
+
+@pytest.mark.parametrize(
+    ("strategy", "checkpointing", "tokens_per_second"),
+    [
+        (Full(), False, 8998),
+        (Full(), False, 9174),  # with a loss in chunks
+        (Full(), True, 7210),
+        (LoRA(), True, 8210),
+        (QLoRA(), True, 8035),
+    ],
+)
+def test_published_runs_of_compiled_layers_on_an_a100_come_out_within_a_tenth(
+    strategy: Strategy, checkpointing: bool, tokens_per_second: float
+) -> None:
+    # torchtune's README: Llama 3.2 3B, two packed rows of 4096 tokens, torch.compile.
+    candidate = Candidate(dataclasses.replace(strategy, zero_stage=0, offload="none"), 1, 2, 1, checkpointing)
+    seconds = step_time(
+        load_model_shape("meta-llama/Llama-3.2-3B"),
+        candidate,
+        hardware=gpu_hardware("A100-80GB", 1),
+        workload=Workload(1_000_000, 1, 4096, 2),
+        stack=Stack(fused_loss=True, masked_attention=False, step_bytes=0, kernels=True, gated=True),
+    )
+    assert 2 * 4096 / sum(seconds) == pytest.approx(tokens_per_second, rel=0.10)
