@@ -61,7 +61,8 @@ def page(published: list[Published], measured: list[Compared]) -> str:
     claimed = [compared(row) for row in published if not row.unpredictable]
     blocks = [_INTRODUCTION, "## All estimators on published runs\n\n" + summary(claimed)]
     if measured:
-        blocks.append("## All estimators on runs of our own, measured on H200\n\n" + _IN_SAMPLE + summary(measured))
+        blocks.append("## All estimators on runs of our own, measured on H200\n\n" + summary(measured))
+        blocks.append(_IN_SAMPLE)
         blocks.append(_TABLE_OF_MEASURED + "\n\n" + per_run(measured))
     blocks.append("## Published runs, by row\n\n" + _ABOUT_ROWS + "\n\n" + rows_table(published))
     blocks.append("## The others on the same rows\n\n" + per_run(claimed))
@@ -185,11 +186,9 @@ and its formula for the stage at hand, the other two an even split over the GPUs
 table's line for pure bf16 where a run has no fp32 copies. Lines at the end leave out the runs that an estimator is not
 made for. `--verify` compares their formulas, as written here, with the packages installed."""
 
-_IN_SAMPLE = """ray_ft's line is in sample here: the driver's share and the allocator's, in its profile of the H200, were fitted to
-the first 46 of these runs, and its formulas corrected by them. The runs of [plans](estimator-h200.md#the-plan-really-runs) were
-predicted before they were made.
-
-"""
+_IN_SAMPLE = """ray_ft's line is in sample here: its profile of the H200, with the driver's share and the allocator's, was
+fitted to the first 46 of these runs, and its formulas were corrected by them. The runs of
+[plans](estimator-h200.md#the-plan-really-runs) were predicted before they were made."""
 
 _ABOUT_ROWS = """Memory of other people's software: torchtune's README and tutorials, LitGPT's resource tables, PEFT's
 documentation, torchtitan's benchmarks. `scripts/estimators/stacks.py` holds what each does differently from ray_ft,
