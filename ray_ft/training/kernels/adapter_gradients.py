@@ -21,7 +21,12 @@ def has_kernel(grad: Any, rank: int) -> bool:
     import torch
 
     fits = grad.dtype in (torch.bfloat16, torch.float16) and rank <= WIDEST
-    return bool(grad.is_cuda) and fits and importlib.util.find_spec("triton") is not None
+    return bool(grad.is_cuda) and fits and _has_triton()
+
+
+@cache
+def _has_triton() -> bool:
+    return importlib.util.find_spec("triton") is not None
 
 
 def gradients(grad: Any, b: Any, inner: Any, grad_inner: Any, *, scale: float) -> Any:
