@@ -84,7 +84,7 @@ class Source:
     def __init__(self, text: str, data: bytes) -> None:
         self.text, self.data = text, data
         self.to_char = _offsets(data) if len(text) != len(data) else None
-        self.scopes: dict[int, tuple[str, str]] = {}  # name and signature, by the node's id
+        self.scopes: dict[int, tuple[str, str]] = {}  # beginning of names and signature, by id
 
     def rows(self, nodes: Sequence["Node"]) -> Rows:
         """The lines from the first of some nodes to the last one's end."""
@@ -104,23 +104,20 @@ class Source:
         inner = python_docstring(one.body, self.data)
         end = one.first.end_byte
         body_start = one.body.start_byte if inner is None else min(inner.end_byte, end)
-        docstring = _string_value(inner) if inner is not None else ""
+        docstring = _string_value(self._text(inner)) if inner is not None else ""
         return self._definition(one, one.first, body_start, self._signature(one.node, one.body), docstring)
 
     def _with_comment(self, one: Found, grammar: Grammar) -> Definition:
         """A definition that the comment above it documents."""
         first = one.above[0] if one.above else one.first
-        docstring = _comment(one.above, grammar) if one.above else ""
+        docstring = self._comment(one.above, grammar) if one.above else ""
         return self._definition(one, first, one.body.start_byte, self._signature(one.first, one.body), docstring)
 
     def _definition(self, one: Found, first: "Node", body_start: int, signature: str, docstring: str) -> Definition:
         """The row; `first` is what its text begins with, `body_start` where its code does."""
-        name, enclosing = _name(one.node), ""
-        if one.parents:
-            scopes = [self._scope(p) for p in one.parents]
-            name, enclosing = ".".join([*(scope[0] for scope in scopes), name]), scopes[-1][1]
-        start, end, head = self._line_start(first.start_byte), one.first.end_byte, one.first.start_byte
-        places = start, end, body_start, head
+        outer, enclosing = self._scope(one.parents) if one.parents else ("", "")
+        name = outer + self._name(one.node)
+        places = self._line_start(first.start_byte), one.first.end_byte, body_start, one.first.start_byte
         if self.to_char is not None:
             places = tuple(self.to_char[[*places]].tolist())
         return Definition(
@@ -149,13 +146,37 @@ class Source:
             return SPACES_OF_BREAKS.sub("", words).rstrip(":{= ").removesuffix("=>").rstrip()
         return header.decode("utf-8", "replace").rstrip(":{= ").removesuffix("=>").rstrip()
 
-    def _scope(self, node: "Node") -> tuple[str, str]:
-        """Name and signature of a class that holds definitions, found once."""
+    def _scope(self, parents: Sequence["Node"]) -> tuple[str, str]:
+        """What names in these classes begin with, and the signature of the innermost, found once."""
+        *outer, node = parents
         found = self.scopes.get(node.id)
         if found is None:
             body = body_of(node)
-            found = self.scopes[node.id] = (_name(node), self._signature(node, body) if body is not None else "")
+            name = f"{self._scope(outer)[0] if outer else ''}{self._name(node)}."
+            found = self.scopes[node.id] = (name, self._signature(node, body) if body is not None else "")
         return found
+
+    def _name(self, node: "Node") -> str:
+        """A definition's name; C's stands inside its declarator, Go's methods are named after their receiver's type."""
+        if (name := node.child_by_field_name("name")) is not None and node.type != "method_declaration":
+            return self._text(name).replace("::", ".")
+        receiver = node.child_by_field_name("receiver")
+        match = LAST_NAME.search(self._text(receiver)) if receiver is not None else None
+        inner: Node | None = node
+        while name is None and inner is not None:
+            inner = inner.child_by_field_name("declarator")
+            name = inner if inner is not None and inner.child_by_field_name("declarator") is None else None
+        name = name or node.child_by_field_name("type")
+        words = self._text(name).replace("::", ".") if name is not None else ""
+        return f"{match.group(1)}.{words}" if match else words
+
+    def _comment(self, nodes: Sequence["Node"], grammar: Grammar) -> str:
+        """The words of comments, without their marks."""
+        words = "\n".join(self._text(n).rstrip("\n") for n in nodes if n.type in grammar.comments)
+        return cleandoc(XML_TAG.sub("", COMMENT_MARKS.sub("", words))) if words else ""
+
+    def _text(self, node: "Node") -> str:
+        return self.data[node.start_byte : node.end_byte].decode("utf-8", "replace")
 
     def _is_trivial(self, start: int, end: int) -> bool:
         return end - start < MAX_TRIVIAL and TRIVIAL.fullmatch(self.data, start, max(start, end)) is not None
@@ -177,24 +198,8 @@ def _offsets(data: bytes) -> "np.ndarray[tuple[int], np.dtype[np.int64]]":
     return np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(starts)])
 
 
-def _name(node: "Node") -> str:
-    """A definition's name; C's stands inside its declarator, Go's methods are named after their receiver's type."""
-    if (name := node.child_by_field_name("name")) is not None and node.type != "method_declaration":
-        return _text(name).replace("::", ".")
-    receiver = node.child_by_field_name("receiver")
-    match = LAST_NAME.search(_text(receiver)) if receiver is not None else None
-    inner: Node | None = node
-    while name is None and inner is not None:
-        inner = inner.child_by_field_name("declarator")
-        name = inner if inner is not None and inner.child_by_field_name("declarator") is None else None
-    name = name or node.child_by_field_name("type")
-    words = _text(name).replace("::", ".") if name is not None else ""
-    return f"{match.group(1)}.{words}" if match else words
-
-
-def _string_value(node: "Node") -> str:
+def _string_value(source: str) -> str:
     """A Python docstring's words; bytes and f-strings are none."""
-    source = _text(node)
     if source[:3] in QUOTES and source[-3:] == source[:3] and "\\" not in source and source.count(source[:3]) == 2:
         return cleandoc(source[3:-3])
     try:
@@ -205,12 +210,3 @@ def _string_value(node: "Node") -> str:
         return ""
     # An escape such as \ud800 makes text that cannot be written as UTF-8.
     return cleandoc(value).encode("utf-8", "replace").decode() if isinstance(value, str) else ""
-
-
-def _comment(nodes: Sequence["Node"], grammar: Grammar) -> str:
-    words = "\n".join(_text(n).rstrip("\n") for n in nodes if n.type in grammar.comments)
-    return cleandoc(XML_TAG.sub("", COMMENT_MARKS.sub("", words))) if words else ""
-
-
-def _text(node: "Node") -> str:
-    return (node.text or b"").decode("utf-8", "replace")
