@@ -14,7 +14,7 @@ from typing import IO, Any
 from ray_ft.errors import ConfigError, TrainingError
 
 LOCK_FILE = ".train.lock"  # not among the checkpoints, which --force deletes
-ABORT_SECONDS = 30
+ABORT_SECONDS = 10  # a controller that waits for machines does not answer; it ends with the session
 
 
 @contextmanager

@@ -4,6 +4,7 @@ What a worker does is worker.py's; what may be gone on from is checkpoint.py's.
 """
 
 import logging
+import os
 import shutil
 from contextlib import suppress
 from dataclasses import replace
@@ -58,7 +59,7 @@ def fine_tune(
         training_set, plan, model=model, model_path=model_path, train=train, run_path=run_path, seed=seed, inputs=inputs
     )
     num_workers, cpus_per_worker = plan.num_workers, task.num_threads
-    _check_cluster(plan, cpus_per_worker=cpus_per_worker)
+    _check_cluster(plan, cpus_per_worker=cpus_per_worker, min_workers=train.min_workers)
     with only_driver(run_path):
         _begin(task, resume=resume, force=force)
         task = replace(task, mark=leave_mark(run_path))
@@ -284,7 +285,7 @@ def _way_out(task: TrainingTask) -> str:
     return f"The checkpoint of step {checkpoint.step} is kept; go on with `--resume`."
 
 
-def _check_cluster(plan: Plan, *, cpus_per_worker: int) -> None:
+def _check_cluster(plan: Plan, *, cpus_per_worker: int, min_workers: int | None) -> None:
     """Say at once what the cluster lacks, unless it can grow."""
     import ray
 
@@ -293,11 +294,21 @@ def _check_cluster(plan: Plan, *, cpus_per_worker: int) -> None:
     needed, there = per_worker * plan.num_workers, int(have.get(kind, 0))
     if there >= needed:
         return
-    if len(ray.nodes()) == 1 and plan.gpu != "cpu":
-        raise DoesNotFitError(
-            f"the plan needs {needed} {plan.gpu} but Ray has {there} {kind}s; set train.num_workers, or RAY_ADDRESS"
-        )
+    can_grow = len(ray.nodes()) > 1 or (plan.gpu == "cpu" and bool(os.environ.get("RAY_ADDRESS")))
+    if not can_grow and there < per_worker * (min_workers or plan.num_workers):
+        raise DoesNotFitError(_too_small(plan, needed=needed, there=there))
     log.info("the plan needs %d %ss and the cluster has %d now; waiting for it to grow", needed, kind, there)
+
+
+def _too_small(plan: Plan, *, needed: int, there: int) -> str:
+    if plan.gpu == "cpu":
+        return f"train.num_workers: {plan.num_workers} workers need {needed} CPUs and this machine has {there}"
+    if there == 0:
+        return (
+            f"the plan is for {needed} x {plan.gpu} and Ray sees no GPU; give --address of a cluster that has them, "
+            "or leave plan.gpu out"
+        )
+    return f"the plan needs {needed} {plan.gpu} and Ray has {there} GPUs; set train.num_workers, or give --address"
 
 
 def _num_cpus() -> int:
