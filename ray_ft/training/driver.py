@@ -1,9 +1,11 @@
-"""What the process that starts a run sees to: that it is the only one at work in the folder, and that Ctrl-C ends it.
+"""What the process that starts a run sees to: that the cluster can carry it, that no other process is at work in the
+folder, and that Ctrl-C ends it.
 
 Workers hold a lock of their own (worker.py): they may outlive a killed driver for a while.
 """
 
 import fcntl
+import logging
 import os
 import socket
 from collections.abc import Iterator
@@ -11,7 +13,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
-from ray_ft.errors import ConfigError, TrainingError
+from ray_ft.artifacts import Plan
+from ray_ft.errors import ConfigError, DoesNotFitError, TrainingError
+
+log = logging.getLogger("ray_ft")
 
 LOCK_FILE = ".train.lock"  # not among the checkpoints, which --force deletes
 ABORT_SECONDS = 10  # a controller that waits for machines does not answer; it ends with the session
@@ -50,6 +55,32 @@ def _hold(file: IO[str], run_path: str | Path) -> None:
         file.truncate(0)
         file.write(f"process {os.getpid()} on {socket.gethostname()}")
         file.flush()
+
+
+def check_cluster(plan: Plan, *, cpus_per_worker: int, min_workers: int | None) -> None:
+    """Say at once what the cluster lacks, unless it can grow."""
+    import ray
+
+    have = ray.cluster_resources()
+    kind, per_worker = ("CPU", cpus_per_worker) if plan.gpu == "cpu" else ("GPU", 1)
+    needed, there = per_worker * plan.num_workers, int(have.get(kind, 0))
+    if there >= needed:
+        return
+    can_grow = len(ray.nodes()) > 1 or (plan.gpu == "cpu" and bool(os.environ.get("RAY_ADDRESS")))
+    if not can_grow and there < per_worker * (min_workers or plan.num_workers):
+        raise DoesNotFitError(_too_small(plan, needed=needed, there=there))
+    log.info("the plan needs %d %ss and the cluster has %d now; waiting for it to grow", needed, kind, there)
+
+
+def _too_small(plan: Plan, *, needed: int, there: int) -> str:
+    if plan.gpu == "cpu":
+        return f"train.num_workers: {plan.num_workers} workers need {needed} CPUs and this machine has {there}"
+    if there == 0:
+        return (
+            f"the plan is for {needed} x {plan.gpu} and Ray sees no GPU; give --address of a cluster that has them, "
+            "or leave plan.gpu out"
+        )
+    return f"the plan needs {needed} {plan.gpu} and Ray has {there} GPUs; set train.num_workers, or give --address"
 
 
 def fit_interruptibly(**options: Any) -> Any:

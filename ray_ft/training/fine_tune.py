@@ -4,7 +4,6 @@ What a worker does is worker.py's; what may be gone on from is checkpoint.py's.
 """
 
 import logging
-import os
 import shutil
 from contextlib import suppress
 from dataclasses import replace
@@ -14,13 +13,13 @@ from typing import Any
 from ray_ft.artifacts import Plan, TrainingSet, TunedModel, to_json
 from ray_ft.base_model import base_digest, tokenizer_digest
 from ray_ft.config import ModelConfig, TrainConfig
-from ray_ft.errors import ConfigError, DataError, DoesNotFitError, TrainingError, first_line
+from ray_ft.errors import ConfigError, DataError, TrainingError, first_line
 from ray_ft.trackers import tensorboard
 from ray_ft.trackers.base import ID_FOLDER
 from ray_ft.training.bad_batches import BAD_BATCHES_FILE
 from ray_ft.training.batches import num_steps
 from ray_ft.training.checkpoint import FOLDER, Checkpoint, check_same_run, latest_checkpoint, remove_leftovers
-from ray_ft.training.driver import fit_interruptibly, only_driver
+from ray_ft.training.driver import check_cluster, fit_interruptibly, only_driver
 from ray_ft.training.notes import HANG, read_note, remove_notes
 from ray_ft.training.predicted import beside_plan, say_beside_plan
 from ray_ft.training.progress import METRICS_FILE, ProgressLines, keep_until, read_metrics
@@ -59,7 +58,7 @@ def fine_tune(
         training_set, plan, model=model, model_path=model_path, train=train, run_path=run_path, seed=seed, inputs=inputs
     )
     num_workers, cpus_per_worker = plan.num_workers, task.num_threads
-    _check_cluster(plan, cpus_per_worker=cpus_per_worker, min_workers=train.min_workers)
+    check_cluster(plan, cpus_per_worker=cpus_per_worker, min_workers=train.min_workers)
     with only_driver(run_path):
         _begin(task, resume=resume, force=force)
         task = replace(task, mark=leave_mark(run_path))
@@ -283,32 +282,6 @@ def _way_out(task: TrainingTask) -> str:
     if checkpoint is None:
         return "There is no checkpoint yet."
     return f"The checkpoint of step {checkpoint.step} is kept; go on with `--resume`."
-
-
-def _check_cluster(plan: Plan, *, cpus_per_worker: int, min_workers: int | None) -> None:
-    """Say at once what the cluster lacks, unless it can grow."""
-    import ray
-
-    have = ray.cluster_resources()
-    kind, per_worker = ("CPU", cpus_per_worker) if plan.gpu == "cpu" else ("GPU", 1)
-    needed, there = per_worker * plan.num_workers, int(have.get(kind, 0))
-    if there >= needed:
-        return
-    can_grow = len(ray.nodes()) > 1 or (plan.gpu == "cpu" and bool(os.environ.get("RAY_ADDRESS")))
-    if not can_grow and there < per_worker * (min_workers or plan.num_workers):
-        raise DoesNotFitError(_too_small(plan, needed=needed, there=there))
-    log.info("the plan needs %d %ss and the cluster has %d now; waiting for it to grow", needed, kind, there)
-
-
-def _too_small(plan: Plan, *, needed: int, there: int) -> str:
-    if plan.gpu == "cpu":
-        return f"train.num_workers: {plan.num_workers} workers need {needed} CPUs and this machine has {there}"
-    if there == 0:
-        return (
-            f"the plan is for {needed} x {plan.gpu} and Ray sees no GPU; give --address of a cluster that has them, "
-            "or leave plan.gpu out"
-        )
-    return f"the plan needs {needed} {plan.gpu} and Ray has {there} GPUs; set train.num_workers, or give --address"
 
 
 def _num_cpus() -> int:

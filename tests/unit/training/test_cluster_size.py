@@ -8,7 +8,7 @@ import pytest
 from ray_ft.artifacts import Estimate, Memory, Plan
 from ray_ft.errors import DoesNotFitError
 from ray_ft.strategies import LoRA
-from ray_ft.training.fine_tune import _check_cluster
+from ray_ft.training.driver import check_cluster
 
 NOTHING = Memory(0, 0, 0, 0, 0, 0, 0, 0, phase="backward")
 STRATEGY = LoRA(zero_stage=0, offload="none")
@@ -22,7 +22,7 @@ PLAN = Plan(
 def check(monkeypatch: pytest.MonkeyPatch, plan: Plan, *, num_nodes: int = 1, **resources: Any) -> None:
     monkeypatch.setattr("ray.cluster_resources", lambda: resources)
     monkeypatch.setattr("ray.nodes", lambda: [{}] * num_nodes)
-    _check_cluster(plan, cpus_per_worker=1, min_workers=None)
+    check_cluster(plan, cpus_per_worker=1, min_workers=None)
 
 
 def test_more_workers_than_cores_are_refused_on_one_machine(monkeypatch: pytest.MonkeyPatch) -> None:
