@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -13,6 +14,7 @@ from ray_ft.rows import Chunk, CountTokens, Document, Example, Generate, Message
 
 MAX_QUESTIONS_PER_DOCUMENT = 3  # many documents with few questions tell more than few with many
 MAX_FACT_WORDS = 5
+NO_WORD = re.compile(r"[\W_]+")
 
 
 @dataclass(frozen=True)
@@ -140,4 +142,4 @@ def _overlap(passage: Chunk, chunk: Chunk, answer: str) -> tuple[int, int]:
 
 
 def _plain(text: str) -> str:
-    return " ".join("".join(c if c.isalnum() else " " for c in text.lower()).split())
+    return " ".join(NO_WORD.sub(" ", text.lower()).split())

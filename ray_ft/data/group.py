@@ -263,7 +263,7 @@ class _Group:
                 weight=edged.weight,
                 copies=copies,
                 num_tokens=sum(len(e.input_ids) for e in encoded),
-                num_target_tokens=sum(label != IGNORED for e in encoded for label in e.labels[1:]),
+                num_target_tokens=sum(len(rest) - rest.count(IGNORED) for e in encoded if (rest := e.labels[1:])),
             )
 
     def _write(self) -> None:

@@ -1,11 +1,13 @@
 """How often an epoch shows each example: the weights of recipes and datasets, drawn by hash, and their account."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from ray_ft.artifacts import Share
 from ray_ft.data.split import position
+
+COUNTS = tuple(f.name for f in fields(Share) if f.name != "weight")
 
 
 def num_copies(weight: float, key: str, *, seed: int) -> int:
@@ -38,6 +40,5 @@ class Mixture:
         return Mixture({name: Share(**share) for name, share in raw["shares"].items()})
 
     def _add(self, name: str, share: Share) -> None:
-        old = asdict(self.shares.get(name, Share(share.weight)))
-        new = asdict(share)
-        self.shares[name] = Share(share.weight, **{k: old[k] + new[k] for k in old if k != "weight"})
+        old = self.shares.get(name, Share(share.weight))
+        self.shares[name] = Share(share.weight, *(getattr(old, k) + getattr(share, k) for k in COUNTS))
