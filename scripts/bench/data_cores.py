@@ -123,7 +123,7 @@ def _run(n: int, corpus: str, model: str, output: str) -> int:
     """One run on n processors; prints what it took as JSON."""
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:n])
     alone = _alone(n, Path(corpus))
-    import psutil  # type: ignore[import-untyped]
+    import psutil  # type: ignore[import-untyped,unused-ignore]
     import ray
 
     ray.init(address="local", num_cpus=n, include_dashboard=False, log_to_driver=False, object_store_memory=2**30)
@@ -209,7 +209,7 @@ def _wait_for_workers(n: int) -> None:
 
 def _cpu_seconds(processes: list[Any]) -> dict[Any, float]:
     """User and system time of each process that lives."""
-    import psutil  # type: ignore[import-untyped]
+    import psutil  # type: ignore[import-untyped,unused-ignore]
 
     taken = {}
     for process in processes:
