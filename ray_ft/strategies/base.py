@@ -100,6 +100,8 @@ def load_base(model_path: str, *, dtype: Any, device: Any, quantization: Any = N
 
     Attention is PyTorch's SDPA: with restarting position ids and no mask, transformers keeps packed examples apart.
     """
+    import torch
+    from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM
     from transformers.integrations import is_deepspeed_zero3_enabled
 
@@ -114,7 +116,15 @@ def load_base(model_path: str, *, dtype: Any, device: Any, quantization: Any = N
             quantization_config=quantization,
             **placement,
         )
-    except (OSError, ValueError) as error:
+    except torch.OutOfMemoryError:
+        raise
+    except (
+        OSError,
+        ValueError,
+        KeyError,
+        RuntimeError,
+        SafetensorError,
+    ) as error:  # missing, cut short, of another shape
         raise ModelError(f"{model_path}: the model cannot be loaded: {first_line(error)}") from error
     model.config.use_cache = False  # a cache would switch the isolation of packed examples off
     return model

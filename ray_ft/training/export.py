@@ -151,6 +151,7 @@ def _merge(tuned: TunedModel, path: Path, *, dtype: Dtype | None) -> None:
     The sum of base and adapter is rounded once to `dtype`; None keeps the base's own.
     """
     from peft import PeftModel
+    from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM
 
     from ray_ft.engines.transformers.adapters import check_adapter
@@ -159,7 +160,7 @@ def _merge(tuned: TunedModel, path: Path, *, dtype: Dtype | None) -> None:
     wanted = "auto" if dtype is None else _torch_dtype(dtype)
     try:
         base = AutoModelForCausalLM.from_pretrained(tuned.base_path, dtype=wanted, local_files_only=True)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, SafetensorError) as error:
         raise ModelError(f"{tuned.base_path}: the base cannot be loaded: {first_line(error)}") from error
     if getattr(base.config, "quantization_config", None) is not None:
         raise ModelError(
