@@ -1,10 +1,10 @@
 """HTML by selectolax: the page's main part as light Markdown, so that headings, lists, code and tables stay visible."""
 
-import re
 from typing import TYPE_CHECKING
 
 from ray_ft.data.formats.assemble import Piece, assemble
 from ray_ft.data.formats.base import Parsed
+from ray_ft.data.formats.html_text import MAX_DEPTH, inline_text, items_of, rows_of, words_of
 from ray_ft.rows import BlockType
 
 if TYPE_CHECKING:
@@ -21,7 +21,6 @@ CONTAINERS = {
     "html", "body", "main", "article", "section", "div", "header", "figure", "details", "dl", "dd", "center", "hgroup",
     "fieldset", "address",
 }  # fmt: skip
-MAX_DEPTH = 200  # deeper trees are read as their text; browsers stop at 512
 
 
 def parse_html(text: str) -> Parsed:
@@ -30,7 +29,7 @@ def parse_html(text: str) -> Parsed:
 
     tree = LexborHTMLParser(text)
     title_node = tree.css_first("title")
-    title = _words(title_node.text()) if title_node is not None else ""
+    title = words_of(title_node.text()) if title_node is not None else ""
     tree.strip_tags(list(INVISIBLE))
     root = next((node for name in MAIN if (node := tree.css_first(name)) is not None), None)
     pieces: list[tuple[BlockType, int, str]] = []
@@ -45,7 +44,7 @@ def _walk(node: "LexborNode", pieces: list[tuple[BlockType, int, str]], depth: i
     inline: list[str] = []
 
     def flush() -> None:
-        words = _words("".join(inline))
+        words = words_of("".join(inline))
         if words:
             pieces.append(("paragraph", 0, words))
         inline.clear()
@@ -54,19 +53,19 @@ def _walk(node: "LexborNode", pieces: list[tuple[BlockType, int, str]], depth: i
         tag = child.tag or ""
         if tag in HEADINGS:
             flush()
-            pieces.append(("heading", HEADINGS[tag], _words(child.text())))
+            pieces.append(("heading", HEADINGS[tag], words_of(child.text())))
         elif tag == "pre":
             flush()
             pieces.append(("code", 0, "```\n" + child.text().strip("\n").rstrip() + "\n```"))
         elif tag in ("ul", "ol"):
             flush()
-            pieces.append(("list", 0, "\n".join(_items(child, depth=0))))
+            pieces.append(("list", 0, "\n".join(items_of(child, depth=0))))
         elif tag == "table":
             flush()
-            pieces.append(("table", 0, "\n".join(_rows(child))))
+            pieces.append(("table", 0, "\n".join(rows_of(child))))
         elif tag in ("p", "blockquote", "dt", "figcaption", "summary"):
             flush()
-            inline.append(_inline(child))
+            inline.append(inline_text(child))
             flush()
         elif tag in CONTAINERS:
             flush()
@@ -76,53 +75,5 @@ def _walk(node: "LexborNode", pieces: list[tuple[BlockType, int, str]], depth: i
                 inline.append(child.text(separator=" "))
                 flush()
         else:
-            inline.append(_inline(child))
+            inline.append(inline_text(child))
     flush()
-
-
-def _inline(node: "LexborNode") -> str:
-    """Text of an inline node; code keeps its backticks."""
-    if node.tag == "-text":
-        return node.text_content or ""
-    if node.tag == "br":
-        return " "
-    if node.tag in ("code", "tt", "kbd", "samp"):
-        words = _words(node.text())
-        return f"`{words}`" if words else ""
-    if node.css_first("code, tt, kbd, samp, br") is None:
-        return node.text() or ""
-    return "".join(_inline(child) for child in node.iter(include_text=True))
-
-
-def _items(node: "LexborNode", depth: int) -> list[str]:
-    """Lines of a list, nested lists indented by two spaces a level."""
-    lines: list[str] = []
-    number = 0
-    for item in node.iter():
-        if item.tag != "li":
-            continue
-        number += 1
-        mark = f"{number}." if node.tag == "ol" else "-"
-        own = "".join(_inline(c) for c in item.iter(include_text=True) if c.tag not in ("ul", "ol"))
-        if _words(own):
-            lines.append("  " * depth + f"{mark} {_words(own)}")
-        if depth < MAX_DEPTH:
-            for nested in item.iter():
-                if nested.tag in ("ul", "ol"):
-                    lines += _items(nested, depth + 1)
-    return lines
-
-
-def _rows(node: "LexborNode") -> list[str]:
-    """Rows of a table as `a | b | c`."""
-    rows = []
-    for row in node.css("tr"):
-        cells = [_words(_inline(cell)) for cell in row.iter() if cell.tag in ("td", "th")]
-        if any(cells):
-            rows.append(" | ".join(cells))
-    return rows
-
-
-def _words(text: str | None) -> str:
-    """Text with every run of white space made one space, and Sphinx's paragraph sign removed."""
-    return re.sub(r"\s+", " ", (text or "").replace("¶", "")).strip()

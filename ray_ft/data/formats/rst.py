@@ -1,13 +1,9 @@
-"""reStructuredText: docutils finds the sections; the blocks between them are cut from the source by indentation.
+"""reStructuredText: docutils finds the sections; the blocks between them are cut from the source by indentation."""
 
-docutils runs without raw HTML, without including files, and silent: Sphinx's roles and directives, which it does not
-know, would otherwise fill the log with a message each.
-"""
-
-import io
 import re
 
 from ray_ft.data.formats.base import Lines, Parsed
+from ray_ft.data.formats.rst_sections import section_headings
 from ray_ft.data.formats.text import LIST_ITEM
 from ray_ft.rows import Block, BlockType
 
@@ -27,7 +23,7 @@ def parse_rst(text: str) -> Parsed:
     """Sections, paragraphs, lists, code and tables; roles and links are replaced by the words that a reader sees."""
     text = LINK.sub(lambda m: _same_lines(m, m.group(1)), ROLE.sub(_shown, text))
     lines = Lines(text)
-    headings = _headings(text, lines)
+    headings = section_headings(text, lines)
     blocks: list[Block] = []
     position = 0
     for heading in [*headings, None]:
@@ -48,51 +44,6 @@ def _shown(match: re.Match[str]) -> str:
 def _same_lines(match: re.Match[str], shown: str) -> str:
     """What is shown, with as many line ends as stand in the source, so that lines keep their numbers."""
     return shown + "\n" * (match.group().count("\n") - shown.count("\n"))
-
-
-def _headings(text: str, lines: Lines) -> list[Block]:
-    """Section titles with their depth, in the order of the source."""
-    from docutils import nodes
-    from docutils.frontend import get_default_settings
-    from docutils.parsers.rst import Parser
-    from docutils.utils import new_document
-
-    parser = Parser()
-    settings = get_default_settings(Parser)
-    settings.report_level = settings.halt_level = 5
-    settings.raw_enabled = settings.file_insertion_enabled = False
-    settings.warning_stream = io.StringIO()
-    settings.line_length_limit = 10**9
-    document = new_document("document", settings)
-    parser.parse(text, document)
-    found: list[Block] = []
-    for section in document.findall(nodes.section):
-        block = _heading(section.line, _depth(section), lines)
-        if block is not None and (not found or block.start > found[-1].start):
-            found.append(block)
-    return found
-
-
-def _heading(underline: int | None, level: int, lines: Lines) -> Block | None:
-    """The title above the underline that docutils names by its 1-based line; an overline belongs to the heading too."""
-    if underline is None or not 2 <= underline <= len(lines):
-        return None
-    title_line = underline - 2
-    title = lines.lines[title_line].strip()
-    mark = lines.lines[underline - 1].strip()[:1]
-    over = lines.lines[title_line - 1].strip() if title_line > 0 else ""
-    has_overline = len(over) >= 2 and set(over) == {mark}
-    return lines.heading(title, title_line - has_overline, underline, level=level)
-
-
-def _depth(section: object) -> int:
-    from docutils import nodes
-
-    depth, node = 0, section
-    while isinstance(node, nodes.Element):
-        depth += isinstance(node, nodes.section)
-        node = node.parent
-    return depth
 
 
 def _body(lines: Lines, first: int, last: int) -> list[Block]:

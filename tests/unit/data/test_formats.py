@@ -1,10 +1,13 @@
 """Parsers: what is found, and that every span is exact whatever the input."""
 
+import inspect
 import random
+from pathlib import Path
 
 import pytest
 
-from ray_ft.data.formats import FORMATS, Parsed, format_of
+from ray_ft.data.formats import FORMATS, Format, Parsed, format_of
+from ray_ft.data.formats.grammars import GRAMMARS
 from ray_ft.data.isolation import parse
 
 MARKDOWN = """---
@@ -245,3 +248,11 @@ def test_spans_are_exact_and_in_order_for_damaged_input_too(path: str, sample: s
 def test_deeply_nested_html_does_not_exhaust_the_stack() -> None:
     parsed, note = _parse("a.html", "<div>" * 5000 + "deep" + "</div>" * 5000)
     assert (parsed.text.strip(), note) == ("deep", "")
+
+
+def test_a_format_is_one_file_of_at_most_120_lines_and_one_line_of_the_registry() -> None:
+    registry = Path(inspect.getfile(Format)).read_text().splitlines()
+    parsers = {f.parse for f in FORMATS.values() if f.name not in GRAMMARS}
+    for source in {Path(inspect.getfile(parser)) for parser in parsers}:
+        assert len(source.read_text().splitlines()) <= 120, source.name
+        assert sum(f"ray_ft.data.formats.{source.stem} import" in line for line in registry) == 1
