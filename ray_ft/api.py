@@ -331,9 +331,11 @@ def export(config: Config, path: str | Path, *, merge: bool = False, dtype: Dtyp
     `merge` folds the adapter into its base; `dtype` is that of whole weights, by default bf16 after training on GPUs.
     Raises ConfigError when the folder is not empty.
     """
+    quiet_libraries()
     from ray_ft.training.export import export_model
     from ray_ft.training.model_card import RunFacts
 
+    made_from = artifacts.load_inputs(TrainingSet, config.run_path) or {}
     tuned = artifacts.load(TunedModel, config.run_path, config_path=_named(config))
     of_this_model = (artifacts.load_inputs(Report, config.run_path) or {}).get("tuned_model") == tuned.fingerprint
     run = RunFacts(
@@ -341,13 +343,19 @@ def export(config: Config, path: str | Path, *, merge: bool = False, dtype: Dtyp
         train=to_plain(config.train),
         seed=config.seed if config.train.seed is None else config.train.seed,
         training_set=_if_there(TrainingSet, config),
-        sources_digest=str((artifacts.load_inputs(TrainingSet, config.run_path) or {}).get("sources", "")),
+        sources=_described(made_from.get("sources")),
+        datasets=_described(made_from.get("datasets")),
         plan=_if_there(Plan, config),
         report=_if_there(Report, config) if of_this_model else None,
     )
     return export_model(
         tuned, path=str(path), merge=merge, chat_template=config.model.chat_template, dtype=dtype, run=run
     )
+
+
+def _described(origin: dict[str, Any] | None) -> str:
+    """What a training set was made from, without its name: a card may go where paths are nobody's business."""
+    return f"{origin['digest']} ({origin['num_files']:,} files, {origin['num_bytes']:,} bytes)" if origin else ""
 
 
 def _if_there(cls: type[Loaded], config: Config) -> Loaded | None:

@@ -17,6 +17,7 @@ def quiet_libraries() -> None:
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")  # about its own next version
     for name in LIBRARIES:  # filters, not levels: these libraries set their loggers' levels when they are imported
         logging.getLogger(name).addFilter(_only_errors)
 

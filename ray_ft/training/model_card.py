@@ -6,7 +6,7 @@ Every figure comes from an artifact of the run; where there is none, the card sa
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,12 @@ Rows = list[tuple[str, ...]]
 
 QUALITY = ("loss", "validation_loss", "validation_perplexity", "best_step")
 """What a reader of the card may want of the last metrics; speed and memory stand beside what the plan said."""
+NOT_LEARNING = {
+    "strategy", "trackers", "num_workers", "min_workers", "micro_batch_size", "gradient_checkpointing",
+    "offload_activations", "compile", "log_every", "num_samples", "checkpoint_every", "num_checkpoints_to_keep",
+    "checkpoint_uri", "max_failures", "max_skipped_steps", "hang_timeout_s",
+}  # fmt: skip
+"""Keys of `train` that say how a run is carried out; what it computes is for the card."""
 SHOWN_METRICS = ("key_fact_recall", "token_f1", "rouge_l", "exact_match", "bits_per_byte")
 
 
@@ -31,7 +37,8 @@ class RunFacts:
     train: Mapping[str, Any]  # the train section, as plain values
     seed: int
     training_set: TrainingSet | None = None
-    sources_digest: str = ""
+    sources: str = ""  # digests of what the training set was made from
+    datasets: str = ""
     plan: Plan | None = None
     report: Report | None = None
 
@@ -166,7 +173,8 @@ def _data(run: RunFacts) -> Rows:
         ("packed rows", f"{by_split(made.num_rows)}, of {made.max_seq_len:,} tokens"),
         ("tokens", by_split(made.num_tokens)),
         ("tokens that the loss sees", by_split(made.num_target_tokens)),
-        ("digest of the sources", run.sources_digest),
+        ("digest of the sources", run.sources),
+        ("digest of the datasets", run.datasets),
         ("digest of the packed rows", made.data_digest),
         ("left out", ", ".join(f"{count:,} {reason}" for reason, count in sorted(made.dropped_examples.items()))),
     ]
@@ -230,11 +238,10 @@ def _step_seconds(lines: Sequence[Mapping[str, Any]]) -> Iterable[float]:
 
 
 def _training(tuned: TunedModel, run: RunFacts) -> Rows:
-    skipped = {"strategy", "trackers", "num_workers", "micro_batch_size", "gradient_checkpointing"}
-    chosen = {key: value for key, value in run.train.items() if key not in skipped and value is not None}
+    chosen = {key: value for key, value in run.train.items() if key not in NOT_LEARNING and value is not None}
     if run.train.get("learning_rate") is None:
         chosen["learning_rate"] = tuned.strategy.default_learning_rate
-    method = {key: getattr(tuned.strategy, key) for key in tuned.strategy.__dataclass_fields__}
+    method = {f.name: getattr(tuned.strategy, f.name) for f in fields(tuned.strategy)}
     rows = {"steps": tuned.steps, "seed": run.seed, **chosen, **{f"strategy.{k}": v for k, v in method.items()}}
     return [(key, _number(value)) for key, value in rows.items()]
 

@@ -244,8 +244,8 @@ def facts(folder: Path) -> RunFacts:
     )  # fmt: skip
     report = Report("tuned", (SCORE,), (CONTRAST,), 40, "", "", "", notes=("40 of 40 questions were made by rule.",))
     return RunFacts(
-        name="handbook", train={"learning_rate": None, "num_epochs": 3.0, "trackers": []}, seed=7,
-        training_set=training_set, sources_digest="50urce5", plan=PLAN, report=report,
+        name="handbook", train={"learning_rate": None, "num_epochs": 3.0, "trackers": [], "hang_timeout_s": 9}, seed=7,
+        training_set=training_set, sources="50urce5 (2 files, 10 bytes)", plan=PLAN, report=report,
     )  # fmt: skip
 
 
@@ -270,7 +270,7 @@ def test_the_card_tells_data_plan_training_and_evaluation(tiny_model_path: str, 
         "| documents | 1,200 train, 3 test |",
         "| heading | 1 | 0 | 0 |",
         "| qa | 2 | 0 | 1 |",
-        "| digest of the sources | 50urce5 |",
+        "| digest of the sources | 50urce5 (2 files, 10 bytes) |",
         "| digest of the packed rows | d1g357 |",
         "| strategy | lora, ZeRO-0, offload none |",
         "| tokens per second (predicted with padding) | 2,000 | 1,004 in the middle |",
@@ -286,6 +286,8 @@ def test_the_card_tells_data_plan_training_and_evaluation(tiny_model_path: str, 
         "- No data was held out for a validation loss.",
     ):
         assert line in card.splitlines(), line
+    for noise in ("hang_timeout_s", "is_adapter", "default_learning_rate", "{'"):
+        assert noise not in card
 
 
 def test_the_card_s_own_lines_ask_the_merged_model(
