@@ -8,11 +8,14 @@ os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 os.environ.setdefault("RAY_DATA_DISABLE_PROGRESS_BARS", "1")
 os.environ.setdefault("RAY_TRAIN_METRICS_ENABLED", "0")
 os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.5")
+# A process per run, to ask whether machines are about to be taken back; test_node_death.py has it.
+os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 # The models are so small that threads would only wait for each other.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+import functools
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,6 +23,36 @@ from typing import Any
 import pytest
 
 REPOSITORY = Path(__file__).parents[1]
+ONE_PROCESS = ("ray_cluster", "two_workers")  # fixtures of which there is one, however many processes run tests
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Under pytest-xdist, begin with what takes longest: tests that share a fixture, then the others in tests/ray."""
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        order = {name: place for place, name in enumerate(ONE_PROCESS)}
+        items.sort(key=lambda item: order.get(_group(item.location[0]), len(order) + ("ray" not in item.keywords)))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Files go to a process as a whole, and all files of a shared fixture to the same one.
+
+    So there is one cluster and one pair of workers, and tests that need neither fill the other process's time.
+    """
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByFixture(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return _group(nodeid.partition("::")[0])
+
+    return ByFixture(config, log)
+
+
+@functools.cache
+def _group(file: str) -> str:
+    """The shared fixture that a test file speaks of, or the file itself."""
+    text = (REPOSITORY / file).read_text()
+    return next((name for name in ONE_PROCESS if name in text), file)
 
 
 @pytest.fixture(scope="session")
