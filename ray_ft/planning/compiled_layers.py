@@ -24,11 +24,20 @@ def product_bytes(shape: ModelShape, strategy: Strategy, stack: Stack) -> int:
     kept = 2 * h + 2 * q + 2 * k + (2 if stack.gated else 3) * f + ranks
     if stack.gated and shape.qk_norm:
         kept += q + k  # before their norms, for those; turned, for attention
-    if strategy.is_adapter and not stack.fused_adapters:  # the adapter's term is a product of its own
-        kept += sum(shape.linears[name][1] for name in names)
+    if strategy.is_adapter and not stack.fused_adapters:
+        kept += sum(shape.linears[name][1] for name in names if name not in _dropped_terms(shape, stack))
     if getattr(strategy, "bits", 4) == 8:  # bitsandbytes keeps the inputs of its int8 products
         kept += 2 * h + f
     return c * kept + 4 * shape.num_heads
+
+
+def _dropped_terms(shape: ModelShape, stack: Stack) -> tuple[str, ...]:
+    """Linear layers of whose adapters nothing but the middle is kept, where an adapter's term is a product of its own.
+
+    The others' is kept beside the frozen product, as neither is needed without the other. Nothing reads the MLP's
+    output again, and queries and keys are kept when they are turned, if nothing needs them before.
+    """
+    return ("down_proj", "q_proj", "k_proj") if stack.gated and not shape.qk_norm else ("down_proj",)
 
 
 def kept_tensors(shape: ModelShape, strategy: Strategy, stack: Stack) -> list[int]:
@@ -51,15 +60,19 @@ def working_bytes(shape: ModelShape, strategy: Strategy, stack: Stack, *, kept: 
     `kept` is what is there of the layer when its backward pass begins. In the MLP: the gradient of its output, three
     tensors of width f (for the product, gate and up), and whatever of gate, up and the norm's output is not kept. In
     attention, when the MLP's are gone: the gradients of attention's output, queries, keys and values, and what the
-    kernel needs.
+    kernel needs. Where adapters' terms are products of their own, gate's and up's go as their gradients come; with
+    dropout, four tensors of width h that are made again are there beside the rest.
     """
     c, h, f, q, k = stack.compute_bytes, shape.hidden_size, shape.intermediate_size, shape.query_size, shape.key_size
+    terms = strategy.trained_linears(shape) if strategy.is_adapter and not stack.fused_adapters else ()
+    dropped = bool(terms and getattr(strategy, "lora_dropout", 0.0))
     if kept < product_bytes(shape, strategy, stack):
-        mlp = c * (3 * h + (5 if stack.gated else 4) * f)
+        mlp = c * ((7 if dropped else 3) * h + (5 if stack.gated else 4) * f)
         attention = c * (2 * h + (q + 2 * k))
     else:
-        mlp = c * (h + (3 if stack.gated else 1) * f)
-        attention = c * (2 * h - (2 if stack.gated else 3) * f)
+        gone = sum(name in ("gate_proj", "up_proj") for name in terms) if stack.gated else 0
+        mlp = c * (h + ((3 if stack.gated else 1) - gone) * f)
+        attention = c * (2 * h - ((2 if stack.gated else 3) + gone) * f)
     return mlp, attention + c * (2 * q + 2 * k) + attention_workspace(shape, stack, seq_len=seq_len)
 
 

@@ -137,7 +137,7 @@ def _phases(
     logits, no_gradients = loss_bytes(shape, stack, tokens), evaluation_loss_bytes(shape, stack, tokens)
     ends = c * shape.hidden_size * tokens  # the gradient of the first layer's input
     # A weight in 16 bits is gone before the MLP's gradients take the most: two tensors of its width come after it.
-    spare = 2 * c * shape.intermediate_size * tokens if stack.gated else 0
+    spare = 2 * c * shape.intermediate_size * tokens if stack.gated and stack.fused_adapters else 0
     down = passing + state.buckets - min(dequantised, spare)
     phases = {
         "loss": Parts(w, early, o, held.kept + tail, logits, passing),

@@ -105,7 +105,11 @@ def test_layers_of_two_kinds_are_traced_by_the_round() -> None:
     assert _period(["full_attention"] * 8) == 1
 
 
-@pytest.mark.parametrize(("strategy", "checkpointing"), [(Full(), False), (QLoRA(), True)], ids=["full", "qlora"])
+@pytest.mark.parametrize(
+    ("strategy", "checkpointing"),
+    [(Full(), False), (QLoRA(), True), (LoRA(lora_dropout=0.05), False)],
+    ids=["full", "qlora", "dropout"],
+)
 def test_formula_and_trace_agree(strategy: Strategy, checkpointing: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(check, "run_trace", trace)
     row, job = _row(strategy, checkpointing)
