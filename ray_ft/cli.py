@@ -247,7 +247,8 @@ def _sweep(arguments: argparse.Namespace) -> int:
     print(f"Trials: {_shown(made.path)}")
     print("Table: " + ", ".join(_shown(path) for path in (made.csv_path, made.plot_path) if path))
     if made.winner:
-        winning = [*arguments.overrides, *(override(key, value) for key, value in made.winner.items())]
+        kept = [given for given in arguments.overrides if not given.startswith("sweep.")]
+        winning = [*kept, *(override(key, value) for key, value in made.winner.items())]
         print(f"Train the winner: {_program()} {shlex.join(['train', arguments.config, *winning])}")
     return 0
 
