@@ -20,7 +20,7 @@ from ray_ft.data.formats import Format, format_of
 from ray_ft.data.formats.code import parse_code
 from ray_ft.data.formats.grammars import GRAMMARS
 from ray_ft.data.formats.pdf import parse_pdf
-from ray_ft.recipes import CodeSummary
+from ray_ft.recipes import CodeMetadata, CodeSummary, Recipe
 from ray_ft.rows import Document
 
 Contender = tuple[str, Callable[[], float]]  # name, and a function that reads all and says how much it found
@@ -165,16 +165,17 @@ def _code(files: list[tuple[str, bytes]]) -> tuple[Callable[[str], float], list[
     language = kind.language
     texts = [(path, decode(data).text) for path, data in files]
     num_bytes = sum(len(data) for _, data in files)
-    recipe = CodeSummary()
 
     def definitions() -> float:
         return float(sum(len(parse_code(text, language=language).definitions) for _, text in texts))
 
-    def pairs() -> float:
+    def pairs(recipe: Recipe) -> float:
         found = 0
         for path, text in texts:
             parsed = parse_code(text, language=language)
-            document = Document(path, text, path, language, language, parsed.blocks, {}, parsed.definitions)
+            document = Document(
+                path, text, path, language, language, parsed.blocks, parsed.metadata, parsed.definitions
+            )
             found += len(recipe.examples(recipe.chunk(document, lambda words: len(words) // 4), None))
         return float(found)
 
@@ -183,7 +184,8 @@ def _code(files: list[tuple[str, bytes]]) -> tuple[Callable[[str], float], list[
             "ray_ft: definitions",
             lambda: float(sum(len(parse_code(t, language=language).definitions) for _, t in texts)),
         ),
-        ("ray_ft: pairs by code_summary", pairs),
+        ("ray_ft: pairs by code_summary", lambda: pairs(CodeSummary())),
+        ("ray_ft: pairs by code_metadata", lambda: pairs(CodeMetadata())),
         ("tree-sitter: parse alone", lambda: float(sum(_parsed_alone(t, language) for _, t in texts))),
     ]
     if language == "python":
