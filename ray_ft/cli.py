@@ -435,7 +435,8 @@ def _print_report(made: "Report") -> None:
         print(f"{stratum.replace('_', '-'):<12}" + "".join(f"{metric.replace('_', ' '):>17}" for metric in metrics))
         for system in systems:
             cells = (means.get((stratum, system, metric)) for metric in metrics)
-            print(f"  {system:<10}" + "".join(f"{cell:>17.3f}" if cell is not None else " " * 17 for cell in cells))
+            shown_cells = "".join(f"{cell:>17.3f}" if cell is not None else " " * 17 for cell in cells)
+            print(f"  {system:<10}{shown_cells}".rstrip())
     for contrast in made.contrasts:
         if contrast.primary:
             print(
