@@ -29,10 +29,10 @@ KILLED_RUN = """
 import sys
 from pathlib import Path
 import ray
-ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False, object_store_memory=100 * 2**20)
-sys.path.insert(0, sys.argv[1])
+ray.init(address=sys.argv[1], log_to_driver=False)
+sys.path.insert(0, sys.argv[2])
 from test_prepare_survival import prepare_again
-prepare_again(Path(sys.argv[2]), Path(sys.argv[3]), sys.argv[4])
+prepare_again(Path(sys.argv[3]), Path(sys.argv[4]), sys.argv[5])
 """
 
 
@@ -149,10 +149,13 @@ def test_after_a_killed_driver_the_next_run_goes_on(
 ) -> None:
     output = tmp_path / "data"
     if moment == "reading":
+        import ray
+
         command = [
             sys.executable,
             "-c",
             KILLED_RUN,
+            ray.get_runtime_context().gcs_address,
             str(Path(__file__).parent),
             str(corpus),
             str(output),
