@@ -182,7 +182,7 @@ def _follow(client: Any, job_id: str, *, address: str, on_log: Callable[[str], N
         info = _info(client, job_id, address=address)
         if info.status.is_terminal():
             break
-        time.sleep(1)
+        time.sleep(0.3)
     if info.status.value == "SUCCEEDED":
         return Job(id=job_id, address=address, status="SUCCEEDED")
     if info.status.value == "STOPPED":
