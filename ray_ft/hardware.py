@@ -56,8 +56,8 @@ class GPU:
 
 
 # Efficiencies are medians of published training runs where there are any, and cautious guesses where there are none.
-# Compiled layers' is a round figure that suits published compiled runs on A100 and runs measured on H200; for GPUs whose
-# power or software keeps them from the sheet's rate it is a guess, half above eager, and without bf16 a quarter above.
+# Compiled layers' is a round figure that suits published compiled runs on A100 and runs measured on H200; for GPUs that
+# power or software keeps from the sheet's rate it is a guess, half above eager, and without bf16 a quarter above.
 GPUS: dict[str, GPU] = {
     "T4": GPU(14.75, 65, 320, 8, 0.35, 32, pcie=12, bf16=False, compiled=0.44),
     "V100-16GB": GPU(15.8, 125, 900, 110, 0.35, 60, pcie=12, bf16=False, compiled=0.44),
