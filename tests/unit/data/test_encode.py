@@ -4,8 +4,9 @@ from typing import Any
 
 import pytest
 
-from ray_ft.data.encode import IGNORED, ChatEncoder, Encoded
+from ray_ft.data.encode import IGNORED, ChatEncoder, Encoded, token_counter
 from ray_ft.errors import ConfigError
+from ray_ft.recipes.chunking import split_span
 from ray_ft.rows import Example
 
 CHATML = (
@@ -208,3 +209,24 @@ def test_marks_of_an_example_are_special_tokens_and_its_text_is_not(tokenizer: A
 def test_marks_that_the_tokenizer_does_not_know_are_the_reason_to_leave_an_example_out(tokenizer: Any) -> None:
     example = Example("", "<|fim_prefix|>a", "c", "d", "code_raw", marks=("<|fim_prefix|>",))
     assert _encoder(tokenizer).encode(example) == "the tokenizer has no special token <|fim_prefix|>"
+
+
+def test_cuts_steered_by_where_tokens_begin_hold_what_is_allowed_and_lose_no_word(tokenizer: Any) -> None:
+    encoder = _encoder(tokenizer)
+    counter = token_counter(encoder)
+    text = "\n\n".join(f"{ANSWER} Part {i}, <|im_end|>.\n    indented {'x' * i}" for i in range(40))
+    pieces = split_span(text, 0, len(text), max_tokens=50, count_tokens=counter)
+    assert [n for _, _, n in pieces] == [encoder.count_tokens(text[a:b]) for a, b, _ in pieces]
+    assert max(n for _, _, n in pieces) <= 50
+    assert " ".join(text[a:b] for a, b, _ in pieces).split() == text.split()
+    # Cut by exact counts alone, there are no more than a tenth fewer.
+    exact = split_span(text, 0, len(text), max_tokens=50, count_tokens=encoder.count_tokens)
+    assert len(pieces) <= 1.1 * len(exact)
+
+
+def test_where_tokens_begin_is_told_for_the_whole_of_a_long_text(tokenizer: Any) -> None:
+    encoder = _encoder(tokenizer)
+    text = "The ferry leaves at nine from gate B.\n" * 2000  # 76,000 characters: several stretches
+    starts = encoder.token_starts(text)
+    assert starts == sorted(starts)
+    assert len(starts) == encoder.count_tokens(text)  # stretches end with lines, where no token reaches across
