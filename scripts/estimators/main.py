@@ -186,8 +186,8 @@ and its formula for the stage at hand, the other two an even split over the GPUs
 table's line for pure bf16 where a run has no fp32 copies. Lines at the end leave out the runs that an estimator is not
 made for. `--verify` compares their formulas, as written here, with the packages installed."""
 
-_IN_SAMPLE = """ray_ft's line is in sample here: its profile of the H200, with the share of the driver and the allocator,
-was fitted to the first 46 of these runs, and its formulas were corrected by them. The runs of
+_IN_SAMPLE = """ray_ft's line is in sample here: its profile of the H200, with the share of the driver and the
+allocator, was fitted to the first 46 of these runs, and its formulas were corrected by them. The runs of
 [plans](estimator-h200.md#the-plan-really-runs) were predicted before they were made."""
 
 _ABOUT_ROWS = """Memory of other people's software: torchtune's README and tutorials, LitGPT's resource tables, PEFT's
