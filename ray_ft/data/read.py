@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 SKIPPED_FOLDERS = frozenset(
     {
-        ".git", ".hg", ".svn", ".bzr", ".venv", "venv", "node_modules", "__pycache__", ".tox", ".nox", ".eggs",
+        ".git", ".hg", ".svn", ".bzr", ".venv", "node_modules", "__pycache__", ".tox", ".nox", ".eggs",
         ".mypy_cache", ".ruff_cache", ".pytest_cache", ".import_linter_cache", ".ipynb_checkpoints", ".idea", ".vscode",
     }
 )  # fmt: skip

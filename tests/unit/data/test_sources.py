@@ -69,6 +69,14 @@ def repository(folder: Path) -> Path:
     return folder
 
 
+def test_a_package_named_venv_is_read_and_an_environment_is_not(folder: Path) -> None:
+    for name in ("src/venv/tools.py", "env/lib/site.py", "env/pyvenv.cfg"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(b"z = 1\n")
+    found = _found(list_files(_data(folder)))
+    assert found == _expected("ferry") | {"ferry/src/venv/tools.py": b"z = 1\n"}
+
+
 def test_a_repository_is_read_at_its_revision_whatever_is_checked_out(repository: Path) -> None:
     found = _found(list_files(_data(f"git+{repository}@v1")))
     assert found == _expected("ferry") | {"ferry/link.md": "link"}
