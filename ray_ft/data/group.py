@@ -23,6 +23,7 @@ from ray_ft.data.examples import Edged, evaluation_qa, make_examples, make_quest
 from ray_ft.data.formats.text import parse_text
 from ray_ft.data.job import GroupJob, GroupResult
 from ray_ft.data.journal import Ref
+from ray_ft.data.lean_tokenizer import load_lean
 from ray_ft.data.mixture import num_copies
 from ray_ft.data.pack import write_shards
 from ray_ft.data.parse import Item, load
@@ -104,7 +105,9 @@ class _Group:
         self.folder = folder
         self.job = job
         self.generate = generate
-        self.encoder = _encoder(job.model_path, job.chat_template, job.system_prompt, job.max_seq_len)
+        self.encoder = _encoder(
+            job.model_path, job.tokenizer_path, job.chat_template, job.system_prompt, job.max_seq_len
+        )
         self.result = GroupResult()
         self.tables: dict[str, list[dict[str, Any]]] = {DOCUMENTS: [], EXAMPLES: [], PASSAGES: []}
         self.encoded: dict[Split, list[tuple[str, Encoded]]] = {split: [] for split in SPLITS}
@@ -287,9 +290,11 @@ class _Group:
 
 
 @lru_cache(maxsize=2)
-def _encoder(model_path: str, chat_template: str | None, system_prompt: str | None, max_seq_len: int) -> ChatEncoder:
+def _encoder(
+    model_path: str, lean_path: str | None, chat_template: str | None, system_prompt: str | None, max_seq_len: int
+) -> ChatEncoder:
     """The tokenizer, loaded once for each worker process."""
     from ray_ft.base_model import load_tokenizer
 
-    tokenizer = load_tokenizer(model_path, chat_template)
+    tokenizer = load_lean(lean_path) if lean_path else load_tokenizer(model_path, chat_template)
     return ChatEncoder(tokenizer, system_prompt=system_prompt, max_seq_len=max_seq_len)

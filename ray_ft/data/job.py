@@ -31,6 +31,7 @@ class GroupJob:
     chat_problem: str = ""  # why the chat template cannot be used at all
     multi_turn_problem: str = ""  # why it cannot be used for conversations of several assistant turns
     answers: AnswersAt | None = None  # of the engine that recipes may ask; None: there is none
+    tokenizer_path: str | None = None  # a copy that loads faster (lean_tokenizer.py)
 
 
 @dataclass

@@ -29,6 +29,7 @@ from ray_ft.data.gather import place_documents, read_items
 from ray_ft.data.group import QUESTION_PARTS, SPLITS
 from ray_ft.data.job import GroupJob, GroupResult
 from ray_ft.data.leaks import find_leaks
+from ray_ft.data.lean_tokenizer import save_lean
 from ray_ft.data.pack import manifest
 from ray_ft.data.produce import GROUPS, job_digest, name_groups, publish_groups, tidy, write_groups
 from ray_ft.data.publish import merge_questions, put_in_place
@@ -41,6 +42,7 @@ __all__ = ["datasets_digest", "prepare_training_set", "sources_digest"]
 
 log = logging.getLogger("ray_ft")
 
+TOKENIZER = "tokenizer"  # folder of the copy that workers load
 ANSWERS = "answers"  # folder of what engines wrote, which all runs share
 SEEN_DOCUMENTS = 1000  # trained documents that get questions, about
 MAX_QUESTIONS = 1000  # per stratum, drawn by the hash of their ids
@@ -85,6 +87,7 @@ def prepare_training_set(
             chat_problem=chat_problem,
             multi_turn_problem=chat_problem or multi_turn_problem(encoder),
             answers=_answers(data, model, model_path, Path(output_path).parent / ANSWERS),
+            tokenizer_path=_lean(tokenizer, folder / TOKENIZER),
         )
         groups = name_groups(work, placements, model.max_seq_len, job_digest(job, data, tokenizer, model_path))
         total = write_groups(groups, job, data.generator)
@@ -115,6 +118,13 @@ def _alone(folder: Path) -> Iterator[None]:
                 f"another `ray-ft prepare` is at work in {folder.parent}; wait for it, or choose another run_name"
             ) from None
         yield
+
+
+def _lean(tokenizer: Any, folder: Path) -> str | None:
+    try:
+        return save_lean(tokenizer, folder)
+    except OSError as error:
+        raise DataError(f"cannot write {folder}: {error.strerror}") from None
 
 
 def _chat_problem(encoder: ChatEncoder, data: DataConfig) -> str:

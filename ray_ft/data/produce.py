@@ -32,7 +32,7 @@ GROUPS = "groups"  # folder of the groups' folders
 
 def job_digest(job: GroupJob, data: DataConfig, tokenizer: Any, model_path: str) -> str:
     """Of all that groups are made with, but not where."""
-    places = ("output_path", "model_path", "chat_template", "answers")
+    places = ("output_path", "model_path", "tokenizer_path", "chat_template", "answers")
     return digest_of(
         {
             "job": {f.name: to_json(getattr(job, f.name)) for f in fields(job) if f.name not in places},

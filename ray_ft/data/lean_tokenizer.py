@@ -1,0 +1,56 @@
+"""A copy of a tokenizer that workers load in a second, where AutoTokenizer takes six.
+
+To find a tokenizer's class AutoTokenizer reads the model's config, and imports PyTorch and the machinery of generation
+on the way: seconds and hundreds of megabytes for every worker, which only turns text into numbers. The driver does that
+once and leaves the tokenizer as its Rust part and its template, which is all there is to one that is fast.
+"""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+from ray_ft.artifacts import digest
+
+CONFIG = "tokenizer_config.json"
+MESSAGES = [{"role": "user", "content": "What is it? <b>"}, {"role": "assistant", "content": "Näher."}]
+
+
+def save_lean(tokenizer: Any, folder: Path) -> str | None:
+    """Write the copy below a folder that workers see; its path, or None where the copy would not be the same.
+
+    Another tokenizer gets another path, since workers that live longer than a run remember what they have loaded.
+    """
+    if not getattr(tokenizer, "is_fast", False):
+        return None
+    marks = _marks(tokenizer)
+    shutil.rmtree(folder, ignore_errors=True)  # of another tokenizer
+    folder = folder / digest(marks)
+    tokenizer.save_pretrained(str(folder))
+    config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+    config["tokenizer_class"] = "PreTrainedTokenizerFast"
+    (folder / CONFIG).write_text(json.dumps(config, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    return str(folder) if _marks(load_lean(str(folder))) == marks else None
+
+
+def load_lean(path: str) -> Any:
+    """The tokenizer that `save_lean` wrote."""
+    from transformers import PreTrainedTokenizerFast
+
+    return PreTrainedTokenizerFast.from_pretrained(path, local_files_only=True)
+
+
+def _marks(tokenizer: Any) -> dict[str, Any]:
+    """All that encoding depends on."""
+    try:
+        rendered = tokenizer.apply_chat_template(MESSAGES, tokenize=False)
+    except Exception as error:  # without a template, or one that refuses; both have to
+        rendered = type(error).__name__
+    return {
+        "rust": tokenizer.backend_tokenizer.to_str(),
+        "template": tokenizer.chat_template,
+        "rendered": rendered,
+        "ids": tokenizer(MESSAGES[0]["content"]).input_ids,
+        "special": sorted(map(str, tokenizer.all_special_tokens)),
+        "ends": (tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.pad_token_id),
+    }
