@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from ray_ft.training.kernels.attention import packed_lengths, use_packed_attention
-from ray_ft.training.kernels.compiler import has_c_compiler
+from ray_ft.training.kernels.compiler import can_build_kernels, has_c_compiler
 from ray_ft.training.kernels.lora import fuse_lora
 from ray_ft.training.kernels.recompute import recompute_layers
 from ray_ft.training.kernels.rotary import fuse_rotary
@@ -47,7 +47,7 @@ def accelerate(model: Any, task: "TrainingTask") -> Any:
     use_packed_attention(base)
     if whole and task.strategy.is_adapter:
         fuse_lora(model)
-    if compiled and importlib.util.find_spec("triton") is not None:
+    if compiled and can_build_kernels():
         fuse_swiglu(base)
         fuse_rotary(base)
     layers = _decoder_layers(base)

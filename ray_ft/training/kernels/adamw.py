@@ -4,11 +4,10 @@ PyTorch's fused AdamW wants gradients of the masters' dtype and leaves the copy 
 28 bytes for each parameter instead of 44 takes a third off the update of a model that trains whole.
 """
 
-import importlib.util
 import math
 from typing import Any
 
-from ray_ft.training.kernels.compiler import has_c_compiler
+from ray_ft.training.kernels.compiler import can_build_kernels
 
 BLOCK = 4096
 FEWEST = 2**20  # elements of a tensor on average, to pay for a launch each: PyTorch updates many small ones in one
@@ -19,11 +18,8 @@ def can_update(masters: list[Any], weights: list[Any]) -> bool:
     """Whether the kernel serves: on a GPU, with Triton and its compiler, for large tensors with masters beside them."""
     if not masters[0].is_cuda or masters[0] is weights[0]:
         return False
-    if sum(master.numel() for master in masters) < FEWEST * len(masters):
-        return False
-    if "usable" not in _made:
-        _made["usable"] = has_c_compiler() and importlib.util.find_spec("triton") is not None
-    return bool(_made["usable"])
+    large = sum(master.numel() for master in masters) >= FEWEST * len(masters)
+    return large and can_build_kernels()
 
 
 def update(

@@ -5,9 +5,10 @@ for B itself: two thin products, each of which would read all of `g` and do litt
 `g` once and adds it to both. Sums over tiles are kept in fp32 and added in one order, so results repeat bit by bit.
 """
 
-import importlib.util
 from functools import cache
 from typing import Any
+
+from ray_ft.training.kernels.compiler import can_build_kernels
 
 WIDEST = 64  # thicker adapters are bound by arithmetic rather than by memory, which suits cuBLAS
 ROWS = 64  # tokens of a tile
@@ -17,16 +18,11 @@ SHARED_BYTES = 200 * 2**10
 
 
 def has_kernel(grad: Any, rank: int) -> bool:
-    """Whether `gradients` runs on this tensor: 16 bits, on a GPU with Triton, and of a thin adapter."""
+    """Whether `gradients` runs on this tensor: 16 bits, on a GPU with Triton and its compiler, of a thin adapter."""
     import torch
 
     fits = grad.dtype in (torch.bfloat16, torch.float16) and rank <= WIDEST
-    return bool(grad.is_cuda) and fits and _has_triton()
-
-
-@cache
-def _has_triton() -> bool:
-    return importlib.util.find_spec("triton") is not None
+    return bool(grad.is_cuda) and fits and can_build_kernels()
 
 
 def gradients(grad: Any, b: Any, inner: Any, grad_inner: Any, *, scale: float) -> Any:

@@ -11,6 +11,7 @@ from functools import cache
 from typing import Any
 
 from ray_ft.training.kernels import adapter_gradients
+from ray_ft.training.kernels.compiler import can_build_kernels
 
 GROUPS = (("q_proj", "k_proj", "v_proj"), ("gate_proj", "up_proj"))
 """Linear layers of one parent module that read the same input."""
@@ -20,7 +21,8 @@ NF4_TENSORS = 4
 def fuse_lora(model: Any) -> int:
     """Let the adapted layers of a PeftModel compute in groups; returns how many layers now do.
 
-    Layers with dropout, a LoRA variant such as DoRA, or 8-bit weights keep PEFT's own forward.
+    Layers with dropout, a LoRA variant such as DoRA, or 8-bit weights keep PEFT's own forward, and so do
+    4-bit ones where no kernel can be built.
     """
     from peft.tuners.lora import LoraLayer
 
@@ -108,7 +110,7 @@ def _can_fuse(layer: Any) -> bool:
         state = base.weight.quant_state
         same = state is not None and layer.lora_A["default"].weight.dtype == base.compute_dtype
         return plain and same and state.quant_type == "nf4" and state.nested and state.blocksize == 64 \
-            and base.weight.is_cuda  # fmt: skip
+            and base.weight.is_cuda and can_build_kernels()  # fmt: skip
     return plain and kind == "Linear" and base.weight.dtype == layer.lora_A["default"].weight.dtype
 
 

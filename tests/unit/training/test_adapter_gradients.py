@@ -1,10 +1,13 @@
 """The kernel that makes two gradients of one reading, in Triton's interpreter, beside the two products."""
 
-import os
-import subprocess
-import sys
+from collections.abc import Callable
+from types import SimpleNamespace
 
 import pytest
+import torch
+
+from ray_ft.training.kernels import compiler
+from ray_ft.training.kernels.adapter_gradients import has_kernel
 
 COMPARE = """
 import torch
@@ -26,9 +29,20 @@ print("equal")
 """
 
 
-def test_both_gradients_are_those_of_two_products() -> None:
+def test_both_gradients_are_those_of_two_products(interpret: Callable[[str], None]) -> None:
+    interpret(COMPARE)
+
+
+@pytest.mark.parametrize(("compilers", "expected"), [(["gcc"], True), ([], False)])
+def test_a_machine_without_a_c_compiler_multiplies_twice(
+    compilers: list[str], expected: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     pytest.importorskip("triton")
-    # The interpreter has to be asked for before Triton is imported.
-    environment = os.environ | {"TRITON_INTERPRET": "1"}
-    ran = subprocess.run([sys.executable, "-c", COMPARE], env=environment, capture_output=True, text=True, check=False)
-    assert ran.stdout.strip() == "equal", ran.stderr
+    monkeypatch.setattr(compiler.shutil, "which", lambda name: name if name in compilers else None)
+    compiler.can_build_kernels.cache_clear()
+    grad = SimpleNamespace(is_cuda=True, dtype=torch.bfloat16)
+    try:
+        assert has_kernel(grad, rank=16) is expected
+        assert not has_kernel(grad, rank=128)
+    finally:
+        compiler.can_build_kernels.cache_clear()
