@@ -22,18 +22,15 @@ from ray_ft.data.sources.git import split
 from ray_ft.data.trace import with_bytes
 from ray_ft.errors import ConfigError, DataError
 from ray_ft.rows import Document
+from ray_ft.source_folders import TOOL_FOLDERS, is_marked
 
 if TYPE_CHECKING:
     from pathspec import PathSpec
 
-SKIPPED_FOLDERS = frozenset(
-    {
-        ".git", ".hg", ".svn", ".bzr", ".venv", "node_modules", "__pycache__", ".tox", ".nox", ".eggs",
-        ".mypy_cache", ".ruff_cache", ".pytest_cache", ".import_linter_cache", ".ipynb_checkpoints", ".idea", ".vscode",
-    }
-)  # fmt: skip
-FOREIGN_FOLDERS = ("pyvenv.cfg", "CACHEDIR.TAG", "training_set.json")
-"""Files that mark a folder as nobody's source: a virtual environment, a cache, a run folder of ray_ft."""
+SKIPPED_FOLDERS = TOOL_FOLDERS | {
+    ".bzr", ".tox", ".nox", ".eggs", ".mypy_cache", ".ruff_cache", ".pytest_cache", ".import_linter_cache",
+    ".ipynb_checkpoints", ".idea", ".vscode",
+}  # fmt: skip
 READ_AHEAD = 8  # threads that hash files
 
 
@@ -246,7 +243,7 @@ def source_name(source: str) -> str:
 
 
 def _is_skipped(folder: Path) -> bool:
-    return _is_tools(folder.name) or any((folder / marker).exists() for marker in FOREIGN_FOLDERS)
+    return _is_tools(folder.name) or is_marked(folder)
 
 
 def _is_tools(name: str) -> bool:

@@ -14,12 +14,10 @@ import yaml
 
 from ray_ft.config import Config, to_plain
 from ray_ft.errors import ConfigError
+from ray_ft.source_folders import TOOL_FOLDERS, is_marked
 
 MAX_UPLOAD_BYTES = 512 * 2**20  # Ray keeps an upload in the head's key-value store, as one message
 CONFIG_FILE = ".ray_ft/config.yaml"  # inside the upload; a folder of its own, because sources may hold a config.yaml
-SKIPPED_FOLDERS = frozenset({".git", ".hg", ".svn", ".venv", "node_modules", "__pycache__"})
-FOREIGN_FOLDERS = ("pyvenv.cfg", "CACHEDIR.TAG", "training_set.json")
-"""Files that mark a folder as nobody's source: a virtual environment, a cache, a run folder."""
 READS_SOURCES = ("prepare", "run", "sweep")
 READS_QUESTIONS = ("evaluate", "run", "sweep")
 
@@ -117,8 +115,7 @@ def _files(named: str, config: Config) -> Iterator[Path]:
 
 
 def _is_skipped(folder: Path, outputs: Path) -> bool:
-    foreign = any((folder / marker).exists() for marker in FOREIGN_FOLDERS)
-    return foreign or folder.name in SKIPPED_FOLDERS or folder.resolve() == outputs
+    return is_marked(folder) or folder.name in TOOL_FOLDERS or folder.resolve() == outputs
 
 
 def _add(zipped: zipfile.ZipFile, file: Path, name: str, max_bytes: int | None) -> str:
