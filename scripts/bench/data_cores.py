@@ -16,9 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
 from itertools import cycle
 from pathlib import Path
 from typing import Any
@@ -122,17 +120,18 @@ def _table(rows: list[dict[str, Any]]) -> str:
 def _run(n: int, corpus: str, model: str, output: str) -> int:
     """One run on n processors; prints what it took as JSON."""
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:n])
+    from bench.data_steps import measured_steps
+
     alone = _alone(n, Path(corpus))
     import psutil  # type: ignore[import-untyped,unused-ignore]
     import ray
 
     ray.init(address="local", num_cpus=n, include_dashboard=False, log_to_driver=False, object_store_memory=2**30)
     _wait_for_workers(n)
-    steps: dict[str, float] = {}
     processes = [psutil.Process(), *psutil.Process().children(recursive=True)]
     before = _cpu_seconds(processes)
     started, own = time.monotonic(), time.process_time()
-    with _timed(steps):
+    with measured_steps(STEPS) as steps:
         made = _prepare([f"{corpus}/part_{number:02d}" for number in range(n)], model, output)
     seconds = time.monotonic() - started
     after = _cpu_seconds([psutil.Process(), *psutil.Process().children(recursive=True)])
@@ -142,7 +141,8 @@ def _run(n: int, corpus: str, model: str, output: str) -> int:
             {
                 "n": n, "seconds": seconds, "cpu_seconds": used, "driver_seconds": time.process_time() - own,
                 "documents": sum(made.num_documents.values()), "examples": sum(made.num_examples.values()),
-                "files": made.files, "steps": steps, "alone_mb_per_second": alone,
+                "files": made.files, "alone_mb_per_second": alone,
+                "steps": {name.strip("_"): step["seconds"] for name, step in steps.items()},
             }
         ),
         flush=True,
@@ -165,31 +165,6 @@ def _prepare(sources: list[str], model: str, output: str) -> Any:
         seed=0,
         inputs_digest="",
     )
-
-
-@contextmanager
-def _timed(steps: dict[str, float]) -> Iterator[None]:
-    """Note how long the driver spends in each step of prepare."""
-    from ray_ft.data import prepare
-
-    def timed(name: str, step: Callable[..., Any]) -> Callable[..., Any]:
-        def call(*arguments: Any, **options: Any) -> Any:
-            started = time.monotonic()
-            try:
-                return step(*arguments, **options)
-            finally:
-                steps[name.strip("_")] = time.monotonic() - started
-
-        return call
-
-    kept = {name: getattr(prepare, name) for name in STEPS}
-    for name, step in kept.items():
-        setattr(prepare, name, timed(name, step))
-    try:
-        yield
-    finally:
-        for name, step in kept.items():
-            setattr(prepare, name, step)
 
 
 def _wait_for_workers(n: int) -> None:

@@ -11,8 +11,6 @@ import json
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +41,7 @@ def main(argv: list[str] | None = None) -> int:
 def _measure(given: argparse.Namespace, folder: Path) -> dict[str, Any]:
     import ray
 
+    from bench.data_steps import measured_steps
     from bench.data_watch import Watch
     from ray_ft.base_model import build_builtin
     from ray_ft.config import DataConfig, ModelConfig
@@ -62,8 +61,7 @@ def _measure(given: argparse.Namespace, folder: Path) -> dict[str, Any]:
         generator=TransformersEngine(batch_size=8) if given.questions else None,
     )
     ray.init(address="local", num_cpus=given.cpus, include_dashboard=False, log_to_driver=False)
-    steps: dict[str, dict[str, float]] = {}
-    with Watch() as watch, _timed(steps, watch):
+    with Watch() as watch, measured_steps(STEPS, cpu_seconds=watch.cpu_seconds) as steps:
         made = prepare_training_set(
             data,
             model=ModelConfig(name="builtin:tiny", max_seq_len=1024),
@@ -78,37 +76,10 @@ def _measure(given: argparse.Namespace, folder: Path) -> dict[str, Any]:
     return {
         "files": len(paths), "accounted": sum(made.files.values()), "states": made.files,
         "mb": sum(path.stat().st_size for path in paths) / 1e6, "cpus": given.cpus, "seconds": watch.seconds,
-        "cpu_seconds": cpu_seconds, "steps": steps, "worker_bytes": watch.memory_of(*WORKER),
+        "cpu_seconds": cpu_seconds, "steps": {STEPS[name]: step for name, step in steps.items()},
+        "worker_bytes": watch.memory_of(*WORKER),
         "examples": made.num_examples, "documents": made.num_documents, "tokens": made.num_tokens,
     }  # fmt: skip
-
-
-@contextmanager
-def _timed(steps: dict[str, dict[str, float]], watch: Any) -> Iterator[None]:
-    """Note wall and processor time of each step of prepare."""
-    from ray_ft.data import prepare
-
-    def timed(name: str, step: Callable[..., Any]) -> Callable[..., Any]:
-        def call(*arguments: Any, **options: Any) -> Any:
-            import time
-
-            started, before = time.monotonic(), watch.cpu_seconds()
-            try:
-                return step(*arguments, **options)
-            finally:
-                spent = {"seconds": time.monotonic() - started, "cpu_seconds": watch.cpu_seconds() - before}
-                steps[STEPS[name]] = spent
-
-        return call
-
-    kept = {name: getattr(prepare, name) for name in STEPS}
-    for name, step in kept.items():
-        setattr(prepare, name, timed(name, step))
-    try:
-        yield
-    finally:
-        for name, step in kept.items():
-            setattr(prepare, name, step)
 
 
 def _table(about: dict[str, Any]) -> str:

@@ -3,7 +3,6 @@
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,16 +12,7 @@ import pytest
 REPOSITORY = Path(__file__).parents[2]
 
 
-@pytest.fixture
-def bench(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """The script's own package can be imported."""
-    monkeypatch.syspath_prepend(str(REPOSITORY / "scripts"))
-    yield
-    for name in [name for name in sys.modules if name.split(".")[0] == "bench"]:
-        del sys.modules[name]
-
-
-def test_llama_2_7b_has_its_published_size(bench: None) -> None:
+def test_llama_2_7b_has_its_published_size(scripts: None) -> None:
     from bench.shapes import SHAPES
 
     # 32 * (4 * 4096^2 + 3 * 4096 * 11008) + 32000 * 4096 = 6,607,077,376 in products; the embedding's 131,072,000 and
@@ -32,7 +22,7 @@ def test_llama_2_7b_has_its_published_size(bench: None) -> None:
     assert SHAPES["llama2-70b"].parameters == 68_976_648_192
 
 
-def test_lora_needs_four_flops_per_frozen_parameter_and_causal_attention(bench: None) -> None:
+def test_lora_needs_four_flops_per_frozen_parameter_and_causal_attention(scripts: None) -> None:
     from bench.shapes import SHAPES, needed_flops
 
     shape = SHAPES["llama2-7b"]
@@ -42,7 +32,7 @@ def test_lora_needs_four_flops_per_frozen_parameter_and_causal_attention(bench: 
     assert needed_flops(shape, full=True, sequence=2048) == 6 * 6_738_415_616
 
 
-def test_a_share_is_of_one_gpu(bench: None) -> None:
+def test_a_share_is_of_one_gpu(scripts: None) -> None:
     from bench.tables import with_shares
 
     row = {"shape": "llama2-7b", "strategy": "full", "sequence": 2048, "world_size": 2, "tokens_per_second": 2000.0}
@@ -50,7 +40,7 @@ def test_a_share_is_of_one_gpu(bench: None) -> None:
     assert with_shares(row, 1e14)["share_with_embedding"] == pytest.approx(0.4043, abs=1e-4)
 
 
-def test_short_examples_have_the_mean_that_was_asked_for(bench: None) -> None:
+def test_short_examples_have_the_mean_that_was_asked_for(scripts: None) -> None:
     from bench.data import short_examples
 
     lengths = [len(e.input_ids) for e in short_examples(4000, mean=200, limit=2048, vocabulary=100, seed=5)]
@@ -59,7 +49,7 @@ def test_short_examples_have_the_mean_that_was_asked_for(bench: None) -> None:
     assert max(lengths) <= 2048
 
 
-def test_findings_compare_rows_of_one_run(bench: None) -> None:
+def test_findings_compare_rows_of_one_run(scripts: None) -> None:
     from bench.tables import findings
 
     def row(contender: str, speed: float) -> dict[str, Any]:

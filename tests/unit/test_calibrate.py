@@ -3,7 +3,6 @@
 import csv
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,15 +11,7 @@ import pytest
 
 REPOSITORY = Path(__file__).parents[2]
 GIB = 2**30
-
-
-@pytest.fixture(autouse=True)
-def bench(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """The script's own package can be imported."""
-    monkeypatch.syspath_prepend(str(REPOSITORY / "scripts"))
-    yield
-    for name in [name for name in sys.modules if name.split(".")[0] == "bench"]:
-        del sys.modules[name]
+pytestmark = pytest.mark.usefixtures("scripts")
 
 
 def test_the_grid_spans_methods_stages_lengths_and_checkpointing() -> None:

@@ -1,7 +1,5 @@
 """What plans choose and refuse becomes rows to run, and what becomes of those is told apart."""
 
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,15 +7,7 @@ import pytest
 
 REPOSITORY = Path(__file__).parents[2]
 GIB = 2**30
-
-
-@pytest.fixture(autouse=True)
-def bench(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """The script's own package can be imported."""
-    monkeypatch.syspath_prepend(str(REPOSITORY / "scripts"))
-    yield
-    for name in [name for name in sys.modules if name.split(".")[0] == "bench"]:
-        del sys.modules[name]
+pytestmark = pytest.mark.usefixtures("scripts")
 
 
 def test_every_plan_is_followed_by_the_micro_batch_that_it_refused_and_by_the_edge() -> None:

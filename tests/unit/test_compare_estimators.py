@@ -1,22 +1,12 @@
 """Published runs against the profiles of their software, and the page that compares estimators."""
 
 import csv
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 REPOSITORY = Path(__file__).parents[2]
-
-
-@pytest.fixture(autouse=True)
-def scripts(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """The scripts' own packages can be imported."""
-    monkeypatch.syspath_prepend(str(REPOSITORY / "scripts"))
-    yield
-    for name in [name for name in sys.modules if name.split(".")[0] in ("bench", "estimators")]:
-        del sys.modules[name]
+pytestmark = pytest.mark.usefixtures("scripts")
 
 
 def test_published_rows_are_predicted_within_a_tenth() -> None:
