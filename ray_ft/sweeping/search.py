@@ -63,7 +63,7 @@ def run_trials(tasks: Mapping[str, TrialTask], sweep: SweepConfig, *, folder: Pa
     trainable = tune.with_resources(tune.with_parameters(_trial, tasks=dict(tasks)), RESERVED)
     try:
         with _quiet_tune():
-            results = tune.Tuner(
+            tune.Tuner(
                 trainable,
                 param_space={"trial": tune.grid_search(list(tasks))},
                 # A process of its own for each: one that still trains when it is stopped cannot take the next trial.
@@ -72,12 +72,12 @@ def run_trials(tasks: Mapping[str, TrialTask], sweep: SweepConfig, *, folder: Pa
                     name=TUNE_FOLDER, storage_path=str(folder.resolve()), callbacks=[progress], verbose=0
                 ),
             ).fit()
+        for trial in progress.broken:  # not from fit's results: a trial that never reported has no configuration there
+            error = trial.get_pickled_error() or trial.get_error()
+            if error is not None and not isinstance(error, RayActorError):
+                end(tasks[trial.config["trial"]].run_path, "failed", last_line(error))
     finally:
         shutil.rmtree(folder / TUNE_FOLDER, ignore_errors=True)
-    for result in results:
-        if result.error is not None:  # the process died before it could say why
-            has_died = isinstance(result.error, RayActorError)
-            end(tasks[result.config["trial"]].run_path, "failed", DIED if has_died else last_line(result.error))
     if progress.num_ended < len(tasks):
         raise KeyboardInterrupt
 
@@ -200,6 +200,9 @@ def _progress_lines(tasks: Mapping[str, TrialTask]) -> Any:
     class ProgressLines(Callback):  # type: ignore[misc]  # ray has no types
         num_ended = 0
 
+        def __init__(self) -> None:
+            self.broken: list[Any] = []  # trials whose process ended before it could say why
+
         def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
             self._say(trial, "started")
 
@@ -219,6 +222,7 @@ def _progress_lines(tasks: Mapping[str, TrialTask]) -> Any:
 
         def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
             end(tasks[trial.config["trial"]].run_path, "failed", DIED)
+            self.broken.append(trial)
             self._end(trial)
 
         def _end(self, trial: Any) -> None:
