@@ -4,20 +4,20 @@ The end-of-turn token that the template writes after an answer is a target too, 
 """
 
 import copy
-from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterator
 from functools import cache
 from typing import Any
 
 from ray_ft.data.conversation import encode_conversation
+from ray_ft.data.document_tokens import DocumentTokens, Splicer, Verbatim, ids_of, num_ids
 from ray_ft.data.encoded import IGNORED, Encoded
 from ray_ft.errors import ConfigError
 from ray_ft.rows import CountTokens, Example
 
-__all__ = ["IGNORED", "ChatEncoder", "Encoded", "token_counter"]
+__all__ = ["IGNORED", "ChatEncoder", "Encoded", "TokenCounter", "token_counter"]
 
 MAX_PROMPT_FRACTION = 0.5  # of a row: a longer prompt leaves too little of its answer
-STRETCH = 20_000  # characters that are tokenised at once, about, to know where tokens begin
 PROBE = ("What is ray_ft?", "It tunes language models.")
 
 
@@ -37,28 +37,15 @@ class ChatEncoder:
         self.eos = [] if tokenizer.eos_token_id is None else [int(tokenizer.eos_token_id)]
         self.pad_id = int(tokenizer.pad_token_id if tokenizer.pad_token_id is not None else (self.eos or [0])[0])
         tokenizer.model_max_length = 10**9  # lengths are ours to watch; no warning for each long document
-        self._content = _backend(tokenizer, is_content=True)
-        self._special = _backend(tokenizer, is_content=False)
+        self.splicer = _splicer(tokenizer)
+        # Of two that begin alike the shorter one, as it ends first.
+        self._any_special = re.compile("|".join(map(re.escape, sorted(filter(None, self.specials), key=len))) or "$^")
 
     def count_tokens(self, text: str) -> int:
         """Tokens of a text that is content: special tokens written out in it count as the letters they are."""
-        if self._content is not None:
-            return len(self._content.encode_batch_fast([text], add_special_tokens=False)[0])
+        if self.splicer is not None:
+            return num_ids(self.splicer.content, [text])
         return len(self.ids(text, is_content=True))
-
-    @property
-    def knows_offsets(self) -> bool:
-        """Whether the tokenizer can tell where tokens begin."""
-        return self._content is not None
-
-    def token_starts(self, text: str) -> list[int]:
-        """Where each token of a text begins, in order; for tokenizers that know."""
-        assert self._content is not None
-        starts: list[int] = []
-        for start, end in _stretches(text):
-            encoding = self._content.encode(text[start:end], add_special_tokens=False)
-            starts += [start + first for first, _ in encoding.offsets]
-        return starts
 
     def check(self) -> None:
         """Raise ConfigError when the chat template cannot be used or its answers cannot be told from its prompts."""
@@ -76,9 +63,10 @@ class ChatEncoder:
                 "give another as model.chat_template"
             )
 
-    def encode(self, example: Example, *, begins: bool = True, ends: bool = True) -> list[Encoded] | str:
+    def encode(self, example: Example, *, ends: bool = True, place: Verbatim | None = None) -> list[Encoded] | str:
         """Rows' worth of tokens of one example, or the reason why it is left out.
 
+        `place` says where its completion, white space around it stripped, stands in a document that is tokenised.
         Plain text longer than a row becomes several; it ends with the end-of-text token where its document `ends`. An
         answer longer than a row is cut and then ends without end of turn, so that nothing teaches to stop there. A
         conversation longer than a row ends with the last assistant turn that fits.
@@ -89,8 +77,8 @@ class ChatEncoder:
         if not example.prompt:
             if unknown := [mark for mark in example.marks if mark not in self.specials]:
                 return f"the tokenizer has no special token {unknown[0]}"
-            return list(self._plain(example.completion, ends=ends or bool(example.marks), marks=example.marks))
-        encoded = self._turn(example.prompt, example.completion)
+            return list(self._plain(example, ends=ends or bool(example.marks), place=place))
+        encoded = self._turn(example.prompt, example.completion, place)
         if encoded is None:
             return "the chat template changes the answer"
         if len(encoded.input_ids) <= self.max_seq_len:
@@ -100,20 +88,25 @@ class ChatEncoder:
             return "prompt longer than half of model.max_seq_len"
         return [Encoded(encoded.input_ids[: self.max_seq_len], encoded.labels[: self.max_seq_len], is_truncated=True)]
 
-    def _plain(self, text: str, *, ends: bool, marks: Sequence[str] = ()) -> Iterator[Encoded]:
+    def _plain(self, example: Example, *, ends: bool, place: Verbatim | None) -> Iterator[Encoded]:
         """Every token is a target except the first of each row, which nothing predicts."""
-        ids: list[int] = []
-        for mark in marks:
+        ids, text = list[int](), example.completion
+        for mark in example.marks:
             before, _, text = text.partition(mark)
             ids += [*(self.ids(before, is_content=True) if before else []), *self.ids(mark)]
-        ids += self.ids(text, is_content=True) + (self.eos if ends else [])
+        if place is None or ids:
+            ids += self.ids(text, is_content=True)
+        else:
+            space = len(text) - len(text.lstrip())
+            ids = place.ids(before=text[:space], after=text[len(text.rstrip()) :], is_content=True)
+        ids += self.eos if ends else []
         size = self.max_seq_len - len(self.bos)
         for start in range(0, len(ids), size):
             window = self.bos + ids[start : start + size]
             if len(window) > 1:
                 yield Encoded(window, [IGNORED, *window[1:]])
 
-    def _turn(self, prompt: str, completion: str) -> Encoded | None:
+    def _turn(self, prompt: str, completion: str, place: Verbatim | None = None) -> Encoded | None:
         """One question and answer; None when the template does not show the answer as it is."""
         messages: list[dict[str, str]] = []
         if self.system_prompt is not None:
@@ -129,14 +122,16 @@ class ChatEncoder:
             return None
         start = len(asked) if keeps_prompt else body
         end, stop = self._end_of_turn(full, body + len(answer))
-        return self._masked(full[:start], full[start:body], answer, full[body + len(answer) : end], stop)
+        return self._masked(full[:start], full[start:body], answer, full[body + len(answer) : end], stop, place)
 
     def _end_of_turn(self, full: str, answer_end: int) -> tuple[int, list[int]]:
         """Where the turn ends: after the first special token behind the answer; else end-of-text is added."""
-        ends = [(i, i + len(t)) for t in self.specials if t and (i := full.find(t, answer_end)) >= 0]
-        return (min(ends)[1], []) if ends else (len(full.rstrip()), self.eos)
+        found = self._any_special.search(full, answer_end)
+        return (found.end(), []) if found else (len(full.rstrip()), self.eos)
 
-    def _masked(self, prompt: str, opening: str, answer: str, closing: str, stop: list[int]) -> Encoded:
+    def _masked(
+        self, prompt: str, opening: str, answer: str, closing: str, stop: list[int], place: Verbatim | None
+    ) -> Encoded:
         """Ids of the parts with labels on all but the prompt.
 
         The text is tokenised as a whole when that keeps the prompt's own ids, as it does where a template closes the
@@ -144,21 +139,23 @@ class ChatEncoder:
         Special tokens that stand written out in the answer are encoded as text: none may end the turn early.
         """
         prompt_ids = self.ids(prompt)
-        if any(token in answer for token in self.specials):
+        if self._any_special.search(answer):
             ids = prompt_ids + self.ids(opening) + self.ids(answer, is_content=True) + self.ids(closing) + stop
         else:
-            ids = self.ids(prompt + opening + answer + closing) + stop
+            ids = self._around(prompt + opening, answer, closing, place) + stop
             if ids[: len(prompt_ids)] != prompt_ids:
-                ids = prompt_ids + self.ids(opening + answer + closing) + stop
+                ids = prompt_ids + self._around(opening, answer, closing, place) + stop
         num_prompt = max(1, len(prompt_ids))
         return Encoded(ids, [IGNORED] * num_prompt + ids[num_prompt:])
 
+    def _around(self, before: str, answer: str, after: str, place: Verbatim | None) -> list[int]:
+        """Ids of the three as one text."""
+        return self.ids(before + answer + after) if place is None else place.ids(before=before, after=after)
+
     def ids(self, text: str, *, is_content: bool = False) -> list[int]:
         """Ids of a piece of text; in content, special tokens that stand written out are letters."""
-        backend = self._content if is_content else self._special
-        if backend is not None:
-            found: list[int] = backend.encode_batch_fast([text], add_special_tokens=False)[0].ids
-            return found
+        if self.splicer is not None:
+            return ids_of(self.splicer.content if is_content else self.splicer.special, [text])[0]
         ids: list[int] = self.tokenizer(text, add_special_tokens=False, split_special_tokens=is_content).input_ids
         return ids
 
@@ -168,51 +165,55 @@ class ChatEncoder:
         )
 
 
-def _backend(tokenizer: Any, *, is_content: bool) -> Any | None:
-    """A copy of the tokenizer's Rust part, which takes special tokens for text where the text is content.
+def _splicer(tokenizer: Any) -> Splicer | None:
+    """Copies of the tokenizer's Rust part; None for tokenizers in pure Python.
 
     Counting is most of the work of chunking, and transformers' own call costs several times what a short passage does.
-    None for tokenizers in pure Python.
     """
     if not getattr(tokenizer, "is_fast", False):
         return None
-    backend = copy.deepcopy(tokenizer.backend_tokenizer)
-    backend.encode_special_tokens = is_content
-    backend.no_truncation()
-    backend.no_padding()
-    return backend
+    backends = []
+    for is_content in (True, False):
+        backend = copy.deepcopy(tokenizer.backend_tokenizer)
+        backend.encode_special_tokens = is_content
+        backend.no_truncation()
+        backend.no_padding()
+        backends.append(backend)
+    return Splicer(*backends)
 
 
 class TokenCounter:
-    """Counts for one document at hand: remembers its passages, which several recipes cut alike, and its tokens."""
+    """Counts for one document at hand, which is tokenised once, and remembers what several recipes cut alike."""
 
-    def __init__(self, encoder: ChatEncoder) -> None:
+    def __init__(self, encoder: ChatEncoder, splicer: Splicer) -> None:
         self._count = cache(encoder.count_tokens)
-        self._encoder = encoder
-        self._text = ""
-        self._starts: list[int] = []
+        self._splicer = splicer
+        self._tokens = DocumentTokens("", splicer)
+        self._counted: dict[tuple[int, int], int] = {}
 
     def __call__(self, text: str) -> int:
         """Tokens of a text by itself."""
         return self._count(text)
 
     def about(self, text: str, start: int, end: int) -> int:
-        """Tokens that text[start:end] has where it stands, from a tokenisation of the whole text, made once."""
-        if text is not self._text:
-            self._text, self._starts = text, self._encoder.token_starts(text)
-        return bisect_left(self._starts, end) - bisect_left(self._starts, start)
+        """Tokens that text[start:end] has where it stands."""
+        return self.tokens_of(text).about(start, end)
+
+    def exactly(self, text: str, start: int, end: int) -> int:
+        """Tokens of text[start:end] by itself."""
+        tokens = self.tokens_of(text)
+        if (count := self._counted.get((start, end))) is None:
+            count = self._counted[start, end] = tokens.count(start, end)
+        return count
+
+    def tokens_of(self, text: str) -> DocumentTokens:
+        """The tokens of the document."""
+        if text is not self._tokens.text:
+            self._tokens, self._counted = DocumentTokens(text, self._splicer), {}
+        return self._tokens
 
 
 def token_counter(encoder: ChatEncoder) -> CountTokens:
     """A counter for one document; tokenizers in pure Python, which tell no offsets, only count."""
-    return TokenCounter(encoder) if getattr(encoder, "knows_offsets", False) else cache(encoder.count_tokens)
-
-
-def _stretches(text: str) -> Iterator[tuple[int, int]]:
-    """Spans that end with a line where there are lines, so that no long text is tokenised at once."""
-    start = 0
-    while start < len(text):
-        end = text.find("\n", start + STRETCH) + 1
-        end = end if 0 < end <= start + 2 * STRETCH else min(start + STRETCH, len(text))
-        yield start, end
-        start = end
+    splicer = getattr(encoder, "splicer", None)
+    return cache(encoder.count_tokens) if splicer is None else TokenCounter(encoder, splicer)

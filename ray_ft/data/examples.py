@@ -19,10 +19,9 @@ NO_WORD = re.compile(r"[\W_]+")
 
 @dataclass(frozen=True)
 class Edged:
-    """An example, whether it holds the beginning and the end of its document, and what it counts for in the mixture."""
+    """An example, whether it holds the end of its document, and what it counts for in the mixture."""
 
     example: Example
-    begins: bool
     ends: bool
     part: str = ""  # recipe or dataset that it comes from
     weight: float = 1.0
@@ -41,7 +40,7 @@ def make_examples(
             spans = {c.id: (c.start, c.end) for c in chunks}
             last = len(examples) - 1
             made += [
-                Edged(e, i == 0, i == last, recipe.name, recipe.weight, spans.get(e.chunk_id, (0, 0)))
+                Edged(e, i == last, recipe.name, recipe.weight, spans.get(e.chunk_id, (0, 0)))
                 for i, e in enumerate(examples)
             ]
     return made

@@ -18,7 +18,8 @@ from typing import Any
 from ray_ft.data.answers import Answered
 from ray_ft.data.answers import as_row as as_request_row
 from ray_ft.data.cleaning import CleanFile
-from ray_ft.data.encode import IGNORED, ChatEncoder, Encoded, token_counter
+from ray_ft.data.document_tokens import Verbatim
+from ray_ft.data.encode import IGNORED, ChatEncoder, Encoded, TokenCounter, token_counter
 from ray_ft.data.examples import Edged, evaluation_qa, make_examples, make_questions, passages_of, record_questions
 from ray_ft.data.formats.text import parse_text
 from ray_ft.data.job import GroupJob, GroupResult
@@ -154,8 +155,10 @@ class _Group:
         except Exception as error:
             return replace(read, status="skipped", reason=f"recipe failed: {type(error).__name__}", note=str(error))
         self.result.documents[split] += 1
+        tokens = count_tokens.tokens_of(document.text) if isinstance(count_tokens, TokenCounter) else None
         for one in edged:
-            self._encode(one, split)
+            place = tokens.find(one.example.completion.strip(), *one.span) if tokens is not None else None
+            self._encode(one, split, place)
         self.tables[PASSAGES] += [passage_row(p, split=split) for p in passages]
         self.questions += questions
         return read
@@ -190,7 +193,7 @@ class _Group:
         if record.note:
             self.result.notes[record.note] += 1
         for example in record.examples:
-            self._encode(Edged(example, begins=True, ends=True, part=record.dataset, weight=record.weight), split)
+            self._encode(Edged(example, ends=True, part=record.dataset, weight=record.weight), split)
         count_tokens = token_counter(self.encoder)
         if record.text:
             blocks = parse_text(record.text).blocks
@@ -231,13 +234,13 @@ class _Group:
             generate=self.generate,
         )
 
-    def _encode(self, edged: Edged, split: Split) -> None:
+    def _encode(self, edged: Edged, split: Split, place: Verbatim | None = None) -> None:
         """Tokenise an example and note how often an epoch shows it; held-out ones count once, whatever the weight."""
         example, encoded, copies = edged.example, list[Encoded](), 0
         if example.origin == "generated":
             self.result.generated[f"{example.recipe}: {example.dropped or 'kept'}"] += 1
         if not example.dropped:
-            made = self.encoder.encode(example, ends=edged.ends)
+            made = self.encoder.encode(example, ends=edged.ends, place=place)
             encoded, reason = ([], made) if isinstance(made, str) else (made, "")
             key = "\0".join((example.recipe, example.chunk_id, example.prompt, example.completion))
             copies = num_copies(edged.weight, key, seed=self.job.seed) if split == "train" else 1

@@ -61,6 +61,7 @@ def make_chunks(
     """
     boundaries, whole = (CODE, []) if document.language else (PROSE, blocks_to_keep(document))
     chunks: list[Chunk] = []
+    exactly = exact_counter(document.text, count_tokens)
     for span in spans:
         pieces = split_span(
             document.text, span.start, span.end,
@@ -78,7 +79,7 @@ def make_chunks(
             if part > 1 and overlap_tokens:
                 first = pieces[part - 2][0]
                 begin = overlap_start(document.text, first, start, max_tokens=overlap_tokens, count_tokens=count_tokens)
-                if begin < previous and (total := count_tokens(document.text[begin:end])) <= max_tokens:
+                if begin < previous and (total := exactly(begin, end)) <= max_tokens:
                     start, num_tokens = begin, total
                     parts["overlap"] = str(previous - begin)
             previous = end
@@ -126,8 +127,14 @@ def split_span(
 
 
 def exact_counter(text: str, count_tokens: CountTokens) -> Count:
-    """Tokens of a span of the text by itself."""
-    return lambda start, end: count_tokens(text[start:end])
+    """Tokens of a span of the text by itself.
+
+    A counter that has the text's own tokens has a method `exactly(text, start, end)`, which needs few more.
+    """
+    exactly = getattr(count_tokens, "exactly", None)
+    if exactly is None:
+        return lambda start, end: count_tokens(text[start:end])
+    return lambda start, end: int(exactly(text, start, end))
 
 
 def span_counter(text: str, count_tokens: CountTokens) -> Count:
@@ -191,12 +198,13 @@ def overlap_start(text: str, first: int, start: int, *, max_tokens: int, count_t
     The coarsest boundary that lies near enough is taken: a paragraph's before a sentence's before a word's.
     """
     nearest = max(first, start - MAX_CHARACTERS_PER_TOKEN * max_tokens)
+    exactly = exact_counter(text, count_tokens)
     for boundary in PROSE:
         places = [m.end() for m in boundary.finditer(text, nearest, start) if m.end() < start]
         low, high = 0, len(places)  # later places leave fewer tokens
         while low < high:
             middle = (low + high) // 2
-            if count_tokens(text[places[middle] : start]) <= max_tokens:
+            if exactly(places[middle], start) <= max_tokens:
                 high = middle
             else:
                 low = middle + 1

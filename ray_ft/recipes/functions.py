@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 
-from ray_ft.recipes.chunking import MAX_CHARACTERS_PER_TOKEN, Span, trim
+from ray_ft.recipes.chunking import MAX_CHARACTERS_PER_TOKEN, Span, exact_counter, trim
 from ray_ft.recipes.uses import Place, Uses, place_of, uses_of
 from ray_ft.rows import Chunk, CountTokens, Definition, Document
 
@@ -48,18 +48,19 @@ def whole_chunks(
     document: Document, spans: Iterable[Span], *, recipe: str, max_tokens: int, count_tokens: CountTokens
 ) -> list[Chunk]:
     """A chunk for each span that fits into `max_tokens`; the others give none, since half a function is no answer."""
-    text = document.text
+    text, exactly = document.text, exact_counter(document.text, count_tokens)
     chunks: list[Chunk] = []
     for span in spans:
         start, end = trim(text, span.start, span.end)
         if not 0 < end - start <= MAX_CHARACTERS_PER_TOKEN * max_tokens:
             continue
-        code = text[start:end]
-        num_tokens = count_tokens(code)
+        num_tokens = exactly(start, end)
         if num_tokens <= max_tokens:
             name = f"{document.id}#{recipe}-{len(chunks)}"
             metadata = {"path": document.path, **span.metadata}
-            chunks.append(Chunk(name, document.id, code, num_tokens, span.heading_path, start, end, metadata))
+            chunks.append(
+                Chunk(name, document.id, text[start:end], num_tokens, span.heading_path, start, end, metadata)
+            )
     return chunks
 
 

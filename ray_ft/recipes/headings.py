@@ -10,6 +10,7 @@ from ray_ft.recipes.chunking import (
     Span,
     blocks_to_keep,
     cut_span,
+    exact_counter,
     make_chunks,
     overlap_start,
     span_counter,
@@ -130,7 +131,7 @@ def _overlapping(
 ) -> Span:
     """A span that begins with the end of the one before, if both fit."""
     begin = overlap_start(text, before[0], span.start, max_tokens=overlap_tokens, count_tokens=count_tokens)
-    if begin >= before[1] or count_tokens(text[begin : span.end]) > max_tokens:
+    if begin >= before[1] or exact_counter(text, count_tokens)(begin, span.end) > max_tokens:
         return span
     return Span(begin, span.end, span.heading_path, {"overlap": str(before[1] - begin)})
 

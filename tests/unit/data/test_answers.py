@@ -105,7 +105,7 @@ class WordEncoder:
     def count_tokens(self, text: str) -> int:
         return len(text.split())
 
-    def encode(self, example: Any, *, ends: bool) -> str:
+    def encode(self, example: Any, *, ends: bool, place: Any = None) -> str:
         return "not encoded"
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from ray_ft.data.encode import IGNORED, ChatEncoder, Encoded, token_counter
+from ray_ft.data.encode import IGNORED, ChatEncoder, Encoded, TokenCounter, token_counter
 from ray_ft.errors import ConfigError
 from ray_ft.recipes.chunking import split_span
 from ray_ft.rows import Example
@@ -224,9 +224,18 @@ def test_cuts_steered_by_where_tokens_begin_hold_what_is_allowed_and_lose_no_wor
     assert len(pieces) <= 1.1 * len(exact)
 
 
-def test_where_tokens_begin_is_told_for_the_whole_of_a_long_text(tokenizer: Any) -> None:
-    encoder = _encoder(tokenizer)
-    text = "The ferry leaves at nine from gate B.\n" * 2000  # 76,000 characters: several stretches
-    starts = encoder.token_starts(text)
-    assert starts == sorted(starts)
-    assert len(starts) == encoder.count_tokens(text)  # stretches end with lines, where no token reaches across
+@pytest.mark.parametrize("template", [CHATML, BRACKETS, REWRITING, THINKING])
+@pytest.mark.parametrize("prompt", ["", "When does the ferry leave?"])
+def test_examples_that_stand_in_a_document_get_the_tokens_that_they_have_by_themselves(
+    tokenizer: Any, template: str, prompt: str
+) -> None:
+    encoder = _encoder(tokenizer, template, size=2048)
+    counter = token_counter(encoder)
+    assert isinstance(counter, TokenCounter)
+    text = "\n\n".join(f"{ANSWER} Part {i} of them.\n    indented {'x' * i}" for i in range(40))
+    for start, end in ((0, 700), (13, 900), (text.index("indented"), len(text))):
+        words = text[start:end]
+        place = counter.tokens_of(text).find(words.strip(), start, end)
+        assert place is not None
+        example = _pair(words, prompt)
+        assert encoder.encode(example, ends=False, place=place) == encoder.encode(example, ends=False)

@@ -13,6 +13,7 @@ import pytest
 from ray_ft.config import DataConfig, DatasetConfig
 from ray_ft.data import group as group_module
 from ray_ft.data.datasets import cut_into_slices, list_datasets
+from ray_ft.data.document_tokens import Verbatim
 from ray_ft.data.encode import Encoded
 from ray_ft.data.examples import evaluation_qa
 from ray_ft.data.group import Placed, write_group
@@ -38,7 +39,7 @@ class WordEncoder:
     def count_tokens(self, text: str) -> int:
         return len(text.split())
 
-    def encode(self, example: Example, *, ends: bool) -> list[Encoded] | str:
+    def encode(self, example: Example, *, ends: bool, place: Verbatim | None = None) -> list[Encoded] | str:
         ids = list(range(1, 2 + len(example.completion.split())))
         return [Encoded(ids, ids)] if len(ids) <= 64 else "too long"
 

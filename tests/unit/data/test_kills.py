@@ -18,6 +18,7 @@ import pytest
 
 from ray_ft.config import DataConfig
 from ray_ft.data import group as group_module
+from ray_ft.data.document_tokens import Verbatim
 from ray_ft.data.encode import Encoded
 from ray_ft.data.group import RESULT, Placed, write_group
 from ray_ft.data.job import GroupJob
@@ -92,7 +93,7 @@ class WordEncoder:
     def count_tokens(self, text: str) -> int:
         return len(text.split())
 
-    def encode(self, example: Example, *, ends: bool) -> list[Encoded] | str:
+    def encode(self, example: Example, *, ends: bool, place: Verbatim | None = None) -> list[Encoded] | str:
         ids = list(range(1, 2 + len(example.completion.split())))
         return [Encoded(ids, ids)] if len(ids) <= 256 else "too long"
 
