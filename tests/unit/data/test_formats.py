@@ -256,3 +256,72 @@ def test_a_format_is_one_file_of_at_most_120_lines_and_one_line_of_the_registry(
     for source in {Path(inspect.getfile(parser)) for parser in parsers}:
         assert len(source.read_text().splitlines()) <= 120, source.name
         assert sum(f"ray_ft.data.formats.{source.stem} import" in line for line in registry) == 1
+
+
+def test_sections_of_rst_are_those_that_all_of_docutils_finds() -> None:
+    from docutils import nodes
+    from docutils.parsers.rst import Parser
+    from docutils.utils import new_document
+
+    from ray_ft.data.formats.rst import parse_rst
+    from ray_ft.data.formats.rst_sections import _settings
+
+    text = """
+.. _top:
+
+=====
+ Top
+=====
+
+.. note::
+
+   A note::
+
+      Not a title
+      ===========
+
+.. module:: ferry
+Directly below
+--------------
+
+Quoted after a literal mark::
+
+.. this is quoted
+.. and this
+
+Inline *emphasis, ``literal and a `link <http://a.b>`_.
+
+term
+   What it means.
+
+1. One
+2. Two
+
+.. [1] A footnote.
+
+   Goes on.
+
+..
+   A comment
+
+Third
+-----
+.. |version| replace:: 1.2
+
++---+---+
+| a | b |
++---+---+
+
+Fourth ``code``
+~~~~~~~~~~~~~~~
+.. code-block:: python
+
+   x = '''
+   Title
+   -----
+   '''"""
+    document = new_document("all", _settings())
+    Parser().parse(text, document)
+    titles = [str(section.next_node(nodes.title).rawsource) for section in document.findall(nodes.section)]
+    headings = [block.text for block in parse_rst(text).blocks if block.type == "heading"]
+    assert headings == titles == ["Top", "Directly below", "Third", "Fourth ``code``"]
