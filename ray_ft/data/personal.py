@@ -26,6 +26,7 @@ PHONE = re.compile(
 CARD = re.compile(r"(?<![\w.+-])[3-6]\d{3}(?:[ -]?\d{4}){2}[ -]?\d{1,4}(?:[ -]?\d{3})?(?![\w-]|\.\d)")
 US_SSN = re.compile(r"(?<![\w.-])(?!000|666|9\d\d)\d{3}-(?!00)\d{2}-(?!0000)\d{4}(?![\w-])")
 NUMBER = re.compile(r"[+(\d][\d ().-]{8,}")  # what every one of the three above begins with and goes on in
+MIN_DIGITS = 7  # of the shortest of them
 IBAN = re.compile(r"[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-Z0-9]{1,3})?\b")
 PRESIDIO_SCORE = 0.6
 
@@ -35,6 +36,8 @@ def find_personal_data(text: str) -> Iterator[Found]:
     yield from _emails(text)
     yield from _checked(IBAN.finditer(text), "IBAN", _is_iban)
     for run in NUMBER.finditer(text):
+        if sum(map(str.isdigit, run.group())) < MIN_DIGITS:
+            continue
         start, end = run.start(), min(len(text), run.end() + 2)
         yield from _checked(CARD.finditer(text, start, end), "CARD_NUMBER", _is_card)
         yield from _checked(US_SSN.finditer(text, start, end), "SOCIAL_SECURITY_NUMBER", lambda found: True)

@@ -178,9 +178,11 @@ def cut_span(
 
 def trim(text: str, start: int, end: int) -> tuple[int, int]:
     """The span without blank lines at its edges; the indentation of its first line stays when the span begins there."""
-    body = text[start:end].rstrip()
-    end = start + len(body)
-    content = end - len(body.lstrip())
+    while end > start and text[end - 1].isspace():  # mostly one newline: slices would copy all of the span
+        end -= 1
+    content = start
+    while content < end and text[content].isspace():
+        content += 1
     if content == start:
         return start, end
     line = text.rfind("\n", 0, content) + 1
