@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any, Literal, Protocol, TypeVar, dataclass_transform
 
 BlockType = Literal["heading", "paragraph", "list", "code", "table"]
@@ -161,16 +162,21 @@ Row = TypeVar("Row", Block, Definition, Document, Chunk, Message, Example, Quest
 def as_row(row: Any) -> dict[str, Any]:
     """Plain dict of a row: nested rows become dicts, tuples become lists, str maps become sorted key/value lists."""
     plain: dict[str, Any] = {}
-    for f in dataclasses.fields(row):
-        value = getattr(row, f.name)
+    for name in _names(type(row)):
+        value = getattr(row, name)
         if isinstance(value, dict):
             # Arrow would merge the keys of all rows into one struct; pairs keep each row's own.
-            plain[f.name] = [{"key": k, "value": v} for k, v in sorted(value.items())]
+            plain[name] = [{"key": k, "value": v} for k, v in sorted(value.items())]
         elif isinstance(value, tuple):
-            plain[f.name] = [as_row(v) if dataclasses.is_dataclass(v) else v for v in value]
+            plain[name] = [as_row(v) if dataclasses.is_dataclass(v) else v for v in value]
         else:
-            plain[f.name] = value
+            plain[name] = value
     return plain
+
+
+@cache
+def _names(cls: Any) -> tuple[str, ...]:
+    return tuple(f.name for f in dataclasses.fields(cls))
 
 
 def from_row(cls: type[Row], row: Mapping[str, Any]) -> Row:

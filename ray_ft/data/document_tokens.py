@@ -40,6 +40,15 @@ class Verbatim(NamedTuple):
         """Ids of `before`, the text and `after` as one text, as `DocumentTokens.ids` has them."""
         return self.tokens.ids(self.start, self.end, before=before, after=after, is_content=is_content)
 
+    def ids_behind(self, prompt: str, *, opening: str, after: str) -> tuple[list[int], list[int]]:
+        """Ids of a prompt, and of the prompt, `opening`, the text and `after` as one text.
+
+        What is the same in both is tokenised once.
+        """
+        joint = self.tokens.last_joint(prompt)
+        head, rest = self.tokens.ids_of([prompt[:joint], prompt[joint:]])
+        return head + rest, head + self.ids(before=prompt[joint:] + opening, after=after)
+
 
 class _Cut(NamedTuple):
     """text[start:end], whose tokens are first <= i < last of the document."""
@@ -60,8 +69,7 @@ class Splicer:
     @cached_property
     def is_exact(self) -> bool:
         """Whether texts fall apart at joints: no token may hold one, and the probes have to."""
-        added = [t for t in self.content.get_added_tokens_decoder().values() if not t.special]
-        if any(t.rstrip or t.single_word for t in added):
+        if any(_takes_space_along(t) for t in self._added if not t.special):
             return False
         if any(JOINT_IN_TOKEN.search(token) for token in self.content.get_vocab(with_added_tokens=True)):
             return False
@@ -71,6 +79,15 @@ class Splicer:
             for joint in JOINT.finditer(text)
             for a, b in [ids_of(self.content, [text[: joint.start() + 1], text[joint.start() + 1 :]])]
         )
+
+    @cached_property
+    def takes_space_along(self) -> bool:
+        """Whether a special token takes the space behind it along."""
+        return any(map(_takes_space_along, self._added))
+
+    @property
+    def _added(self) -> list[Any]:
+        return list(self.content.get_added_tokens_decoder().values())
 
     @cached_property
     def is_plain_at_start(self) -> bool:
@@ -146,6 +163,14 @@ class DocumentTokens:
         left, right = ids_of(backend, edges) if any(edges) else ([], [])
         return left + self._ids[cut.first : cut.last].tolist() + right
 
+    def ids_of(self, texts: list[str]) -> list[list[int]]:
+        """Ids of texts with special tokens, each by itself."""
+        return ids_of(self._splicer.special, texts)
+
+    def last_joint(self, text: str) -> int:
+        """Where a text with special tokens falls apart last; 0 where it does not."""
+        return _last_joint(text, 0, len(text)) if self._is_exact and not self._splicer.takes_space_along else 0
+
     def find(self, words: str, start: int, end: int) -> Verbatim | None:
         """Where words stand in text[start:end]; None where they do not, or where knowing it saves nothing."""
         if len(words) < SHORT or not self._is_exact:
@@ -209,6 +234,10 @@ class DocumentTokens:
         encoding = self._splicer.content.encode(text, add_special_tokens=False)
         starts = np.array([first for first, _ in encoding.offsets], dtype=np.int64)
         return np.array(encoding.ids, dtype=np.int32), starts
+
+
+def _takes_space_along(token: Any) -> bool:
+    return bool(token.rstrip or token.single_word)
 
 
 def ids_of(backend: Any, texts: list[str]) -> list[list[int]]:

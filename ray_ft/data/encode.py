@@ -138,19 +138,19 @@ class ChatEncoder:
         prompt with a special token or a newline; else prompt and answer are tokenised apart, as generation sees them.
         Special tokens that stand written out in the answer are encoded as text: none may end the turn early.
         """
-        prompt_ids = self.ids(prompt)
         if self._any_special.search(answer):
+            prompt_ids = self.ids(prompt)
             ids = prompt_ids + self.ids(opening) + self.ids(answer, is_content=True) + self.ids(closing) + stop
         else:
-            ids = self._around(prompt + opening, answer, closing, place) + stop
-            if ids[: len(prompt_ids)] != prompt_ids:
-                ids = prompt_ids + self._around(opening, answer, closing, place) + stop
+            if place is None:
+                prompt_ids, whole = self.ids(prompt), self.ids(prompt + opening + answer + closing)
+            else:
+                prompt_ids, whole = place.ids_behind(prompt, opening=opening, after=closing)
+            if whole[: len(prompt_ids)] != prompt_ids:
+                whole = prompt_ids + self.ids(opening + answer + closing)
+            ids = whole + stop
         num_prompt = max(1, len(prompt_ids))
         return Encoded(ids, [IGNORED] * num_prompt + ids[num_prompt:])
-
-    def _around(self, before: str, answer: str, after: str, place: Verbatim | None) -> list[int]:
-        """Ids of the three as one text."""
-        return self.ids(before + answer + after) if place is None else place.ids(before=before, after=after)
 
     def ids(self, text: str, *, is_content: bool = False) -> list[int]:
         """Ids of a piece of text; in content, special tokens that stand written out are letters."""

@@ -37,22 +37,23 @@ def keywords(text: str, max_keywords: int = 8) -> list[str]:
     phrases = _phrases(NOT_PROSE.sub(" ", text))
     frequency: Counter[str] = Counter()
     degree: Counter[str] = Counter()
-    for phrase in phrases:
-        for word in phrase:
-            frequency[word.lower()] += 1
-            degree[word.lower()] += len(phrase)
-    scores: dict[str, float] = {}
     spelling: dict[str, str] = {}
     for phrase in phrases:
-        key = " ".join(phrase).lower()
-        spelling.setdefault(key, " ".join(phrase))
-        scores[key] = sum(degree[w.lower()] / frequency[w.lower()] for w in phrase)
+        spelled = " ".join(phrase)
+        key = spelled.lower()
+        spelling.setdefault(key, spelled)
+        for word in key.split(" "):
+            frequency[word] += 1
+            degree[word] += len(phrase)
+    scores = {key: sum(degree[word] / frequency[word] for word in key.split(" ")) for key in spelling}
     best = sorted(scores, key=lambda key: -scores[key])  # stable: earlier phrases win ties
     chosen: list[str] = []
     for key in best:
-        if len(chosen) < max_keywords and not any(f" {key} " in f" {other.lower()} " for other in chosen):
-            chosen.append(spelling[key])
-    return chosen
+        if len(chosen) == max_keywords:
+            break
+        if not any(f" {key} " in f" {other} " for other in chosen):
+            chosen.append(key)
+    return [spelling[key] for key in chosen]
 
 
 def _phrases(text: str) -> list[list[str]]:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
-from ray_ft.data.document_tokens import STRETCH, DocumentTokens, Splicer, ids_of
+from ray_ft.data.document_tokens import STRETCH, DocumentTokens, Splicer, Verbatim, ids_of
 
 LLAMA_3 = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+"
@@ -111,7 +111,14 @@ def greedy_for_space() -> Tokenizer:
     return made
 
 
-EXACT = [gpt_2, llama_3, composing, gemma, unigram]
+def phi() -> Tokenizer:
+    """As Phi-3: special tokens take the white space behind them along."""
+    made = gpt_2()
+    made.add_special_tokens([AddedToken("<|end|>", rstrip=True, normalized=False)])
+    return made
+
+
+EXACT = [phi, gpt_2, llama_3, composing, gemma, unigram]
 WITHOUT_SPACES = [wordpiece]
 MARKED = [llama_2]
 AS_IT_STANDS = [several_words, greedy_for_space]
@@ -153,6 +160,20 @@ def test_ids_of_whole_lines_are_those_that_they_have_by_themselves(make: Any) ->
         for length in (20, 150, 600):
             end = start + len(text[start : text.find("\n", start + length)].rstrip())
             assert tokens.ids(start, end) == ids_of(parts.special, [text[start:end]])[0]
+
+
+@pytest.mark.parametrize("make", [*EXACT, *WITHOUT_SPACES, *MARKED, *AS_IT_STANDS])
+@pytest.mark.parametrize(
+    "prompt", ["<|im_start|>user\nWrite: a, b.<|im_end|>\n", "Ask <|end|> it. ", "<|end|> x<|end|>", "No", ""]
+)
+def test_ids_of_a_prompt_and_of_all_behind_it_are_those_of_one_text(make: Any, prompt: str) -> None:
+    parts = splicer(make())
+    text = text_of(4)
+    tokens = DocumentTokens(text, parts)
+    for start, end in ((0, 400), (17, 900), (300, 360)):
+        piece = text[start:end]
+        found = Verbatim(tokens, start, end).ids_behind(prompt, opening="It is: ", after="<|im_end|>")
+        assert found == tuple(ids_of(parts.special, [prompt, f"{prompt}It is: {piece}<|im_end|>"]))
 
 
 @pytest.mark.parametrize("make", [*EXACT, *MARKED])
