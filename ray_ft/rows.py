@@ -162,7 +162,8 @@ Row = TypeVar("Row", Block, Definition, Document, Chunk, Message, Example, Quest
 def as_row(row: Any) -> dict[str, Any]:
     """Plain dict of a row: nested rows become dicts, tuples become lists, str maps become sorted key/value lists."""
     plain: dict[str, Any] = {}
-    for name in _names(type(row)):
+    kind: Any = type(row)
+    for name in _names(kind):
         value = getattr(row, name)
         if isinstance(value, dict):
             # Arrow would merge the keys of all rows into one struct; pairs keep each row's own.
