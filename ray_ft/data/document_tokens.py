@@ -16,11 +16,13 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from ray_ft.data.words import Words
+
 JOINT = re.compile(r"\S ")  # a text falls apart between the two
 JOINT_IN_TOKEN = re.compile(
     r"[^\sĠĊĉč▁][ Ġ▁]"
 )  # vocabularies write a space as Ġ or ▁, and other white space as Ċ, ĉ, č
-STRETCH = 20_000  # characters that are tokenised at once, about
+STRETCH, LONGEST = 2_000, 40_000  # characters that are tokenised at once, and at most where nothing falls apart
 SHORT = 200  # characters; cutting a shorter text would cost more than its tokens
 PROBES = (
     'The ferry leaves at 9.\n\n  - Gate B,  12 m "wide" (see p. 3)\n',
@@ -95,6 +97,11 @@ class Splicer:
         lines = [line for text in PROBES for line in text.splitlines() if line.strip() and not line[0].isspace()]
         alone, below = (ids_of(self.content, [mark + line for line in lines]) for mark in ("", "\n"))
         return all(b[len(b) - len(a) :] == a for a, b in zip(alone, below, strict=True))
+
+    @cached_property
+    def words(self) -> Words | None:
+        """The words that the content's tokenizer cuts a text into, where these are known."""
+        return Words.of(self.content)
 
     @property
     def looks_for_words(self) -> bool:
@@ -226,7 +233,8 @@ class DocumentTokens:
         """Ids, and the characters at which the tokens begin."""
         sizes = self._splicer.num_bytes
         if sizes is not None:  # twice as fast as asking the tokenizer for its offsets
-            ids = np.array(ids_of(self._splicer.content, [text])[0], dtype=np.int32)
+            known = self._splicer.words.ids(text) if self._splicer.words is not None else None
+            ids = np.array(ids_of(self._splicer.content, [text])[0] if known is None else known, dtype=np.int32)
             ends = np.cumsum(sizes[ids])
             data = text.encode("utf-8", "replace")
             if len(ids) and ends[-1] == len(data):  # else it drops, changes or adds characters
@@ -273,8 +281,8 @@ def _stretches(text: str) -> Iterator[tuple[int, int, bool]]:
     while start < len(text):
         end, is_joint = len(text), True
         if end - start > 2 * STRETCH:
-            found = JOINT.search(text, start + STRETCH, start + 2 * STRETCH)
-            is_joint = found is not None
-            end = found.start() + 1 if found is not None else start + STRETCH
+            found = JOINT.search(text, start + STRETCH, start + LONGEST)
+            is_joint = found is not None or end - start <= LONGEST
+            end = found.start() + 1 if found is not None else min(end, start + LONGEST)
         yield start, end, is_joint
         start = end
