@@ -19,9 +19,7 @@ import numpy.typing as npt
 from ray_ft.data.words import Words
 
 JOINT = re.compile(r"\S ")  # a text falls apart between the two
-JOINT_IN_TOKEN = re.compile(
-    r"[^\sĠĊĉč▁][ Ġ▁]"
-)  # vocabularies write a space as Ġ or ▁, and other white space as Ċ, ĉ, č
+JOINT_IN_TOKEN = re.compile(r"[^\sĠĊĉč▁][ Ġ▁]")  # a space is written as Ġ or ▁, other white space as Ċ, ĉ, č
 STRETCH, LONGEST = 2_000, 40_000  # characters that are tokenised at once, and at most where nothing falls apart
 SHORT = 200  # characters; cutting a shorter text would cost more than its tokens
 PROBES = (
@@ -71,9 +69,12 @@ class Splicer:
     @cached_property
     def is_exact(self) -> bool:
         """Whether texts fall apart at joints: no token may hold one, and the probes have to."""
-        if any(_takes_space_along(t) for t in self._added if not t.special):
+        added = self.content.get_added_tokens_decoder()
+        if any(_reaches_over(token) for token in added.values() if not token.special):
             return False
-        if any(JOINT_IN_TOKEN.search(token) for token in self.content.get_vocab(with_added_tokens=True)):
+        letters = {number for number, token in added.items() if token.special}
+        vocabulary = self.content.get_vocab(with_added_tokens=True)
+        if any(JOINT_IN_TOKEN.search(token) for token, number in vocabulary.items() if number not in letters):
             return False
         return all(
             ids_of(self.content, [text]) == [a + b]
@@ -83,13 +84,9 @@ class Splicer:
         )
 
     @cached_property
-    def takes_space_along(self) -> bool:
-        """Whether a special token takes the space behind it along."""
-        return any(map(_takes_space_along, self._added))
-
-    @property
-    def _added(self) -> list[Any]:
-        return list(self.content.get_added_tokens_decoder().values())
+    def is_exact_around_specials(self) -> bool:
+        """Whether texts with special tokens fall apart at joints, too."""
+        return self.is_exact and not any(map(_reaches_over, self.content.get_added_tokens_decoder().values()))
 
     @cached_property
     def is_plain_at_start(self) -> bool:
@@ -176,7 +173,7 @@ class DocumentTokens:
 
     def last_joint(self, text: str) -> int:
         """Where a text with special tokens falls apart last; 0 where it does not."""
-        return _last_joint(text, 0, len(text)) if self._is_exact and not self._splicer.takes_space_along else 0
+        return _last_joint(text, 0, len(text)) if self._splicer.is_exact_around_specials else 0
 
     def find(self, words: str, start: int, end: int) -> Verbatim | None:
         """Where words stand in text[start:end]; None where they do not, or where knowing it saves nothing."""
@@ -244,8 +241,9 @@ class DocumentTokens:
         return np.array(encoding.ids, dtype=np.int32), starts
 
 
-def _takes_space_along(token: Any) -> bool:
-    return bool(token.rstrip or token.single_word)
+def _reaches_over(token: Any) -> bool:
+    """Whether a token of its own holds a joint, takes the space behind it along or depends on what follows it."""
+    return bool(token.rstrip or token.single_word or JOINT.search(token.content))
 
 
 def ids_of(backend: Any, texts: list[str]) -> list[list[int]]:

@@ -107,6 +107,13 @@ def greedy_for_space() -> Tokenizer:
     return made
 
 
+def deepseek() -> Tokenizer:
+    """Special tokens with the mark of a space in them, and one with a space."""
+    made = llama_3()
+    made.add_special_tokens(["<|end▁of▁text|>", "<|end of turn|>"])
+    return made
+
+
 def phi() -> Tokenizer:
     """As Phi-3: special tokens take the white space behind them along."""
     made = gpt_2()

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from small_tokenizers import (
     composing,
+    deepseek,
     gemma,
     gpt_2,
     greedy_for_space,
@@ -23,7 +24,7 @@ from ray_ft.data.document_tokens import LONGEST, STRETCH, DocumentTokens, Splice
 
 HELLO = ["<|im_start|>assistant\n", "Write: a, b. ", ""]
 
-EXACT = [phi, gpt_2, llama_3, composing, gemma, unigram]
+EXACT = [deepseek, phi, gpt_2, llama_3, composing, gemma, unigram]
 WITHOUT_SPACES = [wordpiece]
 MARKED = [llama_2]
 AS_IT_STANDS = [several_words, greedy_for_space]
@@ -69,7 +70,15 @@ def test_ids_of_whole_lines_are_those_that_they_have_by_themselves(make: Any) ->
 
 @pytest.mark.parametrize("make", [*EXACT, *WITHOUT_SPACES, *MARKED, *AS_IT_STANDS])
 @pytest.mark.parametrize(
-    "prompt", ["<|im_start|>user\nWrite: a, b.<|im_end|>\n", "Ask <|end|> it. ", "<|end|> x<|end|>", "No", ""]
+    "prompt",
+    [
+        "<|im_start|>user\nWrite: a, b.<|im_end|>\n",
+        "Ask <|end|> it. ",
+        "<|end|> x<|end|>",
+        "Ask<|end of turn|>",
+        "No",
+        "",
+    ],
 )
 def test_ids_of_a_prompt_and_of_all_behind_it_are_those_of_one_text(make: Any, prompt: str) -> None:
     parts = splicer(make())
