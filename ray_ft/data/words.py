@@ -15,6 +15,7 @@ ASCII_CLASSES = {"L": "A-Za-z", "Lu": "A-Z", "Ll": "a-z", "Lt": "", "Lm": "", "L
 CLASS = re.compile(r"\\p\{(\w+)\}")
 BEYOND = {f"\\{letter}" for letter in "pPXhHRKGAZz"}  # what Python's patterns know not, or otherwise
 MAX_WORDS = 1 << 17  # that are remembered
+MAX_CHARACTERS = 100  # of a word; longer ones, such as keys, hardly come again
 NUM_COMPARED = 8  # texts at the beginning that are tokenised both ways
 
 
@@ -54,7 +55,9 @@ class Words:
         return made if self._is_trusted else None
 
     def _learn(self, words: set[str]) -> bool:
-        """Ask the tokenizer for words; False where one of them would be cut again by itself."""
+        """Ask the tokenizer for words; False where one of them is long, or would be cut again by itself."""
+        if any(len(word) > MAX_CHARACTERS for word in words):
+            return False
         if any(found is None or found.end() < len(found.string) for found in map(self._pattern.match, words)):
             return False
         new = list(words)

@@ -78,6 +78,7 @@ def test_other_characters_and_tokens_of_their_own_are_left_to_the_tokenizer() ->
     assert words.ids("Größe") is None
     assert words.ids("a <think> b") is None
     assert words.ids("a think b") is not None
+    assert words.ids(f"a {'b' * 101} c") is None
 
 
 def test_a_tokenizer_that_makes_something_else_of_a_text_is_believed() -> None:
