@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from ray_ft.data.words import Words
+from ray_ft.data.words import Words, ids_of
 
 JOINT = re.compile(r"\S ")  # a text falls apart between the two
 JOINT_IN_TOKEN = re.compile(r"[^\sĠĊĉč▁][ Ġ▁]")  # a space is written as Ġ or ▁, other white space as Ċ, ĉ, č
@@ -244,11 +244,6 @@ class DocumentTokens:
 def _reaches_over(token: Any) -> bool:
     """Whether a token of its own holds a joint, takes the space behind it along or depends on what follows it."""
     return bool(token.rstrip or token.single_word or JOINT.search(token.content))
-
-
-def ids_of(backend: Any, texts: list[str]) -> list[list[int]]:
-    """Ids of texts, each by itself."""
-    return [encoding.ids for encoding in backend.encode_batch_fast(texts, add_special_tokens=False)]
 
 
 def num_ids(backend: Any, texts: list[str]) -> int:

@@ -10,8 +10,9 @@ from functools import cache
 from typing import Any
 
 from ray_ft.data.conversation import encode_conversation
-from ray_ft.data.document_tokens import DocumentTokens, Splicer, Verbatim, ids_of, num_ids
+from ray_ft.data.document_tokens import DocumentTokens, Splicer, Verbatim, num_ids
 from ray_ft.data.encoded import IGNORED, Encoded
+from ray_ft.data.words import ids_of
 from ray_ft.errors import ConfigError
 from ray_ft.rows import CountTokens, Example
 
@@ -39,7 +40,7 @@ class ChatEncoder:
         tokenizer.model_max_length = 10**9  # lengths are ours to watch; no warning for each long document
         self.splicer = _splicer(tokenizer)
         # Of two that begin alike the shorter one, as it ends first.
-        self._any_special = re.compile("|".join(map(re.escape, sorted(filter(None, self.specials), key=len))) or "$^")
+        self._any_special = re.compile("|".join(map(re.escape, sorted(filter(None, self.specials), key=len))) or "(?!)")
 
     def count_tokens(self, text: str) -> int:
         """Tokens of a text that is content: special tokens written out in it count as the letters they are."""

@@ -51,7 +51,7 @@ class Words:
         made = array("i", b"".join([self._known[word] for word in words]))
         if self._num_compared < NUM_COMPARED:
             self._num_compared += 1
-            self._is_trusted = self._encoded([text])[0] == made.tolist()
+            self._is_trusted = ids_of(self._backend, [text])[0] == made.tolist()
         return made if self._is_trusted else None
 
     def _learn(self, words: set[str]) -> bool:
@@ -61,12 +61,14 @@ class Words:
         if any(found is None or found.end() < len(found.string) for found in map(self._pattern.match, words)):
             return False
         new = list(words)
-        for word, ids in zip(new, self._encoded(new) if new else [], strict=True):
+        for word, ids in zip(new, ids_of(self._backend, new) if new else [], strict=True):
             self._known[word] = array("i", ids)
         return True
 
-    def _encoded(self, texts: list[str]) -> list[list[int]]:
-        return [encoding.ids for encoding in self._backend.encode_batch_fast(texts, add_special_tokens=False)]
+
+def ids_of(backend: Any, texts: list[str]) -> list[list[int]]:
+    """Ids of texts, each by itself."""
+    return [encoding.ids for encoding in backend.encode_batch_fast(texts, add_special_tokens=False)]
 
 
 def ascii_pattern(rule: str) -> "re.Pattern[str] | None":

@@ -20,7 +20,8 @@ from small_tokenizers import (
 )
 from tokenizers import Tokenizer
 
-from ray_ft.data.document_tokens import LONGEST, STRETCH, DocumentTokens, Splicer, Verbatim, ids_of
+from ray_ft.data.document_tokens import LONGEST, STRETCH, DocumentTokens, Splicer, Verbatim
+from ray_ft.data.words import ids_of
 
 HELLO = ["<|im_start|>assistant\n", "Write: a, b. ", ""]
 

@@ -19,8 +19,7 @@ from small_tokenizers import (
 )
 from tokenizers import AddedToken, Regex, Tokenizer, pre_tokenizers
 
-from ray_ft.data.document_tokens import ids_of
-from ray_ft.data.words import MAX_WORDS, NUM_COMPARED, Words, ascii_pattern
+from ray_ft.data.words import MAX_WORDS, NUM_COMPARED, Words, ascii_pattern, ids_of
 
 QWEN = LLAMA_3.replace(r"\p{N}{1,3}", r"\p{N}")
 GPT_4O = (
