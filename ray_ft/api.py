@@ -18,7 +18,6 @@ from typing import Any, Literal, TypeVar
 import yaml
 
 from ray_ft import artifacts
-from ray_ft.added_tokens import with_added_tokens
 from ray_ft.artifacts import (
     DryRun,
     Endpoint,
@@ -32,11 +31,12 @@ from ray_ft.artifacts import (
     TunedModel,
     Workload,
 )
-from ray_ft.base_model import resolve_model
 from ray_ft.config import Config, load_config, to_plain
 from ray_ft.errors import ConfigError, JobError, MissingArtifactError, first_line
 from ray_ft.hardware import Hardware, hardware_for
-from ray_ft.model_shape import MODEL_TYPES, ModelShape, load_model_config, load_model_shape
+from ray_ft.models.added_tokens import with_added_tokens
+from ray_ft.models.folder import resolve_model
+from ray_ft.models.shape import MODEL_TYPES, ModelShape, load_model_config, load_model_shape
 from ray_ft.quiet import quiet_libraries
 
 __all__ = [
@@ -106,13 +106,13 @@ def inspect(
     and as Parquet, with a dataset card, for `datasets.load_dataset`. Raises MissingArtifactError without a training
     set, ConfigError when the folder is not empty.
     """
-    from ray_ft.data.inspection import inspect_training_set
+    from ray_ft.data.report.inspection import inspect_training_set
 
     made = artifacts.load(TrainingSet, config.run_path, config_path=_named(config))
     about = inspect_training_set(made, num_examples=num_examples, dropped=dropped, seed=config.seed)
     if path is not None:
         from ray_ft import __version__
-        from ray_ft.data.share import share_training_set
+        from ray_ft.data.report.export import share_training_set
 
         generator = to_plain(config.data.generator)
         facts = {
@@ -133,9 +133,9 @@ def plan(config: Config, *, hardware: Hardware | None = None, check: bool = Fals
     `check` also traces a training step of the chosen row (about ten seconds; needs neither GPU nor weights) and takes
     the larger memory of both. Raises DoesNotFitError when no strategy fits.
     """
-    from ray_ft.planning.choose import choose_plan
-    from ray_ft.planning.page import render_page
-    from ray_ft.planning.profile import load_profiles, packaged_profiles
+    from ray_ft.planning.choice.choose import choose_plan
+    from ray_ft.planning.show.page import render_page
+    from ray_ft.planning.speed.profile import load_profiles, packaged_profiles
 
     shape = _traceable_shape(config) if check else _shape(config)
     if hardware is None:
@@ -153,7 +153,7 @@ def plan(config: Config, *, hardware: Hardware | None = None, check: bool = Fals
         "profiles": profiles,
     }
     if check:
-        from ray_ft.tracing.plan import choose_checked_plan
+        from ray_ft.planning.trace.plan import choose_checked_plan
 
         values, _ = load_model_config(config.model.name, revision=config.model.revision)
         made = choose_checked_plan(shape, config=values, **known)
@@ -169,8 +169,8 @@ def smallest_cluster(config: Config, *, max_hours: float) -> Sizing:
 
     Raises DoesNotFitError where none does.
     """
-    from ray_ft.planning.profile import load_profiles, packaged_profiles
-    from ray_ft.planning.smallest import smallest_cluster as smallest
+    from ray_ft.planning.choice.smallest import smallest_cluster as smallest
+    from ray_ft.planning.speed.profile import load_profiles, packaged_profiles
 
     profiles = dict(packaged_profiles())
     if config.plan.profile is not None:
@@ -193,8 +193,8 @@ def train(config: Config, *, plan: Plan | None = None, resume: bool = False, for
     Raises MissingArtifactError without a training set, DataError when its rows would train wrongly, TrainingError when
     training cannot go on.
     """
+    from ray_ft.training.checks.gate import check_training_set
     from ray_ft.training.fine_tune import fine_tune, refuse_unfinished
-    from ray_ft.training.gate import check_training_set
 
     training_set = artifacts.load(TrainingSet, config.run_path, config_path=_named(config))
     inputs = _train_inputs(config, training_set)
@@ -232,7 +232,7 @@ def dry_run(config: Config) -> DryRun:
 
     Needs no GPU and no weights. Raises what `prepare`, `plan` and the checks before training raise.
     """
-    from ray_ft.training.rehearse import rehearse
+    from ray_ft.training.checks.rehearse import rehearse
 
     with one_ray_session():
         training_set = prepare(config)
@@ -332,8 +332,8 @@ def export(config: Config, path: str | Path, *, merge: bool = False, dtype: Dtyp
     Raises ConfigError when the folder is not empty.
     """
     quiet_libraries()
-    from ray_ft.training.export import export_model
-    from ray_ft.training.model_card import RunFacts
+    from ray_ft.training.export.model_card import RunFacts
+    from ray_ft.training.export.weights import export_model
 
     made_from = artifacts.load_inputs(TrainingSet, config.run_path) or {}
     tuned = artifacts.load(TunedModel, config.run_path, config_path=_named(config))
@@ -404,7 +404,7 @@ def _traceable_shape(config: Config) -> ModelShape:
     values, _ = load_model_config(config.model.name, revision=config.model.revision)
     if values.get("model_type") in MODEL_TYPES:
         return _shape(config)
-    from ray_ft.tracing.shape import shape_by_trace
+    from ray_ft.planning.trace.shape import shape_by_trace
 
     return shape_by_trace(values, config.model.name).with_added_tokens(len(config.model.added_tokens))
 
@@ -549,7 +549,7 @@ def _hardware(config: Config) -> Hardware:
 
 
 def _workload(config: Config) -> tuple[Workload, tuple[str, ...]]:
-    from ray_ft.planning.lengths import attended_tokens
+    from ray_ft.planning.speed.lengths import attended_tokens
 
     notes: tuple[str, ...] = ()
     num_tokens = config.plan.num_tokens

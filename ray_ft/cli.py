@@ -161,7 +161,7 @@ def _inspect(arguments: argparse.Namespace) -> int:
     if arguments.json:
         _print_json(about)
     else:
-        from ray_ft.data.inspection_text import render
+        from ray_ft.data.report.inspection_text import render
 
         print(render(about))
         if arguments.to:
@@ -179,7 +179,7 @@ def _plan(arguments: argparse.Namespace) -> int:
     if arguments.json:
         _print_json(made)
     else:
-        from ray_ft.planning.table import render_plan
+        from ray_ft.planning.show.table import render_plan
 
         print(render_plan(made))
         print(f"* as a page with pictures: {config.run_path / 'plan.html'}")
@@ -193,7 +193,7 @@ def _plan_backwards(arguments: argparse.Namespace) -> int:
     if arguments.json:
         _print_json(found)
     else:
-        from ray_ft.planning.table import render_sizing
+        from ray_ft.planning.show.table import render_sizing
 
         print(render_sizing(found))
     return 0
@@ -390,8 +390,8 @@ def _print_training_set(made: "TrainingSet") -> None:
 
 def _print_dry_run(made: "DryRun") -> None:
     """What would be trained, on what, and three examples as the model would see them."""
-    from ray_ft.planning.table import render_choice
-    from ray_ft.training.preview import render_examples
+    from ray_ft.planning.show.table import render_choice
+    from ray_ft.training.checks.preview import render_examples
 
     share = 100 * made.num_trained_parameters / made.num_parameters
     print(render_choice(made.plan))

@@ -18,25 +18,25 @@ from pathlib import Path
 from typing import Any
 
 from ray_ft.artifacts import TrainingSet, digest, to_json, write_text
-from ray_ft.base_model import load_tokenizer, template_digest, tokenizer_digest
 from ray_ft.config import DataConfig, ModelConfig
-from ray_ft.data.account import report, require_examples
-from ray_ft.data.answers import AnswersAt
-from ray_ft.data.conversation import multi_turn_problem
-from ray_ft.data.datasets import datasets_digest
-from ray_ft.data.encode import ChatEncoder
-from ray_ft.data.gather import place_documents, read_items
-from ray_ft.data.group import QUESTION_PARTS, SPLITS
-from ray_ft.data.job import GroupJob, GroupResult
-from ray_ft.data.leaks import find_leaks
-from ray_ft.data.lean_tokenizer import save_lean
-from ray_ft.data.pack import manifest
-from ray_ft.data.produce import GROUPS, job_digest, name_groups, publish_groups, tidy, write_groups
-from ray_ft.data.publish import merge_questions, put_in_place
-from ray_ft.data.quarantine import write_quarantine
-from ray_ft.data.read import sources_digest
-from ray_ft.data.work import digest_of, list_items
+from ray_ft.data.build.job import GroupJob, GroupResult
+from ray_ft.data.build.packing import manifest
+from ray_ft.data.build.publish import merge_questions, put_in_place
+from ray_ft.data.build.stage import GROUPS, job_digest, name_groups, publish_groups, tidy, write_groups
+from ray_ft.data.build.task import QUESTION_PARTS, SPLITS
+from ray_ft.data.dedup.leakage import find_leaks
+from ray_ft.data.generation.response_cache import AnswersAt
+from ray_ft.data.ingest.datasets import datasets_digest
+from ray_ft.data.ingest.listing import sources_digest
+from ray_ft.data.ingest.manifest import digest_of, list_items
+from ray_ft.data.ingest.quarantine import write_quarantine
+from ray_ft.data.ingest.stage import place_documents, read_items
+from ray_ft.data.report.summary import report, require_examples
+from ray_ft.data.tokenization.chat import ChatEncoder
+from ray_ft.data.tokenization.conversation import multi_turn_problem
+from ray_ft.data.tokenization.tokenizer_cache import save_lean
 from ray_ft.errors import ConfigError, DataError
+from ray_ft.models.folder import load_tokenizer, template_digest, tokenizer_digest
 
 __all__ = ["datasets_digest", "prepare_training_set", "sources_digest"]
 

@@ -10,20 +10,19 @@ from ray_ft.artifacts import Contrast, Report, Score, TrainingSet, TunedModel, w
 from ray_ft.config import EvaluationConfig, ModelConfig
 from ray_ft.engines import Engine
 from ray_ft.errors import ConfigError
-from ray_ft.evaluation import findings, provenance
-from ray_ft.evaluation.answering import answer_all
-from ray_ft.evaluation.metrics import nats_to_bits
-from ray_ft.evaluation.own_questions import SourceDocument
-from ray_ft.evaluation.questions import (
+from ray_ft.evaluation.exam.questions import (
     load_documents,
     load_passages,
     load_questions,
     sample_held_out_documents,
     sample_questions,
 )
-from ray_ft.evaluation.report import render_html, render_markdown
-from ray_ft.evaluation.samples import Sample, gather_samples, write_lines
-from ray_ft.evaluation.scoring import (
+from ray_ft.evaluation.exam.user_questions import SourceDocument
+from ray_ft.evaluation.report import findings, provenance
+from ray_ft.evaluation.report.render import render_html, render_markdown
+from ray_ft.evaluation.report.samples import Sample, gather_samples, write_lines
+from ray_ft.evaluation.scores.metrics import nats_to_bits
+from ray_ft.evaluation.scores.scoring import (
     MRR_DEPTH,
     contrasts_of,
     measure_answers,
@@ -31,7 +30,8 @@ from ray_ft.evaluation.scoring import (
     measure_retrieval,
     scores_of,
 )
-from ray_ft.evaluation.systems import Done, Task, passage_text
+from ray_ft.evaluation.systems.answering import answer_all
+from ray_ft.evaluation.systems.prompts import Done, Task, passage_text
 from ray_ft.rows import Chunk, Question
 
 logger = logging.getLogger(__name__)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from ray_ft.recipes.base import RECIPES, Recipe
-from ray_ft.recipes.functions import comments, dedented, definition_spans, whole_chunks
+from ray_ft.recipes.chunking.functions import comments, dedented, definition_spans, whole_chunks
 from ray_ft.rows import Chunk, CountTokens, Document, Example, Generate
 
 LABELS = {

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from ray_ft.recipes.base import RECIPES, Recipe
-from ray_ft.recipes.functions import dedented, definition_spans, whole_chunks
-from ray_ft.recipes.grounding import missing_detail
+from ray_ft.recipes.chunking.functions import dedented, definition_spans, whole_chunks
+from ray_ft.recipes.grounding.check import missing_detail
 from ray_ft.rows import Chunk, CountTokens, Document, Example, Generate, Origin
 
 

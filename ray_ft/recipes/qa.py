@@ -4,19 +4,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ray_ft.recipes.base import RECIPES, Recipe
-from ray_ft.recipes.chunking import Span, make_chunks
-from ray_ft.recipes.coverage import allot
-from ray_ft.recipes.functions import definition_spans
-from ray_ft.recipes.headings import sections
-from ray_ft.recipes.questions import (
+from ray_ft.recipes.chunking.functions import definition_spans
+from ray_ft.recipes.chunking.outline import sections
+from ray_ft.recipes.chunking.pieces import Span, make_chunks
+from ray_ft.recipes.questions.coverage import allot
+from ray_ft.recipes.questions.from_structure import (
     QuestionAnswer,
     evaluation_question,
     question_kind,
     reference_answer,
     training_question,
 )
-from ray_ft.recipes.verdicts import Checked, check_pairs
-from ray_ft.recipes.written import PAIRS, exam_request, pairs_request, read_pairs
+from ray_ft.recipes.questions.verdicts import Checked, check_pairs
+from ray_ft.recipes.questions.written import PAIRS, exam_request, pairs_request, read_pairs
 from ray_ft.rows import Chunk, CountTokens, Document, Example, Generate
 
 MIN_WORDS = 8  # shorter passages answer no question

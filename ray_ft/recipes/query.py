@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 
 from ray_ft.recipes.base import RECIPES, Recipe
-from ray_ft.recipes.coverage import allot
-from ray_ft.recipes.grounding import off_topic
-from ray_ft.recipes.headings import make_passages, titled
-from ray_ft.recipes.questions import training_question
-from ray_ft.recipes.written import QUESTIONS, passage_of, questions_request, read_questions
+from ray_ft.recipes.chunking.outline import make_passages, titled
+from ray_ft.recipes.grounding.check import off_topic
+from ray_ft.recipes.questions.coverage import allot
+from ray_ft.recipes.questions.from_structure import training_question
+from ray_ft.recipes.questions.written import QUESTIONS, passage_of, questions_request, read_questions
 from ray_ft.rows import Chunk, CountTokens, Document, Example, Generate, Origin
 
 MIN_WORDS = 8  # shorter passages answer no question

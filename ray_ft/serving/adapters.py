@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ray_ft.base_model import base_digest
 from ray_ft.errors import ConfigError, ModelError
-from ray_ft.serving.errors import ApiError, Refusal
+from ray_ft.models.folder import base_digest
+from ray_ft.serving.api.errors import ApiError, Refusal
 
 RESERVED = ":"
 """Separates base and adapter in `base:adapter`, the long form of an adapter's name."""

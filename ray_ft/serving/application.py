@@ -8,11 +8,11 @@ from ray_ft.config import ServingConfig
 from ray_ft.engines import Engine
 from ray_ft.errors import ConfigError
 from ray_ft.serving.adapters import Catalogue
-from ray_ft.serving.app import create_api
-from ray_ft.serving.errors import Refusal
-from ray_ft.serving.protocol import Ask
-from ray_ft.serving.replica import LoadingReplica
-from ray_ft.serving.responses import Piece, Status
+from ray_ft.serving.api.errors import Refusal
+from ray_ft.serving.api.requests import Ask
+from ray_ft.serving.api.responses import Piece, Status
+from ray_ft.serving.api.routes import create_api
+from ray_ft.serving.replica.replica import LoadingReplica
 
 if TYPE_CHECKING:
     from ray.serve import Application

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from ray_ft.errors import ModelError, first_line
-from ray_ft.model_shape import ModelShape
+from ray_ft.models.shape import ModelShape
 from ray_ft.registry import Registry
 
 if TYPE_CHECKING:

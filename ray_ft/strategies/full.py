@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ray_ft.model_shape import ModelShape
+from ray_ft.models.shape import ModelShape
 from ray_ft.strategies.base import STRATEGIES, Strategy, load_base
 
 if TYPE_CHECKING:

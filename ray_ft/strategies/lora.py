@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from ray_ft.added_tokens import added_token_ids
 from ray_ft.errors import ConfigError
-from ray_ft.model_shape import ModelShape
+from ray_ft.models.added_tokens import added_token_ids
+from ray_ft.models.shape import ModelShape
 from ray_ft.strategies.base import STRATEGIES, Strategy, load_base
 
 if TYPE_CHECKING:

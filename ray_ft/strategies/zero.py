@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from functools import cache
 
-from ray_ft.model_shape import ModelShape
+from ray_ft.models.shape import ModelShape
 from ray_ft.strategies.base import Strategy
 
 FEWEST_LIVE = 1_000_000_000  # parameters that may stay gathered anyway: DeepSpeed's default

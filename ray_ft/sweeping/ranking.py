@@ -7,7 +7,7 @@ from typing import Literal
 
 from ray_ft.artifacts import Standing
 from ray_ft.config import EvaluationConfig, SweepConfig
-from ray_ft.evaluation.statistics import ALPHA, MIN_DOCUMENTS, decide, interval
+from ray_ft.evaluation.scores.statistics import ALPHA, MIN_DOCUMENTS, decide, interval
 from ray_ft.sweeping.noise import documents_p, seeds_p
 from ray_ft.sweeping.scores import LOWER_IS_BETTER, Items, bootstrap, table_of
 from ray_ft.sweeping.space import Trial

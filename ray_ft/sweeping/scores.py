@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from ray_ft.config import SweepConfig
 from ray_ft.errors import DataError
-from ray_ft.evaluation.scoring import BITS_PER_BYTE
-from ray_ft.evaluation.statistics import bootstrap_ratios
+from ray_ft.evaluation.scores.scoring import BITS_PER_BYTE
+from ray_ft.evaluation.scores.statistics import bootstrap_ratios
 
 if TYPE_CHECKING:
     import numpy as np

@@ -25,7 +25,7 @@ from ray_ft.sweeping.scores import SYSTEM, read_items
 from ray_ft.sweeping.search import TrialTask, concurrency, run_trials
 from ray_ft.sweeping.space import FOLDER, Trial, changed_values, expand
 from ray_ft.training.batches import num_steps
-from ray_ft.training.progress import duration
+from ray_ft.training.reporting.progress import duration
 
 log = logging.getLogger("ray_ft")
 

@@ -15,8 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ray_ft.errors import MissingArtifactError
+from ray_ft.kernels.attention import packed_lengths
 from ray_ft.rows import Split
-from ray_ft.training.kernels.attention import packed_lengths
 
 INPUT_IDS, LABELS, POSITION_IDS = 0, 1, 2
 IGNORED = -100  # label of a position that the loss does not see

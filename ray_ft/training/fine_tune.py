@@ -11,21 +11,21 @@ from pathlib import Path
 from typing import Any
 
 from ray_ft.artifacts import Plan, TrainingSet, TunedModel, to_json
-from ray_ft.base_model import base_digest, tokenizer_digest
 from ray_ft.config import ModelConfig, TrainConfig
 from ray_ft.errors import ConfigError, DataError, TrainingError, first_line
+from ray_ft.models.folder import base_digest, tokenizer_digest
 from ray_ft.trackers import tensorboard
 from ray_ft.trackers.base import ID_FOLDER
-from ray_ft.training.bad_batches import BAD_BATCHES_FILE
 from ray_ft.training.batches import num_steps
-from ray_ft.training.checkpoint import FOLDER, Checkpoint, check_same_run, latest_checkpoint, remove_leftovers
+from ray_ft.training.checkpoints.record import FOLDER, Checkpoint, check_same_run, latest_checkpoint, remove_leftovers
+from ray_ft.training.checkpoints.remote import fetch_newest, open_store
 from ray_ft.training.driver import check_cluster, fit_interruptibly, only_driver
-from ray_ft.training.notes import HANG, read_note, remove_notes
-from ray_ft.training.predicted import beside_plan, say_beside_plan
-from ray_ft.training.progress import METRICS_FILE, ProgressLines, keep_until, read_metrics
-from ray_ft.training.samples import SAMPLES_FILE
-from ray_ft.training.shared_folders import leave_mark
-from ray_ft.training.storage import fetch_newest, open_store
+from ray_ft.training.health.bad_batches import BAD_BATCHES_FILE
+from ray_ft.training.health.notes import HANG, read_note, remove_notes
+from ray_ft.training.health.shared_folders import leave_mark
+from ray_ft.training.reporting.predicted import beside_plan, say_beside_plan
+from ray_ft.training.reporting.progress import METRICS_FILE, ProgressLines, keep_until, read_metrics
+from ray_ft.training.reporting.samples import SAMPLES_FILE
 from ray_ft.training.task import TrainingTask
 from ray_ft.training.worker import run_worker
 

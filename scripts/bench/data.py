@@ -16,7 +16,7 @@ Rows = npt.NDArray[np.int32]
 
 @dataclass(frozen=True)
 class Example:
-    """Plain token ids and labels, as ray_ft.data.pack takes them."""
+    """Plain token ids and labels, as ray_ft.data.build.packing takes them."""
 
     input_ids: list[int]
     labels: list[int]
@@ -81,7 +81,7 @@ def learnable_examples(number: int, *, limit: int, vocabulary: int, seed: int) -
 
 def pack(examples: list[Example], *, sequence: int) -> Rows:
     """Rows as `ray-ft prepare` packs them."""
-    from ray_ft.data.pack import fill_row, pack_rows
+    from ray_ft.data.build.packing import fill_row, pack_rows
 
     members = pack_rows([len(e.input_ids) for e in examples], sequence)
     return np.stack([fill_row([examples[i] for i in row], sequence, 3) for row in members])  # type: ignore[misc]

@@ -16,10 +16,10 @@ sys.path[:0] = [str(Path(__file__).resolve().parents[2])]
 
 import numpy as np  # noqa: E402
 
-from ray_ft.data.cleaning import Cleaning, find  # noqa: E402
-from ray_ft.data.contamination import EvaluationRuns  # noqa: E402
-from ray_ft.data.near import NUM_PERMUTATIONS, NearCopies, signature  # noqa: E402
-from ray_ft.data.shingles import Hashes, shingles, similarity, word_hashes  # noqa: E402
+from ray_ft.data.dedup.decontamination import EvaluationRuns  # noqa: E402
+from ray_ft.data.dedup.minhash import NUM_PERMUTATIONS, NearCopies, signature  # noqa: E402
+from ray_ft.data.dedup.shingles import Hashes, shingles, similarity, word_hashes  # noqa: E402
+from ray_ft.data.filters.apply import Cleaning, find  # noqa: E402
 
 THRESHOLD = 0.8
 NUM_BASES, SHARES = 150, (0.0, 0.004, 0.008, 0.012, 0.016, 0.02, 0.03, 0.05)

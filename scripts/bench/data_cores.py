@@ -50,7 +50,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def _measure(cores: list[int], mb_per_core: float, folder: Path, output: Path | None, seconds: float) -> int:
     from bench.data_corpus import num_bytes_of, write_corpus
-    from ray_ft.base_model import build_builtin
+    from ray_ft.models.folder import build_builtin
 
     started = time.monotonic()
     model = build_builtin("tiny", folder / "models", pretrain_steps=0)
@@ -172,8 +172,8 @@ def _wait_for_workers(n: int) -> None:
     import ray
 
     def ready() -> int:
-        import ray_ft.data.group
-        import ray_ft.data.parse  # noqa: F401
+        import ray_ft.data.build.task
+        import ray_ft.data.ingest.task  # noqa: F401
 
         time.sleep(0.5)  # long enough that no worker takes two
         return os.getpid()
@@ -203,10 +203,10 @@ def _alone(n: int, corpus: Path) -> float:
 
 
 def _parse_alone(folder: str) -> float:
-    from ray_ft.data.cleaning import Cleaning
-    from ray_ft.data.contamination import EvaluationRuns
-    from ray_ft.data.parse import heads_of, parse_item
-    from ray_ft.data.read import SourceFile
+    from ray_ft.data.dedup.decontamination import EvaluationRuns
+    from ray_ft.data.filters.apply import Cleaning
+    from ray_ft.data.ingest.listing import SourceFile
+    from ray_ft.data.ingest.task import heads_of, parse_item
 
     paths = sorted(Path(folder).rglob("*.py"))
     files = [SourceFile(path.name, str(path), path.stat().st_size) for path in paths]

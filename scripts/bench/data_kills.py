@@ -45,7 +45,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _trials(folder: Path, num_kills: int, num_documents: int, draw: random.Random) -> int:
-    from ray_ft.base_model import build_builtin
+    from ray_ft.models.folder import build_builtin
 
     corpus = _corpus(folder / "corpus", num_documents)
     model = build_builtin("tiny", folder / "models", pretrain_steps=0)
@@ -161,7 +161,10 @@ def _driver(corpus: Path, output: Path, model: Path) -> int:
 def _prepare(corpus: Path, output: Path, model: Path) -> None:
     """Small batches and groups, so that a small corpus has many; journals stay as they were written, to be counted."""
     from ray_ft.config import DataConfig, ModelConfig
-    from ray_ft.data import parse, prepare, produce, work
+    from ray_ft.data import prepare
+    from ray_ft.data.build import stage as produce
+    from ray_ft.data.ingest import manifest as work
+    from ray_ft.data.ingest import task as parse
     from ray_ft.recipes import Heading, Paragraph
 
     parse.BATCH_FILES, work.MAX_GROUP_FILES = 50, 50
@@ -190,7 +193,7 @@ def _corpus(root: Path, num_documents: int) -> Path:
 
 def _begun(output: Path) -> Counter[bytes]:
     """How often work on each document began, in all runs of a trial."""
-    from ray_ft.data.journal import read_journal
+    from ray_ft.data.run.journal import read_journal
 
     journals = Path(f"{output}.work", "parsed").glob("*.log")
     return Counter(entry.key for path in journals for entry in read_journal(path) if entry.ref is None)

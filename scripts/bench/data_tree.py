@@ -43,10 +43,10 @@ def _measure(given: argparse.Namespace, folder: Path) -> dict[str, Any]:
 
     from bench.data_steps import measured_steps
     from bench.data_watch import Watch
-    from ray_ft.base_model import build_builtin
     from ray_ft.config import DataConfig, ModelConfig
     from ray_ft.data.prepare import prepare_training_set
     from ray_ft.engines import TransformersEngine
+    from ray_ft.models.folder import build_builtin
     from ray_ft.quiet import quiet_libraries
     from ray_ft.recipes import CodeSummary, Heading, Keyword, Query
 

@@ -19,7 +19,7 @@ def run_fit(spec: Spec) -> dict[str, Any]:
     The strategy makes its base from random weights instead of a folder, and a forward pre-hook counts the steps.
     """
     from ray_ft.training.batches import PackedRows
-    from ray_ft.training.progress import METRICS_FILE, read_metrics
+    from ray_ft.training.reporting.progress import METRICS_FILE, read_metrics
     from ray_ft.training.worker import fit
 
     device, _ = device_and_dtype()
@@ -96,7 +96,7 @@ def loss_per_token(spec: Spec, device: Any) -> float:
 
 def accelerated_model(spec: Spec, device: Any) -> tuple[Any, Any]:
     """The model as a worker has it before it makes an optimizer, and the worker's task."""
-    from ray_ft.training.kernels import accelerate
+    from ray_ft.training.backends.acceleration import accelerate
 
     strategy = random_base(spec)
     task = make_task(spec, strategy, run_path=Path(spec.scratch) / f"run-{spec.file_name}")

@@ -13,10 +13,10 @@ from bench.predict import hardware_of
 from ray_ft.api import load_config, plan
 from ray_ft.artifacts import Plan
 from ray_ft.config import Config
-from ray_ft.model_shape import load_model_shape
-from ray_ft.planning.choose import make_jobs
-from ray_ft.planning.estimate import Job, as_candidate, estimate
-from ray_ft.planning.memory import Candidate
+from ray_ft.models.shape import load_model_shape
+from ray_ft.planning.choice.choose import make_jobs
+from ray_ft.planning.choice.estimate import Job, as_candidate, estimate
+from ray_ft.planning.memory.phases import Candidate
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 CHOSEN, NEXT, MOST, BEYOND = "chosen", "next micro-batch", "most that fits", "one row more"

@@ -10,7 +10,7 @@ from pathlib import Path
 from estimators.published import UNITS, Published, read_published
 from estimators.rivals import RIVALS, Run, differences_from_installed, is_made_for
 from estimators.stacks import predicted_bytes
-from ray_ft.model_shape import load_model_shape
+from ray_ft.models.shape import load_model_shape
 
 BENCHMARKS = Path(__file__).resolve().parents[2] / "docs/benchmarks"
 OURS = "ray_ft"
@@ -84,7 +84,7 @@ def measured_runs(path: Path) -> list[Compared]:
     from bench.predict import asked, estimated
 
     from ray_ft.hardware import catalogue_name
-    from ray_ft.planning.profile import profile_for
+    from ray_ft.planning.speed.profile import profile_for
 
     found = []
     for row in read_rows(path):

@@ -3,7 +3,7 @@ save that LLaMA-Factory's table has a line for each method."""
 
 from dataclasses import dataclass
 
-from ray_ft.model_shape import ModelShape
+from ray_ft.models.shape import ModelShape
 from ray_ft.strategies import Strategy
 
 

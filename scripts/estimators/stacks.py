@@ -6,10 +6,10 @@ Everything here is read in the software's source or documentation; nothing is fi
 from dataclasses import dataclass, replace
 
 from estimators.published import Published
-from ray_ft.model_shape import ModelShape, load_model_shape
-from ray_ft.planning.memory import memory_per_gpu
-from ray_ft.planning.stack import Stack
-from ray_ft.planning.state import Candidate
+from ray_ft.models.shape import ModelShape, load_model_shape
+from ray_ft.planning.memory.phases import memory_per_gpu
+from ray_ft.planning.memory.stack import Stack
+from ray_ft.planning.memory.state import Candidate
 
 GIB = 2**30
 

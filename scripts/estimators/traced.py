@@ -12,9 +12,9 @@ def trace_page(path: Path) -> str:
     from bench.predict import asked, estimated
 
     from ray_ft.hardware import catalogue_name
-    from ray_ft.planning.profile import profile_for
-    from ray_ft.tracing.check import trace_estimate
-    from ray_ft.tracing.worker import trace
+    from ray_ft.planning.speed.profile import profile_for
+    from ray_ft.planning.trace.check import trace_estimate
+    from ray_ft.planning.trace.worker import trace
 
     lines, formula, traced = [], [], []
     for row in read_rows(path):

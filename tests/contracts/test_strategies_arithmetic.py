@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from ray_ft.errors import ConfigError
-from ray_ft.model_shape import load_model_shape
+from ray_ft.models.shape import load_model_shape
 from ray_ft.strategies import STRATEGIES, Full, LoRA, QLoRA, Strategy
 
 LLAMA_7B = load_model_shape("meta-llama/Llama-2-7b-hf", revision=None)
@@ -155,7 +155,7 @@ def test_a_path_or_a_pattern_is_no_target(target: str) -> None:
 def test_the_formula_for_adapters_is_what_peft_makes(strategy: LoRA, added: tuple[int, ...], tied: bool) -> None:
     from transformers import AutoConfig, AutoModelForCausalLM
 
-    from ray_ft.model_shape import BUILTIN_CONFIGS, shape_from_config
+    from ray_ft.models.shape import BUILTIN_CONFIGS, shape_from_config
 
     config: dict[str, Any] = {**BUILTIN_CONFIGS["tiny"], "tie_word_embeddings": tied}
     shape = shape_from_config(config, "tiny").with_added_tokens(len(added))

@@ -5,13 +5,13 @@ import torch
 from peft import LoraConfig, get_peft_model
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from ray_ft.training.kernels import adapter_gradients, attention, elementwise
-from ray_ft.training.kernels.attention import packed_lengths, use_packed_attention
-from ray_ft.training.kernels.lora import _frozen, fuse_lora
-from ray_ft.training.kernels.nf4 import dequantise
-from ray_ft.training.kernels.recompute import recompute_layers
-from ray_ft.training.kernels.rotary import fuse_rotary
-from ray_ft.training.kernels.swiglu import fuse_swiglu
+from ray_ft.kernels import adapter_gradients, attention, elementwise
+from ray_ft.kernels.attention import packed_lengths, use_packed_attention
+from ray_ft.kernels.lora import _frozen, fuse_lora
+from ray_ft.kernels.nf4 import dequantise
+from ray_ft.kernels.recompute import recompute_layers
+from ray_ft.kernels.rotary import fuse_rotary
+from ray_ft.kernels.swiglu import fuse_swiglu
 
 BF16 = {"device": "cuda", "dtype": torch.bfloat16}
 
@@ -136,7 +136,7 @@ def test_fused_adapters_are_pefts(quantised):
 
 @pytest.mark.parametrize("keep", ["products", "attention"])
 def test_activations_in_host_memory_come_back_as_they_were(keep, monkeypatch):
-    from ray_ft.training.kernels import recompute
+    from ray_ft.kernels import recompute
 
     monkeypatch.setattr(recompute, "OFFLOADED_BYTES", 1024)
     model = make_model()
@@ -150,7 +150,7 @@ def test_activations_in_host_memory_come_back_as_they_were(keep, monkeypatch):
 
 
 def test_compiled_layers_are_the_layers_as_written():
-    from ray_ft.training.kernels import _compile
+    from ray_ft.training.backends.acceleration import _compile
 
     model = make_model()
     base = model.get_base_model()
@@ -163,7 +163,7 @@ def test_compiled_layers_are_the_layers_as_written():
 
 
 def test_the_update_in_one_pass_is_torch_s_and_rounds_the_weights():
-    from ray_ft.training.kernels import adamw
+    from ray_ft.kernels import adamw
 
     torch.manual_seed(0)
     weight = torch.randn(1100, 1031, device="cuda", dtype=torch.bfloat16)
@@ -226,7 +226,7 @@ def test_strided_heads_are_turned_as_transformers_turns_them(heads, key_heads, h
 @pytest.mark.parametrize("adapters", [True, False], ids=["adapters", "full"])
 @pytest.mark.parametrize("keep", ["products", "attention"])
 def test_own_kernels_in_compiled_layers_are_the_layers_as_written(keep, adapters):
-    from ray_ft.training.kernels import _compile
+    from ray_ft.training.backends.acceleration import _compile
 
     model = make_model()
     if not adapters:

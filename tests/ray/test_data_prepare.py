@@ -95,7 +95,7 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def _prepare(sources: Path, output: Path, model_path: str, **settings: Any) -> TrainingSet:
     settings = {"recipes": RECIPES, "validation_fraction": 0.1, "test_fraction": 0.2, **settings}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("ray_ft.data.work.MAX_GROUP_FILES", 9)  # several groups at the same time
+        patch.setattr("ray_ft.data.ingest.manifest.MAX_GROUP_FILES", 9)  # several groups at the same time
         return prepare_training_set(
             DataConfig(sources=(str(sources),), **settings),
             model=ModelConfig(name="builtin:tiny", max_seq_len=MAX_SEQ_LEN),
@@ -169,7 +169,7 @@ def test_the_counts_are_those_of_the_tables(prepared: TrainingSet) -> None:
 def test_targets_of_the_packed_rows_are_the_completions_with_their_end_of_turn(
     prepared: TrainingSet, tiny_model_path: str
 ) -> None:
-    from ray_ft.base_model import load_tokenizer
+    from ray_ft.models.folder import load_tokenizer
 
     tokenizer = load_tokenizer(tiny_model_path)
     examples = {(e["recipe"], e["chunk_id"], e["prompt"]): e for e in _rows(prepared, "examples.parquet")}

@@ -18,8 +18,8 @@ import pytest
 
 from ray_ft.artifacts import TrainingSet
 from ray_ft.config import DataConfig, ModelConfig
-from ray_ft.data.journal import read_journal
 from ray_ft.data.prepare import prepare_training_set
+from ray_ft.data.run.journal import read_journal
 from ray_ft.recipes import Heading, Paragraph
 
 pytestmark = pytest.mark.ray
@@ -56,8 +56,8 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def prepare_again(corpus: Path, output: Path, model_path: str) -> TrainingSet:
     """The run that all tests compare; small batches and groups, so that there are many of both."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("ray_ft.data.parse.BATCH_FILES", 25)
-        patch.setattr("ray_ft.data.work.MAX_GROUP_FILES", 40)
+        patch.setattr("ray_ft.data.ingest.task.BATCH_FILES", 25)
+        patch.setattr("ray_ft.data.ingest.manifest.MAX_GROUP_FILES", 40)
         return prepare_training_set(
             DataConfig(sources=(str(corpus),), recipes=(Paragraph(), Heading())),
             model=ModelConfig(name="builtin:tiny", max_seq_len=256),
@@ -99,7 +99,7 @@ def undisturbed(
 @pytest.fixture
 def untidy(monkeypatch: pytest.MonkeyPatch) -> None:
     """Journals stay as they were written, so that beginnings can be counted."""
-    monkeypatch.setattr("ray_ft.data.produce.compact", lambda *arguments: None)
+    monkeypatch.setattr("ray_ft.data.build.stage.compact", lambda *arguments: None)
 
 
 def _workers() -> Iterator[Any]:

@@ -19,8 +19,8 @@ from training_support import TRAIN, Workers, make_training_set, run_alone, task_
 from ray_ft.errors import ConfigError, TrainingError
 from ray_ft.strategies import LoRA
 from ray_ft.training.batches import RowOrder
-from ray_ft.training.checkpoint import best_checkpoint, complete_checkpoints
-from ray_ft.training.shared_folders import check_folders, leave_mark
+from ray_ft.training.checkpoints.record import best_checkpoint, complete_checkpoints
+from ray_ft.training.health.shared_folders import check_folders, leave_mark
 
 pytestmark = [pytest.mark.ray, pytest.mark.filterwarnings("ignore")]
 
@@ -81,7 +81,7 @@ def validation_is_best_at_step_2(rank: int) -> Iterator[dict[str, Any]]:
 @contextmanager
 def storage_comes_back_late(rank: int) -> Iterator[dict[str, Any]]:
     """Sending fails four times; the pauses between two tries are cut short."""
-    from ray_ft.training import storage
+    from ray_ft.training.checkpoints import remote as storage
 
     put, tries = storage.CheckpointStore.send, iter(range(1000))
 

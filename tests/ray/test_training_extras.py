@@ -15,11 +15,11 @@ from typing import Any
 import pytest
 from training_support import TRAIN, Fault, Workers, make_training_set, task_for
 
-from ray_ft.added_tokens import with_added_tokens
 from ray_ft.config import TrainConfig
+from ray_ft.models.added_tokens import with_added_tokens
 from ray_ft.strategies import LoRA, QLoRA, Strategy
 from ray_ft.trackers import MLflow, TensorBoard, TrackedRun, Tracker, TrackerSession
-from ray_ft.training.progress import read_metrics
+from ray_ft.training.reporting.progress import read_metrics
 from ray_ft.training.task import TrainingTask
 
 pytestmark = [pytest.mark.ray, pytest.mark.filterwarnings("ignore")]
@@ -38,7 +38,7 @@ class Broken(Tracker):
 @contextmanager
 def short_answers(rank: int) -> Iterator[dict[str, Any]]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("ray_ft.training.samples.NEW_TOKENS", NEW_TOKENS)
+        patch.setattr("ray_ft.training.reporting.samples.NEW_TOKENS", NEW_TOKENS)
         yield {}
 
 
@@ -144,9 +144,9 @@ def test_a_sample_is_what_the_adapter_of_its_step_says_in_plain_peft(runs: Runs,
     from peft import PeftModel
     from transformers import AutoModelForCausalLM
 
-    from ray_ft.base_model import end_of_turn_id, load_tokenizer
+    from ray_ft.models.folder import end_of_turn_id, load_tokenizer
     from ray_ft.training.batches import PackedRows
-    from ray_ft.training.samples import greedy, held_out_prompts
+    from ray_ft.training.reporting.samples import greedy, held_out_prompts
 
     task = runs.tasks["everything"]  # its output is step 2's
     tokenizer: Any = load_tokenizer(tiny_model_path)

@@ -40,7 +40,7 @@ def test_every_published_row_is_in_the_table() -> None:
 def test_the_others_formulas_by_hand() -> None:
     from estimators.rivals import Run, accelerate_bytes, deepspeed_bytes, is_made_for, llama_factory_bytes
 
-    from ray_ft.model_shape import load_model_shape
+    from ray_ft.models.shape import load_model_shape
     from ray_ft.strategies import Full, QLoRA
 
     shape = load_model_shape("meta-llama/Llama-2-7b-hf")

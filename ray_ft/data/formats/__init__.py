@@ -15,12 +15,12 @@ from ray_ft.data.formats.delimited import parse_csv
 from ray_ft.data.formats.html import parse_html
 from ray_ft.data.formats.markdown import parse_markdown
 from ray_ft.data.formats.notebook import parse_notebook
+from ray_ft.data.formats.office.slides import parse_pptx
+from ray_ft.data.formats.office.word import parse_docx
+from ray_ft.data.formats.office.workbook import parse_xlsx
 from ray_ft.data.formats.pdf import parse_pdf
 from ray_ft.data.formats.rst import parse_rst
-from ray_ft.data.formats.slides import parse_pptx
 from ray_ft.data.formats.text import parse_lines, parse_text
-from ray_ft.data.formats.word import parse_docx
-from ray_ft.data.formats.workbook import parse_xlsx
 
 __all__ = ["FORMATS", "Format", "Parsed", "format_of"]
 

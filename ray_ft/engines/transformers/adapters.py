@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ray_ft.base_model import base_digest, tokenizer_digest
 from ray_ft.errors import ModelError, first_line
+from ray_ft.models.folder import base_digest, tokenizer_digest
 
 logger = logging.getLogger(__name__)
 

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from ray_ft.base_model import load_tokenizer
 from ray_ft.errors import GenerationError, ModelError, first_line
+from ray_ft.models.folder import load_tokenizer
 
 
 class Prompts:

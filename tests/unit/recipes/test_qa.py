@@ -4,7 +4,7 @@ import json
 
 from ray_ft.data.formats.code import parse_code
 from ray_ft.recipes import QA, CodeSummary, Query
-from ray_ft.recipes.written import Pair, read_pairs, read_questions, read_verdict
+from ray_ft.recipes.questions.written import Pair, read_pairs, read_questions, read_verdict
 from ray_ft.rows import Chunk, Document
 
 TEXT = "The ferry leaves every 40 minutes from NorthPort. Check the ramp sensors before departure."

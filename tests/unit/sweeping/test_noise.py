@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from ray_ft.evaluation.statistics import sign_flip_p
+from ray_ft.evaluation.scores.statistics import sign_flip_p
 from ray_ft.sweeping.noise import documents_p, seeds_p, studentized_range_p
 
 

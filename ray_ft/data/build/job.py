@@ -1,0 +1,79 @@
+"""What a group of files is made with, and the counts that come back from it."""
+
+import json
+from collections import Counter
+from dataclasses import dataclass, field
+
+from ray_ft.artifacts import to_json
+from ray_ft.data.generation.response_cache import AnswersAt
+from ray_ft.data.build.mixture import Mixture
+from ray_ft.data.build.packing import Shard
+from ray_ft.recipes import Recipe
+
+COUNTERS = (
+    "files", "documents", "examples", "dropped", "chats", "records", "formats", "notes", "generated", "redacted",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class GroupJob:
+    """Everything a group is made with; travels to the workers."""
+
+    output_path: str  # folder of the groups' folders
+    model_path: str
+    chat_template: str | None
+    system_prompt: str | None
+    max_seq_len: int
+    recipes: tuple[Recipe, ...]
+    passage_tokens: int
+    seed: int
+    seen_fraction: float  # of trained documents that get questions
+    chat_problem: str = ""  # why the chat template cannot be used at all
+    multi_turn_problem: str = ""  # why it cannot be used for conversations of several assistant turns
+    answers: AnswersAt | None = None  # of the engine that recipes may ask; None: there is none
+    tokenizer_path: str | None = None  # a copy that loads faster (lean_tokenizer.py)
+
+
+@dataclass
+class GroupResult:
+    """What one group became: counts, and the shards it wrote. All of it that reaches the driver."""
+
+    files: Counter[str] = field(default_factory=Counter)
+    documents: Counter[str] = field(default_factory=Counter)  # per split
+    examples: Counter[str] = field(default_factory=Counter)  # per split
+    dropped: Counter[str] = field(default_factory=Counter)  # examples, by reason
+    chats: Counter[str] = field(default_factory=Counter)  # examples per split that have a masked prompt
+    truncated: int = 0
+    shortened: int = 0
+    num_bytes: int = 0
+    num_items: int = 0  # files, and slices of datasets
+    records: Counter[str] = field(default_factory=Counter)  # lines of datasets, "ok" or why they were skipped
+    formats: Counter[str] = field(default_factory=Counter)  # usable lines by what they hold
+    notes: Counter[str] = field(default_factory=Counter)  # what of usable lines was ignored
+    generated: Counter[str] = field(default_factory=Counter)  # what engines wrote, "recipe: kept" or "recipe: reason"
+    redacted: Counter[str] = field(default_factory=Counter)  # secrets and personal data in files, by kind
+    bad_lines: list[str] = field(default_factory=list)  # the first few that were skipped, named
+    mixture: Mixture = field(default_factory=Mixture)
+    shards: list[Shard] = field(default_factory=list)
+    error: str = ""  # a failure that ends the job, as one line
+
+    def to_text(self) -> str:
+        """JSON, which passes through Arrow as it is."""
+        return json.dumps(to_json(self))
+
+    @staticmethod
+    def from_text(text: str) -> "GroupResult":
+        """Inverse of `to_text`."""
+        raw = json.loads(text)
+        for key in COUNTERS:
+            raw[key] = Counter(raw[key])
+        raw["mixture"] = Mixture.from_json(raw["mixture"])
+        return GroupResult(**{**raw, "shards": [Shard(**s) for s in raw["shards"]]})
+
+    def add(self, one: "GroupResult") -> None:
+        """Add another group's counts to these."""
+        for key in COUNTERS:
+            getattr(self, key).update(getattr(one, key))
+        for key in ("truncated", "shortened", "num_bytes", "num_items", "bad_lines", "shards"):
+            setattr(self, key, getattr(self, key) + getattr(one, key))
+        self.mixture.add(one.mixture)

@@ -1,0 +1,169 @@
+"""What is done with a document once it is read: secrets and personal data become placeholders, and some are left out.
+
+A private key, the wrong language or licence leave it out; what is told by paths and bytes alone is clean.py's.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cache
+from typing import Any, Literal
+
+from ray_ft.config import DataConfig
+from ray_ft.data.filters.gitattributes import Marked, marked_files, reason_of
+from ray_ft.data.filters.license import folder_licences, is_allowed, licence_of_file
+from ray_ft.data.filters.pii import find_by_presidio, find_personal_data
+from ray_ft.data.filters.redaction import Redaction, disjoint, redact_document
+from ray_ft.data.filters.secrets import Found, find_secrets, has_private_key
+from ray_ft.data.ingest.listing import ReadFile, SourceFile
+from ray_ft.data.ingest.records import Record
+from ray_ft.errors import MissingDependencyError
+from ray_ft.rows import Example
+
+PRIVATE_KEY = "private key"
+MIN_LETTERS = 200  # of a document whose language is told
+TOLD_CHARACTERS = 5000
+MIN_CERTAINTY = 0.9
+
+
+@dataclass(frozen=True)
+class Cleaning:
+    """What of the configuration cleaning needs; travels to the workers."""
+
+    secrets: Literal["redact", "drop", "keep"] = "redact"
+    personal_data: Literal["redact", "presidio", "keep"] = "redact"
+    languages: tuple[str, ...] = ()
+    licenses: tuple[str, ...] = ()
+    folder_licences: Mapping[str, str] = field(default_factory=dict)
+    marks: tuple[Marked, ...] = ()  # of files that their repository calls generated or vendored
+
+    @staticmethod
+    def of(data: DataConfig, files: Iterable[SourceFile]) -> "Cleaning":
+        """The settings, and what the licence files of the sources say. Raises MissingDependencyError."""
+        if data.languages:
+            _language_identifier()
+        if data.personal_data == "presidio":
+            list(find_by_presidio(""))
+        files = list(files)
+        return Cleaning(
+            data.secrets,
+            data.personal_data,
+            data.languages,
+            data.licenses,
+            folder_licences(files) if data.licenses else {},
+            marked_files(files),
+        )
+
+
+@dataclass(frozen=True)
+class CleanFile(ReadFile):
+    """A file with how much of it was redacted, by kind."""
+
+    redacted: tuple[tuple[str, int], ...] = ()
+
+
+def clean_file(read: ReadFile, how: Cleaning) -> ReadFile:
+    """The file with placeholders in it, or with the reason why it is left out."""
+    document = read.document
+    if document is None:
+        return read
+    text = document.text
+    reason = _unwanted(read.file.path, text, document.language, how)
+    if reason:
+        return replace(read, status="skipped", reason=reason, document=None)
+    found = find(text, how)
+    if how.secrets == "drop" and any(True for _ in find_secrets(text)):
+        return replace(read, status="skipped", reason="secret", document=None)
+    if not found:
+        return read
+    counts = tuple(sorted(Counter(one.kind for one in found).items()))
+    note = "; ".join(part for part in (read.note, _note(counts)) if part)
+    return CleanFile(**{**vars(read), "document": redact_document(document, found), "note": note}, redacted=counts)
+
+
+def clean_record(record: Record, how: Cleaning) -> Record:
+    """The line with placeholders in its texts, or with the reason why it is left out."""
+    if record.reason:
+        return record
+    texts = [record.text, *(text for example in record.examples for text in _texts(example))]
+    if how.secrets != "keep" and any(has_private_key(text) for text in texts):
+        return replace(record, reason=PRIVATE_KEY, text="", examples=())
+    counts: Counter[str] = Counter()
+
+    def clean(text: str) -> str:
+        found = find(text, how)
+        counts.update(one.kind for one in found)
+        return Redaction.of(text, found).text if found else text
+
+    if how.secrets == "drop" and any(True for text in texts for _ in find_secrets(text)):
+        return replace(record, reason="secret", text="", examples=())
+    examples = tuple(_clean_example(example, clean) for example in record.examples)
+    text = clean(record.text)
+    if not counts:
+        return record
+    note = "; ".join(part for part in (record.note, f"redacted {', '.join(sorted(counts))}") if part)
+    return replace(record, text=text, examples=examples, note=note)
+
+
+def find(text: str, how: Cleaning) -> list[Found]:
+    """What is to be replaced in a text, in order."""
+    found: list[Found] = [*find_secrets(text)] if how.secrets == "redact" else []
+    if how.personal_data != "keep":
+        found += find_personal_data(text)
+    if how.personal_data == "presidio":
+        found += find_by_presidio(text)
+    return disjoint(found, text)
+
+
+def language_of(text: str) -> str:
+    """ISO 639-1 code of the natural language; "" where the text is too short or the answer uncertain."""
+    head = text[:TOLD_CHARACTERS]
+    if sum(c.isalpha() for c in head) < MIN_LETTERS:
+        return ""
+    name, certainty = _language_identifier().classify(head)
+    return str(name) if certainty >= MIN_CERTAINTY else ""
+
+
+def _unwanted(path: str, text: str, code: str, how: Cleaning) -> str:
+    """Why a document is left out as a whole; `code` is the programming language of code."""
+    if marked := reason_of(path, how.marks):
+        return marked
+    if how.secrets != "keep" and has_private_key(text):
+        return PRIVATE_KEY
+    if how.licenses:
+        licence = licence_of_file(path, text, how.folder_licences)
+        if not is_allowed(licence, how.licenses):
+            return f"licence {licence}"
+    if how.languages and not code:
+        language = language_of(text)
+        if language and language not in how.languages:
+            return f"language {language}"
+    return ""
+
+
+def _clean_example(example: Example, clean: Any) -> Example:
+    return replace(
+        example,
+        prompt=clean(example.prompt),
+        completion=clean(example.completion),
+        messages=tuple(replace(m, content=clean(m.content)) for m in example.messages),
+    )
+
+
+def _texts(example: Example) -> tuple[str, ...]:
+    return (example.prompt, example.completion, *(message.content for message in example.messages))
+
+
+def _note(counts: Iterable[tuple[str, int]]) -> str:
+    return f"redacted {', '.join(f'{n} {kind}' for kind, n in counts)}"
+
+
+@cache
+def _language_identifier() -> Any:
+    try:
+        from py3langid.langid import MODEL_FILE, LanguageIdentifier
+    except ImportError:
+        raise MissingDependencyError(
+            "data.languages needs the package py3langid: pip install 'ray_ft[language]'"
+        ) from None
+    return LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)

@@ -1,0 +1,97 @@
+"""reStructuredText: docutils finds the sections; the blocks between them are cut from the source by indentation."""
+
+import re
+
+from ray_ft.data.formats.base import Lines, Parsed
+from ray_ft.data.formats.rst.sections import section_headings
+from ray_ft.data.formats.text import LIST_ITEM
+from ray_ft.rows import Block, BlockType
+
+ROLE = re.compile(r":[a-zA-Z][\w:+.-]*:`(~|!)?([^`<]+?)(?:\s*<[^`>]*>)?`")
+LINK = re.compile(r"(?<!`)`([^`<]+?)(?:\s*<[^`>]+>)?`_{1,2}(?!\w)")
+DIRECTIVE = re.compile(r"\.\. (?:\|[^|]+\| )?([\w:.-]+)::(.*)")
+CODE_DIRECTIVES = {"code", "code-block", "sourcecode", "parsed-literal", "literalinclude", "doctest", "testcode"}
+NAVIGATION = {
+    "toctree", "index", "contents", "include", "image", "figure", "raw", "meta", "highlight", "only", "container",
+    "autosummary", "automodule", "autoclass", "autofunction", "currentmodule", "module", "py:module", "sectionauthor",
+    "moduleauthor", "default-role", "role", "tabularcolumns", "sectnum", "target-notes", "replace", "unicode",
+}  # fmt: skip
+TABLE = re.compile(r"\+[-=+]+\+\s*|=+(?:\s+=+)+\s*")
+
+
+def parse_rst(text: str) -> Parsed:
+    """Sections, paragraphs, lists, code and tables; roles and links are replaced by the words that a reader sees."""
+    text = LINK.sub(lambda m: _same_lines(m, m.group(1)), ROLE.sub(_shown, text))
+    lines = Lines(text)
+    headings = section_headings(text, lines)
+    blocks: list[Block] = []
+    position = 0
+    for heading in [*headings, None]:
+        end = heading.line_start - 1 if heading is not None else len(lines)
+        blocks += _body(lines, position, end)
+        if heading is not None:
+            blocks.append(heading)
+            position = heading.line_end
+    return Parsed(text, tuple(blocks))
+
+
+def _shown(match: re.Match[str]) -> str:
+    """`:class:`~a.b.C`` is shown as `C` in the documents that Sphinx renders."""
+    words = match.group(2).strip()
+    return _same_lines(match, f"``{words.rsplit('.', 1)[-1] if match.group(1) == '~' else words}``")
+
+
+def _same_lines(match: re.Match[str], shown: str) -> str:
+    """What is shown, with as many line ends as stand in the source, so that lines keep their numbers."""
+    return shown + "\n" * (match.group().count("\n") - shown.count("\n"))
+
+
+def _body(lines: Lines, first: int, last: int) -> list[Block]:
+    """Blocks between two headings. A block begins at a line that is not indented, after a blank line."""
+    starts = [
+        i
+        for i in range(first, last)
+        if lines.lines[i].strip() and not lines.lines[i][0].isspace() and (i == first or not lines.lines[i - 1].strip())
+    ]
+    starts = sorted({*starts, *_indented_start(lines, first, last)})
+    if not starts:
+        return []
+    blocks: list[Block] = []
+    for i, end in zip(starts, [*starts[1:], last], strict=True):
+        kind = _kind(lines, i, end)
+        block = lines.block(kind, i, end) if kind is not None else None
+        if block is None:
+            continue
+        previous = blocks[-1] if blocks else None
+        if previous is not None and previous.type == block.type == "list" and block.line_start - previous.line_end <= 2:
+            blocks[-1] = lines.block("list", previous.line_start - 1, block.line_end) or block
+        else:
+            blocks.append(block)
+    return blocks
+
+
+def _indented_start(lines: Lines, first: int, last: int) -> list[int]:
+    """The first line of text, when it is indented: nothing else would begin a block there."""
+    return next(([i] for i in range(first, last) if lines.lines[i].strip()), [])
+
+
+def _kind(lines: Lines, first: int, last: int) -> BlockType | None:
+    """What a block is by its first line; None for comments, targets and directives that hold nothing to read."""
+    line = lines.lines[first]
+    directive = DIRECTIVE.match(line)
+    if directive is not None:
+        name = directive.group(1).lower()
+        if name in CODE_DIRECTIVES:
+            return "code"
+        return None if name in NAVIGATION else "table" if "table" in name else "paragraph"
+    if line.startswith("..") and (len(line) == 2 or line[2].isspace()):
+        return None
+    if TABLE.fullmatch(line):
+        return "table"
+    if LIST_ITEM.match(line) or line.startswith("#. "):
+        return "list"
+    if line.startswith(">>> "):
+        return "code"
+    rows = [row for row in lines.lines[first:last] if row.strip()]
+    opens_literal = any(row.rstrip().endswith("::") for row in rows if not row[0].isspace())
+    return "code" if opens_literal and sum(row[0].isspace() for row in rows) > len(rows) / 2 else "paragraph"

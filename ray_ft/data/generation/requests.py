@@ -1,0 +1,108 @@
+"""Asks an engine for everything that recipes want to know, in large batches, before any example is written.
+
+The recipes run over all documents with an engine that has answered already and notes what it has not; a pool of actors
+then answers what is missing. Recipes that ask again about an answer, as a judge does, take another round. In the end
+all is known, and the examples are made as if the engine had answered at once.
+"""
+
+import logging
+import time
+import uuid
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from ray_ft.data.build.job import GroupJob
+from ray_ft.data.build.task import requests_of
+from ray_ft.data.generation.response_cache import AnswersAt, from_rows
+from ray_ft.data.run.journal import Journal
+from ray_ft.engines import Engine, Writer
+from ray_ft.errors import GenerationError, RayFTError
+from ray_ft.quiet import quiet_ray_data
+
+log = logging.getLogger("ray_ft")
+
+MAX_ROUNDS = 5  # questions, verdicts, and what recipes of others may want
+SECONDS_BETWEEN_REPORTS = 10.0
+
+
+def ask_engine(rows: list[dict[str, Any]], job: GroupJob, engine: Engine) -> AnswersAt:
+    """Answer all that the groups of `rows` ask for; returns where the answers lie. Ray must be up.
+
+    Raises GenerationError when the engine cannot go on; what it answered until then is kept.
+    """
+    assert job.answers is not None
+    refused: Counter[str] = Counter()
+    for number in range(MAX_ROUNDS):
+        at = replace(job.answers, round=number)
+        num_answers = _round(rows, replace(job, answers=at), engine, refused)
+        if not num_answers:
+            break
+    if refused:
+        reason, count = refused.most_common(1)[0]
+        log.warning("the engine refused %d requests, %d of them: %s", refused.total(), count, reason)
+    return replace(job.answers, round=MAX_ROUNDS)
+
+
+def _round(rows: list[dict[str, Any]], job: GroupJob, engine: Engine, refused: Counter[str]) -> int:
+    """One pass over the groups; returns the number of requests that were answered."""
+    import ray
+
+    num_gpus = int(ray.cluster_resources().get("GPU", 0)) if engine.needs_weights else 0
+    started = reported = time.monotonic()
+    total = 0
+    with quiet_ray_data():
+        answers = (
+            ray.data.from_items(rows, override_num_blocks=len(rows))
+            .flat_map(requests_of, fn_kwargs={"job": job})
+            .map_batches(
+                Answerer,
+                fn_constructor_kwargs={"job": job, "engine": engine},
+                batch_size=engine.write_batch_size(),
+                compute=ray.data.ActorPoolStrategy(min_size=1, max_size=max(num_gpus, 1)),
+                num_gpus=1 if num_gpus else None,
+            )
+        )
+        for row in answers.iter_rows():
+            if row["stopped"]:
+                raise GenerationError(f"prepare stopped: {row['stopped']}")
+            total += int(row["num_answers"])
+            refused.update([row["refused"]] if row["refused"] else [])
+            if (now := time.monotonic()) - reported >= SECONDS_BETWEEN_REPORTS:
+                reported = now
+                log.info("the engine answered %s requests, %.1f a second", f"{total:,}", total / (now - started))
+    if total:
+        log.info("the engine answered %s requests in %.0f s", f"{total:,}", time.monotonic() - started)
+    return total
+
+
+class Answerer:
+    """Answers batches of requests, with an engine that is loaded when the first one comes."""
+
+    def __init__(self, job: GroupJob, engine: Engine) -> None:
+        assert job.answers is not None
+        self.job, self.engine, self.at = job, engine, job.answers
+        self.writer: Writer | None = None
+        self.journal: Journal | None = None
+
+    def __call__(self, batch: dict[str, Any]) -> dict[str, list[Any]]:
+        """A row for each answer; `stopped` says why the engine cannot go on."""
+        rows: list[tuple[int, str, str]] = []
+        try:
+            for error in self._answer([str(r) for r in batch["request"]]):
+                rows.append((1, error, ""))
+        except (RayFTError, OSError) as error:
+            rows.append((0, "", str(error)))
+        columns = ("num_answers", "refused", "stopped")
+        return {name: [row[i] for row in rows] for i, name in enumerate(columns)}
+
+    def _answer(self, rows: list[str]) -> Iterator[str]:
+        """The error of each answer, "" for most, once it is kept."""
+        requests = from_rows(rows)
+        self.writer = self.writer or self.engine.load_writer(self.job.model_path, chat_template=self.job.chat_template)
+        self.journal = self.journal or Journal(Path(self.at.folder), uuid.uuid4().hex)
+        for place, written in self.writer.write(requests):
+            self.at.keep(self.journal, requests[place], written)
+            yield written.error

@@ -1,0 +1,231 @@
+"""Lists the files of the datasets, cuts them into slices that one task reads, and reads a slice into records."""
+
+import hashlib
+import re
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from ray_ft.config import DataConfig, DatasetConfig
+from ray_ft.data.ingest.listing import READ_AHEAD, unique_prefix
+from ray_ft.data.ingest.records import Origin, Record, read_line, read_value
+from ray_ft.errors import ConfigError, DataError, first_line
+from ray_ft.rows import Split
+
+Kind = Literal["lines", "parquet", "arrow"]
+KINDS: dict[str, Kind] = {".jsonl": "lines", ".ndjson": "lines", ".json": "lines", ".parquet": "parquet"}
+SAVED_DATASET, SAVED_SPLITS = "state.json", "dataset_dict.json"
+"""Files that mark what `Dataset.save_to_disk` and `DatasetDict.save_to_disk` wrote."""
+SPLIT_WORDS: dict[str, Split] = {
+    "train": "train", "training": "train", "test": "test", "validation": "validation", "valid": "validation",
+    "val": "validation", "dev": "validation", "eval": "validation",
+}  # fmt: skip
+SPLIT_WORD = re.compile(rf"(?:^|[-_./])({'|'.join(SPLIT_WORDS)})(?=[-_./\d]|$)")
+
+
+@dataclass(frozen=True)
+class DatasetFile:
+    """One file of a dataset, or one split that save_to_disk wrote."""
+
+    name: str  # as the data names it
+    location: str
+    kind: Kind
+    origin: Origin
+
+
+@dataclass(frozen=True)
+class Slice:
+    """Part of a file: bytes from `start` to `end` of lines, or rows of a table; `first` is its first line's number."""
+
+    file: DatasetFile
+    start: int
+    end: int
+    first: int
+
+
+def list_datasets(data: DataConfig) -> list[DatasetFile]:
+    """The files of every dataset, in the order of the configuration and of their names.
+
+    Raises ConfigError for a path that does not exist, DataError for one without a file of a known format.
+    """
+    taken: set[str] = set()
+    return [file for dataset in data.datasets for file in _files_of(dataset, unique_prefix(dataset.path, taken))]
+
+
+def datasets_digest(data: DataConfig) -> dict[str, Any]:
+    """What the datasets hold now: {"digest", "num_files", "num_bytes"}. Raises as `list_datasets`."""
+    files = list_datasets(data)
+    paths = [(f.name, path) for f in files for path in _contents(f)]
+    hasher, num_bytes = hashlib.sha256(), 0
+    with ThreadPoolExecutor(READ_AHEAD) as threads:
+        for (name, path), content in zip(paths, threads.map(_hash, [path for _, path in paths]), strict=True):
+            hasher.update(f"{name}\0{content}\n".encode("utf-8", "surrogateescape"))
+            num_bytes += path.stat().st_size
+    return {"digest": hasher.hexdigest()[:16], "num_files": len(files), "num_bytes": num_bytes}
+
+
+def content_of(file: DatasetFile) -> str:
+    """SHA-256 of what a file, or a saved dataset, holds."""
+    return hashlib.sha256("".join(_hash(path) for path in _contents(file)).encode()).hexdigest()
+
+
+def cut_into_slices(files: list[DatasetFile], *, slice_bytes: int) -> list[Slice]:
+    """Slices of about `slice_bytes`; the same files give the same slices everywhere."""
+    cut = {"lines": _line_slices, "parquet": _parquet_slices, "arrow": _arrow_slices}
+    return [part for file in files for part in cut[file.kind](file, slice_bytes)]
+
+
+def read_slice(part: Slice) -> list[Record]:
+    """Every line or row of a slice; those that cannot be used carry the reason."""
+    file = part.file
+    if file.kind == "lines":
+        with Path(file.location).open("rb") as stream:
+            stream.seek(part.start)
+            lines = stream.read(part.end - part.start).split(b"\n")
+        numbered = ((i, line) for i, line in enumerate(lines, start=part.first) if line.strip())
+        return [read_line(line.removeprefix(b"\xef\xbb\xbf"), _named(file, i)) for i, line in numbered]
+    rows = _parquet_rows(part) if file.kind == "parquet" else _arrow_rows(part)
+    return [read_value(row, _named(file, i), num_bytes=len(str(row))) for i, row in enumerate(rows, start=part.first)]
+
+
+def _named(file: DatasetFile, number: int) -> Origin:
+    return replace(file.origin, name=f"{file.name}:{number}")
+
+
+# --- listing ----------------------------------------------------------------------------------------------------------
+
+
+def _files_of(dataset: DatasetConfig, prefix: str) -> list[DatasetFile]:
+    root = Path(dataset.path).expanduser()
+    if not root.exists():
+        raise ConfigError(
+            f"data.datasets: no such file or folder {dataset.path!r} (from {Path.cwd()}); give a JSONL or Parquet "
+            "file, or a folder of them"
+        )
+    found = list(_parts(root))
+    if not found:
+        raise DataError(f"data.datasets: {dataset.path!r} holds no {' '.join(KINDS)} file and no saved dataset")
+    words = {relative: _split_word(relative) for relative, _, _ in found}
+    # A single file is divided by lot, whatever it is called: else `train.jsonl` would hold nothing out.
+    has_splits = len({word for word in words.values() if word}) > 1
+    files = []
+    for relative, location, kind in found:
+        own = (words[relative] or "train") if has_splits else None
+        split: Split | None = own if dataset.split == "auto" else dataset.split
+        name = f"{prefix}/{relative}" if relative and prefix else prefix or relative
+        origin = Origin("", prefix or root.resolve().name, dataset.format, split, dataset.weight, dataset.turns)
+        files.append(DatasetFile(name, str(location.absolute()), kind, origin))
+    return files
+
+
+def _parts(root: Path) -> Iterator[tuple[str, Path, Kind]]:
+    """Path below the root ("" for a file itself), location and kind, sorted by path."""
+    if root.is_file():
+        if root.suffix.lower() not in KINDS:
+            raise DataError(f"data.datasets: {str(root)!r} is none of {' '.join(KINDS)}; unpack or convert it first")
+        yield "", root, KINDS[root.suffix.lower()]
+    elif (root / SAVED_SPLITS).is_file():
+        for folder in sorted(p for p in root.iterdir() if (p / SAVED_DATASET).is_file()):
+            yield folder.name, folder, "arrow"
+    elif (root / SAVED_DATASET).is_file():
+        yield "", root, "arrow"
+    else:
+        for path in sorted(root.rglob("*")):
+            relative = path.relative_to(root).as_posix()
+            hidden = any(part.startswith(".") for part in relative.split("/"))
+            if path.is_file() and path.suffix.lower() in KINDS and not hidden:
+                yield relative, path, KINDS[path.suffix.lower()]
+
+
+def _split_word(relative: str) -> Split | None:
+    """The split that a file's path names: `data/train-00000-of-00002.parquet` is train."""
+    found = SPLIT_WORD.search(relative.lower())
+    return SPLIT_WORDS[found.group(1)] if found else None
+
+
+def _contents(file: DatasetFile) -> list[Path]:
+    path = Path(file.location)
+    return sorted(path.glob("*.arrow")) if file.kind == "arrow" else [path]
+
+
+def _hash(path: Path) -> str:
+    try:
+        with path.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    except OSError as error:
+        raise ConfigError(f"data.datasets: cannot read {path}: {error.strerror}") from None
+
+
+# --- slices of each kind ----------------------------------------------------------------------------------------------
+
+
+def _line_slices(file: DatasetFile, slice_bytes: int) -> Iterator[Slice]:
+    start = position = 0
+    first = number = 1
+    try:
+        with Path(file.location).open("rb") as stream:
+            if stream.read(64).removeprefix(b"\xef\xbb\xbf").lstrip()[:1] == b"[":
+                raise DataError(
+                    f"data.datasets: {file.name} is one JSON array; write an object on each line: "
+                    f"jq -c '.[]' {Path(file.name).name} > {Path(file.name).stem}.jsonl"
+                )
+            stream.seek(0)
+            for line in stream:
+                position, number = position + len(line), number + 1
+                if position - start >= slice_bytes:
+                    yield Slice(file, start, position, first)
+                    start, first = position, number
+    except OSError as error:
+        raise ConfigError(f"data.datasets: cannot read {file.name}: {error.strerror}") from None
+    if position > start:
+        yield Slice(file, start, position, first)
+
+
+def _parquet_slices(file: DatasetFile, slice_bytes: int) -> Iterator[Slice]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        about = pq.read_metadata(file.location)
+    except (OSError, pa.ArrowInvalid) as error:
+        raise DataError(f"data.datasets: {file.name} cannot be read as Parquet: {first_line(error)}") from None
+    num_bytes = sum(about.row_group(i).total_byte_size for i in range(about.num_row_groups))
+    yield from _row_slices(file, about.num_rows, num_bytes, slice_bytes)
+
+
+def _arrow_slices(file: DatasetFile, slice_bytes: int) -> Iterator[Slice]:
+    from datasets import load_from_disk
+
+    try:
+        num_rows = len(load_from_disk(file.location))
+    except Exception as error:  # pyarrow's, datasets' and json's errors share no base
+        raise DataError(f"data.datasets: {file.name} cannot be loaded from disk: {first_line(error)}") from None
+    yield from _row_slices(file, num_rows, sum(p.stat().st_size for p in _contents(file)), slice_bytes)
+
+
+def _row_slices(file: DatasetFile, num_rows: int, num_bytes: int, slice_bytes: int) -> Iterator[Slice]:
+    size = max(1, num_rows * slice_bytes // max(num_bytes, 1))
+    for start in range(0, num_rows, size):
+        yield Slice(file, start, min(start + size, num_rows), start + 1)
+
+
+def _parquet_rows(part: Slice) -> Iterator[Any]:
+    """Rows of a range, from the row groups that hold it."""
+    import pyarrow.parquet as pq
+
+    with pq.ParquetFile(part.file.location) as table:
+        offset = 0
+        for group in range(table.metadata.num_row_groups):
+            size = table.metadata.row_group(group).num_rows
+            first, last = max(part.start - offset, 0), min(part.end - offset, size)
+            if first < last:
+                yield from table.read_row_group(group).slice(first, last - first).to_pylist()
+            offset += size
+
+
+def _arrow_rows(part: Slice) -> Iterator[Any]:
+    from datasets import load_from_disk
+
+    yield from load_from_disk(part.file.location).select(range(part.start, part.end)).to_list()

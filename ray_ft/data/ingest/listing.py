@@ -1,0 +1,292 @@
+"""Lists the files under the sources, and reads each into a Document or into the reason why it is none."""
+
+import hashlib
+import os
+import re
+import stat
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any, Literal
+
+from ray_ft.config import DataConfig
+from ray_ft.data.filters.rules import dropped_by_bytes, dropped_by_path, dropped_by_text
+from ray_ft.data.formats import FORMATS, Format, format_of
+from ray_ft.data.formats.base import Unreadable
+from ray_ft.data.ingest.byte_offsets import with_bytes
+from ray_ft.data.ingest.decode import Decoded, decode
+from ray_ft.data.ingest.sandbox import Limits, parse
+from ray_ft.data.sources import KINDS, kind_of
+from ray_ft.data.sources.git import split
+from ray_ft.errors import ConfigError, DataError
+from ray_ft.rows import Document
+from ray_ft.source_folders import TOOL_FOLDERS, is_marked
+
+if TYPE_CHECKING:
+    from pathspec import PathSpec
+
+SKIPPED_FOLDERS = TOOL_FOLDERS | {
+    ".bzr", ".tox", ".nox", ".eggs", ".mypy_cache", ".ruff_cache", ".pytest_cache", ".import_linter_cache",
+    ".ipynb_checkpoints", ".idea", ".vscode",
+}  # fmt: skip
+READ_AHEAD = 8  # threads that hash files
+
+
+@dataclass(frozen=True)
+class SourceFile:
+    """One file below a source. `path` is how the data names it; `reason` is set when it will not be read."""
+
+    path: str
+    location: str
+    num_bytes: int
+    reason: str = ""
+    kind: str = ""  # of the source, a name in KINDS; "" for files and folders
+    content: str = ""  # differs when the content does; "" where only reading tells
+
+
+@dataclass(frozen=True)
+class ReadFile:
+    """What became of one file; `document` is None unless status is ok."""
+
+    file: SourceFile
+    status: Literal["ok", "skipped", "quarantined"]  # quarantined: broken, another attempt may end otherwise
+    reason: str = ""
+    note: str = ""
+    encoding: str = ""
+    content_id: str = ""
+    document: Document | None = None
+
+
+def list_files(data: DataConfig) -> list[SourceFile]:
+    """Every file below the sources, sorted by path, each once; those that cannot be read carry the reason.
+
+    Folders of version control, caches and environments are not entered, links to folders not followed, and what
+    data.include and data.exclude leave out is not listed. Raises ConfigError for a source that does not exist,
+    DataError for one without a file that ray_ft reads.
+    """
+    if not data.sources:
+        raise ConfigError("data.sources is empty; give at least one file or folder, e.g. [docs, README.md]")
+    found: dict[str, SourceFile] = {}
+    seen: set[str] = set()
+    prefixes: set[str] = set()
+    for source in data.sources:
+        files = list(_files_of(source, data, unique_prefix(source, prefixes)))
+        if not any(not f.reason for f in files):
+            raise DataError(_nothing_in(source, files, data))
+        for file in sorted(files, key=lambda f: (not f.kind and Path(f.location).is_symlink(), f.path)):
+            real = file.location if file.kind else os.path.realpath(file.location)
+            if real not in seen:  # overlapping sources and links give a file twice
+                seen.add(real)
+                found[file.path] = file
+    return [found[path] for path in sorted(found)]
+
+
+def sources_digest(data: DataConfig) -> dict[str, Any]:
+    """What the sources hold now: {"digest", "num_files", "num_bytes"} over paths and contents of the files to be read.
+
+    Raises as `list_files`.
+    """
+    files = [f for f in list_files(data) if not f.reason]
+    hasher = hashlib.sha256()
+    for file, content in zip(files, content_hashes(files), strict=True):
+        hasher.update(f"{file.path}\0{content}\n".encode("utf-8", "surrogateescape"))
+    num_bytes = sum(f.num_bytes for f in files)
+    return {"digest": hasher.hexdigest()[:16], "num_files": len(files), "num_bytes": num_bytes}
+
+
+def content_hashes(files: Sequence[SourceFile]) -> list[str]:
+    """SHA-256 of each file's bytes, or why they cannot be read; a file that did not change is read once a process."""
+    with ThreadPoolExecutor(READ_AHEAD) as threads:
+        return list(threads.map(_content_hash, files))
+
+
+def read_file(file: SourceFile, limits: Limits = Limits()) -> ReadFile:  # noqa: B008 - it is frozen
+    """Read, decode, filter and parse one file. Never raises: what cannot be used comes back with its reason."""
+    if file.reason:
+        return ReadFile(file, "skipped", file.reason)
+    try:
+        data = read_bytes(file)
+    except OSError as error:
+        return ReadFile(file, "skipped", f"unreadable: {error.strerror or error}")
+    content_id = hashlib.sha256(data).hexdigest()[:16]
+    kind = format_of(file.path)
+    reason = dropped_by_bytes(data)
+    if kind is None or (reason and not (kind.is_binary and reason == "binary")):
+        return ReadFile(file, "skipped", reason or "unknown format", content_id=content_id)
+    return replace(_read_content(file, data, kind, content_id, limits), content_id=content_id)
+
+
+def read_bytes(file: SourceFile) -> bytes:
+    """The file's bytes, wherever it lies. Raises OSError."""
+    return KINDS[file.kind].read(file.location) if file.kind else Path(file.location).read_bytes()
+
+
+def _read_content(file: SourceFile, data: bytes, kind: Format, content_id: str, limits: Limits) -> ReadFile:
+    """The document that the bytes hold."""
+    decoded = Decoded("", "") if kind.is_binary else decode(data)
+    reason = "" if kind.is_binary else decoded.reason or dropped_by_text(decoded.text, kind.language)
+    if reason:
+        return ReadFile(file, "skipped", reason, encoding=decoded.encoding)
+    try:
+        parsed, note = parse(data if kind.is_binary else decoded.text, kind, limits)
+    except Unreadable as why:
+        status: Literal["skipped", "quarantined"] = "quarantined" if why.broken else "skipped"
+        return ReadFile(file, status, why.reason, why.note, decoded.encoding)
+    if not parsed.text.strip():
+        return ReadFile(file, "skipped", "no text", encoding=decoded.encoding)
+    blocks = parsed.blocks
+    if not kind.is_binary:
+        blocks = with_bytes(blocks, data, decoded.encoding, decoded.text, parsed.text)
+    document = Document(
+        id=f"{content_id}:{file.path}",
+        text=parsed.text,
+        path=file.path,
+        format=kind.name,
+        language=kind.language,
+        blocks=blocks,
+        metadata=parsed.metadata,
+        definitions=parsed.definitions,
+    )
+    return ReadFile(file, "ok", "", note, decoded.encoding, document=document)
+
+
+def _files_of(source: str, data: DataConfig, prefix: str) -> Iterator[SourceFile]:
+    """Files of one source, named below `prefix`."""
+    if kind := kind_of(source):
+        yield from _entries_of(source, kind, data, prefix)
+        return
+    root = Path(source).expanduser()
+    try:
+        is_folder = stat.S_ISDIR(root.stat().st_mode)
+    except OSError as error:
+        raise ConfigError(
+            f"data.sources: cannot read {source!r} ({error.strerror}, from {Path.cwd()}); "
+            "give files or folders that exist"
+        ) from None
+    if not is_folder:
+        yield _source_file(root, prefix, data)
+        return
+    chosen = _chosen(data)
+    for folder, subfolders, names in os.walk(root, followlinks=False):
+        subfolders[:] = sorted(s for s in subfolders if not _is_skipped(Path(folder) / s))
+        for name in sorted(names):
+            location = Path(folder) / name
+            relative = location.relative_to(root).as_posix()
+            if chosen(relative):
+                yield _source_file(location, str(PurePosixPath(prefix) / relative), data, relative)
+
+
+def _entries_of(source: str, kind: str, data: DataConfig, prefix: str) -> Iterator[SourceFile]:
+    """Files of a source that is no folder; the same are left out as of a folder."""
+    chosen = _chosen(data)
+    for entry in KINDS[kind].list(source):
+        if not chosen(entry.relative) or any(_is_tools(part) for part in PurePosixPath(entry.relative).parts[:-1]):
+            continue
+        path = _printable(str(PurePosixPath(prefix) / entry.relative))
+        reason = entry.reason or _reason(path, entry.num_bytes, data, entry.relative)
+        yield SourceFile(path, entry.location, entry.num_bytes, reason, kind, entry.content)
+
+
+def _chosen(data: DataConfig) -> Callable[[str], bool]:
+    """Whether data.include and data.exclude leave a path below a source."""
+    keep, drop = _patterns(data.include, "data.include"), _patterns(data.exclude, "data.exclude")
+    return lambda path: (keep is None or keep.match_file(path)) and not (drop is not None and drop.match_file(path))
+
+
+def _source_file(location: Path, path: str, data: DataConfig, relative: str = "") -> SourceFile:
+    """What can be told of a file without opening it; `relative` is its path below the source, "" for a source."""
+    path = _printable(path)
+    try:
+        status = location.stat()
+    except OSError as error:
+        return SourceFile(path, str(location), 0, f"unreadable: {error.strerror}")
+    is_file = stat.S_ISREG(status.st_mode)
+    reason = _reason(path, status.st_size, data, relative) if is_file else "not a regular file"
+    return SourceFile(path, str(location.absolute()), status.st_size, reason)
+
+
+def _reason(path: str, num_bytes: int, data: DataConfig, relative: str) -> str:
+    """Why a file will not be read, by its name and size."""
+    if format_of(path) is None:
+        return "unknown format"
+    return "larger than data.max_file_bytes" if num_bytes > data.max_file_bytes else dropped_by_path(relative)
+
+
+def _printable(path: str) -> str:
+    """A path whose bytes are no UTF-8, with a mark for each of them: tables and prompts hold text only."""
+    return path.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
+def unique_prefix(source: str, taken: set[str]) -> str:
+    """How paths of a source begin: as the config names it, or its last part when it lies elsewhere; all differ."""
+    path = os.path.normpath(Path(source_name(source)).expanduser())
+    elsewhere = Path(path).is_absolute() or path.startswith("..")
+    prefix = Path(path).resolve().name if elsewhere else "" if path == "." else Path(path).as_posix()
+    unique, number = prefix, 2
+    while unique in taken:
+        unique, number = f"{prefix}~{number}", number + 1
+    taken.add(unique)
+    return unique
+
+
+def source_name(source: str) -> str:
+    """What paths of a source begin with: a repository's without the revision, an archive's without the suffix."""
+    kind = kind_of(source)
+    if kind == "git":
+        return split(source)[0]
+    if kind == "uri":
+        name = PurePosixPath(source.partition("?")[0].rstrip("/")).name
+        return "" if format_of(name) else name
+    return re.sub(r"\.(?:zip|tar(?:\.\w+)?|tgz)$", "", source, flags=re.IGNORECASE) if kind == "archive" else source
+
+
+def _is_skipped(folder: Path) -> bool:
+    return _is_tools(folder.name) or is_marked(folder)
+
+
+def _is_tools(name: str) -> bool:
+    """A folder that some tool made for itself."""
+    return name in SKIPPED_FOLDERS or name.endswith((".egg-info", ".dist-info"))
+
+
+def _patterns(globs: Iterable[str], key: str) -> "PathSpec[Any] | None":
+    """Patterns with the meaning they have in .gitignore: `*.md` at any depth, `docs/` with all below it."""
+    from pathspec import GitIgnoreSpec
+
+    globs = list(globs)
+    try:
+        return GitIgnoreSpec.from_lines(globs) if globs else None
+    except ValueError as error:
+        raise ConfigError(f"{key}: {error}; write patterns as in .gitignore, e.g. docs/**/*.md") from None
+
+
+def _content_hash(file: SourceFile) -> str:
+    try:
+        if file.kind:
+            return file.content or hashlib.sha256(read_bytes(file)).hexdigest()
+        status = Path(file.location).stat()
+        return _hash_file(file.location, status.st_ino, status.st_size, status.st_mtime_ns)
+    except OSError as error:
+        return f"unreadable: {error.strerror}"
+
+
+@lru_cache(maxsize=1 << 17)
+def _hash_file(location: str, inode: int, num_bytes: int, changed_ns: int) -> str:
+    """SHA-256 of a file; all that tells of a change is part of the key."""
+    with Path(location).open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _nothing_in(source: str, files: list[SourceFile], data: DataConfig) -> str:
+    """Why a source gives nothing, and what would."""
+    formats = " ".join(sorted(FORMATS))
+    if not files:
+        filtered = " that data.include and data.exclude leave" if data.include or data.exclude else ""
+        return f"data.sources: {source!r} holds no files{filtered}; ray_ft reads {formats}"
+    counts: dict[str, int] = {}
+    for file in files:
+        counts[file.reason] = counts.get(file.reason, 0) + 1
+    reasons = ", ".join(f"{n} {reason}" for reason, n in sorted(counts.items()))
+    return f"data.sources: no file of {source!r} can be used ({reasons}); ray_ft reads {formats}"

@@ -1,0 +1,132 @@
+"""What prepare works on: files and slices, in order, each under a key that says when its work can be taken over.
+
+Groups end where the names of their files say so, as far as sizes allow: a file that comes or goes changes the groups
+around it and leaves the others as they are.
+"""
+
+import hashlib
+import inspect
+import json
+import math
+from collections.abc import Mapping, Sequence
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from ray_ft.artifacts import to_json
+from ray_ft.config import DataConfig
+from ray_ft.data.ingest.datasets import Slice, content_of, cut_into_slices, list_datasets
+from ray_ft.data.ingest.listing import SourceFile, content_hashes, list_files
+from ray_ft.data.ingest.task import Item, item_key, size_of
+
+ROWS_PER_GROUP = 256  # of packed training data for each recipe, at most; the last row of a group is not full
+BYTES_PER_TOKEN = 4
+MIN_GROUP_BYTES, MAX_GROUP_BYTES = 512 * 2**10, 32 * 2**20
+MAX_GROUP_FILES = 1000
+LEAST_FILL = 0.25  # of a group, before a name may end it
+
+PACKAGE = Path(__file__).parents[2]
+CODE = ("data", "recipes", "rows.py", "models")  # that decides what a document becomes
+LIBRARIES = (
+    "ray_ft", "charset-normalizer", "docutils", "markdown-it-py", "nbformat", "openpyxl", "pypdf", "pypdfium2",
+    "python-docx", "python-pptx", "rensa", "selectolax", "tokenizers", "transformers", "tree-sitter", "numpy",
+    "pyarrow",
+    *(f"tree-sitter-{language}" for language in (
+        "bash", "c", "c-sharp", "cpp", "go", "java", "javascript", "php", "python", "ruby", "rust", "typescript",
+    )),
+)  # fmt: skip
+
+
+def list_items(data: DataConfig, max_seq_len: int) -> list[Item]:
+    """Files of data.sources in the order of their paths, then slices of data.datasets."""
+    files: list[Item] = [*list_files(data)] if data.sources else []
+    return [*files, *cut_into_slices(list_datasets(data), slice_bytes=group_bytes(max_seq_len))]
+
+
+def keys_of(items: Sequence[Item], settings: Any) -> list[bytes]:
+    """A key for each item, from its content, its name and all that parsing depends on."""
+    how = digest_of({"settings": settings, "code": code_digest()})
+    files = [item for item in items if isinstance(item, SourceFile) and not item.reason]
+    contents = dict(zip((f.path for f in files), content_hashes(files), strict=True))
+    tables = {item.file.name: item.file for item in items if isinstance(item, Slice)}
+    hashes = {name: content_of(file) for name, file in tables.items()}
+    return [
+        item_key(item, contents.get(item.path, "") if isinstance(item, SourceFile) else hashes[item.file.name], how)
+        for item in items
+    ]
+
+
+def group_bytes(max_seq_len: int) -> int:
+    """Bytes of source that fill some hundred rows."""
+    return min(max(ROWS_PER_GROUP * max_seq_len * BYTES_PER_TOKEN, MIN_GROUP_BYTES), MAX_GROUP_BYTES)
+
+
+def group_items(items: Sequence[Item], max_seq_len: int) -> list[list[int]]:
+    """Numbers of the items of each group: neighbours, at most `group_bytes` together; a slice is a group of its own."""
+    budget = group_bytes(max_seq_len)
+    fills = [max(_weight(item) / budget, 1 / MAX_GROUP_FILES) for item in items]
+    one_in = _one_in(fills)
+    groups: list[list[int]] = []
+    fill = 1.0
+    for i, item in enumerate(items):
+        is_slice = isinstance(item, Slice)
+        if fill + fills[i] > 1 + 1e-9 or is_slice:
+            groups.append([])
+            fill = 0.0
+        groups[-1].append(i)
+        fill += fills[i]
+        if is_slice or (fill >= LEAST_FILL and _lot(item) % one_in == 0):
+            fill = 1.0
+    return groups
+
+
+def _weight(item: Item) -> int:
+    return 0 if isinstance(item, SourceFile) and item.reason else size_of(item)
+
+
+def _one_in(fills: Sequence[float]) -> int:
+    """Of how many names one ends a group, so that groups are about half full: a power of two, which rarely changes."""
+    mean = sum(fills) / max(len(fills), 1)
+    return 1 << max(0, round(math.log2(max(LEAST_FILL / max(mean, 1e-9), 1))))
+
+
+def _lot(item: Item) -> int:
+    name = item.path if isinstance(item, SourceFile) else item.file.name
+    return int.from_bytes(hashlib.sha256(name.encode("utf-8", "surrogateescape")).digest()[:8], "big")
+
+
+def digest_of(value: Any) -> str:
+    """Of the JSON form of a value."""
+    text = json.dumps(to_json(value), sort_keys=True, default=str)
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+
+
+@cache
+def code_digest() -> str:
+    """Of the code and the libraries that decide what a document becomes: what other code kept is not taken over."""
+    hasher = hashlib.sha256()
+    for part in CODE:
+        path = PACKAGE / part
+        for file in sorted(path.rglob("*.py")) if path.is_dir() else [path]:
+            hasher.update(file.read_bytes())
+    hasher.update(json.dumps(_versions()).encode())
+    return hasher.hexdigest()[:32]
+
+
+def source_of(value: Any) -> str:
+    """The code of a recipe or an engine, which may stand outside this package; its name where it cannot be read."""
+    try:
+        return inspect.getsource(type(value))
+    except (OSError, TypeError):
+        return f"{type(value).__module__}.{type(value).__qualname__}"
+
+
+def _versions() -> Mapping[str, str]:
+    found = {}
+    for name in LIBRARIES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = ""
+    return found

@@ -1,0 +1,141 @@
+"""Parsers that may crash, hang or swell, in a child process that can be killed: one for each process that reads.
+
+The parent sends a parser and a file, and waits for the document or for a sign of life. A child that says nothing until
+the deadline is killed, and one that dies takes nothing but its file with it; the next file gets a new child.
+"""
+
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, Pipe
+from pathlib import Path
+from typing import Any
+
+from ray_ft.data.formats import Format
+from ray_ft.data.formats.base import Parsed, Unreadable
+from ray_ft.data.formats.text import parse_lines
+
+MAX_FILES = 300  # of one child: native libraries leak
+START_SECONDS = 60.0  # for a child to begin, on a busy machine
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+
+TIMED_OUT, CRASHED, OUT_OF_MEMORY = "parser timed out", "parser crashed", "parser ran out of memory"
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a parser in a child process may take for one file."""
+
+    seconds: float = 60.0  # without a sign of life
+    memory_bytes: int = 1536 * 2**20  # beyond what the child has when it begins
+
+
+def parse(source: Any, kind: Format, limits: Limits = Limits()) -> tuple[Parsed, str]:
+    """Parse a text, or the bytes of a binary format; the note says what did not go well, else it is "".
+
+    A text that its parser cannot take is read as plain lines. Raises Unreadable for what gives no document.
+    """
+    try:
+        parsed = kind.parse(source) if _is_safe(source, kind) else CHILD.parse(kind.parse, source, limits)
+        return parsed, f"{kind.name}: parts do not parse" if "syntax" in parsed.metadata else ""
+    except Unreadable:
+        raise
+    except Exception as error:  # parsers of others fail in ways of their own; one file must not end the job
+        if not kind.is_text:
+            raise Unreadable("damaged", f"{type(error).__name__}: {error}"[:300], broken=True) from None
+        return parse_lines(source), f"read as text: {kind.name} parser: {type(error).__name__}"
+
+
+def _is_safe(source: Any, kind: Format) -> bool:
+    """Whether a parser may run in this process: neither can it take long, nor can it crash as native code may."""
+    if kind.is_binary or len(source) > kind.max_here:
+        return False
+    return kind.max_tags_here > len(source) or source.count("<") <= kind.max_tags_here
+
+
+class Child:
+    """The child of this process, started when it is needed."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.process: subprocess.Popen[bytes] | None = None
+        self.connection: Connection | None = None
+        self.num_files = 0
+
+    def parse(self, parse: Callable[[Any], Parsed], source: bytes | str, limits: Limits) -> Parsed:
+        """What the parser makes of a file. Raises Unreadable, broken, where it does not come to an end."""
+        job = pickle.dumps((parse, source, limits), protocol=pickle.HIGHEST_PROTOCOL)
+        with self.lock:
+            try:
+                return self._parse(job, limits)
+            except (EOFError, OSError):
+                if self.num_files <= 1:
+                    raise self._crashed() from None
+            self.close()  # what it did before may have harmed it
+            try:
+                return self._parse(job, limits)
+            except (EOFError, OSError):
+                raise self._crashed() from None
+
+    def _parse(self, job: bytes, limits: Limits) -> Parsed:
+        connection = self._started()
+        self.num_files += 1
+        connection.send_bytes(job)
+        while True:
+            if not connection.poll(limits.seconds):
+                self.close()
+                raise Unreadable(TIMED_OUT, f"no sign of life for {limits.seconds:g} s", broken=True)
+            answer = pickle.loads(connection.recv_bytes())
+            if answer is not None:
+                break
+        if isinstance(answer, Parsed):
+            return answer
+        if isinstance(answer, MemoryError):
+            self.close()
+            raise Unreadable(OUT_OF_MEMORY, f"more than {limits.memory_bytes / 2**30:g} GiB", broken=True)
+        raise answer
+
+    def _started(self) -> Connection:
+        """The connection to a child that waits for a file."""
+        if self.connection is not None and self.num_files < MAX_FILES:
+            return self.connection
+        self.close()
+        self.connection, theirs = Pipe()
+        with theirs:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "ray_ft.data.ingest.sandbox_child", str(theirs.fileno())],
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                env={**os.environ, **ONE_THREAD, "PYTHONPATH": os.pathsep.join(p or str(Path.cwd()) for p in sys.path)},
+            )
+        if not self.connection.poll(START_SECONDS):
+            self.close()
+            raise OSError("the child that parses did not begin")
+        self.connection.recv_bytes()
+        return self.connection
+
+    def _crashed(self) -> Unreadable:
+        """Why the child died, in words."""
+        code = self.process.wait(10) if self.process is not None else None
+        self.close()
+        names = {int(s): s.name for s in signal.Signals}
+        return Unreadable(CRASHED, names.get(-code, f"exit {code}") if code is not None else "", broken=True)
+
+    def close(self) -> None:
+        """End the child, whatever it is doing."""
+        if self.connection is not None:
+            self.connection.close()
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+        self.process, self.connection, self.num_files = None, None, 0
+
+
+CHILD = Child()

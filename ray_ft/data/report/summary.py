@@ -1,0 +1,105 @@
+"""What prepare says about its work: what became of every file, line and example, and why nothing may be left."""
+
+import logging
+from collections import Counter
+
+from ray_ft.artifacts import TrainingSet
+from ray_ft.config import DataConfig
+from ray_ft.data.build.job import GroupResult
+from ray_ft.data.build.task import MAX_NAMED_LINES
+from ray_ft.errors import DataError
+
+log = logging.getLogger("ray_ft")
+
+
+def require_examples(total: GroupResult, data: DataConfig) -> None:
+    """Raise DataError, with the counts of what went wrong, when nothing is left to train on."""
+    if not total.documents:
+        files, lines = _counts(_skipped(total.files)), _counts(_skipped(total.records))
+        first = f", e.g. {total.bad_lines[0]}" if total.bad_lines else ""
+        problems = [f"no file of data.sources can be used: {files}"] if data.sources else []
+        problems += (
+            [f"no line of data.datasets can be used: {lines or 'they are empty'}{first}"] if data.datasets else []
+        )
+        raise DataError("; ".join(problems))
+    if total.examples["train"]:
+        return
+    why = f"; {_counts(total.dropped)} dropped" if total.dropped else ""
+    if not data.sources:
+        raise DataError(
+            f"{total.documents.total()} lines of data.datasets gave no training example{why}. Raise model.max_seq_len "
+            "where they are too long, and leave something to train on in data.datasets[].split."
+        )
+    names = ", ".join(r.name for r in data.recipes)
+    raise DataError(
+        f"{total.documents.total()} documents gave no training example with data.recipes {names}{why}. "
+        "Add recipes for what the sources hold: paragraph for text, code_raw for code."
+    )
+
+
+def report(total: GroupResult, made: TrainingSet, seconds: float) -> None:
+    """Say what was made, what was skipped and why, and name the first bad lines."""
+    skipped = _skipped(total.files + total.records)
+    log.info(
+        "prepared %s examples from %s documents (%s) in %.0f s",
+        f"{total.examples.total():,}",
+        f"{total.documents.total():,}",
+        f"{skipped.total()} skipped: {_counts(skipped)}" if skipped else "0 skipped",
+        seconds,
+    )
+    for line in sorted(total.bad_lines)[:MAX_NAMED_LINES]:
+        log.warning("skipped %s", line)
+    if num_more := max(0, _skipped(total.records).total() - MAX_NAMED_LINES):
+        log.warning("skipped %d more lines; documents.parquet in %s lists them all", num_more, made.path)
+    for recipe, line in _kept_rates(total.generated).items():
+        log.info("%s: %s", recipe, line)
+    if total.redacted:
+        log.info("redacted %s", _counts(total.redacted))
+    if total.notes:
+        log.info("in %s", _counts(total.notes).replace(" ", " lines: ", 1))
+    _report_rows(total, made)
+
+
+def _report_rows(total: GroupResult, made: TrainingSet) -> None:
+    filled = made.num_tokens["train"] / max(1, made.num_rows["train"] * made.max_seq_len)
+    log.info(
+        "packed %s training tokens into %s rows of %s, %.1f%% full",
+        f"{made.num_tokens['train']:,}",
+        f"{made.num_rows['train']:,}",
+        f"{made.max_seq_len:,}",
+        100 * filled,
+    )
+    if len(made.mixture) > 1 or any(share.weight != 1 for share in made.mixture.values()):
+        for name, share in made.mixture.items():
+            part = share.num_tokens / max(1, made.num_tokens["train"])
+            log.info("%s at weight %g: %s of an epoch's examples from %s, %.1f%% of its tokens",
+                     name, share.weight, f"{share.num_examples:,}", f"{share.num_available:,}", 100 * part)  # fmt: skip
+    if total.shortened:
+        log.info("ended %d conversations at the last assistant turn that fits model.max_seq_len=%d",
+                 total.shortened, made.max_seq_len)  # fmt: skip
+    if total.dropped or total.truncated:
+        log.info(
+            "left out %s; cut %d answers at model.max_seq_len=%d (a smaller max_chunk_tokens keeps them whole)",
+            _counts(total.dropped) or "no example",
+            total.truncated,
+            made.max_seq_len,
+        )
+
+
+def _kept_rates(generated: Counter[str]) -> dict[str, str]:
+    """What of each recipe's generated examples was kept, and why the others were not."""
+    lines: dict[str, str] = {}
+    for recipe in sorted({key.split(": ", 1)[0] for key in generated}):
+        counts = Counter({key.split(": ", 1)[1]: n for key, n in generated.items() if key.startswith(f"{recipe}: ")})
+        total, kept = counts.total(), counts.pop("kept", 0)
+        why = f"; {_counts(counts)}" if counts else ""
+        lines[recipe] = f"kept {kept:,} of {total:,} generated examples ({kept / total:.1%}){why}"
+    return lines
+
+
+def _skipped(files: Counter[str]) -> Counter[str]:
+    return Counter({k.removeprefix("skipped: "): n for k, n in files.items() if k != "ok"})
+
+
+def _counts(counts: Counter[str]) -> str:
+    return ", ".join(f"{n} {reason}" for reason, n in sorted(counts.items(), key=lambda item: (-item[1], item[0])))

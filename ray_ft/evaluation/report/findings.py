@@ -1,0 +1,177 @@
+"""What the figures say, in sentences: verdicts, advice, warnings and limits; the same words in HTML and Markdown."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from ray_ft.artifacts import Contrast, Score
+from ray_ft.evaluation.scores.scoring import BITS_PER_BYTE, FLOOR, UNANSWERABLE
+from ray_ft.evaluation.scores.statistics import MIN_DOCUMENTS, OPTIMISTIC_DOCUMENTS
+
+WORDY = 1.5
+"""A winner whose answers are this many times longer may owe its recall to their length."""
+OFTEN_TRUNCATED = 0.2
+
+
+@dataclass(frozen=True)
+class Metric:
+    """How a metric is named, printed and explained."""
+
+    title: str
+    unit: Literal["percent", "times", "number"]
+    meaning: str
+
+    def format(self, value: float) -> str:
+        """A figure of one system: 41.2%, 1.30×, 2.345."""
+        return {"percent": f"{100 * value:.1f}%", "times": f"{value:.2f}×", "number": f"{value:.3f}"}[self.unit]
+
+    def format_difference(self, value: float) -> str:
+        """A difference with its sign: +3.1 points, -0.045."""
+        text = f"{100 * value:+.1f}" if self.unit == "percent" else f"{value:+.3f}"
+        return text.replace("-", "−") if float(text) else text[1:]
+
+
+METRICS = {
+    "key_fact_recall": Metric(
+        "key-fact recall", "percent", "share of the reference's facts that the answer states, numbers exactly"
+    ),
+    "token_f1": Metric("token F1", "percent", "overlap of words with the reference, precision and recall balanced"),
+    "rouge_l": Metric("ROUGE-L", "percent", "longest common word sequence with the reference"),
+    "exact_match": Metric(
+        "exact match", "percent", "share of answers equal to the reference but for case and articles"
+    ),
+    "abstention": Metric("abstention", "percent", "share of unanswerable questions that the system declines"),
+    "length_ratio": Metric("length", "times", "answer's words per word of the reference; a guard, not a quality"),
+    "truncated": Metric("cut off", "percent", "share of answers stopped at max_new_tokens; a guard, not a quality"),
+    BITS_PER_BYTE: Metric("bits per byte", "number", "surprise at the text of held-out documents; lower is better"),
+}
+STRATA = {
+    "held_out": ("held-out documents", "never trained on: does the model generalise, or bluff?"),
+    "seen": ("seen documents", "trained on, the questions were not: did the model learn them?"),
+    "own": ("own questions", "given by the user; whether their documents were trained on is not known"),
+    UNANSWERABLE: ("unanswerable questions", "the documents do not hold the answer: does the system say so?"),
+}
+"""Title and meaning of each stratum, in the order of the report."""
+
+
+def metric_of(name: str) -> Metric:
+    """Figures of retrieval name themselves: `recall@3 (passage)` is a share, `MRR@10 (passage)` a mean of 1 / rank."""
+    return METRICS.get(name) or Metric(name, "number" if name.startswith("MRR") else "percent", "")
+
+
+def stratum_title(stratum: str) -> str:
+    """A stratum as a reader knows it."""
+    return STRATA[stratum][0]
+
+
+def verdict_sentence(contrast: Contrast) -> str:
+    """One contrast in words, with its difference, interval and p, or with what it would take to decide."""
+    metric = metric_of(contrast.metric)
+    where = stratum_title(contrast.stratum)
+    unit = " points" if metric.unit == "percent" else ""
+    difference = f"{metric.format_difference(contrast.difference)}{unit}"
+    span = f"95% interval {metric.format_difference(contrast.low)} to {metric.format_difference(contrast.high)}"
+    holm = "" if contrast.p_holm is None else " after Holm"
+    figures = f"{metric.title} {difference}, {span}, p {p_text(contrast)}{holm}"
+    pair = f"{contrast.treatment} against {contrast.control}"
+    if contrast.verdict in ("better", "worse"):
+        return f"On {where}, {contrast.treatment} is {contrast.verdict} than {contrast.control}: {figures}."
+    if contrast.verdict == "no meaningful difference":
+        margin = metric.format_difference(contrast.margin).lstrip("+")
+        return (
+            f"On {where}, {pair} makes no meaningful difference: {figures}; the interval lies within ±{margin}{unit}."
+        )
+    if contrast.num_more is None:
+        return (
+            f"On {where}, {pair} is undecided: {figures}; both score below {metric.format(FLOOR)}, "
+            "so the questions are too hard for either to show a difference."
+        )
+    items = "documents" if contrast.metric == BITS_PER_BYTE else "questions"
+    more = f"about {contrast.num_more:,} more {items} from documents like these would decide"
+    return f"On {where}, {pair} is undecided: {figures}; {more}."
+
+
+def p_text(contrast: Contrast) -> str:
+    """The p that the verdict used, adjusted where there is a family: `= 0.031`, or `< 0.001`."""
+    p_value = contrast.p_value if contrast.p_holm is None else contrast.p_holm
+    return f"= {p_value:.3f}" if p_value >= 0.001 else "< 0.001"
+
+
+def advice(contrasts: Iterable[Contrast]) -> str:
+    """One sentence on what to do, from the primary contrasts on held-out documents where there are any."""
+    primary = [c for c in contrasts if c.primary]
+    if not primary:
+        return "Compare tuned with base to get a verdict: evaluation.systems names only one of them."
+    order = [s for s in ("held_out", "own", "seen") if any(c.stratum == s for c in primary)]
+    judged = [c for c in primary if c.stratum == order[0]]
+    if all(c.verdict == "undecided" and c.num_more is None for c in judged):
+        return f"Nothing is shown: every system fails the questions on {stratum_title(order[0])}, tuned or not."
+    verdicts = {(c.treatment, c.control): c.verdict for c in judged}
+    return f"Judged by {stratum_title(order[0])}, {_advice(verdicts)}"
+
+
+def _advice(verdicts: Mapping[tuple[str, str], str]) -> str:
+    """One sentence on the verdicts of one stratum by (treatment, control)."""
+    with_retrieval = verdicts.get(("tuned+rag", "base+rag"))
+    alone = verdicts.get(("tuned", "base"))
+    instead = verdicts.get(("tuned", "base+rag"))
+    if with_retrieval == "better":
+        return "serve the tuned model with retrieval: tuning adds to what the passages give."
+    if "worse" in (with_retrieval, alone):
+        return "do not serve the tuned model yet: tuning made answers worse; look at the biggest regressions first."
+    if instead == "better":
+        return "serve the tuned model: it answers better than the base does with passages in front of it."
+    if instead == "worse":
+        return "retrieval answers better than tuning alone: serve with passages, and tune for what they cannot give."
+    if alone == "better":
+        return "tuning helps without retrieval; whether it replaces or improves retrieval is not shown here."
+    if all(verdict == "no meaningful difference" for verdict in verdicts.values()):
+        return "tuning changed nothing that matters here: the simpler system is the better choice."
+    return "ask more questions before deciding: this sample cannot tell the systems apart."
+
+
+def warnings(scores: Sequence[Score], contrasts: Sequence[Contrast]) -> list[str]:
+    """What the figures themselves say against trusting them."""
+    primary = [c for c in contrasts if c.primary]
+    means = {(s.stratum, s.system, s.metric): s.mean for s in scores}
+    few = [_few_documents(*group) for group in sorted({(c.stratum, c.num_documents) for c in primary})]
+    doubts = [doubt for c in primary for doubt in (_wordy(c, means), _contradicted(c, contrasts))]
+    cut = sorted({s.system for s in scores if s.metric == "truncated" and s.mean > OFTEN_TRUNCATED})
+    truncated = (
+        f"More than {OFTEN_TRUNCATED:.0%} of the answers of {', '.join(cut)} were cut off at evaluation.max_new_tokens."
+    )
+    return [warning for warning in (*few, *doubts, truncated if cut else None) if warning]
+
+
+Means = Mapping[tuple[str, str, str], float]
+
+
+def _few_documents(stratum: str, documents: int) -> str | None:
+    origin = f"The questions on {stratum_title(stratum)} come from {documents} document{'s' * (documents != 1)}"
+    if documents < MIN_DOCUMENTS:
+        return (
+            f"{origin}; with fewer than {MIN_DOCUMENTS}, chance explains any difference and every verdict is undecided."
+        )
+    if documents < OPTIMISTIC_DOCUMENTS:
+        return f"{origin}; with fewer than {OPTIMISTIC_DOCUMENTS}, intervals come out too narrow."
+    return None
+
+
+def _contradicted(c: Contrast, contrasts: Sequence[Contrast]) -> str | None:
+    """What the exploratory metrics see and the primary one does not."""
+    same = (c.stratum, c.treatment, c.control)
+    worse = [o for o in contrasts if (o.stratum, o.treatment, o.control) == same and o.verdict == "worse"]
+    if not worse or c.verdict == "worse":
+        return None
+    titles = " and ".join(metric_of(o.metric).title for o in worse)
+    return f"On {stratum_title(c.stratum)}, {c.treatment} is worse than {c.control} by {titles} (exploratory)."
+
+
+def _wordy(c: Contrast, means: Means) -> str | None:
+    treatment, control = (means[c.stratum, system, "length_ratio"] for system in (c.treatment, c.control))
+    if c.verdict != "better" or treatment <= WORDY * control:
+        return None
+    return (
+        f"On {stratum_title(c.stratum)} {c.treatment} writes {treatment / max(control, 0.01):.1f} times as much as "
+        f"{c.control}: part of its recall may be length; compare token F1."
+    )

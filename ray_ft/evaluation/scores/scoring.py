@@ -1,0 +1,247 @@
+"""From scored answers to a report's figures: each system's means with intervals, and the contrasts with verdicts."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from ray_ft.artifacts import Contrast, Score
+from ray_ft.evaluation.scores.metrics import nats_to_bits, recall_at, reciprocal_rank
+from ray_ft.evaluation.scores.statistics import (
+    bootstrap_ratios,
+    decide,
+    holm,
+    interval,
+    num_more_needed,
+    sign_flip_p,
+    sum_by_document,
+)
+from ray_ft.evaluation.systems.prompts import Done
+from ray_ft.rows import Chunk, Question
+
+if TYPE_CHECKING:
+    from ray_ft.evaluation.scores.statistics import Floats
+
+PRIMARY_METRIC = "key_fact_recall"
+PRIMARY_PAIRS = (("tuned", "base"), ("tuned+rag", "base+rag"), ("tuned", "base+rag"))
+"""Treatment and control, fixed before anything is measured."""
+QUALITY_METRICS = ("key_fact_recall", "token_f1", "rouge_l", "exact_match", "abstention")
+GUARD_METRICS = ("length_ratio", "truncated")
+"""Shown beside the quality, without better or worse."""
+FLOOR = 0.02
+"""Where two systems both score below this, both fail, and no difference between them can be told."""
+UNANSWERABLE = "unanswerable"
+BITS_PER_BYTE = "bits_per_byte"
+RETRIEVER = "retriever"
+"""The system that retrieval's own scores stand under."""
+MRR_DEPTH = 10
+"""Passages looked at for the mean reciprocal rank."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One group of items, summed by document: every (system, metric) is a ratio of its sums to the same weights."""
+
+    stratum: str
+    num_items: int
+    sums: Mapping[tuple[str, str], "Floats"]  # [documents]
+    weights: "Floats"  # [documents]
+    draws: Mapping[tuple[str, str], "Floats"]  # [num_bootstrap]
+
+    @property
+    def num_documents(self) -> int:
+        """Independent units behind the figures."""
+        return len(self.weights)
+
+    def mean(self, system: str, metric: str) -> float:
+        """Mean over items: score per question, bits per byte."""
+        return float(self.sums[system, metric].sum() / self.weights.sum())
+
+
+def measure(
+    stratum: str,
+    columns: Mapping[tuple[str, str], Sequence[float]],
+    documents: Sequence[str],
+    *,
+    weights: Sequence[float] | None = None,
+    num_bootstrap: int,
+    seed: int,
+) -> Measured:
+    """Sum columns of one value per item by document, and draw documents anew; all columns share the draws."""
+    import numpy as np
+
+    names = list(columns)
+    sums = [sum_by_document(columns[name], documents)[0] for name in names]
+    by_document = sum_by_document(weights if weights is not None else [1.0] * len(documents), documents)[0]
+    table = np.stack(sums, axis=1)
+    draws = bootstrap_ratios(table, by_document[:, None], num_draws=num_bootstrap, seed=seed)
+    return Measured(
+        stratum=stratum,
+        num_items=len(documents),
+        sums=dict(zip(names, sums, strict=True)),
+        weights=by_document,
+        draws={name: draws[:, i] for i, name in enumerate(names)},
+    )
+
+
+def measure_answers(
+    done: Iterable[Done], questions: Sequence[Question], *, num_bootstrap: int, seed: int
+) -> list[Measured]:
+    """One group per stratum; questions that the documents do not answer are a stratum of their own."""
+    by_stratum: dict[str, dict[int, dict[str, Done]]] = {}
+    for d in done:
+        question = questions[d.index]
+        stratum = question.stratum if question.answerable else UNANSWERABLE
+        by_stratum.setdefault(stratum, {}).setdefault(d.index, {})[d.system] = d
+    groups = []
+    for stratum, answers in sorted(by_stratum.items()):
+        indexes = sorted(answers)
+        first = next(iter(answers[indexes[0]].values()))
+        columns = {
+            (system, metric): [answers[i][system].scores[metric] for i in indexes]
+            for system in answers[indexes[0]]
+            for metric in first.scores
+        }
+        documents = [questions[i].document_id for i in indexes]
+        groups.append(measure(stratum, columns, documents, num_bootstrap=num_bootstrap, seed=seed))
+    return groups
+
+
+def measure_documents(done: Iterable[Done], texts: Sequence[str], *, num_bootstrap: int, seed: int) -> Measured | None:
+    """Bits per byte of held-out documents, over all their bytes together; None when none was scored."""
+    bits: dict[tuple[str, str], list[float]] = {}
+    for d in sorted(done, key=lambda d: d.index):
+        bits.setdefault((d.system, BITS_PER_BYTE), []).append(nats_to_bits(d.negative_log_likelihood))
+    if not bits:
+        return None
+    names = [str(i) for i in range(len(texts))]
+    num_bytes = [float(len(text.encode("utf-8", "replace"))) for text in texts]
+    return measure("held_out", bits, names, weights=num_bytes, num_bootstrap=num_bootstrap, seed=seed)
+
+
+def measure_retrieval(
+    questions: Sequence[Question],
+    rankings: Sequence[Sequence[Chunk]],
+    passages: Sequence[Chunk],
+    *,
+    num_passages: int,
+    num_bootstrap: int,
+    seed: int,
+) -> list[Measured]:
+    """How well the gold passage, and the gold document, is found, over the questions whose gold the index holds."""
+    groups = []
+    for unit in ("passage", "document"):
+        known = {_unit_id(chunk, unit) for chunk in passages}
+        columns: dict[tuple[str, str], list[float]] = {}
+        documents = []
+        for question, ranking in zip(questions, rankings, strict=True):
+            gold = question.chunk_id if unit == "passage" else question.document_id
+            if not question.answerable or gold not in known:
+                continue
+            found = [_unit_id(chunk, unit) for chunk in ranking]
+            recall, distinct = recall_at(found, gold, num_passages), list(dict.fromkeys(found[:MRR_DEPTH]))
+            columns.setdefault((RETRIEVER, f"recall@{num_passages} ({unit})"), []).append(recall)
+            columns.setdefault((RETRIEVER, f"MRR@{MRR_DEPTH} ({unit})"), []).append(reciprocal_rank(distinct, gold))
+            documents.append(question.document_id)
+        if documents:
+            groups.append(measure("all", columns, documents, num_bootstrap=num_bootstrap, seed=seed))
+    return groups
+
+
+def _unit_id(chunk: Chunk, unit: str) -> str:
+    return chunk.id if unit == "passage" else chunk.document_id
+
+
+def scores_of(measured: Measured) -> list[Score]:
+    """Mean and 95% interval of every system and metric."""
+    scores = []
+    for system, metric in measured.sums:
+        spread = interval(measured.draws[system, metric])
+        scores.append(
+            Score(
+                system=system,
+                metric=metric,
+                mean=measured.mean(system, metric),
+                low=spread.low,
+                high=spread.high,
+                num_items=measured.num_items,
+                stratum=measured.stratum,
+                num_documents=measured.num_documents,
+            )
+        )
+    return scores
+
+
+def contrasts_of(groups: Sequence[Measured], *, margin: float, num_bootstrap: int, seed: int) -> list[Contrast]:
+    """Every pair on every quality metric; Holm runs over the pairs on the primary metric in all strata together."""
+    found: list[_Unjudged] = []
+    for group in groups:
+        metrics = dict.fromkeys(metric for _, metric in group.sums)
+        for metric in (m for m in metrics if m in QUALITY_METRICS or m == BITS_PER_BYTE):
+            for treatment, control in PRIMARY_PAIRS:
+                if (treatment, metric) in group.sums and (control, metric) in group.sums:
+                    found.append(
+                        _contrast(group, metric, treatment, control, margin=margin, num_draws=num_bootstrap, seed=seed)
+                    )
+    family = [i for i, unjudged in enumerate(found) if unjudged.contrast.primary]
+    adjusted = dict(zip(family, holm([found[i].contrast.p_value for i in family]), strict=True))
+    return [_judged(unjudged, p_holm=adjusted.get(i), family_size=len(family)) for i, unjudged in enumerate(found)]
+
+
+@dataclass(frozen=True)
+class _Unjudged:
+    """A paired difference on its way to a verdict."""
+
+    contrast: Contrast
+    standard_error: float
+    both_fail: bool
+
+
+def _contrast(
+    group: Measured, metric: str, treatment: str, control: str, *, margin: float, num_draws: int, seed: int
+) -> _Unjudged:
+    spread = interval(group.draws[treatment, metric] - group.draws[control, metric])
+    by_document = group.sums[treatment, metric] - group.sums[control, metric]
+    contrast = Contrast(
+        metric=metric,
+        treatment=treatment,
+        control=control,
+        difference=group.mean(treatment, metric) - group.mean(control, metric),
+        low=spread.low,
+        high=spread.high,
+        p_value=sign_flip_p(by_document, num_draws=num_draws, seed=seed),
+        num_items=group.num_items,
+        verdict="undecided",
+        stratum=group.stratum,
+        num_documents=group.num_documents,
+        primary=metric == PRIMARY_METRIC,
+        # A difference in bits per byte has no scale of its own: it is held against the control's figure.
+        margin=margin * group.mean(control, metric) if metric == BITS_PER_BYTE else margin,
+    )
+    best = max(group.mean(treatment, metric), group.mean(control, metric))
+    return _Unjudged(contrast, spread.standard_error, both_fail=metric != BITS_PER_BYTE and best < FLOOR)
+
+
+def _judged(unjudged: _Unjudged, *, p_holm: float | None, family_size: int) -> Contrast:
+    """The contrast with its verdict; two systems that both fail stay undecided, and more of the same would not help."""
+    contrast = unjudged.contrast
+    if unjudged.both_fail:
+        return replace(contrast, p_holm=p_holm)
+    verdict = decide(
+        low=contrast.low,
+        high=contrast.high,
+        p_value=contrast.p_value if p_holm is None else p_holm,
+        margin=contrast.margin,
+        num_documents=contrast.num_documents,
+        higher_is_better=contrast.metric != BITS_PER_BYTE,
+    )
+    num_more = None
+    if verdict == "undecided":
+        num_more = num_more_needed(
+            difference=contrast.difference,
+            standard_error=unjudged.standard_error,
+            margin=contrast.margin,
+            num_items=contrast.num_items,
+            num_documents=contrast.num_documents,
+            num_contrasts=family_size if contrast.primary else 1,
+        )
+    return replace(contrast, verdict=verdict, p_holm=p_holm, num_more=num_more)

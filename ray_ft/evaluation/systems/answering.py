@@ -1,0 +1,182 @@
+"""Runs every task on the cluster: one streaming Ray Data job in which actors load the model once, then CPUs score."""
+
+import dataclasses
+import logging
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ray_ft import errors
+from ray_ft.artifacts import TunedModel
+from ray_ft.config import EvaluationConfig, ModelConfig
+from ray_ft.engines import Engine
+from ray_ft.errors import RayFTError
+from ray_ft.evaluation.scores.metrics import score_answer
+from ray_ft.evaluation.systems.prompts import TUNED, Done, Task, perform
+from ray_ft.quiet import quiet_ray_data
+from ray_ft.rows import Question
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+TASKS_PER_BATCH = 16
+"""Tasks that a model is handed at once. Blocks are cut to this size, so that batches are the same in every run."""
+
+logger = logging.getLogger(__name__)
+
+
+def answer_all(
+    tasks: Sequence[Task],
+    *,
+    questions: Sequence[Question],
+    tuned: TunedModel,
+    model: ModelConfig,
+    evaluation: EvaluationConfig,
+    engine: Engine,
+) -> list[Done]:
+    """Perform and score every task; the order is that of systems and indexes, whoever finished first."""
+    done: list[Done] = []
+    for model_path, adapters, part in _loads(tasks, tuned):
+        worker = {
+            "engine": engine,
+            "model_path": model_path,
+            "adapters": adapters,
+            "chat_template": str(Path(model.chat_template).resolve()) if model.chat_template else None,
+            "system_prompt": model.system_prompt,
+            "max_new_tokens": evaluation.max_new_tokens,
+        }
+        with quiet_ray_data():
+            done.extend(_run(part, questions, worker))
+    place = {(task.kind, task.system, task.index): i for i, task in enumerate(tasks)}
+    return sorted(done, key=lambda d: place[d.kind, d.system, d.index])
+
+
+def _loads(tasks: Sequence[Task], tuned: TunedModel) -> Iterator[tuple[str, dict[str, str], list[Task]]]:
+    """Model folder, adapters and their tasks: an adapter shares its base's load, a whole tuned model needs its own."""
+    if tuned.is_adapter:
+        yield tuned.base_path, {TUNED: tuned.path} if any(t.is_tuned for t in tasks) else {}, list(tasks)
+        return
+    for path, is_tuned in ((tuned.base_path, False), (tuned.path, True)):
+        if part := [task for task in tasks if task.is_tuned == is_tuned]:
+            yield path, {}, part
+
+
+def _run(tasks: list[Task], questions: Sequence[Question], worker: dict[str, Any]) -> list[Done]:
+    """One Ray Data job: tasks -> actors that hold the model -> scoring on whatever CPU is free."""
+    import ray
+
+    num_blocks = math.ceil(len(tasks) / TASKS_PER_BATCH)
+    resources, num_actors = _actors(worker["model_path"], num_blocks)
+    logger.info("answering %d tasks with %d x %s", len(tasks), num_actors, Path(worker["model_path"]).name)
+    rows = [{**dataclasses.asdict(task), "passages": list(task.passages)} for task in tasks]
+    dataset = (
+        ray.data.from_items(rows, override_num_blocks=num_blocks)
+        .map_batches(
+            Worker,
+            fn_constructor_kwargs=worker,
+            batch_size=TASKS_PER_BATCH,  # Ray Data wants a number where GPUs are asked for
+            batch_format="pyarrow",
+            compute=ray.data.ActorPoolStrategy(size=num_actors),
+            **resources,
+        )
+        # No CPU is asked for: actors may hold them all, and scoring takes milliseconds.
+        .map_batches(
+            score,
+            fn_kwargs={"questions": list(questions)},
+            batch_size=None,
+            batch_format="pyarrow",
+            compute=ray.data.TaskPoolStrategy(size=1),
+            num_cpus=0,
+        )
+    )
+    done = []
+    for row in dataset.iter_rows():
+        done.append(_done(row))
+        if done[-1].error:
+            kind, message = done[-1].error.split(": ", 1)
+            raise getattr(errors, kind)(message)
+    return done
+
+
+class Worker:
+    """An actor that loads the model once and performs batches of tasks."""
+
+    def __init__(
+        self,
+        *,
+        engine: Engine,
+        model_path: str,
+        adapters: Mapping[str, str],
+        chat_template: str | None,
+        system_prompt: str | None,
+        max_new_tokens: int,
+    ) -> None:
+        self._settings: dict[str, Any] = {"system_prompt": system_prompt, "max_new_tokens": max_new_tokens}
+        self._tuned_adapter = TUNED if adapters else None
+        self._refusal = ""
+        try:
+            self._model = engine.load(model_path, adapters, chat_template=chat_template)
+        except RayFTError as error:
+            self._refusal = f"{type(error).__name__}: {error}"
+
+    def __call__(self, batch: "pa.Table") -> "pa.Table":
+        """Outcomes of a batch; what a user can fix comes back as a row: Ray would make a traceback of it."""
+        tasks = [Task(**{**row, "passages": tuple(row["passages"])}) for row in batch.to_pylist()]
+        if self._refusal:
+            return _table([Done(tasks[0].index, tasks[0].kind, tasks[0].system, error=self._refusal)])
+        try:
+            return _table(perform(tasks, self._model, tuned_adapter=self._tuned_adapter, **self._settings))
+        except RayFTError as error:
+            refusal = f"{type(error).__name__}: {error}"
+            return _table([Done(tasks[0].index, tasks[0].kind, tasks[0].system, error=refusal)])
+
+
+def score(batch: "pa.Table", *, questions: Sequence[Question]) -> "pa.Table":
+    """Add every metric to the answers of a batch; documents pass as they are."""
+    return _table([_scored(_done(row), questions) for row in batch.to_pylist()])
+
+
+def _scored(done: Done, questions: Sequence[Question]) -> Done:
+    if done.kind == "document" or done.error:
+        return done
+    question = questions[done.index]
+    scores = score_answer(
+        done.answer, reference=question.reference, key_facts=question.key_facts, answerable=question.answerable
+    )
+    return dataclasses.replace(done, scores={**scores, "truncated": float(done.finish_reason == "length")})
+
+
+def _table(done: Sequence[Done]) -> "pa.Table":
+    """Arrow has no lone surrogates, which byte-level tokenizers can decode to; scores go as pairs, each row its own."""
+    import pyarrow as pa
+
+    rows = [{**dataclasses.asdict(d), "answer": d.answer.encode("utf-8", "replace").decode()} for d in done]
+    for row in rows:
+        row["scores"] = [{"metric": metric, "value": value} for metric, value in row["scores"].items()]
+    pairs = pa.list_(pa.struct([("metric", pa.string()), ("value", pa.float64())]))
+    columns: dict[type, Any] = {int: pa.int64(), str: pa.string(), float: pa.float64(), list: pairs}
+    schema = pa.schema([(name, columns[type(value)]) for name, value in rows[0].items()])
+    return pa.Table.from_pylist(rows, schema=schema)
+
+
+def _done(row: Mapping[str, Any]) -> Done:
+    return Done(**{**row, "scores": {pair["metric"]: pair["value"] for pair in row["scores"]}})
+
+
+def _actors(model_path: str, num_batches: int) -> tuple[dict[str, int], int]:
+    """What one actor takes and how many there are: one per GPU; without GPUs as many as memory and the work allow."""
+    import ray
+
+    cluster = ray.cluster_resources()
+    # On one machine a dead actor has run out of memory and would again; and Ray logs an error where it may restart.
+    restarts = {"max_restarts": 0} if len(ray.nodes()) == 1 else {}
+    if num_gpus := int(cluster.get("GPU", 0)):
+        return {"num_gpus": 1, **restarts}, min(num_gpus, num_batches)
+    num_cpus = max(1, int(cluster.get("CPU", 1)))
+    weight_bytes = sum(file.stat().st_size for file in Path(model_path).glob("*.safetensors"))
+    # 16-bit weights double when they are held in fp32; a third share is left for activations and the cache.
+    by_memory = int(cluster.get("memory", 0) // max(3 * weight_bytes, 1))
+    # Starting a process and loading a model costs about as much as four batches.
+    num_actors = max(1, min(num_cpus, by_memory, math.ceil(num_batches / 4)))
+    return {"num_cpus": num_cpus // num_actors, **restarts}, num_actors

@@ -1,0 +1,94 @@
+"""Functions, methods and classes of source code as spans that know what a recipe has to tell about them."""
+
+import re
+import textwrap
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cache
+
+from ray_ft.recipes.chunking.pieces import MAX_CHARACTERS_PER_TOKEN, Span, exact_counter, trim
+from ray_ft.recipes.chunking.uses import Place, Uses, place_of, uses_of
+from ray_ft.rows import Chunk, CountTokens, Definition, Document
+
+COMMENT = re.compile(r"^[ \t]*(?:#|//)[#/!: \t]*(.+)$", re.MULTILINE)
+DIRECTIVE = re.compile(
+    r"(?:type:|noqa|pragma|fmt:|mypy:|pylint|ruff:|eslint|clang-format|nolint|include\b|define\b|if|end|else)"
+)
+MAX_CALLERS = 5
+
+
+def definition_spans(
+    document: Document, definitions: Iterable[Definition], *, head_only: bool = False, with_context: bool = False
+) -> Iterator[Span]:
+    """A span for each definition, with its kind, name and docstring in the metadata.
+
+    `with_context` adds signature, class, imports, and what it calls and is called by in its file; `head_only` ends the
+    span where the code begins: after the docstring, or the header with the comment above.
+    """
+    uses = uses_of(document) if with_context else {}
+    callers = _callers(document.definitions, uses) if with_context else {}
+    for d in definitions:
+        metadata = {"kind": d.kind, "name": d.name}
+        if d.docstring:
+            metadata["docstring"] = d.docstring
+        if with_context:
+            used = uses[place_of(d)]
+            context = {
+                "signature": d.signature,
+                "enclosing": d.enclosing,
+                "imports": "\n".join(used.imports),
+                "calls": ", ".join(used.calls),
+                "callers": ", ".join(callers.get(d.name.rsplit(".", 1)[-1], ())[:MAX_CALLERS]),
+            }
+            metadata |= {key: value for key, value in context.items() if value}
+        yield Span(d.start, d.body_start if head_only else d.end, (document.path, d.name), metadata)
+
+
+def whole_chunks(
+    document: Document, spans: Iterable[Span], *, recipe: str, max_tokens: int, count_tokens: CountTokens
+) -> list[Chunk]:
+    """A chunk for each span that fits into `max_tokens`; the others give none, since half a function is no answer."""
+    text, exactly = document.text, exact_counter(document.text, count_tokens)
+    chunks: list[Chunk] = []
+    for span in spans:
+        start, end = trim(text, span.start, span.end)
+        if not 0 < end - start <= MAX_CHARACTERS_PER_TOKEN * max_tokens:
+            continue
+        num_tokens = exactly(start, end)
+        if num_tokens <= max_tokens:
+            name = f"{document.id}#{recipe}-{len(chunks)}"
+            metadata = {"path": document.path, **span.metadata}
+            chunks.append(
+                Chunk(name, document.id, text[start:end], num_tokens, span.heading_path, start, end, metadata)
+            )
+    return chunks
+
+
+def dedented(code: str) -> str:
+    """`textwrap.dedent`, several times as fast on code whose first line is indented least, as definitions are."""
+    margin = code[: len(code) - len(code.lstrip(" \t"))]
+    if code[:1] == "\n" or " \n" in code or "\t\n" in code or not code[-1:].strip() or _less_than(margin).search(code):
+        return textwrap.dedent(code)
+    return code[len(margin) :].replace(f"\n{margin}", "\n") if margin else code
+
+
+@cache
+def _less_than(margin: str) -> re.Pattern[str]:
+    """A line that is not blank and does not begin with the margin."""
+    return re.compile(rf"\n(?!{re.escape(margin)}|\n)")
+
+
+def comments(code: str) -> list[str]:
+    """The words of the line comments in a piece of code; directives of tools are not for readers."""
+    found = [words.strip() for words in COMMENT.findall(code)]
+    return [words for words in found if not DIRECTIVE.match(words) and any(c.isalpha() for c in words)]
+
+
+def _callers(definitions: Sequence[Definition], uses: Mapping[Place, Uses]) -> Mapping[str, list[str]]:
+    """Who in the file uses a name; methods of equal names share theirs, since only types could tell them apart."""
+    callers: dict[str, list[str]] = defaultdict(list)
+    for d in definitions:
+        if d.kind != "class":
+            for name in uses[place_of(d)].calls:
+                callers[name].append(d.name)
+    return callers

@@ -1,0 +1,196 @@
+"""The report on disk: one file that asks nothing of the network, holds every figure, and escapes every text."""
+
+import dataclasses
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from exam_fixtures import KnowingEngine, KnowingModel, tuned_model, write_training_set
+
+from ray_ft.artifacts import Report, load, save
+from ray_ft.config import EvaluationConfig, ModelConfig, System
+from ray_ft.evaluation import compare as stage
+from ray_ft.evaluation.report.findings import metric_of
+from ray_ft.evaluation.report.samples import Sample, choose_telling
+from ray_ft.evaluation.systems import answering
+from ray_ft.evaluation.systems.prompts import Done, Task, perform
+
+MODEL = ModelConfig(name="fake <img src=http://x> & co")
+SETTINGS = EvaluationConfig(num_questions=24, max_new_tokens=32, num_bootstrap=200)
+
+
+def without_a_cluster(tasks: list[Task], *, questions: list[object], **_: object) -> list[Done]:
+    """What the Ray job does, in this process."""
+    model = KnowingModel("base", {"tuned": "folder"}, 120)
+    done = perform(tasks, model, tuned_adapter="tuned", system_prompt=None, max_new_tokens=SETTINGS.max_new_tokens)
+    return [answering._scored(d, questions) for d in done]  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def make_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> "ReportMaker":
+    monkeypatch.setattr(stage, "answer_all", without_a_cluster)
+    return ReportMaker(tmp_path)
+
+
+class ReportMaker:
+    def __init__(self, folder: Path) -> None:
+        self.run_path = folder / "run"
+        self.training_set = write_training_set(folder / "data")
+        self.tuned = tuned_model(folder / "models")
+
+    def __call__(self, evaluation: EvaluationConfig = SETTINGS) -> Report:
+        return stage.compare(
+            training_set=self.training_set, tuned=self.tuned, model=MODEL, evaluation=evaluation,
+            engine=KnowingEngine(), run_path=str(self.run_path), seed=0, fingerprint="r" * 16,
+        )  # fmt: skip
+
+    @property
+    def html(self) -> str:
+        return (self.run_path / "report.html").read_text(encoding="utf-8")
+
+    @property
+    def samples(self) -> list[Sample]:
+        """As written; answers stay dicts."""
+        lines = (self.run_path / "evaluation" / "samples.jsonl").read_text().splitlines()
+        return [Sample(**json.loads(line)) for line in lines]
+
+
+class Page(HTMLParser):
+    """Tags, attributes that load something, and the visible text."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.tags: set[str] = set()
+        self.references: list[str] = []
+        self.open: list[str] = []
+        self.texts: list[str] = []
+        self.feed(html)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.add(tag)
+        if tag not in ("meta", "br", "img", "link", "input"):
+            self.open.append(tag)
+        self.references += [
+            f"{k}={v}" for k, v in attrs if k in ("src", "href", "srcset", "action", "data", "xlink:href")
+        ]
+        assert not [k for k, _ in attrs if k.startswith("on")], "an event handler is a script"
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.handle_starttag(tag, attrs)
+        if self.open and self.open[-1] == tag:
+            self.open.pop()
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.texts.append(data)
+
+
+def test_the_page_asks_nothing_of_the_network_and_runs_nothing(make_report: ReportMaker) -> None:
+    make_report()
+    page = Page(make_report.html)
+    assert page.references == []
+    assert not page.tags & {"script", "link", "img", "iframe", "object", "embed", "form", "base"}
+    assert "url(" not in make_report.html
+    assert "@import" not in make_report.html
+    assert page.open == []  # well formed to the end
+
+
+def test_answers_and_names_are_escaped(make_report: ReportMaker) -> None:
+    make_report()
+    page = Page(make_report.html)
+    assert "b" not in {t for t in page.tags if t == "img"}
+    assert "I <b>guess</b> & hope." in "".join(page.texts)  # the fake's answer, as text
+    assert "I <b>guess</b>" not in make_report.html
+    assert "<img" not in (make_report.run_path / "report.md").read_text()
+
+
+def test_the_page_holds_every_figure_of_the_report(make_report: ReportMaker) -> None:
+    report = make_report()
+    text = " ".join(" ".join(Page(make_report.html).texts).split())
+    for score in report.scores:
+        metric = metric_of(score.metric)
+        shown = f"{metric.format(score.mean)} {metric.format(score.low)} – {metric.format(score.high)}"
+        assert shown in text, score
+    for c in report.contrasts:
+        metric = metric_of(c.metric)
+        difference, low, high = (metric.format_difference(x) for x in (c.difference, c.low, c.high))
+        assert f"{difference} [{low}, {high}]" in text or f"{difference}, 95% interval {low} to {high}" in text, c
+    for note in report.notes:
+        assert note in text
+    for value in report.details.values():
+        assert " ".join(value.split()) in text
+
+
+def test_the_short_report_holds_every_score_and_verdict(make_report: ReportMaker) -> None:
+    report = make_report()
+    text = (make_report.run_path / "report.md").read_text()
+    for score in report.scores:
+        assert metric_of(score.metric).format(score.mean) in text
+    assert len(re.findall(r"^- \*\*(better|worse|no meaningful difference|undecided)\*\*: ", text, re.M)) == 6
+
+
+def test_two_reports_of_the_same_are_the_same_bytes(make_report: ReportMaker) -> None:
+    make_report()
+    first = make_report.html
+    make_report()
+    assert make_report.html == first
+
+
+def test_the_report_survives_its_json_form(make_report: ReportMaker) -> None:
+    report = make_report()
+    assert report.details["questions"] == "24 of 48: 12 held out, 12 seen"
+    save(report, make_report.run_path)
+    assert load(Report, make_report.run_path) == report
+
+
+def test_every_prompt_and_answer_is_kept(make_report: ReportMaker) -> None:
+    report = make_report()
+    assert len(make_report.samples) == report.num_questions == 24
+    for sample in make_report.samples:
+        assert list(sample.answers) == list(SETTINGS.systems)
+        assert all(a["prompt"] and a["scores"] and a["prompt_sha256"] for a in map(dict, sample.answers.values()))  # type: ignore[call-overload]
+        assert len(sample.passages) == 3
+
+
+@pytest.mark.parametrize("systems", [("base",), ("tuned", "base"), ("base+rag",), ("tuned", "base+rag")])
+def test_any_choice_of_systems_gives_a_report(make_report: ReportMaker, systems: tuple[System, ...]) -> None:
+    report = make_report(dataclasses.replace(SETTINGS, systems=systems))
+    assert {s.system for s in report.scores} - {"retriever"} == set(systems)
+    assert Page(make_report.html).open == []
+
+
+def test_a_leak_is_the_first_thing_said(make_report: ReportMaker) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+    from exam_fixtures import document_id
+
+    row = {"prompt": "", "completion": "x", "chunk_id": "", "document_id": document_id(1), "recipe": "paragraph",
+           "origin": "source", "split": "train"}  # fmt: skip
+    pq.write_table(pa.Table.from_pylist([row]), Path(make_report.training_set.path) / "examples.parquet" / "c.parquet")
+    report = make_report()
+    assert report.notes[0] == "Leak: 1 held-out documents are in the training examples, e.g. guide/01.md."
+    assert "1 in both by id" in report.details["split"]
+
+
+def test_telling_samples_are_ordered_by_what_tuning_changed(make_report: ReportMaker) -> None:
+    make_report()
+    samples = [sample_from(s) for s in make_report.samples]
+    telling = choose_telling(samples, seed=0, num_shown=3)
+    assert telling is not None
+    assert (telling.treatment, telling.control) == ("tuned", "base")
+    # The fake's tuned model knows seen documents and nothing else: wins are seen, and nothing gets worse.
+    assert [s.stratum for s in telling.wins] == ["seen"] * 3
+    assert telling.regressions == []
+    assert len({s.id for s in (*telling.wins, *telling.at_random)}) == 6
+
+
+def sample_from(sample: Sample) -> Sample:
+    from ray_ft.evaluation.report.samples import Answer
+
+    answers = {system: Answer(**dict(a)) for system, a in sample.answers.items()}  # type: ignore[call-overload]
+    return dataclasses.replace(sample, answers=answers)

@@ -1,0 +1,27 @@
+"""RAKE on small texts whose scores can be worked out by hand."""
+
+from ray_ft.recipes.chunking.keywords import keywords
+
+
+def test_longer_phrases_of_rare_words_come_first() -> None:
+    # Phrases: [linear constraints] [natural numbers] [compatibility]. A word's score is degree / frequency: 2 for each
+    # word of a pair, 1 for the single word; phrases score 4, 4 and 1, and earlier ones win ties.
+    text = "Linear constraints over the natural numbers, and compatibility."
+    assert keywords(text) == ["Linear constraints", "natural numbers", "compatibility"]
+
+
+def test_stop_words_and_code_blocks_are_no_keywords() -> None:
+    assert keywords("This is the one that we have.\n\n```python\nsecret_name = 1\n```\n") == []
+
+
+def test_a_phrase_may_go_over_a_line_break_inside_a_sentence() -> None:
+    assert "garbage collection" in keywords("It makes garbage\ncollection part of the runtime.")
+
+
+def test_a_phrase_inside_a_chosen_one_is_not_told_again() -> None:
+    assert keywords("Batch size limits memory. The batch size limits are known.", 5)[0] == "Batch size limits memory"
+    assert len(keywords("gradient checkpointing. gradient checkpointing. gradient", 5)) == 1
+
+
+def test_other_alphabets_give_keywords_too() -> None:
+    assert keywords("Größe, Übertragung") == ["Größe", "Übertragung"]
