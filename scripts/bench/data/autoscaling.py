@@ -1,7 +1,6 @@
-#!/usr/bin/env python3
 """prepare on a cluster that grows while it runs, beside a run on one that does not: the bytes must be the same.
 
-    scripts/bench/data_autoscaling.py [--documents 600] [--nodes 2]
+    scripts/bench_data autoscaling [--documents 600] [--nodes 2]
 
 Starts a head of one processor with Ray's own autoscaler, whose nodes are processes of this machine (its fake multinode
 provider). prepare asks for more than there is; nodes of one processor come up, and go again when they are idle. Prints
@@ -24,8 +23,6 @@ from pathlib import Path
 
 os.environ.setdefault("RAY_AUTH_MODE", "disabled")
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-HERE = Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE.parent), str(HERE.parents[1])]
 
 MEMORY = 100 * 2**20  # of an object store
 MAX_WAIT = 120.0
@@ -44,7 +41,7 @@ def main(argv: list[str] | None = None) -> int:
 def _compare(folder: Path, num_documents: int, num_nodes: int) -> int:
     import ray
 
-    from bench.data_kills import _contents, _corpus, _prepare
+    from bench.data.kills import _contents, _corpus, _prepare
     from ray_ft.base_model import build_builtin
     from ray_ft.quiet import quiet_libraries
 
@@ -203,7 +200,3 @@ class _Grown:
                     workers[worker.pid] = times.user + times.system
             except psutil.Error:
                 continue
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,25 +1,21 @@
-#!/usr/bin/env python3
 """What telling copies costs on one core, and how many of the true pairs it finds: on the files of a folder.
 
-python scripts/bench/data_copies.py FOLDER [--suffix .py] [--max-mb 60]
+scripts/bench_data copies FOLDER [--suffix .py] [--max-mb 60]
 """
 
 import argparse
 import itertools
 import random
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-sys.path[:0] = [str(Path(__file__).resolve().parents[2])]
+import numpy as np
 
-import numpy as np  # noqa: E402
-
-from ray_ft.data.cleaning import Cleaning, find  # noqa: E402
-from ray_ft.data.contamination import EvaluationRuns  # noqa: E402
-from ray_ft.data.near import NUM_PERMUTATIONS, NearCopies, signature  # noqa: E402
-from ray_ft.data.shingles import Hashes, shingles, similarity, word_hashes  # noqa: E402
+from ray_ft.data.cleaning import Cleaning, find
+from ray_ft.data.contamination import EvaluationRuns
+from ray_ft.data.near import NUM_PERMUTATIONS, NearCopies, signature
+from ray_ft.data.shingles import Hashes, shingles, similarity, word_hashes
 
 THRESHOLD = 0.8
 NUM_BASES, SHARES = 150, (0.0, 0.004, 0.008, 0.012, 0.016, 0.02, 0.03, 0.05)
@@ -28,7 +24,7 @@ NUM_RANDOM = 500_000
 
 def main(argv: list[str] | None = None) -> int:
     """Print one line for each figure."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--suffix", default=".py")
     parser.add_argument("--max-mb", type=float, default=60.0)
@@ -125,7 +121,3 @@ def _texts(folder: Path, suffix: str, max_bytes: float) -> Iterator[str]:
         if total > max_bytes:
             return
         yield text
-
-
-if __name__ == "__main__":
-    sys.exit(main())

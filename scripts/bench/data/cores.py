@@ -24,6 +24,7 @@ from typing import Any
 os.environ.setdefault("RAY_AUTH_MODE", "disabled")
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "RAYON_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+ENTRY = Path(__file__).resolve().parents[2] / "bench_data"
 CONTROL_SECONDS = 2.0
 STEPS = ("list_items", "read_items", "place_documents", "name_groups", "write_groups", "publish_groups", "_complete",
          "tidy")  # fmt: skip
@@ -49,7 +50,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _measure(cores: list[int], mb_per_core: float, folder: Path, output: Path | None, seconds: float) -> int:
-    from bench.data_corpus import num_bytes_of, write_corpus
+    from bench.data.corpus import num_bytes_of, write_corpus
     from ray_ft.base_model import build_builtin
 
     started = time.monotonic()
@@ -65,7 +66,7 @@ def _measure(cores: list[int], mb_per_core: float, folder: Path, output: Path | 
             break
         job = {"n": n, "corpus": str(folder / "corpus"), "model": str(model), "output": str(folder / f"run_{n}")}
         done = subprocess.run(
-            [sys.executable, str(Path(__file__).parents[1] / "bench_data"), "cores", "--run", json.dumps(job)],
+            [sys.executable, str(ENTRY), "cores", "--run", json.dumps(job)],
             env=os.environ | ONE_THREAD, stdout=subprocess.PIPE, text=True, check=False,
         )  # fmt: skip
         lines = [line for line in done.stdout.splitlines() if line.startswith("{")]
@@ -120,7 +121,7 @@ def _table(rows: list[dict[str, Any]]) -> str:
 def _run(n: int, corpus: str, model: str, output: str) -> int:
     """One run on n processors; prints what it took as JSON."""
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:n])
-    from bench.data_steps import measured_steps
+    from bench.data.steps import measured_steps
 
     alone = _alone(n, Path(corpus))
     import psutil  # type: ignore[import-untyped,unused-ignore]
@@ -234,7 +235,3 @@ def _numbers(key: str) -> list[str]:
 def _cpuinfo() -> list[str]:
     path = Path("/proc/cpuinfo")
     return path.read_text().splitlines() if path.is_file() else []
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,7 +1,6 @@
-#!/usr/bin/env python3
 """Kills workers, nodes and drivers of prepare with SIGKILL at random moments, and compares what the next run ends with.
 
-    scripts/bench/data_kills.py [--kills 20] [--documents 1000] [--seed 0]
+    scripts/bench_data kills [--kills 20] [--documents 1000] [--seed 0]
 
 Prints a line for each kill: what was killed, after how many seconds, how many documents were parsed twice in all runs
 of the trial, and whether the bytes are those of an undisturbed run. Needs nothing but this machine.
@@ -25,14 +24,14 @@ from typing import Any
 
 os.environ.setdefault("RAY_AUTH_MODE", "disabled")
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-sys.path[:0] = [str(Path(__file__).resolve().parents[2])]
 
+ENTRY = Path(__file__).resolve().parents[2] / "bench_data"
 KINDS = ("worker", "driver", "node")
 
 
 def main(argv: list[str] | None = None) -> int:
     """0 where every trial ended with the same bytes and less than 2% parsed twice."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--documents", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=0)
@@ -137,7 +136,7 @@ def _workers() -> Iterator[tuple[str, Any]]:
 
 def _kill_driver(corpus: Path, output: Path, model: Path, after: float) -> None:
     """A driver with a cluster of its own, from when it begins to work."""
-    command = [sys.executable, __file__, "--driver", str(corpus), str(output), str(model)]
+    command = [sys.executable, str(ENTRY), "kills", "--driver", str(corpus), str(output), str(model)]
     run = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     assert run.stdout is not None
     while "begins" not in run.stdout.readline():
@@ -199,7 +198,3 @@ def _begun(output: Path) -> Counter[bytes]:
 def _contents(output: Path) -> dict[str, str]:
     files = sorted(path for path in output.rglob("*") if path.is_file())
     return {str(path.relative_to(output)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -9,7 +9,6 @@ spot) for the questions of up to N passages of a document; without it, headings 
 import argparse
 import json
 import os
-import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -41,8 +40,8 @@ def main(argv: list[str] | None = None) -> int:
 def _measure(given: argparse.Namespace, folder: Path) -> dict[str, Any]:
     import ray
 
-    from bench.data_steps import measured_steps
-    from bench.data_watch import Watch
+    from bench.data.steps import measured_steps
+    from bench.data.watch import Watch
     from ray_ft.base_model import build_builtin
     from ray_ft.config import DataConfig, ModelConfig
     from ray_ft.data.prepare import prepare_training_set
@@ -97,7 +96,3 @@ def _table(about: dict[str, Any]) -> str:
         rates = f"{about['mb'] / cpu:.2f} | {about['files'] / cpu:,.0f}"
         lines.append(f"| {name} | {step['seconds']:.1f} | {step['cpu_seconds']:.1f} | {rates} |")
     return "\n".join(lines)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from bench.configuration import Configuration, from_values
-from bench.phase_watch import PHASES
+from bench.estimator.configuration import Configuration, from_values
+from bench.estimator.phase_watch import PHASES
 
 Row = dict[str, Any]
 

@@ -7,7 +7,7 @@ timed steps.
 import time
 from typing import Any
 
-from bench.stopwatch import Finished
+from bench.timed_steps.stopwatch import Finished
 
 PHASES = ("load", "first", "forward", "backward", "update", "evaluation")
 """load: up to the first batch, optimizer included; first: all of step 1, compilation included; forward (with the loss),

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from bench.configuration import Configuration
+from bench.estimator.configuration import Configuration
 from ray_ft.artifacts import Estimate, Workload
 from ray_ft.hardware import Hardware, cpu_hardware, gpu_hardware
 from ray_ft.model_shape import shape_from_config

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from bench.shapes import Shape
+from bench.timed_steps.shapes import Shape
 
 
 def random_model(shape: Shape, *, device: Any, dtype: Any, seed: int, quantization: Any = None) -> Any:

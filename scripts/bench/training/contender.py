@@ -10,14 +10,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from bench import curves, ours, rivals
-from bench.spec import Spec, read_spec
-from bench.stopwatch import Finished, Stopwatch
+from bench.timed_steps.processes import device_and_dtype, versions
+from bench.timed_steps.stopwatch import Finished, Stopwatch
+from bench.training import curves, ours, rivals
+from bench.training.spec import Spec, read_spec
 
 MATRIX = 8192
-PACKAGES = (
-    "torch", "triton", "transformers", "peft", "bitsandbytes", "liger-kernel", "deepspeed", "flash-attn-4", "unsloth"
-)  # fmt: skip
 
 
 def run_rate(spec: Spec) -> dict[str, Any]:
@@ -27,7 +25,7 @@ def run_rate(spec: Spec) -> dict[str, Any]:
     """
     import torch
 
-    device, dtype = rivals.device_and_dtype()
+    device, dtype = device_and_dtype()
     on_gpu = device.type == "cuda"
     size = MATRIX if on_gpu else 512
     left, right = (torch.randn(size, size, device=device, dtype=dtype) for _ in range(2))
@@ -59,21 +57,8 @@ RUNS: dict[str, Callable[[Spec], dict[str, Any]]] = {
 }
 
 
-def versions() -> dict[str, str]:
-    """Versions of what the figures depend on, as this process sees them."""
-    from importlib.metadata import PackageNotFoundError, version
-
-    found = {"python": sys.version.split()[0]}
-    for name in PACKAGES:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return found
-
-
 def main() -> None:
-    """`python -m bench.contender SPEC RESULT`; RESULT appears whole, and only from rank 0."""
+    """`python -m bench.training.contender SPEC RESULT`; RESULT appears whole, and only from rank 0."""
     spec, target = read_spec(Path(sys.argv[1])), Path(sys.argv[2])
     result: dict[str, Any]
     began = time.perf_counter()

@@ -4,11 +4,12 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from bench.models import random_model
-from bench.ours import make_task, plain_strategy, start_process_group
-from bench.rivals import autocast_to, device_and_dtype
-from bench.shapes import SHAPES
-from bench.spec import Spec
+from bench.timed_steps.models import random_model
+from bench.timed_steps.processes import device_and_dtype, start_process_group
+from bench.timed_steps.shapes import SHAPES
+from bench.training.ours import make_task, plain_strategy
+from bench.training.rivals import autocast_to
+from bench.training.spec import Spec
 
 TOLERANCES = {"cpu": 1e-4, "cuda": 1e-2}
 """Largest relative difference of a step's loss: fp32 sums in another order, and bf16's rounding (2^-8) after Adam."""

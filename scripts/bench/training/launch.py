@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -11,9 +10,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from bench.spec import Spec, write_spec
-
-SCRIPTS = Path(__file__).parents[1]
+from bench.timed_steps.processes import SCRIPTS, free_port
+from bench.training.spec import Spec, write_spec
 
 
 def run_spec(spec: Spec, *, folder: Path, timeout: float) -> dict[str, Any]:
@@ -23,7 +21,7 @@ def run_spec(spec: Spec, *, folder: Path, timeout: float) -> dict[str, Any]:
     spec_path, target = Path(spec.scratch) / f"{spec.file_name}.json", logs / f"{spec.file_name}.result.json"
     write_spec(spec, spec_path)
     target.unlink(missing_ok=True)
-    command = [sys.executable, "-m", "bench.contender", str(spec_path), str(target)]
+    command = [sys.executable, "-m", "bench.training.contender", str(spec_path), str(target)]
     port = free_port()
     began = time.monotonic()
     with (logs / f"{spec.file_name}.log").open("w") as log:
@@ -68,9 +66,3 @@ def wait(processes: list[subprocess.Popen[bytes]], *, deadline: float) -> bool:
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
     return ended
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -3,17 +3,17 @@
 import argparse
 import json
 import shutil
-import subprocess
 import tempfile
 from dataclasses import replace
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
-from bench.launch import run_spec
-from bench.parts import PARTS, Setting
-from bench.spec import Spec
-from bench.tables import markdown, with_shares
+from bench.timed_steps.processes import num_gpus
+from bench.training.launch import run_spec
+from bench.training.parts import PARTS, Setting
+from bench.training.spec import Spec
+from bench.training.tables import markdown, with_shares
 
 DESCRIPTION = """Measure ray_ft's training beside other stacks in one run: tokens per second, the share of the chip's
 rate, peak memory, loss curves, packing and scaling. Every contender gets processes of its own, and what fails or is not
@@ -144,12 +144,3 @@ def key_and_value(text: str) -> tuple[str, Any]:
         return key, json.loads(value)
     except json.JSONDecodeError:
         return key, value
-
-
-def num_gpus() -> int:
-    """CUDA GPUs of this machine, without importing torch here."""
-    try:
-        listed = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, check=False)
-    except FileNotFoundError:
-        return 0
-    return sum(line.startswith("GPU ") for line in listed.stdout.splitlines())

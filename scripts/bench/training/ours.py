@@ -6,11 +6,12 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from bench.models import random_model
-from bench.rivals import LEARNING_RATE, device_and_dtype
-from bench.shapes import SHAPES
-from bench.spec import Spec
-from bench.stopwatch import Finished, Stopwatch
+from bench.timed_steps.models import random_model
+from bench.timed_steps.processes import device_and_dtype, start_process_group
+from bench.timed_steps.shapes import SHAPES
+from bench.timed_steps.stopwatch import Finished, Stopwatch
+from bench.training.rivals import LEARNING_RATE
+from bench.training.spec import Spec
 
 
 def run_fit(spec: Spec) -> dict[str, Any]:
@@ -168,13 +169,3 @@ def make_task(spec: Spec, strategy: Any, *, run_path: Path, **train: Any) -> Any
         num_steps=train["max_steps"], eval_every=10**9, checkpoint_every=10**9, seed=spec.seed, identity=identity,
         plan={}, planned_bytes=0, planned_phase="",
     )  # fmt: skip
-
-
-def start_process_group(device: Any) -> None:
-    """The group that Ray Train would have made; RANK, WORLD_SIZE, MASTER_ADDR and MASTER_PORT come from outside."""
-    import torch.distributed as dist
-
-    if device.type == "cuda":
-        dist.init_process_group("nccl", device_id=device)
-    else:
-        dist.init_process_group("gloo")

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from bench import data
-from bench.shapes import SHAPES
-from bench.spec import Spec
+from bench.timed_steps import shards
+from bench.timed_steps.shapes import SHAPES
+from bench.training.spec import Spec
 
 SHORT_MEAN, SHORT_EXAMPLES = 200, 512
 
@@ -42,7 +42,7 @@ class Setting:
 def base_of(spec: Spec) -> Path:
     folder = Path(spec.scratch) / f"base-{spec.shape}"
     if not folder.is_dir():
-        data.write_base_folder(folder, SHAPES[spec.shape])
+        shards.write_base_folder(folder, SHAPES[spec.shape])
     return folder
 
 
@@ -52,9 +52,9 @@ def full_rows_of(spec: Spec) -> dict[str, str]:
     folder = Path(spec.scratch) / f"full-{spec.shape}-{spec.sequence}-{global_batch}-{steps}"
     if not folder.is_dir():
         vocabulary = SHAPES[spec.shape].vocabulary
-        rows = data.full_rows(global_batch * steps, sequence=spec.sequence, vocabulary=vocabulary, seed=spec.seed)
-        data.write_training_set(folder, rows)
-        batches = data.batches_in_order(rows, global_batch=global_batch, steps=steps, seed=spec.seed)
+        rows = shards.full_rows(global_batch * steps, sequence=spec.sequence, vocabulary=vocabulary, seed=spec.seed)
+        shards.write_training_set(folder, rows)
+        batches = shards.batches_in_order(rows, global_batch=global_batch, steps=steps, seed=spec.seed)
         np.save(folder / "batches.npy", batches)
     return {"training_set": str(folder), "batches": str(folder / "batches.npy")}
 
@@ -124,12 +124,12 @@ def short(setting: Setting) -> list[Spec]:
     """The same examples padded and packed; the padded run takes every batch once."""
     base = setting.base
     number = 24 if setting.tiny else SHORT_EXAMPLES
-    examples = data.short_examples(
+    examples = shards.short_examples(
         number, mean=12 if setting.tiny else SHORT_MEAN, limit=base.sequence, vocabulary=SHAPES[base.shape].vocabulary,
         seed=base.seed,
     )  # fmt: skip
     folder = setting.scratch / "short"
-    data.write_training_set(folder, data.pack(examples, sequence=base.sequence))
+    shards.write_training_set(folder, shards.pack(examples, sequence=base.sequence))
     ids = np.concatenate([np.asarray(e.input_ids, dtype=np.int32) for e in examples])
     np.savez(folder / "examples.npz", ids=ids, ends=np.cumsum([len(e.input_ids) for e in examples]))
     padded, packed = {"examples": str(folder / "examples.npz")}, {"training_set": str(folder), "evaluate": True}
@@ -147,14 +147,14 @@ def curves(setting: Setting) -> list[Spec]:
     """
     steps, shape, sequence = (4, "tiny", 64) if setting.tiny else (30, "small", 512)
     folder = setting.scratch / "learnable"
-    examples = data.learnable_examples(
+    examples = shards.learnable_examples(
         40 if setting.tiny else 600, limit=sequence, vocabulary=SHAPES[shape].vocabulary, seed=setting.base.seed
     )
-    data.write_training_set(folder, data.pack(examples, sequence=sequence))
+    shards.write_training_set(folder, shards.pack(examples, sequence=sequence))
     specs = []
     for strategy in ("full", "lora", "qlora"):
         base = setting.scratch / f"base-curve-{strategy}"
-        data.write_base_folder(base, SHAPES[shape])
+        shards.write_base_folder(base, SHAPES[shape])
         options = {"training_set": str(folder), "accumulation": 2, "base": str(base)}
         specs.append(
             setting.spec(

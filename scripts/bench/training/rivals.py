@@ -6,24 +6,14 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-from bench.models import random_model
-from bench.shapes import SHAPES
-from bench.spec import Spec
-from bench.stopwatch import Finished, Stopwatch
+from bench.timed_steps.models import random_model
+from bench.timed_steps.processes import device_and_dtype
+from bench.timed_steps.shapes import SHAPES
+from bench.timed_steps.stopwatch import Finished, Stopwatch
+from bench.training.spec import Spec
 
 LEARNING_RATE = 1e-4
 TARGETS = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
-
-
-def device_and_dtype() -> tuple[Any, Any]:
-    """bf16 on this rank's GPU, or fp32 on the CPU."""
-    import torch
-
-    if not torch.cuda.is_available():
-        return torch.device("cpu"), torch.float32
-    device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
-    torch.cuda.set_device(device)
-    return device, torch.bfloat16
 
 
 def run_peft(spec: Spec) -> dict[str, Any]:

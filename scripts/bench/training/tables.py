@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-from bench.shapes import SHAPES, needed_flops
+from bench.timed_steps.shapes import SHAPES, needed_flops
 
 Row = dict[str, Any]
 

@@ -27,6 +27,7 @@ SUFFIXES = (".py", ".rst", ".md", ".txt", ".c", ".h")
 OURS = "ray_ft"
 RIVALS = {"datatrove": ("rival_datatrove.py", "tokenizer.json"), "data-juicer": ("rival_data_juicer.py", "")}
 HERE = Path(__file__).resolve().parent
+ENTRY = HERE.parents[2] / "bench_data"
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -88,11 +89,11 @@ def _sample(tree: Path, max_bytes: float, folder: Path) -> list[str]:
 
 def _run(name: str, interpreter: str, folder: Path, run: str, listed: Path, model: Path, cpus: int) -> dict[str, Any]:
     """One run in a process of its own, watched with all that it starts."""
-    from bench.data_watch import Watch
+    from bench.data.watch import Watch
 
     output = str(folder / run)
     if name == OURS:
-        command = [sys.executable, str(HERE.parent / "bench_data"), "rivals", "--ours", str(folder / "corpus")]
+        command = [sys.executable, str(ENTRY), "rivals", "--ours", str(folder / "corpus")]
         command += [str(model), output, str(cpus)]
     else:
         script, tokenizer = RIVALS[name]
@@ -129,7 +130,3 @@ def _ours(corpus: str, model: str, output: str, cpus: str) -> int:
     )
     ray.shutdown()
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

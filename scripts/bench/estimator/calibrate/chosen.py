@@ -5,11 +5,11 @@ from collections.abc import Callable, Iterable
 from fnmatch import fnmatch
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from bench import grid
-from bench.configuration import Configuration
+from bench.estimator.calibrate import grid
+from bench.estimator.configuration import Configuration
 
 if TYPE_CHECKING:
-    from bench.plans import Planned
+    from bench.estimator.calibrate.plans import Planned
 
 Thing = TypeVar("Thing")
 
@@ -20,7 +20,7 @@ def chosen(options: argparse.Namespace) -> list[Configuration]:
 
 
 def chosen_plans(options: argparse.Namespace, *, gpu: str) -> "list[Planned]":
-    from bench.plans import CASES, TINY, planned_runs
+    from bench.estimator.calibrate.plans import CASES, TINY, planned_runs
 
     every = planned_runs(TINY if options.tiny else CASES, gpu=gpu)
     return matching(options, every, names=lambda run: (run.configuration.name, run.case.name, run.role))
@@ -39,7 +39,7 @@ def matching(
 
 def predicted(configuration: Configuration, *, gpu: str) -> dict[str, Any]:
     """What the estimator says; where it cannot say anything, the reason: the row is worth measuring all the same."""
-    from bench.predict import predict
+    from bench.estimator.predict import predict
 
     try:
         return predict(configuration, gpu=gpu)

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
-from bench.fitting import held_out_seconds
-from bench.measurements import Row, configuration_of
-from bench.predict import predict, seconds_by_profile
+from bench.estimator.calibrate.fitting import held_out_seconds
+from bench.estimator.measurements import Row, configuration_of
+from bench.estimator.predict import predict, seconds_by_profile
 from ray_ft.planning.profile import DEFAULT, Profile
 
 GIB = 2**30

@@ -6,8 +6,8 @@ from dataclasses import replace
 from statistics import median, pstdev
 from typing import Any
 
-from bench.measurements import Row, configuration_of
-from bench.predict import predict, seconds_by_profile
+from bench.estimator.measurements import Row, configuration_of
+from bench.estimator.predict import predict, seconds_by_profile
 from ray_ft.planning.profile import Profile, profile_for
 
 FOLDS = 5

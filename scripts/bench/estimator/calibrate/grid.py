@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from bench.configuration import Configuration
+from bench.estimator.configuration import Configuration
 
 LLAMA_1B, LLAMA_3B = "meta-llama/Llama-3.2-1B", "meta-llama/Llama-3.2-3B"
 QWEN_1B, QWEN_7B, QWEN3_4B = "Qwen/Qwen2.5-1.5B", "Qwen/Qwen2.5-7B", "Qwen/Qwen3-4B"

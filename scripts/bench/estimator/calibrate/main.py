@@ -5,9 +5,9 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from bench.chosen import chosen, chosen_plans, predicted
-from bench.measurements import read_rows
-from bench.runs import PlansRun, Run
+from bench.estimator.calibrate.chosen import chosen, chosen_plans, predicted
+from bench.estimator.calibrate.runs import PlansRun, Run
+from bench.estimator.measurements import read_rows
 
 DESCRIPTION = """Measure the estimator's grid through the real training loop, with random weights made on the GPU and
 without Ray. Rows of one GPU run on all GPUs at once, each alone on its own; rows of two follow. Every row is added to
@@ -71,8 +71,8 @@ def show(options: argparse.Namespace) -> int:
 
 def fit(options: argparse.Namespace) -> int:
     """Write the profile that a CSV speaks for and the table of errors; 1 where the CSV tells nothing of a known GPU."""
-    from bench.errors import compare, report
-    from bench.fitting import fit_profile
+    from bench.estimator.calibrate.errors import compare, report
+    from bench.estimator.calibrate.fitting import fit_profile
     from ray_ft.hardware import GPUS, catalogue_name
     from ray_ft.planning.profile import save_profiles
 
@@ -93,7 +93,7 @@ def fit(options: argparse.Namespace) -> int:
 
 def tabulate_plans(options: argparse.Namespace) -> int:
     """Print what became of every plan; 1 where one did not hold."""
-    from bench.plans import report
+    from bench.estimator.calibrate.plans import report
 
     rows = read_rows(options.report)
     print(report(rows))

@@ -1,8 +1,8 @@
 """A process that measures configurations one after another through the real training loop, without Ray.
 
-`python -m bench.measure SCRATCH` reads one configuration per line of JSON from its standard input and answers each with
-one line: what was measured, what went wrong, and what memory did not come back afterwards. Imports, CUDA's context and
-kernels serve all of them; the model, the optimizer and everything compiled are made anew.
+`python -m bench.estimator.calibrate.measure SCRATCH` reads one configuration per line of JSON from its standard input
+and answers each with one line: what was measured, what went wrong, and what memory did not come back afterwards.
+Imports, CUDA's context and kernels serve all of them; the model, the optimizer and everything compiled are made anew.
 """
 
 import gc
@@ -15,13 +15,12 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
-from bench import data
-from bench.configuration import Configuration, from_values
-from bench.models import random_causal_lm
-from bench.ours import start_process_group
-from bench.phase_watch import PhaseWatch
-from bench.rivals import device_and_dtype
-from bench.stopwatch import Finished
+from bench.estimator.configuration import Configuration, from_values
+from bench.estimator.phase_watch import PhaseWatch
+from bench.timed_steps import shards
+from bench.timed_steps.models import random_causal_lm
+from bench.timed_steps.processes import device_and_dtype, start_process_group
+from bench.timed_steps.stopwatch import Finished
 
 WARMUP = 2  # steps: the first compiles and makes the optimizer's moments, which are there from the second on
 TIMED_SECONDS, FEWEST, MOST = 2.0, 2, 8
@@ -124,8 +123,8 @@ def prepare(configuration: Configuration, folder: Path) -> tuple[Path, Path]:
     config = configuration.model_config()
     (base / "config.json").write_text(json.dumps(config))
     count = configuration.micro_batch * configuration.num_gpus * configuration.accumulation
-    made = data.full_rows(count, sequence=configuration.sequence, vocabulary=config["vocab_size"], seed=SEED)
-    data.write_training_set(rows, made, num_held_out=count if configuration.evaluate else 0)
+    made = shards.full_rows(count, sequence=configuration.sequence, vocabulary=config["vocab_size"], seed=SEED)
+    shards.write_training_set(rows, made, num_held_out=count if configuration.evaluate else 0)
     return base, rows
 
 

@@ -7,9 +7,9 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from bench.configuration import Configuration
-from bench.measurements import Row
-from bench.predict import hardware_of
+from bench.estimator.configuration import Configuration
+from bench.estimator.measurements import Row
+from bench.estimator.predict import hardware_of
 from ray_ft.api import load_config, plan
 from ray_ft.artifacts import Plan
 from ray_ft.config import Config
@@ -18,7 +18,7 @@ from ray_ft.planning.choose import make_jobs
 from ray_ft.planning.estimate import Job, as_candidate, estimate
 from ray_ft.planning.memory import Candidate
 
-CONFIGS = Path(__file__).parents[2] / "configs"
+CONFIGS = Path(__file__).parents[4] / "configs"
 CHOSEN, NEXT, MOST, BEYOND = "chosen", "next micro-batch", "most that fits", "one row more"
 ROLES = (CHOSEN, NEXT, MOST, BEYOND)
 GIB = 2**30

@@ -9,12 +9,20 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from bench.chosen import chosen, chosen_plans, predicted
-from bench.configuration import Configuration, to_values
-from bench.contender import versions
-from bench.main import num_gpus
-from bench.measurements import COLUMNS, PLAN_COLUMNS, Row, append_row, is_finished, read_rows, with_totals, write_rows
-from bench.workers import Workers
+from bench.estimator.calibrate.chosen import chosen, chosen_plans, predicted
+from bench.estimator.calibrate.workers import Workers
+from bench.estimator.configuration import Configuration, to_values
+from bench.estimator.measurements import (
+    COLUMNS,
+    PLAN_COLUMNS,
+    Row,
+    append_row,
+    is_finished,
+    read_rows,
+    with_totals,
+    write_rows,
+)
+from bench.timed_steps.processes import num_gpus, versions
 
 GRID_CSV, PLANS_CSV, LAYERS_TO_COMPILE = "estimator.csv", "plans.csv", 2
 PAUSE_SECONDS = 15.0  # no new row is begun so close to the end
@@ -142,7 +150,7 @@ class PlansRun(Run):
         return [run.configuration for run in self.plans.values()]
 
     def complete(self, row: Row) -> Row:
-        from bench.plans import judged
+        from bench.estimator.calibrate.plans import judged
 
         return judged(row | self.plans[row["name"]].columns())
 

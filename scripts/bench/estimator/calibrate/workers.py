@@ -10,8 +10,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from bench.configuration import Configuration, to_values
-from bench.launch import SCRIPTS, free_port
+from bench.estimator.configuration import Configuration, to_values
+from bench.timed_steps.processes import SCRIPTS, free_port
 
 LEFT_BYTES = 256 * 2**20  # more than this that does not come back would be in the next row's figures
 PATIENCE_SECONDS = 10.0  # for the other ranks, once one has answered
@@ -38,7 +38,7 @@ class Workers:
         with self.log.open("ab") as log:
             self._processes = [
                 subprocess.Popen(
-                    [sys.executable, "-m", "bench.measure", str(scratch)], stdin=subprocess.PIPE,
+                    [sys.executable, "-m", "bench.estimator.calibrate.measure", str(scratch)], stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE, stderr=log, cwd=scratch, start_new_session=True,
                     env=self._environment(rank, port),
                 )

@@ -7,12 +7,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from estimators.published import UNITS, Published, read_published
-from estimators.rivals import RIVALS, Run, differences_from_installed, is_made_for
-from estimators.stacks import predicted_bytes
+from bench.estimator.compare.published import UNITS, Published, read_published
+from bench.estimator.compare.rivals import RIVALS, Run, differences_from_installed, is_made_for
+from bench.estimator.compare.stacks import predicted_bytes
 from ray_ft.model_shape import load_model_shape
 
-BENCHMARKS = Path(__file__).resolve().parents[2] / "docs/benchmarks"
+BENCHMARKS = Path(__file__).resolve().parents[4] / "docs/benchmarks"
 OURS = "ray_ft"
 LIMIT = 0.10  # for software that is not ours
 
@@ -46,7 +46,7 @@ def main(arguments: list[str] | None = None) -> int:
         if wrong:
             return 1
     if options.trace is not None:
-        from estimators.traced import trace_page
+        from bench.estimator.compare.traced import trace_page
 
         options.trace.write_text(trace_page(options.measured), encoding="utf-8")
         print(f"wrote {options.trace}")
@@ -80,9 +80,8 @@ def measured_runs(path: Path) -> list[Compared]:
     """Rows of scripts/calibrate that ended well, predicted anew; empty without the file."""
     if not path.is_file():
         return []
-    from bench.measurements import configuration_of, read_rows
-    from bench.predict import asked, estimated
-
+    from bench.estimator.measurements import configuration_of, read_rows
+    from bench.estimator.predict import asked, estimated
     from ray_ft.hardware import catalogue_name
     from ray_ft.planning.profile import profile_for
 
@@ -191,8 +190,8 @@ allocator, was fitted to the first 46 of these runs, and its formulas were corre
 [plans](estimator-h200.md#the-plan-really-runs) were predicted before they were made."""
 
 _ABOUT_ROWS = """Memory of other people's software: torchtune's README and tutorials, LitGPT's resource tables, PEFT's
-documentation, torchtitan's benchmarks. `scripts/estimators/stacks.py` holds what each does differently from ray_ft,
-read in its source and not fitted to its rows. Rows that say too little, or whose software does what no formula here
-covers, say why; a figure beside such a reason is what the profile gives anyhow. GB are 10^9 bytes and GiB 2^30."""
+documentation, torchtitan's benchmarks. `scripts/bench/estimator/compare/stacks.py` holds what each does differently from
+ray_ft, read in its source and not fitted to its rows. Rows that say too little, or whose software does what no formula
+here covers, say why; a figure beside such a reason is what the profile gives anyhow. GB are 10^9 bytes and GiB 2^30."""
 
 _TABLE_OF_MEASURED = "By run, of the device as `nvidia-smi` shows it:"

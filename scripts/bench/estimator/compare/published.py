@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ray_ft.strategies import STRATEGIES, Strategy
 
-PATH = Path(__file__).resolve().parents[2] / "docs/benchmarks/published-memory.csv"
+PATH = Path(__file__).resolve().parents[4] / "docs/benchmarks/published-memory.csv"
 UNITS = {"GiB": 2**30, "GB": 10**9}
 
 

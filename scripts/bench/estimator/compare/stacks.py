@@ -5,7 +5,7 @@ Everything here is read in the software's source or documentation; nothing is fi
 
 from dataclasses import dataclass, replace
 
-from estimators.published import Published
+from bench.estimator.compare.published import Published
 from ray_ft.model_shape import ModelShape, load_model_shape
 from ray_ft.planning.memory import memory_per_gpu
 from ray_ft.planning.stack import Stack

@@ -8,9 +8,8 @@ from pathlib import Path
 
 def trace_page(path: Path) -> str:
     """Markdown of all rows that ended well."""
-    from bench.measurements import configuration_of, read_rows
-    from bench.predict import asked, estimated
-
+    from bench.estimator.measurements import configuration_of, read_rows
+    from bench.estimator.predict import asked, estimated
     from ray_ft.hardware import catalogue_name
     from ray_ft.planning.profile import profile_for
     from ray_ft.tracing.check import trace_estimate

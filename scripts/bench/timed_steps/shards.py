@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from bench.shapes import Shape
+from bench.timed_steps.shapes import Shape
 
 IGNORED = -100
 Rows = npt.NDArray[np.int32]
