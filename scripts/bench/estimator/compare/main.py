@@ -192,6 +192,7 @@ allocator, was fitted to the first 46 of these runs, and its formulas were corre
 _ABOUT_ROWS = """Memory of other people's software: torchtune's README and tutorials, LitGPT's resource tables, PEFT's
 documentation, torchtitan's benchmarks. `scripts/bench/estimator/compare/stacks.py` holds what each does differently
 from ray_ft, read in its source and not fitted to its rows. Rows that say too little, or whose software does what no
-formula here covers, say why; a figure beside such a reason is what the profile gives anyhow. GB are 10^9 bytes and GiB 2^30."""
+formula here covers, say why; a figure beside such a reason is what the profile gives anyhow. GB are 10^9
+bytes and GiB 2^30."""
 
 _TABLE_OF_MEASURED = "By run, of the device as `nvidia-smi` shows it:"
