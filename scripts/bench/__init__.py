@@ -1,1 +1,1 @@
-"""Training speed, memory and exactness beside other stacks: `scripts/bench_training`."""
+"""Measurements: a package for each stage, and `timed_steps`, which training and estimator share."""

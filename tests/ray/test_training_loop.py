@@ -137,7 +137,7 @@ def test_the_loss_curve_is_that_of_transformers_trainer(
     import torch
 
     monkeypatch.syspath_prepend(str(Path(__file__).parents[2] / "scripts"))
-    from bench.curves import train_with_transformers
+    from bench.training.curves import train_with_transformers
 
     task = replace(runs.tasks["one"], run_path=str(tmp_path))
     losses, model = train_with_transformers(task, torch.device("cpu"))

@@ -12,5 +12,5 @@ def scripts(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """The scripts' own packages can be imported, and are forgotten afterwards."""
     monkeypatch.syspath_prepend(str(Path(__file__).parents[2] / "scripts"))
     yield
-    for name in [name for name in sys.modules if name.split(".")[0] in ("bench", "estimators")]:
+    for name in [name for name in sys.modules if name.split(".")[0] == "bench"]:
         del sys.modules[name]

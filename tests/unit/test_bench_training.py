@@ -13,7 +13,7 @@ REPOSITORY = Path(__file__).parents[2]
 
 
 def test_llama_2_7b_has_its_published_size(scripts: None) -> None:
-    from bench.shapes import SHAPES
+    from bench.timed_steps.shapes import SHAPES
 
     # 32 * (4 * 4096^2 + 3 * 4096 * 11008) + 32000 * 4096 = 6,607,077,376 in products; the embedding's 131,072,000 and
     # 65 norms of 4096 make it 6,738,415,616, as Llama 2 7B reports.
@@ -23,7 +23,7 @@ def test_llama_2_7b_has_its_published_size(scripts: None) -> None:
 
 
 def test_lora_needs_four_flops_per_frozen_parameter_and_causal_attention(scripts: None) -> None:
-    from bench.shapes import SHAPES, needed_flops
+    from bench.timed_steps.shapes import SHAPES, needed_flops
 
     shape = SHAPES["llama2-7b"]
     # Attention: 3 * 32 layers * 4 * 4096 * 1024 tokens before on average = 1,610,612,736.
@@ -33,7 +33,7 @@ def test_lora_needs_four_flops_per_frozen_parameter_and_causal_attention(scripts
 
 
 def test_a_share_is_of_one_gpu(scripts: None) -> None:
-    from bench.tables import with_shares
+    from bench.training.tables import with_shares
 
     row = {"shape": "llama2-7b", "strategy": "full", "sequence": 2048, "world_size": 2, "tokens_per_second": 2000.0}
     # 6 * 6,738,415,616 FLOPs * 1000 tokens/s of each GPU / 1e14 = 0.4043.
@@ -41,7 +41,7 @@ def test_a_share_is_of_one_gpu(scripts: None) -> None:
 
 
 def test_short_examples_have_the_mean_that_was_asked_for(scripts: None) -> None:
-    from bench.data import short_examples
+    from bench.timed_steps.shards import short_examples
 
     lengths = [len(e.input_ids) for e in short_examples(4000, mean=200, limit=2048, vocabulary=100, seed=5)]
     # Deviation of the mean: 200 * sqrt(e^0.64 - 1) / sqrt(4000) = 3; the cut at 2048 takes less than 1.
@@ -50,7 +50,7 @@ def test_short_examples_have_the_mean_that_was_asked_for(scripts: None) -> None:
 
 
 def test_findings_compare_rows_of_one_run(scripts: None) -> None:
-    from bench.tables import findings
+    from bench.training.tables import findings
 
     def row(contender: str, speed: float) -> dict[str, Any]:
         return {

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.usefixtures("scripts")
 
 
 def test_the_grid_spans_methods_stages_lengths_and_checkpointing() -> None:
-    from bench import grid
+    from bench.estimator.calibrate import grid
 
     every = (*grid.ONE_GPU, *grid.TWO_GPUS)
     assert len({c.name for c in every}) == len(every) >= 48
@@ -27,8 +27,8 @@ def test_the_grid_spans_methods_stages_lengths_and_checkpointing() -> None:
 
 
 def test_a_row_is_the_same_after_it_was_written(tmp_path: Path) -> None:
-    from bench.configuration import Configuration, to_values
-    from bench.measurements import append_row, configuration_of, read_rows
+    from bench.estimator.configuration import Configuration, to_values
+    from bench.estimator.measurements import append_row, configuration_of, read_rows
 
     configuration = Configuration("builtin:tiny", "qlora", 512, 2, checkpointing=True, accumulation=2)
     row = {
@@ -42,7 +42,7 @@ def test_a_row_is_the_same_after_it_was_written(tmp_path: Path) -> None:
 
 
 def test_rows_take_the_place_of_others_only_when_they_are_written(tmp_path: Path) -> None:
-    from bench.measurements import append_row, read_rows, write_rows
+    from bench.estimator.measurements import append_row, read_rows, write_rows
 
     path = tmp_path / "rows.csv"
     append_row(path, {"name": "a", "outcome": "ok"})
@@ -62,7 +62,7 @@ def test_a_csv_that_is_there_is_not_begun_anew(tmp_path: Path) -> None:
 
 
 def test_the_device_holds_what_torch_reserves_and_what_it_knows_nothing_of() -> None:
-    from bench.measurements import with_totals
+    from bench.estimator.measurements import with_totals
 
     row = {"outcome": "ok", "allocated_load_bytes": 5, "allocated_update_bytes": 9, "reserved_update_bytes": 12,
            "reserved_load_bytes": 11, "outside_bytes": 3}  # fmt: skip
@@ -89,8 +89,8 @@ def test_the_device_holds_what_torch_reserves_and_what_it_knows_nothing_of() -> 
 def test_workers_that_fail_cost_one_row_and_no_more(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, program: str, outcome: str, problem: str
 ) -> None:
-    from bench import workers
-    from bench.configuration import Configuration
+    from bench.estimator.calibrate import workers
+    from bench.estimator.configuration import Configuration
 
     real = subprocess.Popen
     monkeypatch.setattr(
@@ -106,8 +106,8 @@ def test_workers_that_fail_cost_one_row_and_no_more(
 def test_workers_that_are_started_again_have_a_folder_of_their_own(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from bench import workers
-    from bench.configuration import Configuration
+    from bench.estimator.calibrate import workers
+    from bench.estimator.configuration import Configuration
 
     # Fails where the folder has a row already, as measure.py does, and leaves too much behind to go on.
     program = (
@@ -126,9 +126,9 @@ def test_workers_that_are_started_again_have_a_folder_of_their_own(
 
 def measured_rows(profile: Any) -> list[dict[str, Any]]:
     """Part of the grid as a GPU with this profile would have it; what exceeds its memory runs out of it."""
-    from bench import grid
-    from bench.configuration import to_values
-    from bench.predict import predict
+    from bench.estimator.calibrate import grid
+    from bench.estimator.configuration import to_values
+    from bench.estimator.predict import predict
 
     rows = []
     for c in (*grid.ONE_GPU[::3], *grid.TWO_GPUS[::2]):
@@ -146,9 +146,9 @@ def measured_rows(profile: Any) -> list[dict[str, Any]]:
 
 
 def test_a_fitted_profile_predicts_what_it_was_fitted_to() -> None:
-    from bench.configuration import from_values
-    from bench.fitting import fit_memory, fit_rates
-    from bench.predict import seconds_by_profile
+    from bench.estimator.calibrate.fitting import fit_memory, fit_rates
+    from bench.estimator.configuration import from_values
+    from bench.estimator.predict import seconds_by_profile
 
     from ray_ft.planning.speed.profile import DEFAULT
 
@@ -170,8 +170,8 @@ def test_a_fitted_profile_predicts_what_it_was_fitted_to() -> None:
 def test_a_gpu_that_nobody_has_measured_is_predicted_by_published_runs_of_others() -> None:
     from statistics import median
 
-    from bench.measurements import configuration_of, read_rows
-    from bench.predict import seconds_by_profile
+    from bench.estimator.measurements import configuration_of, read_rows
+    from bench.estimator.predict import seconds_by_profile
 
     from ray_ft.planning.speed.profile import DEFAULT
 
@@ -184,7 +184,7 @@ def test_a_gpu_that_nobody_has_measured_is_predicted_by_published_runs_of_others
 
 
 def test_wrong_answers_to_does_it_fit_are_counted() -> None:
-    from bench.errors import Compared, fits, percentile, spread
+    from bench.estimator.calibrate.errors import Compared, fits, percentile, spread
 
     def row(name: str, outcome: str, fits_: bool) -> Compared:
         return Compared({"name": name, "outcome": outcome}, {"predicted_fits": fits_}, None)

@@ -11,8 +11,8 @@ pytestmark = pytest.mark.usefixtures("scripts")
 
 
 def test_every_plan_is_followed_by_the_micro_batch_that_it_refused_and_by_the_edge() -> None:
-    from bench.plans import BEYOND, CASES, CHOSEN, MOST, NEXT, planned_runs
-    from bench.predict import predict
+    from bench.estimator.calibrate.plans import BEYOND, CASES, CHOSEN, MOST, NEXT, planned_runs
+    from bench.estimator.predict import predict
 
     runs = planned_runs(CASES, gpu="H200")
     assert len({case.name for case in CASES}) == len(CASES) >= 5
@@ -28,8 +28,8 @@ def test_every_plan_is_followed_by_the_micro_batch_that_it_refused_and_by_the_ed
 
 
 def test_a_run_of_the_grid_is_predicted_as_the_plan_predicts_it(tmp_path: Path) -> None:
-    from bench.plans import CASES, configured, planned_runs
-    from bench.predict import predict
+    from bench.estimator.calibrate.plans import CASES, configured, planned_runs
+    from bench.estimator.predict import predict
 
     from ray_ft.api import plan
 
@@ -42,7 +42,7 @@ def test_a_run_of_the_grid_is_predicted_as_the_plan_predicts_it(tmp_path: Path) 
 
 def row(outcome: str, *, role: str, device: float = 0) -> dict[str, Any]:
     """A row of 100 usable GiB; tensors take 3 less than the device shows."""
-    from bench.plans import FAILS, TRAINS
+    from bench.estimator.calibrate.plans import FAILS, TRAINS
 
     return {
         "plan": "p", "role": role, "name": f"{role} {outcome}", "num_gpus": 1, "outcome": outcome,
@@ -55,7 +55,7 @@ def row(outcome: str, *, role: str, device: float = 0) -> dict[str, Any]:
 
 
 def test_what_was_refused_runs_out_of_memory_or_comes_within_the_headroom() -> None:
-    from bench.plans import judged
+    from bench.estimator.calibrate.plans import judged
 
     found = [
         judged(row(outcome, role=role, device=device))
@@ -75,7 +75,7 @@ def test_what_was_refused_runs_out_of_memory_or_comes_within_the_headroom() -> N
 
 
 def test_the_table_has_every_row_and_says_what_was_not_as_planned() -> None:
-    from bench.plans import report
+    from bench.estimator.calibrate.plans import report
 
     rows = [row("ok", role="one row more", device=75), row("ok", role="chosen", device=100),
             row("out of memory", role="next micro-batch")]  # fmt: skip
@@ -93,8 +93,8 @@ def test_the_table_has_every_row_and_says_what_was_not_as_planned() -> None:
 
 
 def test_a_row_of_a_plan_is_the_same_after_it_was_written(tmp_path: Path) -> None:
-    from bench.measurements import COLUMNS, PLAN_COLUMNS, append_row, read_rows
-    from bench.plans import TINY, judged, planned_runs
+    from bench.estimator.calibrate.plans import TINY, judged, planned_runs
+    from bench.estimator.measurements import COLUMNS, PLAN_COLUMNS, append_row, read_rows
 
     (run,) = planned_runs(TINY, gpu="H200")
     written = judged({"name": run.configuration.name, "outcome": "ok", **run.columns()})

@@ -10,8 +10,8 @@ pytestmark = pytest.mark.usefixtures("scripts")
 
 
 def test_published_rows_are_predicted_within_a_tenth() -> None:
-    from estimators.published import read_published
-    from estimators.stacks import predicted_bytes
+    from bench.estimator.compare.published import read_published
+    from bench.estimator.compare.stacks import predicted_bytes
 
     beyond = {}
     for row in read_published():
@@ -28,8 +28,8 @@ def test_published_rows_are_predicted_within_a_tenth() -> None:
 
 
 def test_every_published_row_is_in_the_table() -> None:
-    from estimators.main import rows_table
-    from estimators.published import read_published
+    from bench.estimator.compare.main import rows_table
+    from bench.estimator.compare.published import read_published
 
     rows = read_published()
     table = rows_table(rows)
@@ -38,7 +38,7 @@ def test_every_published_row_is_in_the_table() -> None:
 
 
 def test_the_others_formulas_by_hand() -> None:
-    from estimators.rivals import Run, accelerate_bytes, deepspeed_bytes, is_made_for, llama_factory_bytes
+    from bench.estimator.compare.rivals import Run, accelerate_bytes, deepspeed_bytes, is_made_for, llama_factory_bytes
 
     from ray_ft.models.shape import load_model_shape
     from ray_ft.strategies import Full, QLoRA
@@ -56,8 +56,8 @@ def test_the_others_formulas_by_hand() -> None:
 
 
 def test_the_page_takes_measured_runs_where_there_are_any(tmp_path: Path) -> None:
-    from bench.configuration import Configuration, to_values
-    from estimators.main import main
+    from bench.estimator.compare.main import main
+    from bench.estimator.configuration import Configuration, to_values
 
     page = tmp_path / "page.md"
     assert main(["--measured", str(tmp_path / "none.csv"), "--output", str(page)]) == 0
@@ -78,7 +78,7 @@ def test_the_page_takes_measured_runs_where_there_are_any(tmp_path: Path) -> Non
 
 
 def test_the_committed_page_holds_every_published_row() -> None:
-    from estimators.published import read_published
+    from bench.estimator.compare.published import read_published
 
     committed = (REPOSITORY / "docs/benchmarks/estimators.md").read_text()
     assert all(f"| {row.id} |" in committed for row in read_published())

@@ -1,0 +1,1 @@
+"""prepare beside other libraries, each in an environment of its own: `scripts/bench_data rivals`."""

@@ -1,0 +1,1 @@
+"""What `ray-ft plan` predicts beside what was measured: `scripts/calibrate` and `scripts/compare_estimators`."""

@@ -1,0 +1,1 @@
+"""What a timed step of training needs, whoever trains: random weights, packed rows, processes, a stopwatch."""

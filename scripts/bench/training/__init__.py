@@ -1,0 +1,1 @@
+"""Training speed, memory and exactness beside other stacks: `scripts/bench_training`."""
