@@ -1,0 +1,37 @@
+"""Known GPUs with their numbers and prices, and what a cluster has of them."""
+
+from ray_ft.hardware.cluster import (
+    ALIASES,
+    GIB,
+    GPU,
+    GPUS,
+    Assumptions,
+    Hardware,
+    catalogue_name,
+    cpu_hardware,
+    detect,
+    gpu_hardware,
+    group_nodes,
+    hardware_for,
+    known_gpu,
+    load_prices,
+    packaged_prices,
+)
+
+__all__ = [
+    "ALIASES",
+    "GIB",
+    "GPU",
+    "GPUS",
+    "Assumptions",
+    "Hardware",
+    "catalogue_name",
+    "cpu_hardware",
+    "detect",
+    "gpu_hardware",
+    "group_nodes",
+    "hardware_for",
+    "known_gpu",
+    "load_prices",
+    "packaged_prices",
+]
