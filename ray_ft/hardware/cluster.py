@@ -1,95 +1,14 @@
-"""Known GPUs and their numbers; `detect` asks Ray which ones a cluster has."""
+"""The hardware that a config's plan section names, or that the Ray cluster has."""
 
 import os
-import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
-from functools import cache
-from pathlib import Path
+from dataclasses import replace
 from typing import Any, Protocol
 
 from ray_ft.errors import ConfigError
-
-GIB = 2**30
-
-
-@dataclass(frozen=True)
-class Hardware:
-    """What a run may use. Bytes are per GPU (usable, as torch reports it) and per node (host)."""
-
-    gpu: str  # catalogue name, or "cpu"
-    memory_bytes: int  # of one GPU; of the host for "cpu"
-    peak_flops: float  # dense bf16 (fp16 where there is no bf16), per second; of the whole host for "cpu"
-    memory_bandwidth: float  # bytes per second
-    num_gpus: int  # most workers, for "cpu"
-    gpus_per_node: int
-    host_memory_bytes: int  # per node
-    interconnect_bandwidth: float  # bytes per second between GPUs of a node, as collectives realise it
-    price_per_hour: float  # US dollars per GPU
-    has_bf16: bool = True
-    efficiency: float = 0.4  # share of peak_flops that eager training reaches with 2048 tokens or more per GPU
-    compiled_efficiency: float = 0.7  # the same of compiled layers' products alone
-    pcie_bandwidth: float = 24e9  # bytes per second between a GPU and its host
-    network_bandwidth: float = 11e9  # bytes per second between nodes: 100 Gbit/s Ethernet
-    num_free: int | None = None  # GPUs that nothing else holds just now; None where nobody was asked
-    alternatives: tuple["Hardware", ...] = ()  # other kinds of GPU in a mixed cluster; one run uses one kind
-
-    @property
-    def is_cpu(self) -> bool:
-        """Workers compute on the host and share its memory."""
-        return self.gpu == "cpu"
-
-
-@dataclass(frozen=True)
-class GPU:
-    """One catalogue row: what a vendor sheet and torch say of a GPU; prices.yaml has what it costs."""
-
-    gib: float  # total that torch reports
-    tflops: float  # dense bf16, or fp16 where there is no bf16
-    hbm: float  # GB/s
-    link: float  # GB/s per GPU that NCCL realises inside a node: NVLink where there is one, else PCIe
-    efficiency: float  # hardware utilisation of eager training, including recomputation
-    host_gib: float  # usual host memory per GPU
-    pcie: float = 24.0  # GB/s
-    bf16: bool = True
-    compiled: float = 0.7  # utilisation by the products of compiled layers
-
-
-# Efficiencies are medians of published training runs where there are any, and cautious guesses where there are none.
-# Compiled layers' is a round figure that suits published compiled runs on A100 and runs measured on H200; for GPUs that
-# power or software keeps from the sheet's rate it is a guess, half above eager, and without bf16 a quarter above.
-GPUS: dict[str, GPU] = {
-    "T4": GPU(14.75, 65, 320, 8, 0.35, 32, pcie=12, bf16=False, compiled=0.44),
-    "V100-16GB": GPU(15.8, 125, 900, 110, 0.35, 60, pcie=12, bf16=False, compiled=0.44),
-    "V100-32GB": GPU(31.7, 125, 900, 110, 0.35, 90, pcie=12, bf16=False, compiled=0.44),
-    "A10G": GPU(22.1, 70, 600, 16, 0.50, 48),
-    "L4": GPU(22.0, 121, 300, 16, 0.40, 48, compiled=0.6),
-    "L40S": GPU(44.4, 362, 864, 20, 0.35, 128, compiled=0.52),
-    "RTX3090": GPU(23.7, 71, 936, 12, 0.55, 64),
-    "RTX4090": GPU(23.5, 165, 1008, 12, 0.55, 64),
-    "RTX5090": GPU(31.4, 210, 1792, 24, 0.50, 64, pcie=48),
-    "RTXA6000": GPU(47.5, 155, 768, 20, 0.55, 64),
-    "A100-40GB": GPU(39.4, 312, 1555, 230, 0.45, 144),
-    "A100-80GB": GPU(79.2, 312, 2039, 230, 0.45, 144),
-    "H100-PCIE": GPU(79.1, 756, 2000, 40, 0.33, 128, pcie=48, compiled=0.5),
-    "H100-80GB": GPU(79.1, 989, 3350, 380, 0.33, 256, pcie=48),
-    "H200": GPU(139.8, 989, 4800, 380, 0.33, 256, pcie=48),
-    "B200": GPU(178.0, 2250, 7700, 700, 0.28, 256, pcie=48, compiled=0.42),
-    "MI300X": GPU(191.7, 1300, 5300, 300, 0.28, 230, pcie=48, compiled=0.42),
-}
-
-ALIASES = {
-    "v100": "V100-16GB", "a10": "A10G", "a100": "A100-80GB", "a10040g": "A100-40GB", "a10080g": "A100-80GB",
-    "h100": "H100-80GB", "h100sxm": "H100-80GB", "h10080ghbm3": "H100-80GB", "3090": "RTX3090", "4090": "RTX4090",
-    "5090": "RTX5090", "a6000": "RTXA6000", "geforcertx3090": "RTX3090", "geforcertx4090": "RTX4090",
-    "geforcertx5090": "RTX5090", "amdinstinctmi300x": "MI300X", "amdinstinctmi300xoam": "MI300X",
-    "teslat4": "T4", "teslav100": "V100-16GB", "h200sxm": "H200",
-}  # fmt: skip
-"""Other spellings, with everything but letters and digits taken out, in lower case."""
-
-CPU_FLOPS = 30e9  # fp32 per second and core, a modest AVX2 core; training reaches half of it
-CPU_BANDWIDTH = 10e9
-CPU_LINK = 1e9  # Gloo between processes of one machine
+from ray_ft.hardware.gpus import GIB, GPUS, catalogue_name, known_gpu, spell
+from ray_ft.hardware.machine import Hardware, cpu_hardware, gpu_hardware
+from ray_ft.hardware.prices import load_prices
 
 
 class Assumptions(Protocol):
@@ -116,114 +35,9 @@ def hardware_for(plan: Assumptions) -> Hardware:
     """
     if plan.gpu is None:
         return detect(plan)
-    if _spell(plan.gpu) == "cpu":
+    if spell(plan.gpu) == "cpu":
         return _override(cpu_hardware(os.cpu_count() or 1, _memory_here()), plan)
     return _override(gpu_hardware(known_gpu(plan.gpu), plan.num_gpus or 1, gpus_per_node=plan.gpus_per_node), plan)
-
-
-def known_gpu(given: str) -> str:
-    """The catalogue's name of a GPU; ConfigError with the nearest names where there is none."""
-    name = catalogue_name(given)
-    if name is not None:
-        return name
-    from rapidfuzz import fuzz, process
-
-    spellings = {_spell(n): n for n in GPUS} | ALIASES
-    near = process.extract(_spell(given), spellings.keys(), scorer=fuzz.ratio, limit=4, score_cutoff=50)
-    names = list(dict.fromkeys(spellings[spelled] for spelled, _, _ in near))[:2]
-    hint = f" Did you mean {' or '.join(names)}?" if names else ""
-    raise ConfigError(f"plan.gpu: no such GPU {given!r}; known are {', '.join(GPUS)} and cpu.{hint}")
-
-
-@cache
-def packaged_prices() -> Mapping[str, float]:
-    """US dollars per GPU and hour, by catalogue name."""
-    return load_prices(Path(__file__).with_name("prices.yaml"))
-
-
-def load_prices(path: str | Path) -> dict[str, float]:
-    """Prices from a YAML mapping of GPU names, however spelled, to US dollars per GPU and hour.
-
-    Raises ConfigError, in one line, for a file that cannot be read, an unknown GPU or what is no price.
-    """
-    import yaml
-
-    try:
-        content = yaml.safe_load(Path(path).expanduser().read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigError(f"plan.prices: cannot read {path}: {str(error).splitlines()[0]}") from None
-    if not isinstance(content, dict):
-        raise ConfigError(f"plan.prices: {path} is no mapping of GPU names to US dollars per hour, such as L4: 0.8")
-    prices = {}
-    for given, price in content.items():
-        name = catalogue_name(str(given))
-        if name is None:
-            raise ConfigError(f"plan.prices: {path}: no such GPU {given!r}; known are {', '.join(GPUS)}")
-        if isinstance(price, bool) or not isinstance(price, (int, float)) or price < 0:
-            raise ConfigError(f"plan.prices: {path}: {given} is {price!r}; it must be US dollars per GPU and hour")
-        prices[name] = float(price)
-    return prices
-
-
-def gpu_hardware(
-    name: str, num_gpus: int, *, gpus_per_node: int | None = None, host_memory_bytes: int | None = None
-) -> Hardware:
-    """A number of GPUs of one catalogue row; a node has min(num_gpus, 8) unless told otherwise."""
-    row = GPUS[name]
-    per_node = gpus_per_node or min(num_gpus, 8)
-    return Hardware(
-        gpu=name,
-        memory_bytes=int(row.gib * GIB),
-        peak_flops=row.tflops * 1e12,
-        memory_bandwidth=row.hbm * 1e9,
-        num_gpus=num_gpus,
-        gpus_per_node=per_node,
-        host_memory_bytes=host_memory_bytes or int(row.host_gib * per_node * GIB),
-        interconnect_bandwidth=row.link * 1e9,
-        price_per_hour=packaged_prices()[name],
-        has_bf16=row.bf16,
-        efficiency=row.efficiency,
-        compiled_efficiency=row.compiled,
-        pcie_bandwidth=row.pcie * 1e9,
-    )
-
-
-def cpu_hardware(num_cpus: int, memory_bytes: int) -> Hardware:
-    """A machine without GPUs: its workers share the cores and the memory, and cost nothing extra."""
-    return Hardware(
-        gpu="cpu",
-        memory_bytes=memory_bytes,
-        peak_flops=CPU_FLOPS * num_cpus,
-        memory_bandwidth=CPU_BANDWIDTH,
-        num_gpus=num_cpus,
-        gpus_per_node=num_cpus,
-        host_memory_bytes=memory_bytes,
-        interconnect_bandwidth=CPU_LINK,
-        price_per_hour=0.0,
-        has_bf16=False,
-        efficiency=0.5,
-    )
-
-
-def catalogue_name(gpu: str, memory_mib: float | None = None) -> str | None:
-    """The catalogue's name of a GPU as people, Ray and nvidia-smi spell it; None when it is not there.
-
-    `memory_mib` tells apart the sizes that one name covers, such as A100 with 40 and with 80 GB.
-    """
-    spelled = _spell(gpu)
-    names = {_spell(name): name for name in GPUS}
-    exact = names.get(spelled) or ALIASES.get(spelled)
-    if (
-        exact is None
-    ):  # "NVIDIA A100-SXM4-80GB" -> the longest catalogue or other spelling that it holds (GH200 is no H200)
-        parts = sorted([*names, *ALIASES], key=len, reverse=True)
-        held = next((p for p in parts if len(p) > 1 and re.search(rf"(?<!g){p}(?![0-9])", spelled)), None)
-        exact = names.get(held) or ALIASES.get(held) if held else None
-    if exact is None or memory_mib is None:
-        return exact
-    family = exact.split("-")[0]
-    sizes = [name for name in GPUS if name.split("-")[0] == family and ("PCIE" in name) == ("PCIE" in exact)]
-    return min(sizes, key=lambda name: abs(GPUS[name].gib - memory_mib / 1024))
 
 
 def detect(plan: Assumptions | None = None) -> Hardware:
@@ -352,8 +166,3 @@ def _override(found: Hardware, plan: Assumptions) -> Hardware:
         price_per_hour=price if plan.price_per_hour is None else plan.price_per_hour,
         alternatives=tuple(_override(other, plan) for other in found.alternatives),
     )
-
-
-def _spell(name: str) -> str:
-    spelled = re.sub(r"[^a-z0-9]", "", name.lower())
-    return spelled.removeprefix("nvidia")
