@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from ray_ft.errors import ConfigError, ModelError
-from ray_ft.models.folder import base_digest, load_tokenizer, resolve_model, tokenizer_digest
-from ray_ft.models.shape import BUILTIN_CONFIGS
+from ray_ft.models.builtin import BUILTIN_CONFIGS
+from ray_ft.models.folder import base_digest, resolve_model
+from ray_ft.models.tokenizer import load_tokenizer, tokenizer_digest
 
 
 @pytest.mark.parametrize(
