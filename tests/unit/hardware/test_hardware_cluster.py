@@ -1,51 +1,12 @@
-"""Names of GPUs as people, Ray and drivers spell them, the plan section's overrides, and what a cluster has."""
+"""The plan section's overrides, and what a cluster has."""
 
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from ray_ft.config import PlanConfig
 from ray_ft.errors import ConfigError
-from ray_ft.hardware import GIB, GPUS, catalogue_name, group_nodes, hardware_for, packaged_prices
-
-
-@pytest.mark.parametrize(
-    ("spelled", "mib", "name"),
-    [
-        ("A100-80GB", None, "A100-80GB"),
-        ("a100", None, "A100-80GB"),
-        ("A100", 40960, "A100-40GB"),
-        ("NVIDIA A100-SXM4-80GB", 81920, "A100-80GB"),
-        ("NVIDIA A100-PCIE-40GB", 40960, "A100-40GB"),
-        ("A100-80G", None, "A100-80GB"),
-        ("NVIDIA H100 80GB HBM3", 81559, "H100-80GB"),
-        ("NVIDIA H100 PCIe", 81559, "H100-PCIE"),
-        ("NVIDIA H200", 143771, "H200"),
-        ("Tesla T4", 15360, "T4"),
-        ("Tesla V100-SXM2-32GB", 32768, "V100-32GB"),
-        ("NVIDIA L4", 23034, "L4"),
-        ("NVIDIA L40S", 46068, "L40S"),
-        ("NVIDIA GeForce RTX 4090", 24564, "RTX4090"),
-        ("NVIDIA RTX A6000", 49140, "RTXA6000"),
-        ("NVIDIA GH200 480GB", 97871, None),
-        ("Radeon Pro", None, None),
-    ],
-)
-def test_a_gpu_is_recognised_however_it_is_spelled(spelled: str, mib: float | None, name: str | None) -> None:
-    assert catalogue_name(spelled, mib) == name
-
-
-@pytest.mark.parametrize("name", GPUS)
-def test_every_catalogue_name_finds_itself(name: str) -> None:
-    found = hardware_for(PlanConfig(gpu=name))
-    assert (found.gpu, found.num_gpus) == (name, 1)
-
-
-@pytest.mark.parametrize(("given", "near"), [("A100-60GB", "A100-40GB"), ("H10", "H100-80GB"), ("RTX-4080", "RTX4090")])
-def test_an_unknown_gpu_gets_one_line_with_near_names(given: str, near: str) -> None:
-    with pytest.raises(ConfigError, match=rf"plan\.gpu: no such GPU '{given}'.*Did you mean .*{near}"):
-        hardware_for(PlanConfig(gpu=given))
+from ray_ft.hardware import GIB, group_nodes, hardware_for
 
 
 def test_the_plan_section_overrides_the_catalogue() -> None:
@@ -97,37 +58,3 @@ def test_gpus_that_others_hold_are_told_from_free_ones() -> None:
     nodes = [_node("a", GPU=4.0, **{"accelerator_type:L4": 1.0}), _node("b", GPU=4.0, **{"accelerator_type:L4": 1.0})]
     (kind,) = group_nodes(nodes, {}, free={"a": 1.0})
     assert (kind.num_gpus, kind.num_free) == (8, 1)
-
-
-# --- prices -----------------------------------------------------------------------------------------------------------
-
-
-def test_every_gpu_of_the_catalogue_has_a_price() -> None:
-    assert set(packaged_prices()) == set(GPUS)
-
-
-def test_prices_of_ones_own_replace_the_packages_where_there_are_any(tmp_path: Path) -> None:
-    path = tmp_path / "prices.yaml"
-    path.write_text("NVIDIA A100 80GB: 1.2\n")
-    assert hardware_for(PlanConfig(gpu="A100-80GB", prices=str(path))).price_per_hour == 1.2
-    assert hardware_for(PlanConfig(gpu="L4", prices=str(path))).price_per_hour == packaged_prices()["L4"]
-    assert hardware_for(PlanConfig(gpu="A100-80GB", prices=str(path), price_per_hour=3.0)).price_per_hour == 3.0
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("- 3\n", "is no mapping of GPU names to US dollars per hour"),
-        ("L5: 1\n", "no such GPU 'L5'; known are T4"),
-        ("L4: cheap\n", "L4 is 'cheap'; it must be US dollars per GPU and hour"),
-        ("L4: -1\n", "L4 is -1; it must be"),
-        ("L4: [\n", "cannot read"),
-    ],
-)
-def test_prices_that_cannot_be_meant_get_one_line(tmp_path: Path, text: str, message: str) -> None:
-    path = tmp_path / "prices.yaml"
-    path.write_text(text)
-    with pytest.raises(ConfigError) as raised:
-        hardware_for(PlanConfig(gpu="L4", prices=str(path)))
-    assert message in str(raised.value)
-    assert "\n" not in str(raised.value)
