@@ -35,8 +35,9 @@ from ray_ft.config import Config, load_config, to_plain
 from ray_ft.errors import ConfigError, JobError, MissingArtifactError, first_line
 from ray_ft.hardware import Hardware, hardware_for
 from ray_ft.models.added_tokens import with_added_tokens
+from ray_ft.models.config_json import load_model_config
 from ray_ft.models.folder import resolve_model
-from ray_ft.models.shape import MODEL_TYPES, ModelShape, load_model_config, load_model_shape
+from ray_ft.models.shape import MODEL_TYPES, ModelShape, load_model_shape
 from ray_ft.quiet import quiet_libraries
 
 __all__ = [

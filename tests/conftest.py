@@ -68,7 +68,7 @@ def ray_cluster() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def tiny_model_path(tmp_path_factory: pytest.TempPathFactory) -> str:
     """Folder of a builtin:tiny base with random weights and a trained tokenizer, made once per session."""
-    from ray_ft.models.folder import build_builtin
+    from ray_ft.models.builtin import build_builtin
 
     return str(build_builtin("tiny", tmp_path_factory.mktemp("models"), pretrain_steps=0))
 

@@ -36,7 +36,7 @@ from ray_ft.data.tokenization.chat import ChatEncoder
 from ray_ft.data.tokenization.conversation import multi_turn_problem
 from ray_ft.data.tokenization.tokenizer_cache import save_lean
 from ray_ft.errors import ConfigError, DataError
-from ray_ft.models.folder import load_tokenizer, template_digest, tokenizer_digest
+from ray_ft.models.tokenizer import load_tokenizer, template_digest, tokenizer_digest
 
 __all__ = ["datasets_digest", "prepare_training_set", "sources_digest"]
 

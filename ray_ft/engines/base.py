@@ -4,7 +4,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar, Literal, Protocol
 
-from ray_ft.models.folder import base_digest, template_file_digest
+from ray_ft.models.folder import base_digest
+from ray_ft.models.tokenizer import template_file_digest
 from ray_ft.registry import Registry
 
 

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ray_ft.errors import ConfigError, ModelError
-from ray_ft.models.folder import TOKENIZER_FILES, base_digest, load_tokenizer, tokenizer_digest
+from ray_ft.models.folder import base_digest
+from ray_ft.models.tokenizer import TOKENIZER_FILES, load_tokenizer, tokenizer_digest
 
 if TYPE_CHECKING:
     import torch

@@ -1,6 +1,6 @@
 """Shapes of common public models, so that planning them needs neither a network nor a licence click.
 
-One row per config.json on the Hugging Face hub; `model_shape.py` prefers a copy in the local cache.
+One row per config.json on the Hugging Face hub; `config_json.py` prefers a copy in the local cache.
 """
 
 COLUMNS = (

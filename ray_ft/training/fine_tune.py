@@ -13,7 +13,8 @@ from typing import Any
 from ray_ft.artifacts import Plan, TrainingSet, TunedModel, to_json
 from ray_ft.config import ModelConfig, TrainConfig
 from ray_ft.errors import ConfigError, DataError, TrainingError, first_line
-from ray_ft.models.folder import base_digest, tokenizer_digest
+from ray_ft.models.folder import base_digest
+from ray_ft.models.tokenizer import tokenizer_digest
 from ray_ft.trackers import tensorboard
 from ray_ft.trackers.base import ID_FOLDER
 from ray_ft.training.batches import num_steps

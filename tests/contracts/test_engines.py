@@ -13,7 +13,8 @@ from random_adapter import write_random_adapter
 
 from ray_ft.engines import ENGINES, GenerateRequest, LoadedModel, WriteRequest
 from ray_ft.errors import GenerationError, ModelError
-from ray_ft.models.folder import base_digest, tokenizer_digest
+from ray_ft.models.folder import base_digest
+from ray_ft.models.tokenizer import tokenizer_digest
 
 QUESTIONS = ["What does `join` do?", "How is a lock released?", "Name one error.", "Why?"]
 NUM_TOKENS = 24

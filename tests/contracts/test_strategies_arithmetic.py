@@ -155,7 +155,8 @@ def test_a_path_or_a_pattern_is_no_target(target: str) -> None:
 def test_the_formula_for_adapters_is_what_peft_makes(strategy: LoRA, added: tuple[int, ...], tied: bool) -> None:
     from transformers import AutoConfig, AutoModelForCausalLM
 
-    from ray_ft.models.shape import BUILTIN_CONFIGS, shape_from_config
+    from ray_ft.models.builtin import BUILTIN_CONFIGS
+    from ray_ft.models.shape import shape_from_config
 
     config: dict[str, Any] = {**BUILTIN_CONFIGS["tiny"], "tie_word_embeddings": tied}
     shape = shape_from_config(config, "tiny").with_added_tokens(len(added))

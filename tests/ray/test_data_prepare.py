@@ -169,7 +169,7 @@ def test_the_counts_are_those_of_the_tables(prepared: TrainingSet) -> None:
 def test_targets_of_the_packed_rows_are_the_completions_with_their_end_of_turn(
     prepared: TrainingSet, tiny_model_path: str
 ) -> None:
-    from ray_ft.models.folder import load_tokenizer
+    from ray_ft.models.tokenizer import load_tokenizer
 
     tokenizer = load_tokenizer(tiny_model_path)
     examples = {(e["recipe"], e["chunk_id"], e["prompt"]): e for e in _rows(prepared, "examples.parquet")}

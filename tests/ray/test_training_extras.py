@@ -144,7 +144,7 @@ def test_a_sample_is_what_the_adapter_of_its_step_says_in_plain_peft(runs: Runs,
     from peft import PeftModel
     from transformers import AutoModelForCausalLM
 
-    from ray_ft.models.folder import end_of_turn_id, load_tokenizer
+    from ray_ft.models.tokenizer import end_of_turn_id, load_tokenizer
     from ray_ft.training.batches import PackedRows
     from ray_ft.training.reporting.samples import greedy, held_out_prompts
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from ray_ft.artifacts import Estimate, Memory, Plan, TrainingSet
 from ray_ft.config import ModelConfig, TrainConfig
-from ray_ft.models.folder import tokenizer_digest
+from ray_ft.models.tokenizer import tokenizer_digest
 from ray_ft.strategies import Full, LoRA, QLoRA, Strategy
 from ray_ft.training.fine_tune import make_task
 from ray_ft.training.task import TrainingTask

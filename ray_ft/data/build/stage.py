@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ray_ft.artifacts import to_json
-from ray_ft.models.folder import template_digest, tokenizer_digest
+from ray_ft.models.tokenizer import template_digest, tokenizer_digest
 from ray_ft.config import DataConfig
 from ray_ft.data.generation.requests import ask_engine
 from ray_ft.data.ingest.stage import PARSED, Work

@@ -297,7 +297,7 @@ def _encoder(
     model_path: str, lean_path: str | None, chat_template: str | None, system_prompt: str | None, max_seq_len: int
 ) -> ChatEncoder:
     """The tokenizer, loaded once for each worker process."""
-    from ray_ft.models.folder import load_tokenizer
+    from ray_ft.models.tokenizer import load_tokenizer
 
     tokenizer = load_lean(lean_path) if lean_path else load_tokenizer(model_path, chat_template)
     return ChatEncoder(tokenizer, system_prompt=system_prompt, max_seq_len=max_seq_len)

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from ray_ft.errors import ModelError, first_line
-from ray_ft.models.folder import base_digest, tokenizer_digest
+from ray_ft.models.folder import base_digest
+from ray_ft.models.tokenizer import tokenizer_digest
 
 logger = logging.getLogger(__name__)
 

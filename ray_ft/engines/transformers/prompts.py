@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ray_ft.errors import GenerationError, ModelError, first_line
-from ray_ft.models.folder import load_tokenizer
+from ray_ft.models.tokenizer import load_tokenizer
 
 
 class Prompts:

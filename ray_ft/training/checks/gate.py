@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from ray_ft.artifacts import Gate, TrainingSet
 from ray_ft.errors import ConfigError, DataError, ModelError
-from ray_ft.models.folder import end_of_turn_id, load_tokenizer, template_digest
+from ray_ft.models.tokenizer import end_of_turn_id, load_tokenizer, template_digest
 from ray_ft.rows import Split
 from ray_ft.training.batches import IGNORED, INPUT_IDS, LABELS, POSITION_IDS, PackedRows
 from ray_ft.training.checks.isolation import TOLERANCE, isolate, why_state_leaks

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ray_ft.artifacts import Passage, ShownExample, TrainingSet
-from ray_ft.models.folder import load_tokenizer
+from ray_ft.models.tokenizer import load_tokenizer
 from ray_ft.training.batches import IGNORED, INPUT_IDS, LABELS, PackedRows
 from ray_ft.training.checks.gate import examples_of
 

@@ -81,7 +81,7 @@ def write_adapter(model: Any, weights: dict[str, Any], path: Path, about_base: d
 
 def write_model(model: Any, weights: dict[str, Any], path: Path, base_path: str, chat_template: str | None) -> None:
     """A Hugging Face folder with tokenizer and chat template."""
-    from ray_ft.models.folder import load_tokenizer
+    from ray_ft.models.tokenizer import load_tokenizer
 
     buffers = {name: value.cpu() for name, value in model.state_dict().items() if name in dict(model.named_buffers())}
     model.save_pretrained(str(path), state_dict={**weights, **buffers})
@@ -96,7 +96,7 @@ def write_generation_config(folder: Path, base_path: str, tokenizer: Any) -> Non
     """
     from transformers import GenerationConfig
 
-    from ray_ft.models.folder import end_of_turn_id
+    from ray_ft.models.tokenizer import end_of_turn_id
 
     try:
         config = GenerationConfig.from_pretrained(base_path, local_files_only=True)
@@ -193,7 +193,7 @@ def _open_weights(folder: Path, *, like: str) -> None:
 
 def _write_around(tuned: TunedModel, folder: Path, *, merge: bool, chat_template: str | None, run: RunFacts) -> None:
     """Everything that belongs to the weights."""
-    from ray_ft.models.folder import load_tokenizer
+    from ray_ft.models.tokenizer import load_tokenizer
 
     tokenizer = load_tokenizer(tuned.base_path, chat_template)
     tokenizer.save_pretrained(folder)

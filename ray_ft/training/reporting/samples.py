@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from ray_ft.models.folder import end_of_turn_id, load_tokenizer
+from ray_ft.models.tokenizer import end_of_turn_id, load_tokenizer
 from ray_ft.training.backends.acceleration import packed_lengths, uncompiled
 from ray_ft.training.batches import IGNORED, INPUT_IDS, LABELS, POSITION_IDS, PackedRows
 from ray_ft.training.health.watchdog import Watchdog

@@ -42,7 +42,7 @@ def _compare(folder: Path, num_documents: int, num_nodes: int) -> int:
     import ray
 
     from bench.data.kills import _contents, _corpus, _prepare
-    from ray_ft.models.folder import build_builtin
+    from ray_ft.models.builtin import build_builtin
     from ray_ft.quiet import quiet_libraries
 
     quiet_libraries()

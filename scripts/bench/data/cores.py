@@ -51,7 +51,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def _measure(cores: list[int], mb_per_core: float, folder: Path, output: Path | None, seconds: float) -> int:
     from bench.data.corpus import num_bytes_of, write_corpus
-    from ray_ft.models.folder import build_builtin
+    from ray_ft.models.builtin import build_builtin
 
     started = time.monotonic()
     model = build_builtin("tiny", folder / "models", pretrain_steps=0)

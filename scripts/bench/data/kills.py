@@ -44,7 +44,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _trials(folder: Path, num_kills: int, num_documents: int, draw: random.Random) -> int:
-    from ray_ft.models.folder import build_builtin
+    from ray_ft.models.builtin import build_builtin
 
     corpus = _corpus(folder / "corpus", num_documents)
     model = build_builtin("tiny", folder / "models", pretrain_steps=0)

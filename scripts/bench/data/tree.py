@@ -45,7 +45,7 @@ def _measure(given: argparse.Namespace, folder: Path) -> dict[str, Any]:
     from ray_ft.config import DataConfig, ModelConfig
     from ray_ft.data.prepare import prepare_training_set
     from ray_ft.engines import TransformersEngine
-    from ray_ft.models.folder import build_builtin
+    from ray_ft.models.builtin import build_builtin
     from ray_ft.quiet import quiet_libraries
     from ray_ft.recipes import CodeSummary, Heading, Keyword, Query
 

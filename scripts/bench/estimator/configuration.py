@@ -3,8 +3,8 @@
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
+from ray_ft.models.builtin import BUILTIN_CONFIGS
 from ray_ft.models.catalogue import known_config
-from ray_ft.models.shape import BUILTIN_CONFIGS
 
 
 @dataclass(frozen=True)

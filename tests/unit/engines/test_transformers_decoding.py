@@ -10,7 +10,7 @@ from ray_ft.engines import GenerateRequest, TransformersEngine
 from ray_ft.engines.transformers.prompts import Prompts
 from ray_ft.engines.transformers.text_stream import TextStream
 from ray_ft.errors import ConfigError, GenerationError, ModelError
-from ray_ft.models.folder import load_tokenizer
+from ray_ft.models.tokenizer import load_tokenizer
 
 
 @pytest.fixture(scope="module")

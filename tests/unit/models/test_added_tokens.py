@@ -9,7 +9,8 @@ import pytest
 
 from ray_ft.errors import ConfigError, ModelError
 from ray_ft.models.added_tokens import added_token_ids, with_added_tokens
-from ray_ft.models.folder import base_digest, load_tokenizer, tokenizer_digest
+from ray_ft.models.folder import base_digest
+from ray_ft.models.tokenizer import load_tokenizer, tokenizer_digest
 
 TOKENS = ["<ticket>", "gearboxd"]
 

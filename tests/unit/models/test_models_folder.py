@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from ray_ft.errors import ConfigError, ModelError
-from ray_ft.models.folder import base_digest, load_tokenizer, resolve_model, tokenizer_digest
-from ray_ft.models.shape import BUILTIN_CONFIGS
+from ray_ft.models.folder import base_digest, resolve_model
+from ray_ft.models.tokenizer import tokenizer_digest
 
 
 @pytest.mark.parametrize(
@@ -30,14 +30,6 @@ def test_a_folder_without_a_config_is_no_model(tmp_path: Path) -> None:
         resolve_model(str(tmp_path), output_dir=tmp_path)
 
 
-def test_a_folder_without_a_tokenizer_is_told_from_one_that_cannot_be_read(
-    tiny_model_path: str, tmp_path: Path
-) -> None:
-    shutil.copy(Path(tiny_model_path) / "config.json", tmp_path)
-    with pytest.raises(ModelError, match=r"the folder has no tokenizer\.json, nor the file of another tokenizer$"):
-        load_tokenizer(tmp_path)
-
-
 def test_an_output_folder_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "builtin").write_text("a file where the folder should be")
     with pytest.raises(ConfigError, match=r"^output_dir: cannot write to .*builtin: File exists$"):
@@ -46,13 +38,6 @@ def test_an_output_folder_that_cannot_be_written_is_one_line(tmp_path: Path) -> 
 
 def test_a_local_folder_resolves_to_itself(tiny_model_path: str, tmp_path: Path) -> None:
     assert resolve_model(tiny_model_path, output_dir=tmp_path) == tiny_model_path
-
-
-def test_the_builtin_tokenizer_fills_its_vocabulary_and_round_trips_any_text(tiny_model_path: str) -> None:
-    tokenizer = load_tokenizer(tiny_model_path)
-    assert len(tokenizer) == BUILTIN_CONFIGS["tiny"]["vocab_size"]
-    text = "def f(x):\n\treturn 'Ünïcode — 漢字 🎈'\n"
-    assert tokenizer.decode(tokenizer.encode(text, add_special_tokens=False)) == text
 
 
 def test_the_digest_sees_changed_weights_but_not_a_copy(tiny_model_path: str, tmp_path: Path) -> None:
@@ -65,8 +50,3 @@ def test_the_digest_sees_changed_weights_but_not_a_copy(tiny_model_path: str, tm
     content[-1] ^= 1
     weights.write_bytes(content)
     assert base_digest(copy) != base_digest(tiny_model_path)
-
-
-def test_a_chat_template_that_cannot_be_read_names_its_key(tiny_model_path: str, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"model\.chat_template: cannot read .*none\.jinja"):
-        load_tokenizer(tiny_model_path, str(tmp_path / "none.jinja"))

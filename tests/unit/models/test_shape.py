@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from ray_ft.errors import ModelError
+from ray_ft.models.builtin import BUILTIN_CONFIGS
 from ray_ft.models.catalogue import KNOWN_MODELS
-from ray_ft.models.shape import BUILTIN_CONFIGS, load_model_shape, shape_from_config
+from ray_ft.models.shape import load_model_shape, shape_from_config
 
 # As the models' publishers and `model.num_parameters()` count them.
 PARAMETERS = {
@@ -175,7 +176,7 @@ def test_what_the_hub_refuses_gets_one_line(monkeypatch: pytest.MonkeyPatch, err
     def refuse(*_: object, **__: object) -> None:
         raise getattr(errors, error)(error, response=SimpleNamespace(headers={}, request=None))
 
-    monkeypatch.setattr("ray_ft.models.shape._reach_hub", lambda: None)
+    monkeypatch.setattr("ray_ft.models.config_json._reach_hub", lambda: None)
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", refuse)
     with pytest.raises(ModelError, match=message) as raised:
         load_model_shape("acme/secret")

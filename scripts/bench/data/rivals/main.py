@@ -47,7 +47,7 @@ def main(argv: list[str] | None = None) -> int:
     interpreters = {name: getattr(given, name.replace("-", "_")) for name in RIVALS}
     if not given.tree or not any(interpreters.values()):
         parser.error(f"give a folder, and an interpreter for at least one of --{', --'.join(RIVALS)}")
-    from ray_ft.models.folder import build_builtin
+    from ray_ft.models.builtin import build_builtin
 
     with tempfile.TemporaryDirectory() as folder:
         model = build_builtin("tiny", Path(folder) / "models", pretrain_steps=0)

@@ -9,7 +9,7 @@ import pytest
 
 from ray_ft.data.tokenization.chat import ChatEncoder
 from ray_ft.data.tokenization.tokenizer_cache import load_lean, save_lean
-from ray_ft.models.folder import load_tokenizer
+from ray_ft.models.tokenizer import load_tokenizer
 from ray_ft.rows import Example
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from ray_ft.artifacts import TrainingSet
 from ray_ft.errors import ConfigError, DataError
-from ray_ft.models.folder import end_of_turn_id, load_tokenizer, template_digest
+from ray_ft.models.tokenizer import end_of_turn_id, load_tokenizer, template_digest
 from ray_ft.training.checks import gate as gate_module
 from ray_ft.training.checks.gate import check_training_set, examples_of
 from ray_ft.training.checks.preview import render_examples, show_examples

@@ -10,7 +10,8 @@ import pytest
 from ray_ft.artifacts import Contrast, Estimate, Memory, Plan, Report, Score, TrainingSet, TunedModel
 from ray_ft.errors import ConfigError, ModelError
 from ray_ft.models.added_tokens import added_token_ids, with_added_tokens
-from ray_ft.models.folder import base_digest, load_tokenizer, tokenizer_digest
+from ray_ft.models.folder import base_digest
+from ray_ft.models.tokenizer import load_tokenizer, tokenizer_digest
 from ray_ft.strategies import Full, LoRA, QLoRA, Strategy
 from ray_ft.training.export.model_card import RunFacts
 from ray_ft.training.export.weights import cast_weights, export_model, write_adapter

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ray_ft.models.folder import load_tokenizer
+from ray_ft.models.tokenizer import load_tokenizer
 from ray_ft.training.batches import PackedRows
 from ray_ft.training.reporting import samples
 from ray_ft.training.reporting.samples import NEW_TOKENS, HeldOut, greedy, held_out_prompts, write_samples

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from ray_ft.artifacts import Estimate, Memory, Plan, changed_keys, digest, load, load_inputs, save, write_text
+from ray_ft.artifacts import Estimate, Memory, Plan, load, load_inputs, save, write_text
 from ray_ft.errors import ConfigError, MissingArtifactError
 from ray_ft.strategies import QLoRA
 
@@ -50,15 +50,6 @@ def test_an_output_folder_that_is_a_file_is_named_in_one_line(tmp_path: Path) ->
             read(Plan, tmp_path / "outputs" / "run")
     with pytest.raises(ConfigError, match=r"cannot write .*plan.html: Not a directory"):
         write_text(tmp_path / "outputs" / "run" / "plan.html", "")
-
-
-def test_digests_are_equal_for_equal_values_and_differ_otherwise() -> None:
-    assert digest({"b": 1, "a": (1, 2)}) == digest({"a": [1, 2], "b": 1})
-    assert digest({"a": 1}) != digest({"a": 2})
-
-
-def test_changed_keys_name_the_dotted_key_and_both_values() -> None:
-    assert changed_keys({"a": {"b": 1, "c": 2}}, {"a": {"b": 1, "c": 3}, "d": 0}) == ["a.c: 2 -> 3", "d: null -> 0"]
 
 
 def test_a_full_disk_leaves_the_old_file_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

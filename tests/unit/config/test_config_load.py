@@ -81,32 +81,16 @@ def test_a_loaded_config_is_frozen_all_the_way_down() -> None:
         ({"train": {"num_epochs": "three"}}, "train.num_epochs: Value 'three' of type 'str' could not be converted"),
         ({"train": {"lr_scheduler": "cosin"}}, "train.lr_scheduler: Invalid value 'cosin', expected one of"),
         ({"train": 3}, "train: expected a mapping of keys, got 3"),
-        ({"train": {"global_batch_size": 0}}, "train.global_batch_size: 0 must be at least 1"),
-        ({"plan": {"num_gpus": 0}}, "plan.num_gpus: 0 must be at least 1"),
-        ({"plan": {"num_gpus": 6, "gpus_per_node": 4}}, "plan.num_gpus: 6 must be a multiple of plan.gpus_per_node=4"),
-        ({"plan": {"host_memory_gib": -1}}, "plan.host_memory_gib: -1.0 must be above 0"),
-        ({"plan": {"price_per_hour": -2}}, "plan.price_per_hour: -2.0 must be 0 or more"),
-        ({"plan": {"headroom_fraction": 1.5}}, r"plan.headroom_fraction: 1.5 must be in [0, 1)"),
-        ({"plan": {"confidence": 2}}, "plan.confidence: 2.0 must be from 0.5 to 0.999"),
-        (
-            {"data": {"sources": ["docs"], "recipes": ["paragraph"], "near_copy_similarity": 0}},
-            "data.near_copy_similarity: 0.0 must be above 0 and at most 1",
-        ),
-        ({"data": {"sources": ["docs"], "recipes": []}}, "data.recipes: [] must be a list of code_metadata"),
-        ({"data": {"sources": [], "recipes": ["paragraph"]}}, "data.sources: [] must be a list with at least one"),
         ({"data": {"datasets": [{"weight": 2}]}}, "data.datasets.0.path is required: JSONL or Parquet file"),
         ({"data": {"datasets": "a.jsonl"}}, "data.datasets: expected a list, e.g. [{path: ...}], got 'a.jsonl'"),
         (
             {"data": {"datasets": [{"path": "a.jsonl", "wieght": 2}]}},
             "data.datasets.0.wieght: no such key. Did you mean 'weight'?",
         ),
-        ({"data": {"datasets": [{"path": "a.jsonl", "weight": 0}]}}, "data.datasets.0.weight: 0.0 must be above 0"),
-        ({"data": {"datasets": ["a.jsonl", "a.jsonl"]}}, "data.datasets.0.path: 'a.jsonl' must be named once"),
         ({"model": {}}, "model.name is required: Hugging Face hub id, local folder"),
-        ({"run_name": "a/b"}, "run_name: 'a/b' must be a folder name without '/'"),
     ],
 )
-def test_a_bad_value_gets_one_line_that_names_key_and_remedy(change: dict[str, Any], message: str) -> None:
+def test_a_bad_key_or_type_gets_one_line_that_names_key_and_remedy(change: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError) as caught:
         parse_config(MINIMAL | change, source="handbook.yaml")
     assert str(caught.value).startswith("handbook.yaml: ")

@@ -1,0 +1,45 @@
+"""What stages hand to each other, and its JSON form in a run folder."""
+
+from ray_ft.artifacts.data import Inspection, Share, SourcedExample, TrainingSet
+from ray_ft.artifacts.evaluation import Contrast, Report, Score, Standing, Sweep
+from ray_ft.artifacts.identity import changed_keys, digest
+from ray_ft.artifacts.json_form import from_json, to_json
+from ray_ft.artifacts.planning import Estimate, Memory, Plan, Sizing, Workload
+from ray_ft.artifacts.running import Endpoint, Job
+from ray_ft.artifacts.store import FILES, Artifact, load, load_inputs, remove, save, write_text
+from ray_ft.artifacts.training import DryRun, Gate, Passage, ShownExample, TunedModel
+
+__all__ = [
+    "FILES",
+    "Artifact",
+    "Contrast",
+    "DryRun",
+    "Endpoint",
+    "Estimate",
+    "Gate",
+    "Inspection",
+    "Job",
+    "Memory",
+    "Passage",
+    "Plan",
+    "Report",
+    "Score",
+    "Share",
+    "ShownExample",
+    "Sizing",
+    "SourcedExample",
+    "Standing",
+    "Sweep",
+    "TrainingSet",
+    "TunedModel",
+    "Workload",
+    "changed_keys",
+    "digest",
+    "from_json",
+    "load",
+    "load_inputs",
+    "remove",
+    "save",
+    "to_json",
+    "write_text",
+]

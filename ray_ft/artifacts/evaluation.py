@@ -1,0 +1,84 @@
+"""How models do: a tuned one beside its base and retrieval, and the settings of a sweep beside each other."""
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+
+@dataclass(frozen=True)
+class Score:
+    """One metric of one system: mean over questions (or documents) with a 95% interval over documents."""
+
+    system: str
+    metric: str
+    mean: float
+    low: float
+    high: float
+    num_items: int
+    stratum: str = "all"
+    num_documents: int = 0
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """A paired difference between two systems on the same items."""
+
+    metric: str
+    treatment: str
+    control: str
+    difference: float
+    low: float
+    high: float
+    p_value: float
+    num_items: int
+    verdict: Literal["better", "worse", "no meaningful difference", "undecided"]
+    stratum: str = "all"
+    num_documents: int = 0
+    primary: bool = False  # fixed in advance, and part of the family that `p_holm` adjusts
+    p_holm: float | None = None  # None outside the family
+    margin: float = 0.0  # differences within +-margin do not matter
+    num_more: int | None = None  # for "undecided": about how many more items would decide
+
+
+@dataclass(frozen=True)
+class Report:
+    """How the tuned model compares with its base and with retrieval."""
+
+    model: str
+    scores: tuple[Score, ...]
+    contrasts: tuple[Contrast, ...]
+    num_questions: int
+    samples_path: str
+    html_path: str
+    fingerprint: str
+    notes: tuple[str, ...] = ()  # warnings and limits, as sentences
+    details: dict[str, str] = field(default_factory=dict)  # how it was made: digests, seeds, counts, versions
+
+
+@dataclass(frozen=True)
+class Standing:
+    """One setting of a sweep: its figure over its trials, and how that compares with the winner's."""
+
+    setting: str
+    parameters: dict[str, Any]
+    verdict: Literal["winner", "worse", "within noise", "not known", "not finished"]
+    value: float | None  # mean over the seeds that finished; None where none did
+    spread: float | None = None  # standard deviation over seeds; None for one seed
+    low: float | None = None  # 95% interval over documents; None for the validation loss
+    high: float | None = None
+    p_value: float | None = None  # of the difference to the winner, allowing for the winner having been picked
+    num_seeds: int = 0  # trials that finished
+    trials: tuple[str, ...] = ()  # their run folders
+    reasons: tuple[str, ...] = ()  # why trials did not finish
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """Which setting of a sweep did best, and whether that is more than chance."""
+
+    metric: str
+    standings: tuple[Standing, ...]  # best first; those without a figure last
+    statements: tuple[str, ...]  # what the figures say, in sentences
+    winner: dict[str, Any]  # configuration keys of the winning setting, for an ordinary run
+    path: str  # folder of the trials
+    csv_path: str
+    plot_path: str | None  # None where matplotlib is not installed

@@ -1,0 +1,39 @@
+"""Every key of a YAML file, and `load_config`, which reads one; imports neither torch nor ray."""
+
+from ray_ft.config.describe import SLOTS, field_docs, section_list_of, slot_of, type_name
+from ray_ft.config.keys import (
+    Config,
+    DataConfig,
+    DatasetConfig,
+    EvaluationConfig,
+    ModelConfig,
+    PlanConfig,
+    ServingConfig,
+    SweepConfig,
+    SweepMetric,
+    System,
+    TrainConfig,
+)
+from ray_ft.config.load import load_config, parse_config, to_plain
+
+__all__ = [
+    "SLOTS",
+    "Config",
+    "DataConfig",
+    "DatasetConfig",
+    "EvaluationConfig",
+    "ModelConfig",
+    "PlanConfig",
+    "ServingConfig",
+    "SweepConfig",
+    "SweepMetric",
+    "System",
+    "TrainConfig",
+    "field_docs",
+    "load_config",
+    "parse_config",
+    "section_list_of",
+    "slot_of",
+    "to_plain",
+    "type_name",
+]

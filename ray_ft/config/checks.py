@@ -1,0 +1,155 @@
+"""Ranges that types cannot say, section by section; the first value out of its range is the one that is named."""
+
+import dataclasses
+from collections.abc import Callable
+
+from ray_ft.config.keys import (
+    Config,
+    DataConfig,
+    EvaluationConfig,
+    ModelConfig,
+    PlanConfig,
+    ServingConfig,
+    SweepConfig,
+    TrainConfig,
+)
+from ray_ft.engines import ENGINES, Engine
+from ray_ft.errors import ConfigError
+from ray_ft.recipes import RECIPES, Recipe
+
+Require = Callable[[bool, str, object, str], None]
+"""Of a condition, the key, the value given and what would work; ConfigError where the condition does not hold."""
+
+
+def check_values(config: Config, source: str) -> None:
+    """ConfigError for a value out of its range: file, key, what was given and what would work."""
+
+    def require(condition: bool, key: str, given: object, wanted: str) -> None:
+        if not condition:
+            raise ConfigError(f"{source}: {key}: {given!r} must be {wanted}")
+
+    name = config.run_name
+    named = bool(name) and "/" not in name and name not in (".", "..")
+    require(named, "run_name", name, "a folder name without '/'")
+    _check_model(config.model, require)
+    _check_data(config.data, require)
+    _check_plan(config.plan, require)
+    _check_train(config.train, require)
+    _check_engine(config.engine, require)
+    _check_evaluation(config.evaluation, require)
+    _check_serving(config.serving, require)
+    _check_sweep(config.sweep, require)
+
+
+def _check_model(model: ModelConfig, require: Require) -> None:
+    require(model.max_seq_len >= 16, "model.max_seq_len", model.max_seq_len, "at least 16")
+    tokens = list(model.added_tokens)
+    distinct = len(set(tokens)) == len(tokens) and all(token.strip() == token != "" for token in tokens)
+    require(distinct, "model.added_tokens", tokens, "distinct words without spaces around them")
+
+
+def _check_data(data: DataConfig, require: Require) -> None:
+    """Something to train on, told apart, and something left of it after what is held out."""
+    require(
+        len(data.sources) + len(data.datasets) > 0, "data.sources", list(data.sources),
+        "a list with at least one file or folder, or data.datasets one with at least one dataset",
+    )  # fmt: skip
+    for name in ("validation_fraction", "test_fraction"):
+        require(0 <= getattr(data, name) < 1, f"data.{name}", getattr(data, name), "in [0, 1)")
+    similar = data.near_copy_similarity
+    require(0 < similar <= 1, "data.near_copy_similarity", similar, "above 0 and at most 1")
+    held_out = data.validation_fraction + data.test_fraction
+    require(held_out < 1, "data.validation_fraction + data.test_fraction", held_out, "below 1")
+    require(
+        not data.sources or len(data.recipes) > 0, "data.recipes", list(data.recipes), f"a list of {', '.join(RECIPES)}"
+    )
+    for i, dataset in enumerate(data.datasets):
+        require(0 < dataset.weight <= 100, f"data.datasets.{i}.weight", dataset.weight, "above 0 and at most 100")
+        twice = [d.path for d in data.datasets].count(dataset.path) > 1
+        require(not twice, f"data.datasets.{i}.path", dataset.path, "named once; weight says how often it is seen")
+    require(data.max_file_bytes >= 1, "data.max_file_bytes", data.max_file_bytes, "at least 1")
+    require(data.passage_tokens >= 16, "data.passage_tokens", data.passage_tokens, "at least 16")
+    for i, recipe in enumerate(data.recipes):
+        _check_recipe(recipe, f"data.recipes.{i}", require)
+
+
+def _check_recipe(recipe: Recipe, key: str, require: Require) -> None:
+    """Every whole number of a recipe counts something; beyond that a recipe tells its own problems."""
+    require(0 < recipe.weight <= 100, f"{key}.weight", recipe.weight, "above 0 and at most 100")
+    for f in dataclasses.fields(recipe):
+        least = {"max_chunk_tokens": 16, "overlap_tokens": 0}.get(f.name, 1)
+        given = getattr(recipe, f.name)
+        counts = isinstance(given, int) and not isinstance(given, bool)
+        require(not counts or given >= least, f"{key}.{f.name}", given, f"at least {least}")
+    for name, given, wanted in recipe.problems():
+        require(False, f"{key}.{name}", given, wanted)
+    most = recipe.max_chunk_tokens // 2
+    require(recipe.overlap_tokens <= most, f"{key}.overlap_tokens", recipe.overlap_tokens, f"at most {most}")
+
+
+def _check_plan(plan: PlanConfig, require: Require) -> None:
+    """Clusters that can be, and shares between nothing and all."""
+    for name in ("num_gpus", "gpus_per_node", "num_tokens"):
+        count = getattr(plan, name)
+        require(count is None or count >= 1, f"plan.{name}", count, "at least 1")
+    if plan.num_gpus is not None and plan.gpus_per_node is not None and plan.num_gpus > plan.gpus_per_node:
+        whole = plan.num_gpus % plan.gpus_per_node == 0
+        require(whole, "plan.num_gpus", plan.num_gpus, f"a multiple of plan.gpus_per_node={plan.gpus_per_node}")
+    host, price = plan.host_memory_gib, plan.price_per_hour
+    require(host is None or host > 0, "plan.host_memory_gib", host, "above 0")
+    require(price is None or price >= 0, "plan.price_per_hour", price, "0 or more")
+    require(0 <= plan.headroom_fraction < 1, "plan.headroom_fraction", plan.headroom_fraction, "in [0, 1)")
+    require(0.5 <= plan.confidence <= 0.999, "plan.confidence", plan.confidence, "from 0.5 to 0.999")
+
+
+def _check_train(train: TrainConfig, require: Require) -> None:
+    require(train.num_epochs > 0, "train.num_epochs", train.num_epochs, "above 0")
+    for name in (
+        "max_steps", "global_batch_size", "micro_batch_size", "num_workers", "log_every", "eval_every",
+        "checkpoint_every", "num_checkpoints_to_keep", "early_stopping_patience", "min_workers", "max_skipped_steps",
+    ):  # fmt: skip
+        value = getattr(train, name)
+        require(value is None or value >= 1, f"train.{name}", value, "at least 1")
+    require(0 <= train.warmup_ratio < 1, "train.warmup_ratio", train.warmup_ratio, "in [0, 1)")
+    require(0 < train.decay_ratio <= 1, "train.decay_ratio", train.decay_ratio, "in (0, 1]")
+    require(0 <= train.min_lr_ratio < 1, "train.min_lr_ratio", train.min_lr_ratio, "in [0, 1)")
+    require(train.hang_timeout_s > 0, "train.hang_timeout_s", train.hang_timeout_s, "above 0")
+    ratio, rate = train.max_grad_norm_ratio, train.learning_rate
+    require(ratio is None or ratio > 1, "train.max_grad_norm_ratio", ratio, "above 1")
+    for name in ("neftune_alpha", "early_stopping_min_delta", "num_samples"):
+        require(getattr(train, name) >= 0, f"train.{name}", getattr(train, name), "at least 0")
+    trackers = [tracker.name for tracker in train.trackers]
+    require(len(set(trackers)) == len(trackers), "train.trackers", trackers, "each named once")
+    require(rate is None or rate > 0, "train.learning_rate", rate, "above 0")
+    for key, given, wanted in train.strategy.problems() if train.strategy is not None else ():
+        require(False, f"train.strategy.{key}", given, wanted)
+
+
+def _check_engine(engine: Engine, require: Require) -> None:
+    answering = ", ".join(name for name in ENGINES if ENGINES[name].answers)
+    require(engine.answers, "engine.name", engine.name, f"one that loads adapters: {answering}")
+
+
+def _check_evaluation(evaluation: EvaluationConfig, require: Require) -> None:
+    require(len(evaluation.systems) > 0, "evaluation.systems", list(evaluation.systems), "a list of systems")
+    for name in ("num_questions", "num_passages", "max_new_tokens"):
+        require(getattr(evaluation, name) >= 1, f"evaluation.{name}", getattr(evaluation, name), "at least 1")
+    require(evaluation.num_documents >= 0, "evaluation.num_documents", evaluation.num_documents, "at least 0")
+    require(evaluation.num_bootstrap >= 100, "evaluation.num_bootstrap", evaluation.num_bootstrap, "at least 100")
+    require(0 <= evaluation.margin < 1, "evaluation.margin", evaluation.margin, "in [0, 1)")
+
+
+def _check_serving(serving: ServingConfig, require: Require) -> None:
+    require(1 <= serving.port <= 65535, "serving.port", serving.port, "in 1..65535")
+    for name in ("max_new_tokens", "num_replicas"):
+        require(getattr(serving, name) >= 1, f"serving.{name}", getattr(serving, name), "at least 1")
+    num_gpus = serving.num_gpus
+    require(num_gpus is None or num_gpus >= 0, "serving.num_gpus", num_gpus, "at least 0")
+
+
+def _check_sweep(sweep: SweepConfig, require: Require) -> None:
+    for name in ("num_settings", "num_seeds", "max_concurrent"):
+        value = getattr(sweep, name)
+        require(value is None or value >= 1, f"sweep.{name}", value, "at least 1")
+    require(0 < sweep.grace_fraction < 1, "sweep.grace_fraction", sweep.grace_fraction, "between 0 and 1")
+    require(sweep.reduction_factor >= 2, "sweep.reduction_factor", sweep.reduction_factor, "at least 2")
