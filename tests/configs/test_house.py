@@ -22,6 +22,11 @@ def test_no_folder_holds_more_files_than_a_reader_takes_in() -> None:
     assert not crowded, "\n".join(crowded)
 
 
+def test_every_folder_with_code_is_a_package() -> None:
+    """Else neither a wheel nor the import contract knows it."""
+    assert {shown(path.parent) for path in python_files() if not (path.parent / "__init__.py").is_file()} == set()
+
+
 def test_no_file_is_too_long_to_be_one_story() -> None:
     lengths = {path: len(path.read_text().splitlines()) for path in python_files()}
     long = [f"{shown(path)}: {lines} lines" for path, lines in lengths.items() if lines > MAX_LINES]
