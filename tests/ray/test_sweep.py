@@ -14,6 +14,7 @@ import pytest
 from training_support import make_training_set
 
 from ray_ft import api, artifacts
+from ray_ft.api.fingerprints import train_inputs
 from ray_ft.artifacts import Sweep, TunedModel
 from ray_ft.config import Config, load_config, parse_config
 from ray_ft.errors import ConfigError, TrainingError
@@ -27,7 +28,7 @@ pytestmark = [pytest.mark.ray, pytest.mark.filterwarnings("ignore")]
 def sweep(config: Config, train: Callable[..., TunedModel] = api.train, *, resume: bool = False) -> Sweep:
     """A sweep whose training set is there already."""
     training_set = artifacts.load(artifacts.TrainingSet, config.run_path)
-    stages = Stages(api.plan, train, api.evaluate, api._train_inputs, session=nullcontext)
+    stages = Stages(api.plan, train, api.evaluate, train_inputs, session=nullcontext)
     return run_sweep(config, check_sweep(config, resume=resume, force=False), training_set, stages=stages)
 
 

@@ -1,0 +1,30 @@
+"""The public functions: load a stage's inputs, call the stage, save what it made.
+
+Each stage is skipped when its artifact was already made from the same configuration and inputs; where they differ, the
+run folder is left alone and the difference is named.
+"""
+
+from ray_ft.api.data import inspect, prepare
+from ray_ft.api.evaluation import evaluate
+from ray_ft.api.exporting import export
+from ray_ft.api.planning import plan, smallest_cluster
+from ray_ft.api.serving import serve
+from ray_ft.api.training import dry_run, train
+from ray_ft.api.whole_runs import run, submit, sweep
+from ray_ft.config import load_config
+
+__all__ = [
+    "dry_run",
+    "evaluate",
+    "export",
+    "inspect",
+    "load_config",
+    "plan",
+    "prepare",
+    "run",
+    "serve",
+    "smallest_cluster",
+    "submit",
+    "sweep",
+    "train",
+]

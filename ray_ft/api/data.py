@@ -1,0 +1,78 @@
+"""`prepare` and `inspect`: documents, code and datasets become a training set, and what it holds."""
+
+import logging
+from pathlib import Path
+
+from ray_ft import artifacts
+from ray_ft.api.base_model import base_path
+from ray_ft.api.fingerprints import data_inputs
+from ray_ft.api.run_folder import config_path_of, existing_artifact, save
+from ray_ft.api.session import ray_session
+from ray_ft.artifacts import Inspection, TrainingSet
+from ray_ft.config import Config, to_plain
+
+log = logging.getLogger("ray_ft")
+
+
+def prepare(config: Config, *, force: bool = False, retry_quarantined: bool = False) -> TrainingSet:
+    """Turn documents, code and datasets into the training set of this run.
+
+    `retry_quarantined` reads the files again whose parsers failed, with four times the time and twice the memory.
+    Raises DataError when the sources give nothing to train on, ConfigError when the run folder holds another one.
+    """
+    from ray_ft.data.prepare import datasets_digest, prepare_training_set, sources_digest
+
+    inputs = data_inputs(config)
+    inputs |= {"sources": sources_digest(config.data)} if config.data.sources else {}
+    inputs |= {"datasets": datasets_digest(config.data)} if config.data.datasets else {}
+    existing = existing_artifact(TrainingSet, config, inputs, verb="prepare", force=force)
+    if existing is not None and Path(existing.path).is_dir():
+        if not retry_quarantined:
+            return existing
+        if not any(state.startswith("quarantined") for state in existing.files):
+            log.info("prepare: nothing is in quarantine")
+            return existing
+    with ray_session(config):
+        generator = config.data.generator
+        model_path = base_path(config, tokenizer_only=generator is None or not generator.needs_weights)
+        made = prepare_training_set(
+            config.data,
+            model=config.model,
+            model_path=model_path,
+            output_path=str(config.run_path.resolve() / "data"),
+            seed=config.seed,
+            inputs_digest=artifacts.digest(inputs),
+            retry_quarantined=retry_quarantined,
+        )
+    save(made, config, inputs)
+    return made
+
+
+def inspect(
+    config: Config, *, num_examples: int = 3, dropped: bool = False, path: str | Path | None = None
+) -> Inspection:
+    """Say what this run's training set holds, with some of its examples drawn at random beside their source.
+
+    `dropped` draws them from those that were left out. `path` is a new folder that gets the set as JSONL of messages
+    and as Parquet, with a dataset card, for `datasets.load_dataset`. Raises MissingArtifactError without a training
+    set, ConfigError when the folder is not empty.
+    """
+    from ray_ft.data.report.inspection import inspect_training_set
+
+    made = artifacts.load(TrainingSet, config.run_path, config_path=config_path_of(config))
+    about = inspect_training_set(made, num_examples=num_examples, dropped=dropped, seed=config.seed)
+    if path is not None:
+        from ray_ft import __version__
+        from ray_ft.data.report.export import share_training_set
+
+        generator = to_plain(config.data.generator)
+        facts = {
+            "name": config.run_name,
+            "version": __version__,
+            "model": config.model.name,
+            "sources": [*config.data.sources, *(d.path for d in config.data.datasets)],
+            "generator": generator and f"{generator['name']} {generator.get('model', config.model.name)}",
+            "seed": config.seed,
+        }
+        share_training_set(made, about, Path(path), facts=facts)
+    return about

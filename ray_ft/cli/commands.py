@@ -1,0 +1,221 @@
+"""The verbs of `ray-ft`: each calls one public function with what was typed and prints what it returns."""
+
+import argparse
+import os
+import shlex
+import shutil
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from ray_ft.cli.parser import JOB_VERBS
+from ray_ft.cli.results import (
+    print_dry_run,
+    print_json,
+    print_report,
+    print_training_set,
+    print_tuned_model,
+    shown_path,
+)
+from ray_ft.errors import ConfigError
+
+if TYPE_CHECKING:
+    from ray_ft.config import Config
+
+
+def _prepare(arguments: argparse.Namespace) -> int:
+    from ray_ft import api
+
+    made = api.prepare(_load(arguments), force=arguments.force, retry_quarantined=arguments.retry_quarantined)
+    print_json(made) if arguments.json else print_training_set(made)
+    return 0
+
+
+def _inspect(arguments: argparse.Namespace) -> int:
+    from ray_ft import api
+
+    about = api.inspect(
+        _load(arguments), num_examples=max(arguments.examples, 0), dropped=arguments.dropped, path=arguments.to
+    )
+    if arguments.json:
+        print_json(about)
+    else:
+        from ray_ft.data.report.inspection_text import render
+
+        print(render(about))
+        if arguments.to:
+            print(f"Written to {arguments.to}")
+    return 0
+
+
+def _plan(arguments: argparse.Namespace) -> int:
+    from ray_ft import api
+
+    if arguments.max_hours is not None:
+        return _plan_backwards(arguments)
+    config = _load(arguments)
+    made = api.plan(config, check=arguments.check)
+    if arguments.json:
+        print_json(made)
+    else:
+        from ray_ft.planning.show.table import render_plan
+
+        print(render_plan(made))
+        print(f"* as a page with pictures: {config.run_path / 'plan.html'}")
+    return 0
+
+
+def _plan_backwards(arguments: argparse.Namespace) -> int:
+    from ray_ft import api
+
+    found = api.smallest_cluster(_load(arguments), max_hours=arguments.max_hours)
+    if arguments.json:
+        print_json(found)
+    else:
+        from ray_ft.planning.show.table import render_sizing
+
+        print(render_sizing(found))
+    return 0
+
+
+def _train(arguments: argparse.Namespace) -> int:
+    from ray_ft import api
+
+    if arguments.dry_run:
+        if arguments.resume or arguments.force:
+            raise ConfigError("--dry-run trains nothing, so there is nothing to --resume or to --force")
+        rehearsed = api.dry_run(_load(arguments))
+        print_json(rehearsed) if arguments.json else print_dry_run(rehearsed)
+        return 0
+    made = api.train(_load(arguments), resume=arguments.resume, force=arguments.force)
+    print_json(made) if arguments.json else print_tuned_model(made)
+    return 0
+
+
+def _evaluate(arguments: argparse.Namespace) -> int:
+    from ray_ft import api
+
+    made = api.evaluate(_load(arguments), force=arguments.force)
+    print_json(made) if arguments.json else print_report(made)
+    return 0
+
+
+def _serve(arguments: argparse.Namespace) -> int:
+    from ray_ft import api
+
+    made = api.serve(_load(arguments), blocking=not arguments.detach)
+    if arguments.json:
+        print_json(made)
+    return 0
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    from ray_ft import api
+
+    made = api.run(_load(arguments), resume=arguments.resume, force=arguments.force)
+    if arguments.json:
+        print_json(made)
+        return 0
+    print_report(made)
+    print(f"Serve: {_program()} {shlex.join(['serve', arguments.config, *arguments.overrides])}")
+    return 0
+
+
+def _sweep(arguments: argparse.Namespace) -> int:
+    from ray_ft import api
+
+    made = api.sweep(_load(arguments), resume=arguments.resume, force=arguments.force)
+    if arguments.json:
+        print_json(made)
+        return 0
+    from ray_ft.sweeping.space import override
+    from ray_ft.sweeping.table import render_table
+
+    print(render_table(made))
+    print(f"Trials: {shown_path(made.path)}")
+    print("Table: " + ", ".join(shown_path(path) for path in (made.csv_path, made.plot_path) if path))
+    if made.winner:
+        kept = [given for given in arguments.overrides if not given.startswith("sweep.")]
+        winning = [*kept, *(override(key, value) for key, value in made.winner.items())]
+        print(f"Train the winner: {_program()} {shlex.join(['train', arguments.config, *winning])}")
+    return 0
+
+
+def _submit(arguments: argparse.Namespace) -> int:
+    from ray_ft import api
+
+    if not arguments.address and not os.environ.get("RAY_ADDRESS"):
+        raise ConfigError("submit needs --address URL, e.g. --address http://head:8265")
+    address = arguments.address or os.environ["RAY_ADDRESS"]
+    if arguments.stop:
+        from ray_ft.jobs.submit import stop_job
+
+        stopped = stop_job(arguments.stop, address=address)
+        print_json(stopped) if arguments.json else print(f"{stopped.id}: {stopped.status}")
+        return 0
+    if arguments.config is None:
+        raise ConfigError("submit needs a CONFIG, or --stop ID to stop a job")
+    verb, overrides = arguments.job_verb or "run", list(arguments.overrides)
+    if "=" in verb:  # `submit CONFIG key=value`: the verb was left out
+        verb, overrides = "run", [verb, *overrides]
+    if verb not in JOB_VERBS:
+        raise ConfigError(f"submit: {verb!r} is no verb of a job; choose one of {', '.join(JOB_VERBS)}")
+    arguments.overrides = overrides
+    job = api.submit(
+        _load(arguments),
+        verb,
+        address=address,
+        config_path=arguments.config,
+        overrides=overrides,
+        follow=not arguments.detach,
+        on_log=_to_stderr if arguments.json else print,
+    )
+    print_json(job) if arguments.json else print(f"{job.id}: {job.status}")
+    return 0
+
+
+def _export(arguments: argparse.Namespace) -> int:
+    from ray_ft import api
+
+    path = api.export(_load(arguments), arguments.to, merge=arguments.merge, dtype=arguments.dtype)
+    print_json({"path": str(path)}) if arguments.json else print(f"Exported to {path}")
+    return 0
+
+
+def _show(arguments: argparse.Namespace) -> int:
+    from ray_ft.cli.show import show
+
+    return show(arguments)
+
+
+def _program() -> str:
+    """How this process was started, for a command that the user can paste."""
+    if shutil.which("ray-ft"):
+        return "ray-ft"
+    return "python -m ray_ft" if sys.argv[0].endswith("__main__.py") else os.path.relpath(sys.argv[0])
+
+
+def _to_stderr(line: str) -> None:
+    """Keep standard output for the JSON alone."""
+    print(line, file=sys.stderr)
+
+
+def _load(arguments: argparse.Namespace) -> "Config":
+    from ray_ft.config import load_config
+
+    return load_config(arguments.config, arguments.overrides)
+
+
+COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
+    "prepare": _prepare,
+    "inspect": _inspect,
+    "plan": _plan,
+    "train": _train,
+    "evaluate": _evaluate,
+    "serve": _serve,
+    "run": _run,
+    "sweep": _sweep,
+    "submit": _submit,
+    "export": _export,
+    "show": _show,
+}

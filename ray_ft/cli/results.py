@@ -1,0 +1,100 @@
+"""What the command line prints of an artifact: a few lines for people, or JSON for programs."""
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ray_ft.artifacts import DryRun, Report, TrainingSet, TunedModel
+
+
+def print_json(value: object) -> None:
+    """An artifact, or any plain value."""
+    from ray_ft.artifacts import to_json
+
+    print(json.dumps(to_json(value), indent=1))
+
+
+def print_training_set(made: "TrainingSet") -> None:
+    """What was read, what became of it, and how much there is to train on."""
+    files = ", ".join(f"{count} {reason}" for reason, count in sorted(made.files.items(), key=lambda item: -item[1]))
+    if files:
+        print(f"files       {files}")
+    print(f"{'split':<11} {'documents':>9} {'examples':>9} {'rows':>7} {'tokens':>10} {'trained':>10}")
+    for split in ("train", "validation", "test"):
+        counts = (made.num_documents, made.num_examples, made.num_rows, made.num_tokens, made.num_target_tokens)
+        cells = [c.get(split, 0) for c in counts]
+        print(f"{split:<11} {cells[0]:>9,} {cells[1]:>9,} {cells[2]:>7,} {cells[3]:>10,} {cells[4]:>10,}")
+    if made.records:
+        lines = ", ".join(f"{n} {reason}" for reason, n in sorted(made.records.items(), key=lambda item: -item[1]))
+        print(f"lines       {lines}")
+    print(f"questions   {made.num_questions}")
+    print(f"Training set: {shown_path(made.path)}")
+
+
+def print_dry_run(made: "DryRun") -> None:
+    """What would be trained, on what, and three examples as the model would see them."""
+    from ray_ft.planning.show.table import render_choice
+    from ray_ft.training.checks.preview import render_examples
+
+    share = 100 * made.num_trained_parameters / made.num_parameters
+    print(render_choice(made.plan))
+    print(
+        f"  steps   {made.num_steps:,} ({made.num_warmup_steps:,} of warm-up to a learning rate of "
+        f"{made.learning_rate:g}), {made.num_epochs:.2f} epochs"
+    )
+    print(f"  tokens  {made.num_tokens:,}, of which {made.num_target_tokens:,} are trained")
+    print(f"  trains  {made.num_trained_parameters:,} parameters, {share:.2f}% of the base's {made.num_parameters:,}")
+    colour = sys.stdout.isatty() and "NO_COLOR" not in os.environ
+    print(f"\n{render_examples(made.examples, colour=colour)}\n")
+    gate = made.gate
+    packing = "" if gate.packing_difference is None else f", packing changes no loss ({gate.packing_difference:.1g})"
+    print(
+        f"Checked: {gate.num_examples:,} examples in {gate.num_rows:,} rows all have trained tokens, "
+        f"{gate.num_ends_of_turn:,} ends of turn{packing}"
+    )
+    print("Dry run: nothing was trained")
+
+
+def print_tuned_model(made: "TunedModel") -> None:
+    """How it was tuned, how low the loss came, and where it lies."""
+    shown = [
+        f"{name.replace('_', ' ')} {made.metrics[name]:.4f}"
+        for name in ("loss", "validation_loss")
+        if name in made.metrics
+    ]
+    kind = "adapter" if made.is_adapter else "model"
+    print(f"{made.strategy.name}: {made.steps} steps, {', '.join(shown)}")
+    print(f"Tuned {kind}: {shown_path(made.path)}")
+
+
+def print_report(made: "Report") -> None:
+    """Means per system and stratum, and the differences that carry the verdict."""
+    shown = ("key_fact_recall", "token_f1", "rouge_l", "bits_per_byte")
+    means = {(score.stratum, score.system, score.metric): score.mean for score in made.scores}
+    for stratum in dict.fromkeys(score.stratum for score in made.scores):
+        systems = dict.fromkeys(score.system for score in made.scores if score.stratum == stratum)
+        metrics = [m for m in shown if any((stratum, s, m) in means for s in systems)]
+        if not metrics:
+            continue
+        print(f"{stratum.replace('_', '-'):<12}" + "".join(f"{metric.replace('_', ' '):>17}" for metric in metrics))
+        for system in systems:
+            cells = (means.get((stratum, system, metric)) for metric in metrics)
+            shown_cells = "".join(f"{cell:>17.3f}" if cell is not None else " " * 17 for cell in cells)
+            print(f"  {system:<10}{shown_cells}".rstrip())
+    for contrast in made.contrasts:
+        if contrast.primary:
+            print(
+                f"{contrast.stratum.replace('_', '-')}: {contrast.treatment} vs {contrast.control}, "
+                f"{contrast.metric.replace('_', ' ')} {contrast.difference:+.3f} "
+                f"[{contrast.low:+.3f}, {contrast.high:+.3f}]: {contrast.verdict}"
+            )
+    print(f"Report: {shown_path(made.html_path)}")
+
+
+def shown_path(path: str) -> str:
+    """A path as a user would type it here."""
+    here = Path.cwd()
+    return str(Path(path).relative_to(here)) if Path(path).is_relative_to(here) else path
