@@ -232,7 +232,7 @@ def dry_run(config: Config) -> DryRun:
 
     Needs no GPU and no weights. Raises what `prepare`, `plan` and the checks before training raise.
     """
-    from ray_ft.training.checks.rehearse import rehearse
+    from ray_ft.training.checks.dry_run import rehearse
 
     with one_ray_session():
         training_set = prepare(config)
@@ -333,7 +333,7 @@ def export(config: Config, path: str | Path, *, merge: bool = False, dtype: Dtyp
     """
     quiet_libraries()
     from ray_ft.training.export.model_card import RunFacts
-    from ray_ft.training.export.weights import export_model
+    from ray_ft.training.export.model_folder import export_model
 
     made_from = artifacts.load_inputs(TrainingSet, config.run_path) or {}
     tuned = artifacts.load(TunedModel, config.run_path, config_path=_named(config))
