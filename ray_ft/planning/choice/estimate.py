@@ -1,4 +1,4 @@
-"""One candidate's memory, time and cost as an Estimate; which candidates there are is choose.py's."""
+"""One candidate's memory, time and cost as an Estimate; which candidates there are is candidates.py's."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -57,7 +57,7 @@ class Job:
 
 
 def stack_for(candidate: Candidate, job: Job) -> Stack:
-    """The loop on this hardware, as training/kernels sets it up: fp32 on CPU; on a GPU Liger, and compiled layers
+    """The loop on this hardware, as ray_ft/kernels sets it up: fp32 on CPU; on a GPU Liger, and compiled layers
     below ZeRO-3; packed attention wherever there is bf16."""
     strategy, on_gpu = candidate.strategy, not job.hardware.is_cpu
     whole = strategy.zero_stage < 3  # ZeRO-3 gathers weights module by module, so layers are not compiled
@@ -85,7 +85,7 @@ def _reserved_ratio(strategy: Strategy, profile: Profile) -> float:
 
 
 def _fuses(strategy: Strategy) -> bool:
-    """Whether training/kernels computes this strategy's adapters itself."""
+    """Whether ray_ft/kernels computes this strategy's adapters itself."""
     plain = getattr(strategy, "lora_dropout", 0.0) == 0 and not getattr(strategy, "use_dora", False)
     if strategy.is_quantised:
         return plain and getattr(strategy, "bits", 4) == 4 and getattr(strategy, "double_quant", True)

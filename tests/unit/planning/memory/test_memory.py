@@ -241,7 +241,7 @@ def test_longer_rows_larger_batches_and_no_checkpointing_need_more(strategy: Str
     assert _memory(strategy, seq=4096).phases["loss"] > base
 
 
-# --- with the kernels of training/kernels -----------------------------------------------------------------------------
+# --- with the kernels of ray_ft/kernels -----------------------------------------------------------------------------
 
 KERNELS = Stack(
     masked_attention=False,
