@@ -12,7 +12,7 @@ def trace_page(path: Path) -> str:
     from bench.predict import asked, estimated
 
     from ray_ft.hardware import catalogue_name
-    from ray_ft.planning.speed.profile import profile_for
+    from ray_ft.planning.profile import profile_for
     from ray_ft.planning.trace.check import trace_estimate
     from ray_ft.planning.trace.worker import trace
 

@@ -9,9 +9,10 @@ from ray_ft.hardware import GIB, Hardware
 from ray_ft.models.shape import ModelShape
 from ray_ft.planning.memory.compiled_layers import GATED
 from ray_ft.planning.memory.host import host_memory_per_node
-from ray_ft.planning.memory.phases import Candidate, memory_per_gpu
+from ray_ft.planning.memory.phases import memory_per_gpu
 from ray_ft.planning.memory.stack import Stack
-from ray_ft.planning.speed.profile import DEFAULT, Profile
+from ray_ft.planning.memory.state import Candidate
+from ray_ft.planning.profile import DEFAULT, Profile
 from ray_ft.planning.speed.throughput import (
     checkpoint_seconds,
     evaluation_seconds,
