@@ -2,8 +2,8 @@
 
 from ray_ft.config import Config
 from ray_ft.models.added_tokens import with_added_tokens
-from ray_ft.models.folder import resolve_model
 from ray_ft.models.config_json import load_model_config
+from ray_ft.models.folder import resolve_model
 from ray_ft.models.shape import MODEL_TYPES, ModelShape, load_model_shape
 
 

@@ -20,7 +20,7 @@ def export(config: Config, path: str | Path, *, merge: bool = False, dtype: Dtyp
     """
     quiet_libraries()
     from ray_ft.training.export.model_card import RunFacts
-    from ray_ft.training.export.weights import export_model
+    from ray_ft.training.export.model_folder import export_model
 
     made_from = artifacts.load_inputs(TrainingSet, config.run_path) or {}
     tuned = artifacts.load(TunedModel, config.run_path, config_path=config_path_of(config))

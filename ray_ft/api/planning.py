@@ -20,8 +20,8 @@ def plan(config: Config, *, hardware: Hardware | None = None, check: bool = Fals
     the larger memory of both. Raises DoesNotFitError when no strategy fits.
     """
     from ray_ft.planning.choice.choose import choose_plan
+    from ray_ft.planning.profile import load_profiles, packaged_profiles
     from ray_ft.planning.show.page import render_page
-    from ray_ft.planning.speed.profile import load_profiles, packaged_profiles
 
     shape = traceable_shape(config) if check else shape_of_base(config)
     if hardware is None:
@@ -56,7 +56,7 @@ def smallest_cluster(config: Config, *, max_hours: float) -> Sizing:
     Raises DoesNotFitError where none does.
     """
     from ray_ft.planning.choice.smallest import smallest_cluster as smallest
-    from ray_ft.planning.speed.profile import load_profiles, packaged_profiles
+    from ray_ft.planning.profile import load_profiles, packaged_profiles
 
     profiles = dict(packaged_profiles())
     if config.plan.profile is not None:

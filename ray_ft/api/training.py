@@ -58,7 +58,7 @@ def dry_run(config: Config) -> DryRun:
 
     Needs no GPU and no weights. Raises what `prepare`, `plan` and the checks before training raise.
     """
-    from ray_ft.training.checks.rehearse import rehearse
+    from ray_ft.training.checks.dry_run import rehearse
 
     with one_ray_session():
         training_set = prepare(config)

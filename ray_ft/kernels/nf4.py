@@ -7,7 +7,6 @@ layer. Here one Triton kernel does both.
 from typing import Any
 
 BLOCK = 64  # weights that share a constant
-CONSTANTS = 256  # constants that share a constant of their own
 TILE = 2048  # packed bytes of one program
 
 
@@ -55,7 +54,7 @@ def _kernel() -> Any:
         byte = tl.load(nibbles + at, mask=inside, other=0).to(tl.int32)
         block = at // 32  # 32 bytes hold the 64 weights of a block
         index = tl.load(constants + block, mask=inside, other=0).to(tl.int32)
-        scale = tl.load(scales + block // 256, mask=inside, other=0.0)
+        scale = tl.load(scales + block // 256, mask=inside, other=0.0)  # 256 constants share one of their own
         constant = tl.load(code + index) * scale + tl.load(code + 256)
         high = tl.load(table + (byte >> 4)) * constant
         low = tl.load(table + (byte & 15)) * constant

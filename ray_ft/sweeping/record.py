@@ -9,7 +9,7 @@ from typing import Any, Literal
 from ray_ft.artifacts import changed_keys, to_json, write_text
 from ray_ft.errors import ConfigError
 from ray_ft.sweeping.space import Trial
-from ray_ft.training.reporting.progress import METRICS_FILE, read_metrics
+from ray_ft.training.reporting.metrics import METRICS_FILE, read_metrics
 
 FILE = "trial.json"
 Status = Literal["begun", "finished", "stopped", "failed"]

@@ -1,6 +1,6 @@
 """Runs training: builds the Ray Train job, follows it on the terminal, and returns the TunedModel.
 
-What a worker does is worker.py's; what may be gone on from is checkpoint.py's.
+What a worker does is worker.py's; what may be gone on from is checkpoints/record.py's.
 """
 
 import logging
@@ -22,10 +22,11 @@ from ray_ft.training.checkpoints.record import FOLDER, Checkpoint, check_same_ru
 from ray_ft.training.checkpoints.remote import fetch_newest, open_store
 from ray_ft.training.driver import check_cluster, fit_interruptibly, only_driver
 from ray_ft.training.health.bad_batches import BAD_BATCHES_FILE
-from ray_ft.training.health.notes import HANG, read_note, remove_notes
+from ray_ft.training.health.last_words import HANG, read_note, remove_notes
 from ray_ft.training.health.shared_folders import leave_mark
-from ray_ft.training.reporting.predicted import beside_plan, say_beside_plan
-from ray_ft.training.reporting.progress import METRICS_FILE, ProgressLines, keep_until, read_metrics
+from ray_ft.training.reporting.beside_plan import beside_plan, say_beside_plan
+from ray_ft.training.reporting.metrics import METRICS_FILE, keep_until, read_metrics
+from ray_ft.training.reporting.progress import ProgressLines
 from ray_ft.training.reporting.samples import SAMPLES_FILE
 from ray_ft.training.task import TrainingTask
 from ray_ft.training.worker import run_worker

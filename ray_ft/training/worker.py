@@ -17,23 +17,27 @@ from typing import Any
 
 from ray_ft.errors import DoesNotFitError, RayFTError
 from ray_ft.training.backends.acceleration import as_inputs
-from ray_ft.training.backends.base import Engine, set_up_device, start_engine
+from ray_ft.training.backends.base import Engine
+from ray_ft.training.backends.choose import start_engine
+from ray_ft.training.backends.device import set_up_device
 from ray_ft.training.batches import PackedRows, RowOrder, collate, micro_batches
-from ray_ft.training.checkpoints.record import FOLDER, agree, latest_checkpoint
-from ray_ft.training.checkpoints.save import Checkpointer, Report, from_rank_0
+from ray_ft.training.checkpoints.record import FOLDER, latest_checkpoint
+from ray_ft.training.checkpoints.save import Checkpointer, Report
 from ray_ft.training.early_stopping import early_stop
 from ray_ft.training.health.bad_batches import BadBatches
 from ray_ft.training.health.device_memory import out_of_memory
-from ray_ft.training.health.notes import FATAL, leave_note, read_note
+from ray_ft.training.health.last_words import FATAL, leave_note, read_note
 from ray_ft.training.health.shared_folders import check_folders
-from ray_ft.training.health.signals import Signals, exchange
 from ray_ft.training.health.slow_ranks import PassTimer
 from ray_ft.training.health.watchdog import Watchdog, end_this_worker
-from ray_ft.training.reporting.progress import metrics_log
+from ray_ft.training.ranks.agreement import agree, attempt, from_rank_0
+from ray_ft.training.ranks.signals import Signals, exchange
+from ray_ft.training.reporting.metrics import metrics_log
 from ray_ft.training.reporting.samples import Samples
 from ray_ft.training.reporting.step_log import Launched, StepLog, validation_metrics
 from ray_ft.training.schedules import learning_rate_factor
 from ray_ft.training.task import TrainingTask
+from ray_ft.training.tuned_weights import write_adapter, write_model
 
 LOCK_SECONDS = 60  # how long a killed run's last worker may take to let go of the run folder
 
@@ -215,9 +219,6 @@ def evaluate(
 def write_output(engine: Engine, task: TrainingTask) -> None:
     """The tuned adapter or model, put in place by a rename; all ranks call it and all learn of a failure."""
     import torch.distributed as dist
-
-    from ray_ft.training.checkpoints.record import attempt
-    from ray_ft.training.export.weights import write_adapter, write_model
 
     weights = engine.trainable_weights()
     target = task.output_path

@@ -23,7 +23,7 @@ from ray_ft.config import ModelConfig, TrainConfig
 from ray_ft.errors import ConfigError, TrainingError
 from ray_ft.strategies import QLoRA
 from ray_ft.training.fine_tune import fine_tune
-from ray_ft.training.reporting.progress import read_metrics
+from ray_ft.training.reporting.metrics import read_metrics
 
 pytestmark = [pytest.mark.ray, pytest.mark.filterwarnings("ignore")]
 

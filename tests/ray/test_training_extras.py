@@ -19,7 +19,7 @@ from ray_ft.config import TrainConfig
 from ray_ft.models.added_tokens import with_added_tokens
 from ray_ft.strategies import LoRA, QLoRA, Strategy
 from ray_ft.trackers import MLflow, TensorBoard, TrackedRun, Tracker, TrackerSession
-from ray_ft.training.reporting.progress import read_metrics
+from ray_ft.training.reporting.metrics import read_metrics
 from ray_ft.training.task import TrainingTask
 
 pytestmark = [pytest.mark.ray, pytest.mark.filterwarnings("ignore")]

@@ -20,7 +20,7 @@ from ray_ft.artifacts import TrainingSet, TunedModel
 from ray_ft.errors import ConfigError, ModelError, TrainingError
 from ray_ft.strategies import Full, LoRA, QLoRA
 from ray_ft.training.batches import PackedRows, RowOrder, collate
-from ray_ft.training.export.weights import export_model
+from ray_ft.training.export.model_folder import export_model
 from ray_ft.training.task import TrainingTask
 from ray_ft.training.worker import forward
 

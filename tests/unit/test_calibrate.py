@@ -150,7 +150,7 @@ def test_a_fitted_profile_predicts_what_it_was_fitted_to() -> None:
     from bench.estimator.configuration import from_values
     from bench.estimator.predict import seconds_by_profile
 
-    from ray_ft.planning.speed.profile import DEFAULT
+    from ray_ft.planning.profile import DEFAULT
 
     truth = replace(
         DEFAULT, context_bytes=700 * 2**20, nccl_bytes=900 * 2**20, efficiency=0.7, attention_efficiency=0.4,
@@ -173,7 +173,7 @@ def test_a_gpu_that_nobody_has_measured_is_predicted_by_published_runs_of_others
     from bench.estimator.measurements import configuration_of, read_rows
     from bench.estimator.predict import seconds_by_profile
 
-    from ray_ft.planning.speed.profile import DEFAULT
+    from ray_ft.planning.profile import DEFAULT
 
     rows = [row for row in read_rows(REPOSITORY / "docs/benchmarks/estimator-h200.csv") if row["outcome"] == "ok"]
     errors = [

@@ -5,9 +5,9 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from ray_ft.artifacts import to_json
-from ray_ft.data.generation.response_cache import AnswersAt
 from ray_ft.data.build.mixture import Mixture
 from ray_ft.data.build.packing import Shard
+from ray_ft.data.generation.response_cache import AnswersAt
 from ray_ft.recipes import Recipe
 
 COUNTERS = (

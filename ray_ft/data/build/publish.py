@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from ray_ft.data.build.task import NUMBER, RESULT
 from ray_ft.data.build.packing import Shard
+from ray_ft.data.build.task import NUMBER, RESULT
 
 OWN = f"{NUMBER:05d}"
 

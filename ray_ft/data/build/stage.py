@@ -9,21 +9,21 @@ from pathlib import Path
 from typing import Any
 
 from ray_ft.artifacts import to_json
-from ray_ft.models.tokenizer import template_digest, tokenizer_digest
 from ray_ft.config import DataConfig
-from ray_ft.data.generation.requests import ask_engine
-from ray_ft.data.ingest.stage import PARSED, Work
-from ray_ft.data.build.task import RESULT, Placed, write_group
 from ray_ft.data.build.job import GroupJob, GroupResult
-from ray_ft.data.run.journal import compact
-from ray_ft.data.ingest.task import size_of
-from ray_ft.data.dedup.clusters import Placement
-from ray_ft.data.run.progress import Progress
 from ray_ft.data.build.publish import publish_group, published_shard
-from ray_ft.data.run.tasks import run_tasks
+from ray_ft.data.build.task import RESULT, Placed, write_group
+from ray_ft.data.dedup.clusters import Placement
+from ray_ft.data.generation.requests import ask_engine
 from ray_ft.data.ingest.manifest import code_digest, digest_of, group_items, source_of
+from ray_ft.data.ingest.stage import PARSED, Work
+from ray_ft.data.ingest.task import size_of
+from ray_ft.data.run.journal import compact
+from ray_ft.data.run.progress import Progress
+from ray_ft.data.run.tasks import run_tasks
 from ray_ft.engines import Engine
 from ray_ft.errors import DataError
+from ray_ft.models.tokenizer import template_digest, tokenizer_digest
 
 log = logging.getLogger("ray_ft")
 

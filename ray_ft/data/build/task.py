@@ -15,23 +15,17 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from ray_ft.data.generation.response_cache import Answered
-from ray_ft.data.generation.response_cache import as_row as as_request_row
-from ray_ft.data.filters.apply import CleanFile
-from ray_ft.data.tokenization.document_tokens import Verbatim
-from ray_ft.data.tokenization.chat import IGNORED, ChatEncoder, Encoded, TokenCounter, token_counter
-from ray_ft.data.build.examples import Edged, evaluation_qa, make_examples, make_questions, passages_of, record_questions
-from ray_ft.data.formats.text import parse_text
+from ray_ft.data.build.examples import (
+    Edged,
+    evaluation_qa,
+    make_examples,
+    make_questions,
+    passages_of,
+    record_questions,
+)
 from ray_ft.data.build.job import GroupJob, GroupResult
-from ray_ft.data.run.journal import Ref
-from ray_ft.data.tokenization.tokenizer_cache import load_lean
 from ray_ft.data.build.mixture import num_copies
 from ray_ft.data.build.packing import write_shards
-from ray_ft.data.ingest.task import Item, load
-from ray_ft.data.dedup.clusters import Placement
-from ray_ft.data.ingest.listing import ReadFile
-from ray_ft.data.ingest.records import Record
-from ray_ft.data.dedup.splits import position
 from ray_ft.data.build.schemas import (
     DOCUMENTS,
     EXAMPLES,
@@ -42,6 +36,19 @@ from ray_ft.data.build.schemas import (
     record_row,
     write_part,
 )
+from ray_ft.data.dedup.clusters import Placement
+from ray_ft.data.dedup.splits import position
+from ray_ft.data.filters.apply import CleanFile
+from ray_ft.data.formats.text import parse_text
+from ray_ft.data.generation.response_cache import Answered
+from ray_ft.data.generation.response_cache import as_row as as_request_row
+from ray_ft.data.ingest.listing import ReadFile
+from ray_ft.data.ingest.records import Record
+from ray_ft.data.ingest.task import Item, load
+from ray_ft.data.run.journal import Ref
+from ray_ft.data.tokenization.chat import IGNORED, ChatEncoder, Encoded, TokenCounter, token_counter
+from ray_ft.data.tokenization.document_tokens import Verbatim
+from ray_ft.data.tokenization.tokenizer_cache import load_lean
 from ray_ft.errors import ConfigError, GenerationError, RayFTError
 from ray_ft.rows import Chunk, CountTokens, Document, Generate, Question, Split, as_row
 

@@ -8,7 +8,7 @@ from ray_ft.artifacts import Estimate
 from ray_ft.config import TrainConfig
 from ray_ft.errors import ConfigError
 from ray_ft.planning.choice.estimate import Job, estimate, shortage
-from ray_ft.planning.memory.phases import Candidate
+from ray_ft.planning.memory.state import Candidate
 from ray_ft.strategies import AUTO_STAGE, STRATEGIES, Strategy
 
 Offload = Literal["none", "optimizer", "all"]

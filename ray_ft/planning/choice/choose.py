@@ -11,7 +11,7 @@ from ray_ft.planning.choice.candidates import best, rank, search
 from ray_ft.planning.choice.does_not_fit import does_not_fit
 from ray_ft.planning.choice.estimate import Job, as_candidate, estimate, shortage
 from ray_ft.planning.choice.reasons import reason
-from ray_ft.planning.speed.profile import Profile, profile_for
+from ray_ft.planning.profile import Profile, profile_for
 from ray_ft.planning.speed.throughput import needed_flops_per_token
 
 

@@ -1,4 +1,4 @@
-"""One candidate's memory, time and cost as an Estimate; which candidates there are is choose.py's."""
+"""One candidate's memory, time and cost as an Estimate; which candidates there are is candidates.py's."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -9,9 +9,10 @@ from ray_ft.hardware import GIB, Hardware
 from ray_ft.models.shape import ModelShape
 from ray_ft.planning.memory.compiled_layers import GATED
 from ray_ft.planning.memory.host import host_memory_per_node
-from ray_ft.planning.memory.phases import Candidate, memory_per_gpu
+from ray_ft.planning.memory.phases import memory_per_gpu
 from ray_ft.planning.memory.stack import Stack
-from ray_ft.planning.speed.profile import DEFAULT, Profile
+from ray_ft.planning.memory.state import Candidate
+from ray_ft.planning.profile import DEFAULT, Profile
 from ray_ft.planning.speed.throughput import (
     checkpoint_seconds,
     evaluation_seconds,
@@ -57,7 +58,7 @@ class Job:
 
 
 def stack_for(candidate: Candidate, job: Job) -> Stack:
-    """The loop on this hardware, as training/kernels sets it up: fp32 on CPU; on a GPU Liger, and compiled layers
+    """The loop on this hardware, as ray_ft/kernels sets it up: fp32 on CPU; on a GPU Liger, and compiled layers
     below ZeRO-3; packed attention wherever there is bf16."""
     strategy, on_gpu = candidate.strategy, not job.hardware.is_cpu
     whole = strategy.zero_stage < 3  # ZeRO-3 gathers weights module by module, so layers are not compiled
@@ -85,7 +86,7 @@ def _reserved_ratio(strategy: Strategy, profile: Profile) -> float:
 
 
 def _fuses(strategy: Strategy) -> bool:
-    """Whether training/kernels computes this strategy's adapters itself."""
+    """Whether ray_ft/kernels computes this strategy's adapters itself."""
     plain = getattr(strategy, "lora_dropout", 0.0) == 0 and not getattr(strategy, "use_dora", False)
     if strategy.is_quantised:
         return plain and getattr(strategy, "bits", 4) == 4 and getattr(strategy, "double_quant", True)

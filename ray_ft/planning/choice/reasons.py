@@ -6,7 +6,7 @@ from ray_ft.artifacts import Estimate
 from ray_ft.hardware import GIB, GPUS, gpu_hardware
 from ray_ft.planning.choice.estimate import Job, estimate, gib
 from ray_ft.planning.memory.state import Candidate
-from ray_ft.planning.speed.profile import profile_for
+from ray_ft.planning.profile import profile_for
 
 SHORTEST_ROW = 256
 MOST_GPUS = 64

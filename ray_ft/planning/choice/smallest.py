@@ -11,7 +11,7 @@ from ray_ft.models.shape import ModelShape
 from ray_ft.planning.choice.candidates import best, search
 from ray_ft.planning.choice.choose import make_jobs
 from ray_ft.planning.choice.estimate import shortage
-from ray_ft.planning.speed.profile import Profile
+from ray_ft.planning.profile import Profile
 
 COUNTS = (1, 2, 4, 8, 16, 24, 32, 48, 64)
 """GPUs that people can rent: parts of a machine of eight, and several of them."""

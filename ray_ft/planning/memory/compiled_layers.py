@@ -1,4 +1,4 @@
-"""Bytes per token of a decoder layer compiled with training/kernels: what it keeps, and what its backward pass needs.
+"""Bytes per token of a decoder layer compiled with ray_ft/kernels: what it keeps, and what its backward pass needs.
 
 Symbols as in activations.py. Elementwise results are computed inside the kernels that read them, so that only products,
 attention and what is widest become tensors; tests compare with a trace of the very layers and with measured peaks.
@@ -9,7 +9,7 @@ from ray_ft.planning.memory.stack import Stack
 from ray_ft.strategies import Strategy
 
 GATED = ("llama", "mistral", "qwen2", "qwen3")
-"""Architectures whose MLP and rotations training/kernels computes by operators of its own."""
+"""Architectures whose MLP and rotations ray_ft/kernels computes by operators of its own."""
 
 
 def product_bytes(shape: ModelShape, strategy: Strategy, stack: Stack) -> int:

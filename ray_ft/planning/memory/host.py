@@ -5,7 +5,7 @@ from ray_ft.models.shape import ModelShape
 from ray_ft.planning.memory.phases import layer_activations
 from ray_ft.planning.memory.stack import Stack
 from ray_ft.planning.memory.state import Candidate, trained_parameters
-from ray_ft.planning.speed.profile import DEFAULT, Profile
+from ray_ft.planning.profile import DEFAULT, Profile
 
 
 def host_memory_per_node(

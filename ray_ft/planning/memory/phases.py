@@ -18,9 +18,7 @@ from ray_ft.planning.memory.activations import (
 )
 from ray_ft.planning.memory.stack import Stack
 from ray_ft.planning.memory.state import Candidate, State, largest_trained, state_bytes, sum_bytes
-from ray_ft.planning.speed.profile import DEFAULT, Profile
-
-__all__ = ["Candidate", "memory_per_gpu", "state_bytes"]
+from ray_ft.planning.profile import DEFAULT, Profile
 
 LAUNCHES_AHEAD = 1024  # kernels that the driver queues before it makes the host wait
 LAYER_LAUNCHES = 22  # of a layer's forward pass; an adapter and a dequantisation of a linear layer add to them

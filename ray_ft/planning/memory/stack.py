@@ -1,4 +1,4 @@
-"""What the training loop does, as far as memory and time depend on it; estimate.py says what runs where."""
+"""What the training loop does, as far as memory and time depend on it; choice/estimate.py says what runs where."""
 
 from dataclasses import dataclass
 
@@ -13,7 +13,7 @@ class Stack:
     optimizer_bytes: int = 12  # per trained parameter: fp32 master, momentum, variance
     step_bytes: int = 4  # per parameter that is updated at once: its gradient in fp32; 0 with the kernel of adamw.py
     padding_factor: float = 1.02  # reserved / allocated memory with rows of one length
-    kernels: bool = False  # True: compiled layers that keep their products alone (training/kernels)
+    kernels: bool = False  # True: compiled layers that keep their products alone (ray_ft/kernels)
     gated: bool = False  # with kernels: the MLP's gated product is not kept either (swiglu.py, rotary.py)
     liger: bool = False  # without kernels: Liger's norms and gates, which keep 16 bits and compute in place
     fused_adapters: bool = True  # with kernels: an adapter adds itself to the frozen product, of which nothing is kept

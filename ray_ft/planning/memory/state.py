@@ -1,7 +1,7 @@
 """Weights, gradients and optimizer state of one candidate on one GPU, as the engines in training/ lay them out.
 
 `ReplicatedEngine` (ZeRO-0) and `PartitionedEngine` (1 and 2) are the project's own; DeepSpeed splits weights (3) and
-offloads. Activations are activations.py's; memory.py puts both together.
+offloads. Activations are activations.py's; phases.py puts both together.
 """
 
 from dataclasses import dataclass

@@ -15,7 +15,7 @@ from ray_ft.models.shape import ModelShape
 from ray_ft.planning.memory.activations import tokens_at_once
 from ray_ft.planning.memory.stack import Stack
 from ray_ft.planning.memory.state import Candidate, trained_parameters
-from ray_ft.planning.speed.profile import DEFAULT, Profile
+from ray_ft.planning.profile import DEFAULT, Profile
 from ray_ft.strategies import Strategy
 
 ATTENTION_EFFICIENCY = 0.5  # share of the peak, where nothing was measured: FlashAttention-2, there and back

@@ -1,6 +1,6 @@
 """Linear layers with adapters as the training loop computes them, without PEFT and bitsandbytes, which load slowly.
 
-What is kept of a forward pass is what training/kernels keeps where layers share their input, by the same code, and what
+What is kept of a forward pass is what ray_ft/kernels keeps where layers share their input, by the same code, and what
 PEFT and bitsandbytes keep elsewhere.
 """
 
@@ -75,7 +75,7 @@ class _PackedProduct(torch.autograd.Function):
 
 
 class AdaptedLinear(torch.nn.Module):
-    """W x + B A x, as PEFT computes it; its attributes have the names that training/kernels reads of PEFT's."""
+    """W x + B A x, as PEFT computes it; its attributes have the names that ray_ft/kernels reads of PEFT's."""
 
     def __init__(self, base: Any, linear: Any, adapters: Adapters) -> None:
         super().__init__()

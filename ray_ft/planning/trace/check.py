@@ -12,8 +12,8 @@ from ray_ft.artifacts import Estimate, Memory
 from ray_ft.errors import ModelError
 from ray_ft.hardware import GIB
 from ray_ft.planning.choice.estimate import Job, as_candidate, estimate, stack_for
-from ray_ft.planning.memory.phases import Candidate, state_bytes
 from ray_ft.planning.memory.stack import Stack
+from ray_ft.planning.memory.state import Candidate, state_bytes
 from ray_ft.planning.trace.process import run_trace
 from ray_ft.planning.trace.request import Adapters, TraceRequest, TraceResult
 from ray_ft.strategies import Strategy

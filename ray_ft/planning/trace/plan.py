@@ -10,7 +10,7 @@ from ray_ft.errors import DoesNotFitError
 from ray_ft.hardware import Hardware
 from ray_ft.models.shape import ModelShape
 from ray_ft.planning.choice.choose import choose_plan, make_jobs
-from ray_ft.planning.speed.profile import Profile
+from ray_ft.planning.profile import Profile
 from ray_ft.planning.trace.check import check_estimate
 from ray_ft.planning.trace.process import Tracer
 

@@ -6,22 +6,18 @@ The loop and the optimizer know nothing of it. What each kernel is for stands in
 import importlib.util
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from ray_ft.kernels.attention import packed_lengths, use_packed_attention
+from ray_ft.kernels.attention import use_packed_attention
 from ray_ft.kernels.compiler import can_build_kernels, has_c_compiler
 from ray_ft.kernels.lora import fuse_lora
 from ray_ft.kernels.recompute import recompute_layers
 from ray_ft.kernels.rotary import fuse_rotary
 from ray_ft.kernels.swiglu import fuse_swiglu
-
-if TYPE_CHECKING:  # whoever traces kernels needs no configuration, which takes a while to import
-    from ray_ft.training.task import TrainingTask
-
-__all__ = ["accelerate", "as_inputs", "kernel_warnings", "packed_lengths", "uncompiled"]
+from ray_ft.training.task import TrainingTask
 
 
-def accelerate(model: Any, task: "TrainingTask") -> Any:
+def accelerate(model: Any, task: TrainingTask) -> Any:
     """The model with the fastest kernels that are there, and activation checkpointing where the plan asks for it.
 
     Called once on every worker after the weights are loaded and before the engine makes optimizer state, so it may
@@ -91,7 +87,7 @@ def _below_adapters(model: Any) -> Any:
     return model.get_base_model() if hasattr(model, "peft_config") else model
 
 
-def _missing(model: Any, *, compiled: bool, whole: bool, task: "TrainingTask") -> list[str]:
+def _missing(model: Any, *, compiled: bool, whole: bool, task: TrainingTask) -> list[str]:
     """What would make this run faster or smaller, in a line for each; the plan counts on it."""
     found = []
     if _head_is_adapted(model):
@@ -103,7 +99,7 @@ def _missing(model: Any, *, compiled: bool, whole: bool, task: "TrainingTask") -
     return found
 
 
-def _wants_compile(task: "TrainingTask") -> bool:
+def _wants_compile(task: TrainingTask) -> bool:
     return has_c_compiler() if task.train.compile is None else task.train.compile
 
 

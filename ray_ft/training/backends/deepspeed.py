@@ -9,15 +9,17 @@ from typing import Any
 
 from ray_ft.errors import TrainingError
 from ray_ft.training.backends.acceleration import kernel_warnings
-from ray_ft.training.backends.base import Update, on_host, parameter_groups
-from ray_ft.training.health.guard import Guard
+from ray_ft.training.backends.base import Update
+from ray_ft.training.backends.host_copy import on_host
+from ray_ft.training.backends.parameters import parameter_groups
+from ray_ft.training.backends.update_guard import Guard
 from ray_ft.training.task import TrainingTask
 
 TAG = "deepspeed"
 
 
 class DeepSpeedEngine:
-    """A model whose state is split over the ranks; see `engine.Engine`.
+    """A model whose state is split over the ranks; see `base.Engine`.
 
     DeepSpeed averages gradients over ranks, which the factor `world_size` undoes, and is told not to divide by the
     number of micro-batches: the loss is already a share of the global batch's.

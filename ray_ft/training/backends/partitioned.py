@@ -7,9 +7,10 @@ backward pass still runs, and new weights while the next ones are computed. A ch
 from pathlib import Path
 from typing import Any
 
-from ray_ft.training.backends.base import on_host, parameter_groups
 from ray_ft.training.backends.gradients import Gradients, parts_of
+from ray_ft.training.backends.host_copy import on_host
 from ray_ft.training.backends.masters import make_chunk
+from ray_ft.training.backends.parameters import parameter_groups
 from ray_ft.training.backends.partitions import Partition, PartitionedGradients
 from ray_ft.training.backends.replicated import ReplicatedEngine, norm_of
 from ray_ft.training.task import TrainingTask
@@ -18,7 +19,7 @@ MOMENTS = ("exp_avg", "exp_avg_sq")
 
 
 class PartitionedEngine(ReplicatedEngine):
-    """A model whose every rank updates a share; see `engine.Engine`."""
+    """A model whose every rank updates a share; see `base.Engine`."""
 
     def _lay_out(self, task: TrainingTask, *, num_micro_batches: int) -> Gradients:
         import torch

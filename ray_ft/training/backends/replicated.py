@@ -11,10 +11,12 @@ from typing import Any
 
 from ray_ft.strategies.zero import UPDATE_ELEMENTS
 from ray_ft.training.backends.acceleration import kernel_warnings
-from ray_ft.training.backends.base import Update, on_host, parameter_groups
+from ray_ft.training.backends.base import Update
 from ray_ft.training.backends.gradients import Gradients, whole_buckets
+from ray_ft.training.backends.host_copy import on_host
 from ray_ft.training.backends.masters import Chunk, make_chunk, update
-from ray_ft.training.health.guard import Guard
+from ray_ft.training.backends.parameters import parameter_groups
+from ray_ft.training.backends.update_guard import Guard
 from ray_ft.training.task import Precision, TrainingTask
 
 SCALE_GROWTH_STEPS = 2000  # of fp16's loss scale, as torch.amp.GradScaler has it
@@ -22,7 +24,7 @@ FIRST_SCALE = 2.0**16
 
 
 class ReplicatedEngine:
-    """A model whose every rank has all of it; see `engine.Engine`."""
+    """A model whose every rank has all of it; see `base.Engine`."""
 
     def __init__(self, model: Any, task: TrainingTask, *, precision: Precision) -> None:
         import torch

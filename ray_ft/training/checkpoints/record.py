@@ -1,4 +1,4 @@
-"""What a checkpoint is, and which of them can be gone on from; checkpointer.py makes them.
+"""What a checkpoint is, and which of them can be gone on from; save.py makes them.
 
 A checkpoint is a folder `checkpoints/step-000120` that appears by a rename once all ranks have written their files, and
 that lists every file with its size, so a half-written one is never taken for a whole one:
@@ -11,21 +11,18 @@ that lists every file with its size, so a half-written one is never taken for a 
 import json
 import logging
 import shutil
-import subprocess
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from ray_ft.artifacts import changed_keys
-from ray_ft.errors import ConfigError, TrainingError
+from ray_ft.errors import ConfigError
 
 log = logging.getLogger("ray_ft")
 
 FOLDER = "checkpoints"
 RECORD = "checkpoint.json"
 STATE = "state"
-PACKAGES = ("ray_ft", "torch", "transformers", "peft", "deepspeed", "bitsandbytes", "ray", "numpy")
 
 
 @dataclass(frozen=True)
@@ -82,21 +79,6 @@ def remove_leftovers(run_path: str | Path) -> None:
         shutil.rmtree(partial, ignore_errors=True)
 
 
-def agree(failures: list[str], *, step: int | None = None, partial: Path | None = None) -> None:
-    """Compare notes with all ranks: where one has failed, all raise the same TrainingError and none waits for it."""
-    import torch.distributed as dist
-
-    everyone: list[str | None] = [None] * dist.get_world_size()
-    dist.all_gather_object(everyone, failures[0] if failures else None)
-    problem = next((p for p in everyone if p is not None), None)
-    if problem is None:
-        return
-    if partial is not None and dist.get_rank() == 0:
-        shutil.rmtree(partial, ignore_errors=True)
-    where = f"at step {step}: " if step is not None else ""
-    raise TrainingError(f"{where}{problem}")
-
-
 def write_tensors(state: Any, path: Path | str) -> None:
     """torch.save that fails with the operating system's reason; torch alone says "unexpected pos 64 vs 0"."""
     import torch
@@ -108,39 +90,6 @@ def write_tensors(state: Any, path: Path | str) -> None:
         if isinstance(error.__context__, OSError):
             raise error.__context__ from None
         raise
-
-
-def versions() -> dict[str, str]:
-    """Installed versions of the packages that a run's numbers depend on."""
-    found = {}
-    for name in PACKAGES:
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:  # run from a checkout, or bitsandbytes on a machine without it
-            found[name] = ""
-    return found
-
-
-def git_revision() -> str:
-    """Revision of the checkout that ray_ft runs from; empty for an installed package."""
-    try:
-        shown = subprocess.run(
-            ["git", "describe", "--always", "--dirty", "--abbrev=40"],
-            cwd=Path(__file__).parent, capture_output=True, text=True, timeout=10, check=True,
-        )  # fmt: skip
-    except (OSError, subprocess.SubprocessError):
-        return ""
-    return shown.stdout.strip()
-
-
-def attempt(failures: list[str], write: Any, *arguments: Any) -> None:
-    """Call `write`; a full disk, a missing permission or the like becomes a line in `failures`."""
-    from safetensors import SafetensorError
-
-    try:
-        write(*arguments)
-    except (OSError, SafetensorError) as error:
-        failures.append(f"cannot write to the run folder: {getattr(error, 'strerror', None) or error}")
 
 
 def write_record(folder: Path, record: dict[str, Any]) -> None:

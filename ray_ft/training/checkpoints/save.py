@@ -15,27 +15,26 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ray_ft.errors import RayFTError, TrainingError
+from ray_ft.errors import TrainingError
 from ray_ft.training.backends.base import Engine
 from ray_ft.training.checkpoints.record import (
     FOLDER,
     STATE,
     Checkpoint,
-    agree,
-    attempt,
     best_checkpoint,
     check_same_run,
     complete_checkpoints,
-    git_revision,
     latest_checkpoint,
     remove_leftovers,
-    versions,
     write_record,
     write_tensors,
 )
 from ray_ft.training.checkpoints.remote import Uploader, fetch_newest, open_store
-from ray_ft.training.health.signals import Heard
+from ray_ft.training.ranks.agreement import agree, attempt, from_rank_0
+from ray_ft.training.ranks.signals import Heard
 from ray_ft.training.task import TrainingTask
+from ray_ft.training.tuned_weights import write_adapter
+from ray_ft.training.versions import git_revision, versions
 
 log = logging.getLogger("ray_ft")
 
@@ -188,8 +187,6 @@ class Checkpointer:
 
     def _write(self, files: dict[Path, Any], model: Any, adapter: dict[str, Any], partial: Path) -> None:
         """On a thread: this rank's files, and rank 0's adapter for those who want to look at it."""
-        from ray_ft.training.export.weights import write_adapter
-
         for path, state in files.items():
             attempt(self.failures, _write_file, state, path)
         if adapter:
@@ -221,22 +218,6 @@ class Checkpointer:
         for old in complete_checkpoints(self._task.run_path):
             if old.path not in kept:
                 shutil.rmtree(old.path, ignore_errors=True)
-
-
-def from_rank_0(find: Callable[[], Any]) -> Any:
-    """What rank 0 finds, on all ranks; and what it raises."""
-    import torch.distributed as dist
-
-    found: list[Any] = [None]
-    if dist.get_rank() == 0:
-        try:
-            found[0] = find()
-        except RayFTError as error:
-            found[0] = error
-    dist.broadcast_object_list(found, src=0)
-    if isinstance(found[0], RayFTError):
-        raise found[0]
-    return found[0]
 
 
 def _make_empty(folder: Path) -> None:

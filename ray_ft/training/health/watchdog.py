@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from ray_ft.training.health.notes import HANG, leave_note
+from ray_ft.training.health.last_words import HANG, leave_note
 
 PHASES = ("loading", "input", "forward", "backward", "update", "reading", "evaluation", "checkpoint", "output")
 BEAT_SECONDS = 1.0

@@ -14,11 +14,12 @@ from typing import Any
 
 import numpy as np
 
+from ray_ft.kernels.attention import packed_lengths
 from ray_ft.models.tokenizer import end_of_turn_id, load_tokenizer
-from ray_ft.training.backends.acceleration import packed_lengths, uncompiled
+from ray_ft.training.backends.acceleration import uncompiled
 from ray_ft.training.batches import IGNORED, INPUT_IDS, LABELS, POSITION_IDS, PackedRows
 from ray_ft.training.health.watchdog import Watchdog
-from ray_ft.training.reporting.progress import MetricsLog, keep_until
+from ray_ft.training.reporting.metrics import MetricsLog, keep_until
 from ray_ft.training.task import TrainingTask
 
 SAMPLES_FILE = "samples.jsonl"

@@ -15,9 +15,9 @@ from ray_ft.training.backends.base import Update
 from ray_ft.training.batches import RowOrder
 from ray_ft.training.health.bad_batches import BadBatches
 from ray_ft.training.health.device_memory import peak_memory
-from ray_ft.training.health.signals import Heard, heard
 from ray_ft.training.health.slow_ranks import PassTimer, SlowRanks
-from ray_ft.training.reporting.progress import MetricsLog
+from ray_ft.training.ranks.signals import Heard, heard
+from ray_ft.training.reporting.metrics import MetricsLog
 from ray_ft.training.task import TrainingTask
 
 
@@ -74,7 +74,14 @@ class StepLog:
         self._num_steps += 1
         if skipped:
             self._num_skipped += 1
-            self._bad_batches.add(launched, loss=self.heard.loss, grad_norm=grad_norm, excused=bool(excused))
+            self._bad_batches.add(
+                launched.step,
+                launched.batch,
+                own_losses=launched.losses,
+                loss=self.heard.loss,
+                grad_norm=grad_norm,
+                excused=bool(excused),
+            )
         else:
             self._bad_batches.end_row()
             self._loss_sum += self.heard.loss * launched.num_targets

@@ -9,8 +9,8 @@ from ray_ft.artifacts import Estimate, Workload
 from ray_ft.hardware import Hardware, cpu_hardware, gpu_hardware
 from ray_ft.models.shape import shape_from_config
 from ray_ft.planning.choice.estimate import Job, estimate, stack_for
-from ray_ft.planning.memory.phases import Candidate
-from ray_ft.planning.speed.profile import Profile, profile_for
+from ray_ft.planning.memory.state import Candidate
+from ray_ft.planning.profile import Profile, profile_for
 from ray_ft.planning.speed.throughput import step_time
 from ray_ft.strategies import STRATEGIES
 

@@ -17,7 +17,7 @@ TOLERANCES = {"cpu": 1e-4, "cuda": 1e-2}
 
 def run_curves(spec: Spec) -> dict[str, Any]:
     """Three runs from the same weights, `spec.steps` steps each; on a GPU all compute in bf16 and update in fp32."""
-    from ray_ft.training.reporting.progress import METRICS_FILE, read_metrics
+    from ray_ft.training.reporting.metrics import METRICS_FILE, read_metrics
     from ray_ft.training.worker import fit
 
     device, dtype = device_and_dtype()

@@ -20,7 +20,7 @@ def run_fit(spec: Spec) -> dict[str, Any]:
     The strategy makes its base from random weights instead of a folder, and a forward pre-hook counts the steps.
     """
     from ray_ft.training.batches import PackedRows
-    from ray_ft.training.reporting.progress import METRICS_FILE, read_metrics
+    from ray_ft.training.reporting.metrics import METRICS_FILE, read_metrics
     from ray_ft.training.worker import fit
 
     device, _ = device_and_dtype()

@@ -6,8 +6,6 @@ from transformers import LlamaConfig, LlamaForCausalLM, Qwen2Config, Qwen2ForCau
 from ray_ft.kernels.attention import ATTENTION, packed_lengths, use_packed_attention
 from ray_ft.kernels.lora import FusedForward, fuse_lora
 from ray_ft.kernels.recompute import recompute_layers
-from ray_ft.strategies import LoRA
-from ray_ft.training.backends import acceleration as kernels
 
 SIZES = {
     "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4,
@@ -178,29 +176,3 @@ def test_dropout_is_drawn_alike_when_a_layer_is_recomputed():
         torch.manual_seed(7)
         gradients.append(loss_and_gradients(model, **borders()))
     assert_equal(gradients[1], gradients[0])
-
-
-@pytest.mark.parametrize(
-    ("strategy", "added", "adapted"),
-    [
-        (LoRA(r=4, target_modules=("q_proj", "lm_head")), (), True),
-        (LoRA(r=4), (), False),
-        (LoRA(r=4, train_embeddings=True), (), False),
-        (LoRA(r=4), (60,), False),
-    ],
-    ids=["an adapter on the head", "none", "the head itself", "a row of the head"],
-)
-def test_no_fused_loss_passes_by_an_adapter_on_the_head(strategy: LoRA, added: tuple[int, ...], adapted: bool) -> None:
-    config = LlamaConfig(
-        hidden_size=32, intermediate_size=32, num_hidden_layers=1, num_attention_heads=2, vocab_size=64
-    )  # fmt: skip
-    model = strategy.add_adapters(LlamaForCausalLM(config), seed=0, added_tokens=added)
-    base = model.get_base_model()
-    assert kernels._head_is_adapted(base) == adapted
-    if adapted:
-        assert not kernels._use_liger(base, loss_only=False)
-    else:  # what a fused loss reads is what the head multiplies by, gradient and all
-        hidden = torch.randn(3, 32)
-        by_weight = hidden @ base.lm_head.weight.T
-        torch.testing.assert_close(base.lm_head(hidden), by_weight)
-        assert base.lm_head.weight.requires_grad == (strategy.train_embeddings or bool(added))

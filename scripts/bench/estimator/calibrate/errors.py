@@ -8,7 +8,7 @@ from typing import Any
 from bench.estimator.calibrate.fitting import held_out_seconds
 from bench.estimator.measurements import Row, configuration_of
 from bench.estimator.predict import predict, seconds_by_profile
-from ray_ft.planning.speed.profile import DEFAULT, Profile
+from ray_ft.planning.profile import DEFAULT, Profile
 
 GIB = 2**30
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from bench.estimator.measurements import Row, configuration_of
 from bench.estimator.predict import predict, seconds_by_profile
-from ray_ft.planning.speed.profile import Profile, profile_for
+from ray_ft.planning.profile import Profile, profile_for
 
 FOLDS = 5
 LEAST_ERROR = 0.01  # of memory that must be there: the rows say what was allocated, not how it was scattered

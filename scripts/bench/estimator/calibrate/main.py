@@ -74,7 +74,7 @@ def fit(options: argparse.Namespace) -> int:
     from bench.estimator.calibrate.errors import compare, report
     from bench.estimator.calibrate.fitting import fit_profile
     from ray_ft.hardware import GPUS, catalogue_name
-    from ray_ft.planning.speed.profile import save_profiles
+    from ray_ft.planning.profile import save_profiles
 
     rows = read_rows(options.report)
     measured = [row for row in rows if row["outcome"] == "ok"]

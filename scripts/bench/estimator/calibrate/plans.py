@@ -16,7 +16,7 @@ from ray_ft.config import Config
 from ray_ft.models.shape import load_model_shape
 from ray_ft.planning.choice.choose import make_jobs
 from ray_ft.planning.choice.estimate import Job, as_candidate, estimate
-from ray_ft.planning.memory.phases import Candidate
+from ray_ft.planning.memory.state import Candidate
 
 CONFIGS = Path(__file__).parents[4] / "configs"
 CHOSEN, NEXT, MOST, BEYOND = "chosen", "next micro-batch", "most that fits", "one row more"

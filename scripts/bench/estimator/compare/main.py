@@ -83,7 +83,7 @@ def measured_runs(path: Path) -> list[Compared]:
     from bench.estimator.measurements import configuration_of, read_rows
     from bench.estimator.predict import asked, estimated
     from ray_ft.hardware import catalogue_name
-    from ray_ft.planning.speed.profile import profile_for
+    from ray_ft.planning.profile import profile_for
 
     found = []
     for row in read_rows(path):

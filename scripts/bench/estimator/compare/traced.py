@@ -11,7 +11,7 @@ def trace_page(path: Path) -> str:
     from bench.estimator.measurements import configuration_of, read_rows
     from bench.estimator.predict import asked, estimated
     from ray_ft.hardware import catalogue_name
-    from ray_ft.planning.speed.profile import profile_for
+    from ray_ft.planning.profile import profile_for
     from ray_ft.planning.trace.check import trace_estimate
     from ray_ft.planning.trace.worker import trace
 

@@ -7,14 +7,14 @@ from typing import Any
 import pytest
 
 from ray_ft.config import DataConfig
-from ray_ft.data.ingest.stage import PARSED, Work
+from ray_ft.data.build.stage import GROUPS, tidy
 from ray_ft.data.build.task import RESULT
-from ray_ft.data.run.journal import Journal, read_journal
+from ray_ft.data.ingest.listing import SourceFile
+from ray_ft.data.ingest.stage import PARSED, Work
 from ray_ft.data.ingest.task import Kept, find_kept
 from ray_ft.data.prepare import _alone as alone
 from ray_ft.data.prepare import _seen_fraction as seen_fraction
-from ray_ft.data.build.stage import GROUPS, tidy
-from ray_ft.data.ingest.listing import SourceFile
+from ray_ft.data.run.journal import Journal, read_journal
 from ray_ft.errors import ConfigError
 
 KEY, GONE = b"k" * 32, b"g" * 32

@@ -12,19 +12,19 @@ import pytest
 
 from ray_ft.config import DataConfig, DatasetConfig
 from ray_ft.data.build import task as group_module
-from ray_ft.data.ingest.datasets import cut_into_slices, list_datasets
-from ray_ft.data.tokenization.document_tokens import Verbatim
-from ray_ft.data.tokenization.chat import Encoded
 from ray_ft.data.build.examples import evaluation_qa
-from ray_ft.data.build.task import Placed, write_group
 from ray_ft.data.build.job import GroupJob, GroupResult
 from ray_ft.data.build.packing import Shard
-from ray_ft.data.ingest.task import Item, ParseJob, find_kept, load, parse_batch, text_of
-from ray_ft.data.dedup.clusters import Placing, place
 from ray_ft.data.build.publish import merge_questions, publish_group, put_in_place
-from ray_ft.data.ingest.listing import list_files
+from ray_ft.data.build.task import Placed, write_group
+from ray_ft.data.dedup.clusters import Placing, place
 from ray_ft.data.dedup.splits import Bounds
+from ray_ft.data.ingest.datasets import cut_into_slices, list_datasets
+from ray_ft.data.ingest.listing import list_files
 from ray_ft.data.ingest.manifest import keys_of
+from ray_ft.data.ingest.task import Item, ParseJob, find_kept, load, parse_batch, text_of
+from ray_ft.data.tokenization.chat import Encoded
+from ray_ft.data.tokenization.document_tokens import Verbatim
 from ray_ft.recipes import QA, Heading, Paragraph
 from ray_ft.rows import Chunk, CountTokens, Document, Example, Split
 

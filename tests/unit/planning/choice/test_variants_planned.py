@@ -11,7 +11,7 @@ from ray_ft.hardware import hardware_for
 from ray_ft.models.shape import ModelShape, load_model_shape
 from ray_ft.planning.choice.candidates import search
 from ray_ft.planning.choice.estimate import Job, estimate
-from ray_ft.planning.memory.phases import Candidate
+from ray_ft.planning.memory.state import Candidate
 from ray_ft.strategies import LoRA, QLoRA, Strategy
 
 LLAMA_8B = load_model_shape("meta-llama/Llama-3.1-8B")

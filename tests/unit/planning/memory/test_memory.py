@@ -9,8 +9,9 @@ from ray_ft.hardware import GIB, gpu_hardware
 from ray_ft.models.shape import load_model_shape
 from ray_ft.planning.memory.activations import Stack, layer_bytes, loss_bytes, product_bytes, recompute_bytes
 from ray_ft.planning.memory.host import host_memory_per_node
-from ray_ft.planning.memory.phases import Candidate, memory_per_gpu, state_bytes
-from ray_ft.planning.speed.profile import DEFAULT
+from ray_ft.planning.memory.phases import memory_per_gpu
+from ray_ft.planning.memory.state import Candidate, state_bytes
+from ray_ft.planning.profile import DEFAULT
 from ray_ft.strategies import Full, LoRA, QLoRA, Strategy
 
 LLAMA_7B = load_model_shape("meta-llama/Llama-2-7b-hf")
@@ -241,7 +242,7 @@ def test_longer_rows_larger_batches_and_no_checkpointing_need_more(strategy: Str
     assert _memory(strategy, seq=4096).phases["loss"] > base
 
 
-# --- with the kernels of training/kernels -----------------------------------------------------------------------------
+# --- with the kernels of ray_ft/kernels -----------------------------------------------------------------------------
 
 KERNELS = Stack(
     masked_attention=False,

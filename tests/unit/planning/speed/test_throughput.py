@@ -8,7 +8,7 @@ from ray_ft.artifacts import Workload
 from ray_ft.hardware import Hardware, cpu_hardware, gpu_hardware
 from ray_ft.models.shape import load_model_shape
 from ray_ft.planning.memory.activations import Stack
-from ray_ft.planning.memory.phases import Candidate
+from ray_ft.planning.memory.state import Candidate
 from ray_ft.planning.speed.throughput import (
     StepTime,
     communication,

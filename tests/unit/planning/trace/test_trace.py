@@ -12,7 +12,7 @@ from ray_ft.errors import ModelError
 from ray_ft.hardware import gpu_hardware
 from ray_ft.models.shape import shape_from_config
 from ray_ft.planning.choice.estimate import Job, estimate
-from ray_ft.planning.memory.phases import Candidate
+from ray_ft.planning.memory.state import Candidate
 from ray_ft.planning.trace import check, process
 from ray_ft.planning.trace.request import Adapters, Line, TraceRequest, TraceResult, request_from_json
 from ray_ft.planning.trace.worker import trace

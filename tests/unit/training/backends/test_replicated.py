@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from ray_ft.training.backends.replicated import ReplicatedEngine
-from ray_ft.training.health.guard import Guard
+from ray_ft.training.backends.update_guard import Guard
 
 
 @pytest.fixture(scope="module", autouse=True)

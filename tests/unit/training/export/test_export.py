@@ -14,7 +14,8 @@ from ray_ft.models.folder import base_digest
 from ray_ft.models.tokenizer import load_tokenizer, tokenizer_digest
 from ray_ft.strategies import Full, LoRA, QLoRA, Strategy
 from ray_ft.training.export.model_card import RunFacts
-from ray_ft.training.export.weights import cast_weights, export_model, write_adapter
+from ray_ft.training.export.model_folder import cast_weights, export_model
+from ray_ft.training.tuned_weights import write_adapter
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from ray_ft.training.reporting.progress import ProgressLines, duration, keep_until, progress_line, read_metrics
+from ray_ft.training.reporting.progress import ProgressLines, duration, progress_line
 
 STEP = {"step": 3, "loss": 2.5, "tokens_per_second": 1234.0, "seconds_per_step": 10.0}
 
@@ -22,13 +22,6 @@ def test_a_validation_line_says_its_loss() -> None:
 )
 def test_durations_read_well(seconds: float, text: str) -> None:
     assert duration(seconds) == text
-
-
-def test_lines_after_the_resumed_step_are_dropped(tmp_path: Path) -> None:
-    path = tmp_path / "metrics.jsonl"
-    path.write_text("".join(json.dumps({"step": s}) + "\n" for s in range(1, 6)) + '{"step": 6, "lo')
-    keep_until(path, 3)
-    assert [values["step"] for values in read_metrics(path)] == [1, 2, 3]
 
 
 def test_each_step_is_shown_once_even_when_a_restart_rewrites_it(tmp_path: Path) -> None:

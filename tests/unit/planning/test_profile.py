@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from ray_ft.errors import ConfigError
-from ray_ft.planning.speed.profile import DEFAULT, Profile, load_profiles, packaged_profiles, profile_for, save_profiles
+from ray_ft.planning.profile import DEFAULT, Profile, load_profiles, packaged_profiles, profile_for, save_profiles
 
 
 def test_what_is_saved_is_what_is_loaded(tmp_path: Path) -> None:

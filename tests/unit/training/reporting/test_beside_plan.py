@@ -7,7 +7,7 @@ import pytest
 
 from ray_ft.artifacts import Estimate, Memory, Plan
 from ray_ft.strategies import LoRA
-from ray_ft.training.reporting.predicted import beside_plan, say_beside_plan
+from ray_ft.training.reporting.beside_plan import beside_plan, say_beside_plan
 
 GIB = 2**30
 # 2 workers x 2 rows x 2 steps of 64 tokens = 512 tokens in a step, at 256 tokens/s: 2 s planned.

@@ -1,7 +1,7 @@
 """What only measuring tells of a GPU and the software on it: fixed overheads, rates, and how far predictions are off.
 
 `scripts/calibrate` writes such figures; profiles.yaml beside this file holds those that come with the package. What
-follows from a model's shape and the training loop's code is not here but in activations.py, memory.py, throughput.py.
+follows from a model's shape and the training loop's code is not here but in the formulas of memory and speed.
 """
 
 import dataclasses

@@ -1,4 +1,4 @@
-"""Writes tuned weights where others can read them: in plain PEFT or Hugging Face format, or merged into the base.
+"""Makes the folder that a tuned model is given away in: weights, tokenizer, generation config and model card.
 
 Merging happens in the base's own 16- or 32-bit weights, also for an adapter that was trained beside a quantised base.
 """
@@ -13,6 +13,7 @@ from typing import Any, Literal
 from ray_ft.artifacts import TunedModel
 from ray_ft.errors import ConfigError, ModelError, first_line
 from ray_ft.training.export.model_card import RunFacts, model_card
+from ray_ft.training.tuned_weights import open_weights
 
 log = logging.getLogger("ray_ft")
 
@@ -49,7 +50,7 @@ def export_model(
             if wanted is not None and not tuned.is_adapter:
                 cast_weights(partial, wanted)
         _write_around(tuned, partial, merge=merge, chat_template=chat_template, run=facts)
-        _open_weights(partial, like="README.md")
+        open_weights(partial, like="README.md")
         partial.chmod(0o755)  # mkdtemp makes it private
         if target.exists():
             target.rmdir()
@@ -59,34 +60,6 @@ def export_model(
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return target
-
-
-def write_adapter(model: Any, weights: dict[str, Any], path: Path, about_base: dict[str, str]) -> None:
-    """A PEFT folder that needs nothing of ours to load; `about_base` goes beside it so that another base is noticed."""
-    from ray_ft.engines.transformers.adapters import BASE_FILE
-
-    if about_base:
-        model.peft_config["default"].base_model_name_or_path = about_base["base_model"]
-    # A trained embedding that is tied to the head trains once, and PEFT wants it under both names.
-    embedding, head = "model.embed_tokens.modules_to_save", "lm_head.modules_to_save"
-    tied = {} if any(head in name for name in weights) else {
-        name.replace(embedding, head): value for name, value in weights.items() if embedding in name
-    }  # fmt: skip
-    model.save_pretrained(str(path), state_dict={**weights, **tied}, save_embedding_layers=False)
-    (path / "README.md").unlink(missing_ok=True)  # PEFT's model card, all of it still to be filled in
-    _open_weights(path, like="adapter_config.json")
-    if about_base:
-        (path / BASE_FILE).write_text(json.dumps(about_base, indent=1) + "\n")
-
-
-def write_model(model: Any, weights: dict[str, Any], path: Path, base_path: str, chat_template: str | None) -> None:
-    """A Hugging Face folder with tokenizer and chat template."""
-    from ray_ft.models.tokenizer import load_tokenizer
-
-    buffers = {name: value.cpu() for name, value in model.state_dict().items() if name in dict(model.named_buffers())}
-    model.save_pretrained(str(path), state_dict={**weights, **buffers})
-    load_tokenizer(base_path, chat_template).save_pretrained(str(path))
-    _open_weights(path, like="config.json")
 
 
 def write_generation_config(folder: Path, base_path: str, tokenizer: Any) -> None:
@@ -183,12 +156,6 @@ def _untie(base: Any, adapter_path: str) -> None:
         return
     head.weight = torch.nn.Parameter(head.weight.detach().clone())
     base.config.get_text_config().tie_word_embeddings = base.config.tie_word_embeddings = False
-
-
-def _open_weights(folder: Path, *, like: str) -> None:
-    """safetensors makes files that only their owner may read; colleagues and servers are to read them too."""
-    for file in folder.glob("*.safetensors"):
-        shutil.copymode(folder / like, file)
 
 
 def _write_around(tuned: TunedModel, folder: Path, *, merge: bool, chat_template: str | None, run: RunFacts) -> None:
