@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from ray_ft.errors import ConfigError, MissingArtifactError
+from ray_ft.rows import stratum_named
 from ray_ft.strategies import STRATEGIES, Strategy
 
 
@@ -380,7 +381,7 @@ def load(cls: type[Artifact], run_path: str | Path, *, config_path: str = "CONFI
     path = Path(run_path) / file
     try:
         value = json.loads(path.read_text())["artifact"]
-        return typing.cast(Artifact, from_json(cls, value))
+        return typing.cast(Artifact, from_json(cls, _strata_named(value) if cls is Report else value))
     except FileNotFoundError:
         name = file.removesuffix(".json").replace("_", " ")
         raise MissingArtifactError(f"No {name} in {run_path}. Run `ray-ft {verb} {config_path}` first.") from None
@@ -390,6 +391,15 @@ def load(cls: type[Artifact], run_path: str | Path, *, config_path: str = "CONFI
         raise MissingArtifactError(
             f"{path} is damaged or from another version ({error}). Run `ray-ft {verb} {config_path} --force`."
         ) from None
+
+
+def _strata_named(report: dict[str, Any]) -> dict[str, Any]:
+    """A report's JSON with today's names of strata."""
+    named = {
+        rows: [{**row, "stratum": stratum_named(row["stratum"])} if "stratum" in row else row for row in report[rows]]
+        for rows in ("scores", "contrasts")
+    }
+    return {**report, **named}
 
 
 def _unreadable(path: Path, error: OSError) -> ConfigError:

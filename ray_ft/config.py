@@ -3,6 +3,7 @@
 import dataclasses
 import difflib
 import functools
+import logging
 import types
 import typing
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -18,8 +19,11 @@ from ray_ft.errors import ConfigError, first_line
 from ray_ft.recipes import RECIPES, Recipe
 from ray_ft.registry import Registry
 from ray_ft.retrievers import BM25, RETRIEVERS, Retriever
+from ray_ft.rows import Stratum
 from ray_ft.strategies import STRATEGIES, Strategy
 from ray_ft.trackers import TRACKERS, TensorBoard, Tracker
+
+log = logging.getLogger("ray_ft")
 
 System = Literal["base", "tuned", "base+rag", "tuned+rag"]
 SweepMetric = Literal["validation_loss", "bits_per_byte", "key_fact_recall", "token_f1", "rouge_l", "exact_match"]
@@ -216,7 +220,7 @@ class EvaluationConfig:
     systems: tuple[System, ...] = ("base", "tuned", "base+rag", "tuned+rag")
     """What is compared; +rag puts retrieved passages in front of the question."""
     questions: str | None = None
-    """JSONL of your own questions (question, reference, optional key_facts); null takes those that prepare made."""
+    """JSONL of user questions (question, reference, optional key_facts); null takes those that prepare made."""
     num_questions: int = 200
     """Questions asked, at most; half of them about documents that were trained on."""
     retriever: Retriever = field(default_factory=BM25)
@@ -265,8 +269,8 @@ class SweepConfig:
     """Trials of each setting, with train.seed counted up; two or more can tell a difference from noise."""
     metric: SweepMetric = "validation_loss"
     """What the winner is picked by; all but validation_loss evaluate every trial on the same questions."""
-    stratum: Literal["held_out", "seen", "own"] = "held_out"
-    """Questions that the metric is taken from: documents never trained on, trained on, or your own questions."""
+    stratum: Stratum = "held_out"
+    """Questions that the metric is taken from: documents never trained on, trained on, or user questions."""
     scheduler: Literal["none", "asha"] = "none"
     """asha stops trials whose validation loss falls behind (arXiv 1810.05934); none trains all to the end."""
     grace_fraction: float = 0.25
@@ -337,6 +341,10 @@ def parse_config(raw: Any, overrides: Iterable[str] = (), *, source: str = "conf
     except OmegaConfBaseException as error:
         raise ConfigError(f"{source}: {first_line(error)}") from None
     assert isinstance(plain, dict)
+    sweep = plain.get("sweep")
+    if isinstance(sweep, dict) and sweep.get("stratum") == "own":
+        log.warning("%s: sweep.stratum: own is called user now", source)
+        sweep["stratum"] = "user"
     config: Config = _build(Config, plain, key="", source=source)
     _require_all(config, key="", source=source)
     _check_values(config, source)

@@ -10,6 +10,7 @@ from ray_ft.config import SweepConfig
 from ray_ft.errors import DataError
 from ray_ft.evaluation.exam.tasks import TUNED
 from ray_ft.evaluation.scores.scoring import BITS_PER_BYTE
+from ray_ft.rows import stratum_named
 
 if TYPE_CHECKING:
     import numpy as np
@@ -43,7 +44,9 @@ def read_items(run_path: str | Path, sweep: SweepConfig) -> Items:
         found = [(row["document_id"], row["bits"], row["num_bytes"]) for row in rows]
     else:
         rows = [
-            row for row in _lines(folder / "samples.jsonl") if row["stratum"] == sweep.stratum and row["answerable"]
+            row
+            for row in _lines(folder / "samples.jsonl")
+            if stratum_named(row["stratum"]) == sweep.stratum and row["answerable"]
         ]
         found = [(row["document_id"], row["answers"][TUNED]["scores"][sweep.metric], 1) for row in rows]
     if not found:

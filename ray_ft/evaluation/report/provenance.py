@@ -87,7 +87,7 @@ def limits(
         if origins[origin]:
             found.append(
                 f"{origins[origin]} of {len(questions)} questions were made {made}: "
-                "people ask differently, so measure with your own as evaluation.questions."
+                "people ask differently, so measure with user questions as evaluation.questions."
             )
     found.append(
         "Metrics compare words, not sense: a negated or invented statement can score, a good paraphrase can miss."

@@ -16,7 +16,7 @@ from ray_ft.evaluation.scores.statistics import (
     sign_flip_p,
     sum_by_document,
 )
-from ray_ft.rows import Chunk, Question
+from ray_ft.rows import STRATA, Chunk, Question
 
 if TYPE_CHECKING:
     from ray_ft.evaluation.scores.statistics import Floats
@@ -92,7 +92,7 @@ def measure_answers(
         stratum = question.stratum if question.answerable else UNANSWERABLE
         by_stratum.setdefault(stratum, {}).setdefault(d.index, {})[d.system] = d
     groups = []
-    for stratum, answers in sorted(by_stratum.items()):
+    for stratum, answers in sorted(by_stratum.items(), key=lambda item: (*STRATA, UNANSWERABLE).index(item[0])):
         indexes = sorted(answers)
         first = next(iter(answers[indexes[0]].values()))
         columns = {

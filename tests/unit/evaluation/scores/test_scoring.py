@@ -95,10 +95,10 @@ def test_an_undecided_difference_says_how_many_more() -> None:
 
 
 def test_unanswerable_questions_are_a_stratum_of_their_own() -> None:
-    questions = make_questions("own", 8) + make_questions("own", 8, answerable=False)
+    questions = make_questions("user", 8) + make_questions("user", 8, answerable=False)
     done = answered(questions, dict.fromkeys(SYSTEMS, 8))
     found = measure_answers(done, questions, **DRAWS)
-    assert [g.stratum for g in found] == ["own", "unanswerable"]
+    assert [g.stratum for g in found] == ["user", "unanswerable"]
     assert found[1].mean("base", "abstention") == 0.0
     assert {metric for _, metric in found[1].sums} == {"abstention", "truncated"}
 
