@@ -4,12 +4,15 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Any, Literal, Protocol, TypeVar, dataclass_transform
+from typing import Any, Literal, Protocol, TypeVar, dataclass_transform, get_args
 
 BlockType = Literal["heading", "paragraph", "list", "code", "table"]
 Origin = Literal["source", "extractive", "generated"]
 Split = Literal["train", "validation", "test"]
 Role = Literal["system", "user", "assistant"]
+Stratum = Literal["held_out", "user", "seen"]
+STRATA: tuple[Stratum, ...] = get_args(Stratum)
+"""In the order in which questions are asked and figures stand; the first that exists gives the advice."""
 Made = TypeVar("Made")
 
 
@@ -140,7 +143,7 @@ class Example:
 class Question:
     """One evaluation item.
 
-    `stratum` says whether its document was trained on (`seen`) or held out; `own` marks a user's question about a
+    `stratum` says whether its document was trained on (`seen`) or held out; `user` marks a user's question about a
     document that the training set does not know. A question that the documents do not answer has no reference.
     """
 
@@ -151,9 +154,14 @@ class Question:
     reference: str
     key_facts: tuple[str, ...] = ()
     kind: str = "definition"
-    stratum: Literal["seen", "held_out", "own"] = "held_out"
+    stratum: Stratum = "held_out"
     origin: Origin = "extractive"
     answerable: bool = True
+
+
+def stratum_named(name: str) -> str:
+    """A stratum's name: files of earlier versions call the user's questions `own`."""
+    return "user" if name == "own" else name
 
 
 Row = TypeVar("Row", Block, Definition, Document, Chunk, Message, Example, Question)

@@ -13,6 +13,7 @@ from ray_ft.artifacts.json_form import from_json, to_json
 from ray_ft.artifacts.planning import Plan
 from ray_ft.artifacts.training import TunedModel
 from ray_ft.errors import ConfigError, MissingArtifactError
+from ray_ft.rows import stratum_named
 
 Artifact = TypeVar("Artifact", TrainingSet, Plan, TunedModel, Report)
 
@@ -39,7 +40,7 @@ def load(cls: type[Artifact], run_path: str | Path, *, config_path: str = "CONFI
     path = Path(run_path) / file
     try:
         value = json.loads(path.read_text())["artifact"]
-        return typing.cast(Artifact, from_json(cls, value))
+        return typing.cast(Artifact, from_json(cls, _strata_named(value) if cls is Report else value))
     except FileNotFoundError:
         name = file.removesuffix(".json").replace("_", " ")
         raise MissingArtifactError(f"No {name} in {run_path}. Run `ray-ft {verb} {config_path}` first.") from None
@@ -49,6 +50,15 @@ def load(cls: type[Artifact], run_path: str | Path, *, config_path: str = "CONFI
         raise MissingArtifactError(
             f"{path} is damaged or from another version ({error}). Run `ray-ft {verb} {config_path} --force`."
         ) from None
+
+
+def _strata_named(report: dict[str, Any]) -> dict[str, Any]:
+    """A report's JSON with today's names of strata."""
+    named = {
+        rows: [{**row, "stratum": stratum_named(row["stratum"])} if "stratum" in row else row for row in report[rows]]
+        for rows in ("scores", "contrasts")
+    }
+    return {**report, **named}
 
 
 def load_inputs(cls: type, run_path: str | Path) -> dict[str, Any] | None:

@@ -9,6 +9,7 @@ from omegaconf import MISSING
 from ray_ft.engines import Engine, TransformersEngine
 from ray_ft.recipes import Recipe
 from ray_ft.retrievers import BM25, Retriever
+from ray_ft.rows import Stratum
 from ray_ft.strategies import Strategy
 from ray_ft.trackers import TensorBoard, Tracker
 
@@ -207,7 +208,7 @@ class EvaluationConfig:
     systems: tuple[System, ...] = ("base", "tuned", "base+rag", "tuned+rag")
     """What is compared; +rag puts retrieved passages in front of the question."""
     questions: str | None = None
-    """JSONL of your own questions (question, reference, optional key_facts); null takes those that prepare made."""
+    """JSONL of user questions (question, reference, optional key_facts); null takes those that prepare made."""
     num_questions: int = 200
     """Questions asked, at most; half of them about documents that were trained on."""
     retriever: Retriever = field(default_factory=BM25)
@@ -256,8 +257,8 @@ class SweepConfig:
     """Trials of each setting, with train.seed counted up; two or more can tell a difference from noise."""
     metric: SweepMetric = "validation_loss"
     """What the winner is picked by; all but validation_loss evaluate every trial on the same questions."""
-    stratum: Literal["held_out", "seen", "own"] = "held_out"
-    """Questions that the metric is taken from: documents never trained on, trained on, or your own questions."""
+    stratum: Stratum = "held_out"
+    """Questions that the metric is taken from: documents never trained on, trained on, or user questions."""
     scheduler: Literal["none", "asha"] = "none"
     """asha stops trials whose validation loss falls behind (arXiv 1810.05934); none trains all to the end."""
     grace_fraction: float = 0.25

@@ -6,6 +6,7 @@ Slots and sections are built here, plain keys are checked against their types by
 import dataclasses
 import difflib
 import functools
+import logging
 import typing
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import field
@@ -20,6 +21,8 @@ from ray_ft.config.describe import field_docs, section_list_of, slot_of
 from ray_ft.config.keys import Config
 from ray_ft.errors import ConfigError, first_line
 from ray_ft.registry import Registry
+
+log = logging.getLogger("ray_ft")
 
 Section = TypeVar("Section")
 
@@ -58,6 +61,10 @@ def parse_config(raw: Any, overrides: Iterable[str] = (), *, source: str = "conf
     except OmegaConfBaseException as error:
         raise ConfigError(f"{source}: {first_line(error)}") from None
     assert isinstance(plain, dict)
+    sweep = plain.get("sweep")
+    if isinstance(sweep, dict) and sweep.get("stratum") == "own":
+        log.warning("%s: sweep.stratum: own is called user now", source)
+        sweep["stratum"] = "user"
     config: Config = _build(Config, plain, key="", source=source)
     _require_all(config, key="", source=source)
     check_values(config, source)

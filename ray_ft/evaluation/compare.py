@@ -17,6 +17,7 @@ from ray_ft.evaluation.exam.questions import (
     sample_held_out_documents,
     sample_questions,
 )
+from ray_ft.evaluation.exam.tasks import Done, Task
 from ray_ft.evaluation.exam.user_questions import SourceDocument
 from ray_ft.evaluation.report import findings, provenance
 from ray_ft.evaluation.report.render import render_html, render_markdown
@@ -31,7 +32,7 @@ from ray_ft.evaluation.scores.scoring import (
     scores_of,
 )
 from ray_ft.evaluation.systems.answering import answer_all
-from ray_ft.evaluation.systems.prompts import Done, Task, passage_text
+from ray_ft.evaluation.systems.prompts import passage_text
 from ray_ft.rows import Chunk, Question
 
 logger = logging.getLogger(__name__)

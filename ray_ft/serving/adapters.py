@@ -5,11 +5,10 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from ray_ft.errors import ConfigError, ModelError
 from ray_ft.models.folder import base_digest
-from ray_ft.serving.api.errors import ApiError, Refusal
+from ray_ft.serving.refusals import ApiError, Refusal
 
 RESERVED = ":"
 """Separates base and adapter in `base:adapter`, the long form of an adapter's name."""
@@ -50,19 +49,6 @@ class Catalogue:
                 return model
         message = f"The model {name!r} does not exist; served are: {', '.join(self.ids)}"
         raise ApiError(Refusal(404, message, code="model_not_found", param="model"))
-
-    def entry(self, model: ServedModel, *, max_seq_len: int) -> dict[str, Any]:
-        """A row of GET /v1/models."""
-        return {
-            "id": model.id,
-            "object": "model",
-            "created": model.created,
-            "owned_by": "ray_ft",
-            "root": self.base.id,
-            "parent": model.parent,
-            "max_model_len": max_seq_len,
-            "ray_ft": {"kind": "base" if model.adapter is None else "adapter", "version": model.version},
-        }
 
 
 def catalogue(base_path: str, base_name: str, adapters: Mapping[str, str]) -> Catalogue:

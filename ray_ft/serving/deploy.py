@@ -20,7 +20,8 @@ from ray_ft.config import Config, ServingConfig, load_config
 from ray_ft.engines import Engine
 from ray_ft.errors import ConfigError, ModelError
 from ray_ft.serving.adapters import catalogue
-from ray_ft.serving.application import build_application, check_replicas_fit, replica_resources
+from ray_ft.serving.application import build_application
+from ray_ft.serving.replica.resources import check_replicas_fit, replica_resources
 
 if TYPE_CHECKING:
     from ray.serve import Application

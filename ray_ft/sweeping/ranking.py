@@ -7,9 +7,9 @@ from typing import Literal
 
 from ray_ft.artifacts import Standing
 from ray_ft.config import EvaluationConfig, SweepConfig
-from ray_ft.evaluation.scores.statistics import ALPHA, MIN_DOCUMENTS, decide, interval
+from ray_ft.evaluation.scores.statistics import ALPHA, MIN_DOCUMENTS, bootstrap_ratios, decide, interval
 from ray_ft.sweeping.noise import documents_p, seeds_p
-from ray_ft.sweeping.scores import LOWER_IS_BETTER, Items, bootstrap, table_of
+from ray_ft.sweeping.scores import LOWER_IS_BETTER, Items, table_of
 from ray_ft.sweeping.space import Trial
 
 Verdict = Literal["winner", "worse", "within noise", "not known", "not finished"]
@@ -93,7 +93,7 @@ def _by_documents(
     seed: int,
 ) -> list[Standing]:
     sums, weights = table_of([[o.items for o in outcomes if o.items is not None] for outcomes in ordered])
-    draws = bootstrap(sums, weights, num_draws=evaluation.num_bootstrap, seed=seed)
+    draws = bootstrap_ratios(sums, weights[:, None], num_draws=evaluation.num_bootstrap, seed=seed)
     p_values = documents_p(sums, num_draws=evaluation.num_bootstrap, seed=seed)
     best = float(sums[:, 0].sum() / weights.sum())
     made = []

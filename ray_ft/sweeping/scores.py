@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from ray_ft.config import SweepConfig
 from ray_ft.errors import DataError
+from ray_ft.evaluation.exam.tasks import TUNED
 from ray_ft.evaluation.scores.scoring import BITS_PER_BYTE
-from ray_ft.evaluation.scores.statistics import bootstrap_ratios
+from ray_ft.rows import stratum_named
 
 if TYPE_CHECKING:
     import numpy as np
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 else:
     Floats = Any
 
-SYSTEM = "tuned"
 LOWER_IS_BETTER = ("validation_loss", BITS_PER_BYTE)
 
 
@@ -40,13 +40,15 @@ def read_items(run_path: str | Path, sweep: SweepConfig) -> Items:
     """The scores that evaluate wrote for the tuned model. Raises DataError where there are none of that kind."""
     folder = Path(run_path) / "evaluation"
     if sweep.metric == BITS_PER_BYTE:
-        rows = [row for row in _lines(folder / "bits_per_byte.jsonl") if row["system"] == SYSTEM]
+        rows = [row for row in _lines(folder / "bits_per_byte.jsonl") if row["system"] == TUNED]
         found = [(row["document_id"], row["bits"], row["num_bytes"]) for row in rows]
     else:
         rows = [
-            row for row in _lines(folder / "samples.jsonl") if row["stratum"] == sweep.stratum and row["answerable"]
+            row
+            for row in _lines(folder / "samples.jsonl")
+            if stratum_named(row["stratum"]) == sweep.stratum and row["answerable"]
         ]
-        found = [(row["document_id"], row["answers"][SYSTEM]["scores"][sweep.metric], 1) for row in rows]
+        found = [(row["document_id"], row["answers"][TUNED]["scores"][sweep.metric], 1) for row in rows]
     if not found:
         raise DataError(
             f"{run_path} has no {sweep.metric} on {sweep.stratum} questions; see evaluation and sweep.stratum"
@@ -76,8 +78,3 @@ def table_of(items: Sequence[Sequence[Items]]) -> "tuple[Floats, Floats]":
     documents = sorted(first.weights)
     columns = [[np.mean([one.sums[d] for one in of_setting]) for d in documents] for of_setting in items]
     return np.asarray(columns, dtype=float).T, np.asarray([first.weights[d] for d in documents], dtype=float)
-
-
-def bootstrap(sums: "Floats", weights: "Floats", *, num_draws: int, seed: int) -> "Floats":
-    """Figures [num_draws, settings] when documents are drawn anew."""
-    return bootstrap_ratios(sums, weights[:, None], num_draws=num_draws, seed=seed)

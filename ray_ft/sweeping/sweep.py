@@ -18,10 +18,11 @@ from ray_ft import artifacts
 from ray_ft.artifacts import Plan, Report, Sweep, TrainingSet, TunedModel, write_text
 from ray_ft.config import Config, to_plain
 from ray_ft.errors import ConfigError, RayFTError, TrainingError
+from ray_ft.evaluation.exam.tasks import TUNED
 from ray_ft.sweeping import plot, ranking, table
 from ray_ft.sweeping.ranking import Outcome
 from ray_ft.sweeping.record import Record, check_same_trials, end, read_record, write_record
-from ray_ft.sweeping.scores import SYSTEM, read_items
+from ray_ft.sweeping.scores import read_items
 from ray_ft.sweeping.search import TrialTask, concurrency, run_trials
 from ray_ft.sweeping.space import FOLDER, Trial, changed_values, expand
 from ray_ft.training.batches import num_steps
@@ -49,8 +50,8 @@ def check_sweep(config: Config, *, resume: bool, force: bool) -> list[Trial]:
     Raises ConfigError for a sweep that cannot work, or that was begun and is neither to be resumed nor forced.
     """
     trials = expand(config)
-    if config.sweep.metric != "validation_loss" and SYSTEM not in config.evaluation.systems:
-        raise ConfigError(f"sweep.metric: {config.sweep.metric} needs {SYSTEM!r} in evaluation.systems")
+    if config.sweep.metric != "validation_loss" and TUNED not in config.evaluation.systems:
+        raise ConfigError(f"sweep.metric: {config.sweep.metric} needs {TUNED!r} in evaluation.systems")
     if force:
         shutil.rmtree(config.run_path / FOLDER, ignore_errors=True)
     records = [read_record(trial.run_path) for trial in trials]

@@ -1,4 +1,4 @@
-"""What every tracker answers: open a run, take numbers by step, close it; reporting/tracking.py calls them aside.
+"""What every tracker answers: open a run, take numbers by step, close it; training/reporting calls them aside.
 
 A tracker may raise whatever its library raises and may take its time: it is called on a thread of its own, and a run
 trains on without it.

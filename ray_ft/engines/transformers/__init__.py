@@ -23,7 +23,14 @@ class TransformersEngine(Engine):
     def load(self, model_path: str, adapters: Mapping[str, str], *, chat_template: str | None = None) -> LoadedModel:
         from ray_ft.engines.transformers.model import load_model
 
-        return load_model(self, model_path, adapters, chat_template=chat_template)
+        return load_model(
+            model_path,
+            adapters,
+            chat_template=chat_template,
+            dtype=self.dtype,
+            quantization=self.quantization,
+            batch_size=self.batch_size,
+        )
 
     def write_batch_size(self) -> int:
         return max(16, 4 * self.batch_size)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from itertools import groupby
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ray_ft.engines.base import GenerateRequest, GenerateResult, TextDelta
 from ray_ft.engines.transformers.adapters import AdapterSet
@@ -13,20 +13,23 @@ from ray_ft.engines.transformers.sampling import Sampler
 from ray_ft.engines.transformers.text_stream import TextStream
 from ray_ft.errors import GenerationError
 
-if TYPE_CHECKING:
-    from ray_ft.engines.transformers import TransformersEngine
-
 SCORING_WINDOW = 2048
 """Most tokens scored in one pass; the logits of more, over a large vocabulary, would not fit beside the weights."""
 
 
 def load_model(
-    engine: "TransformersEngine", model_path: str, adapters: Mapping[str, str], *, chat_template: str | None
+    model_path: str,
+    adapters: Mapping[str, str],
+    *,
+    chat_template: str | None,
+    dtype: str,
+    quantization: str,
+    batch_size: int,
 ) -> "TransformersModel":
     """Load the base, then every adapter through its gate. Raises ModelError."""
-    base = load_base(model_path, dtype=engine.dtype, quantization=engine.quantization)
+    base = load_base(model_path, dtype=dtype, quantization=quantization)
     prompts = Prompts(model_path, base.generation_config, chat_template=chat_template)
-    return TransformersModel(AdapterSet(base, model_path, adapters), prompts, batch_size=engine.batch_size)
+    return TransformersModel(AdapterSet(base, model_path, adapters), prompts, batch_size=batch_size)
 
 
 class TransformersModel:

@@ -1,33 +1,33 @@
-"""What is asked and of which documents: reads the prepared or the user's own questions and draws a fixed sample."""
+"""What is asked and of which documents: reads the prepared or the user's questions and draws a fixed sample."""
 
 import hashlib
 import json
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ray_ft.artifacts import TrainingSet
 from ray_ft.errors import DataError, MissingArtifactError
-from ray_ft.evaluation.exam.user_questions import SourceDocument, read_own_questions
-from ray_ft.rows import Chunk, Question, from_row
+from ray_ft.evaluation.exam.user_questions import SourceDocument, read_user_questions
+from ray_ft.rows import STRATA, Chunk, Question, Stratum, from_row
 
 MAX_DOCUMENT_CHARS = 65_536
 """A held-out document is scored by its beginning: one huge file must not stand for all."""
 
 
 def load_questions(
-    training_set: TrainingSet, own: str | None, documents: Sequence[SourceDocument], *, required: bool = True
+    training_set: TrainingSet, user_path: str | None, documents: Sequence[SourceDocument], *, required: bool = True
 ) -> list[Question]:
-    """The user's own questions when there are any, else those that prepare made; DataError for none if `required`."""
-    if own is not None:
-        return read_own_questions(Path(own), documents)
+    """The user's questions when there are any, else those that prepare made; DataError for none if `required`."""
+    if user_path is not None:
+        return read_user_questions(Path(user_path), documents)
     path = _existing(training_set, "questions.jsonl")
     questions = [from_row(Question, json.loads(line)) for line in path.read_text(encoding="utf-8").split("\n") if line]
     if not questions and required:
         raise DataError(
             f"{path} holds no questions: prepare found nothing to ask about, or held out no document. "
-            "Raise data.test_fraction, or give your own as evaluation.questions."
+            "Raise data.test_fraction, or give user questions as evaluation.questions."
         )
     return questions
 
@@ -73,12 +73,12 @@ def sample_questions(questions: Sequence[Question], *, num_questions: int, seed:
     Within a stratum every document is asked once before any is asked twice: questions about one document tell less than
     questions about many.
     """
-    strata: dict[str, list[Question]] = defaultdict(list)
+    strata: dict[Stratum, list[Question]] = defaultdict(list)
     for question in _spread_over_documents(questions, seed):
         strata[question.stratum].append(question)
     quotas = _share(num_questions, {name: len(members) for name, members in strata.items()})
     chosen = [question for name, members in strata.items() for question in members[: quotas[name]]]
-    return sorted(chosen, key=lambda question: (question.stratum, question.document_id, question.id))
+    return sorted(chosen, key=lambda question: (STRATA.index(question.stratum), question.document_id, question.id))
 
 
 def _spread_over_documents(questions: Iterable[Question], seed: int) -> list[Question]:
@@ -92,11 +92,11 @@ def _spread_over_documents(questions: Iterable[Question], seed: int) -> list[Que
     return [question for _, _, question in sorted(ranked, key=lambda item: item[:2])]
 
 
-def _share(total: int, available: dict[str, int]) -> dict[str, int]:
+def _share(total: int, available: Mapping[Stratum, int]) -> dict[Stratum, int]:
     """Split `total` evenly, smallest stratum first, so that what it cannot use goes to the others."""
-    quotas: dict[str, int] = {}
+    quotas: dict[Stratum, int] = {}
     for left, name in zip(
-        range(len(available), 0, -1), sorted(available, key=lambda n: (available[n], n)), strict=True
+        range(len(available), 0, -1), sorted(available, key=lambda n: (available[n], STRATA.index(n))), strict=True
     ):
         quotas[name] = min(available[name], (total - sum(quotas.values())) // left)
     return quotas

@@ -1,16 +1,18 @@
-"""The user's own evaluation questions: JSON lines, checked one by one; the first bad line is named."""
+"""User questions: JSON lines, checked one by one; the first bad line is named."""
 
 import difflib
 import json
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, cast, get_args
+from typing import Any
 
 from ray_ft.errors import ConfigError
-from ray_ft.rows import Question
+from ray_ft.rows import STRATA, Question, Stratum, stratum_named
 
-Stratum = Literal["seen", "held_out", "own"]
+logger = logging.getLogger(__name__)
+
 KEYS = ("question", "reference", "key_facts", "answerable", "document_id", "chunk_id", "id", "kind", "stratum")
 
 
@@ -29,7 +31,7 @@ class SourceDocument:
         return self.id.split(":", 1)[0]
 
 
-def read_own_questions(path: Path, documents: Sequence[SourceDocument]) -> list[Question]:
+def read_user_questions(path: Path, documents: Sequence[SourceDocument]) -> list[Question]:
     """One question per line of JSON; ConfigError names the first line that is not one.
 
     `question` and `reference` are required, `reference` not where `answerable` is false; `document_id` may be the
@@ -42,15 +44,20 @@ def read_own_questions(path: Path, documents: Sequence[SourceDocument]) -> list[
     by_name = {name: document for document in documents for name in (document.id, document.path)}
     questions: list[Question] = []
     lines: dict[str, int] = {}
+    says_own = False
     for number, line in enumerate(raw.removeprefix(b"\xef\xbb\xbf").split(b"\n"), start=1):
         if not line.strip():
             continue
         where = f"evaluation.questions: {path}:{number}"
-        question = _own_question(_parse_line(line, where), number, by_name, where)
+        value = _parse_line(line, where)
+        says_own |= value.get("stratum") == "own"
+        question = _user_question(value, number, by_name, where)
         if question.id in lines:
             raise ConfigError(f"{where}: id {question.id!r} is taken by line {lines[question.id]}; ids must differ")
         lines[question.id] = number
         questions.append(question)
+    if says_own:
+        logger.warning("evaluation.questions: %s: stratum own is called user now", path)
     if not questions:
         raise ConfigError(
             f'evaluation.questions: {path} holds no questions; write {{"question": ..., "reference": ...}}'
@@ -72,7 +79,7 @@ def _parse_line(line: bytes, where: str) -> dict[str, Any]:
     return value
 
 
-def _own_question(value: dict[str, Any], number: int, by_name: dict[str, SourceDocument], where: str) -> Question:
+def _user_question(value: dict[str, Any], number: int, by_name: dict[str, SourceDocument], where: str) -> Question:
     answerable = value.get("answerable", True)
     if not isinstance(answerable, bool):
         raise ConfigError(f"{where}: answerable is {answerable!r:.60}; it must be true or false")
@@ -82,10 +89,11 @@ def _own_question(value: dict[str, Any], number: int, by_name: dict[str, SourceD
     if not isinstance(facts, list) or not all(isinstance(fact, str) and fact.strip() for fact in facts):
         raise ConfigError(f"{where}: key_facts is {facts!r:.60}; it must be a list of texts")
     document = by_name.get(_text(value, "document_id", where))
-    stratum = _text(value, "stratum", where) or _stratum(document)
-    if stratum not in get_args(Stratum):
-        raise ConfigError(f"{where}: stratum is {stratum!r:.60}; it must be one of {', '.join(get_args(Stratum))}")
+    stratum = stratum_named(_text(value, "stratum", where)) or _stratum(document)
+    if stratum not in STRATA:
+        raise ConfigError(f"{where}: stratum is {stratum!r:.60}; it must be one of {', '.join(STRATA)}")
     return Question(
+        # The sample is drawn by the hash of the ids: another prefix would ask other questions of a long file.
         id=_text(value, "id", where) or f"own-{number:05d}",
         # A question about an unnamed document stands for itself.
         document_id=document.id if document else _text(value, "document_id", where) or f"line {number}",
@@ -93,8 +101,8 @@ def _own_question(value: dict[str, Any], number: int, by_name: dict[str, SourceD
         question=text,
         reference=reference,
         key_facts=tuple(facts),
-        kind=_text(value, "kind", where) or "own",
-        stratum=cast(Stratum, stratum),
+        kind=_text(value, "kind", where) or "user",
+        stratum=stratum,
         origin="source",
         answerable=answerable,
     )
@@ -103,7 +111,7 @@ def _own_question(value: dict[str, Any], number: int, by_name: dict[str, SourceD
 def _stratum(document: SourceDocument | None) -> Stratum:
     """What is known about a question's document: nothing, or on which side of the split it is."""
     if document is None:
-        return "own"
+        return "user"
     return "seen" if document.split == "train" else "held_out"
 
 

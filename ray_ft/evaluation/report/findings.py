@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from ray_ft import rows
 from ray_ft.artifacts import Contrast, Score
 from ray_ft.evaluation.scores.scoring import BITS_PER_BYTE, FLOOR, UNANSWERABLE
 from ray_ft.evaluation.scores.statistics import MIN_DOCUMENTS, OPTIMISTIC_DOCUMENTS
@@ -48,7 +49,7 @@ METRICS = {
 STRATA = {
     "held_out": ("held-out documents", "never trained on: does the model generalise, or bluff?"),
     "seen": ("seen documents", "trained on, the questions were not: did the model learn them?"),
-    "own": ("own questions", "given by the user; whether their documents were trained on is not known"),
+    "user": ("user questions", "given by the user; whether their documents were trained on is not known"),
     UNANSWERABLE: ("unanswerable questions", "the documents do not hold the answer: does the system say so?"),
 }
 """Title and meaning of each stratum, in the order of the report."""
@@ -102,7 +103,7 @@ def advice(contrasts: Iterable[Contrast]) -> str:
     primary = [c for c in contrasts if c.primary]
     if not primary:
         return "Compare tuned with base to get a verdict: evaluation.systems names only one of them."
-    order = [s for s in ("held_out", "own", "seen") if any(c.stratum == s for c in primary)]
+    order = [s for s in rows.STRATA if any(c.stratum == s for c in primary)]
     judged = [c for c in primary if c.stratum == order[0]]
     if all(c.verdict == "undecided" and c.num_more is None for c in judged):
         return f"Nothing is shown: every system fails the questions on {stratum_title(order[0])}, tuned or not."

@@ -11,9 +11,9 @@ from ray_ft.artifacts import TrainingSet, TunedModel
 from ray_ft.config import EvaluationConfig, ModelConfig
 from ray_ft.engines import Engine
 from ray_ft.evaluation.exam.questions import MAX_DOCUMENT_CHARS, trained_documents
+from ray_ft.evaluation.exam.tasks import Done
 from ray_ft.evaluation.exam.user_questions import SourceDocument
 from ray_ft.evaluation.report.samples import Sample
-from ray_ft.evaluation.systems.prompts import Done
 from ray_ft.rows import Question
 
 
@@ -87,7 +87,7 @@ def limits(
         if origins[origin]:
             found.append(
                 f"{origins[origin]} of {len(questions)} questions were made {made}: "
-                "people ask differently, so measure with your own as evaluation.questions."
+                "people ask differently, so measure with user questions as evaluation.questions."
             )
     found.append(
         "Metrics compare words, not sense: a negated or invented statement can score, a good paraphrase can miss."

@@ -123,11 +123,6 @@ def abstention(answer: str) -> float:
     return float(not folded.strip() or _DECLINES.search(folded) is not None)
 
 
-def bits_per_byte(negative_log_likelihood: float, text: str) -> float:
-    """-log2 p(text) / UTF-8 bytes: compares models whatever their tokenizers; the argument is in nats."""
-    return nats_to_bits(negative_log_likelihood) / max(len(text.encode()), 1)
-
-
 def nats_to_bits(nats: float) -> float:
     """Nats divided by ln 2."""
     return nats / 0.6931471805599453

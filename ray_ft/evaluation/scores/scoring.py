@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from ray_ft.artifacts import Contrast, Score
+from ray_ft.evaluation.exam.tasks import Done
 from ray_ft.evaluation.scores.metrics import nats_to_bits, recall_at, reciprocal_rank
 from ray_ft.evaluation.scores.statistics import (
     bootstrap_ratios,
@@ -15,8 +16,7 @@ from ray_ft.evaluation.scores.statistics import (
     sign_flip_p,
     sum_by_document,
 )
-from ray_ft.evaluation.systems.prompts import Done
-from ray_ft.rows import Chunk, Question
+from ray_ft.rows import STRATA, Chunk, Question
 
 if TYPE_CHECKING:
     from ray_ft.evaluation.scores.statistics import Floats
@@ -25,8 +25,7 @@ PRIMARY_METRIC = "key_fact_recall"
 PRIMARY_PAIRS = (("tuned", "base"), ("tuned+rag", "base+rag"), ("tuned", "base+rag"))
 """Treatment and control, fixed before anything is measured."""
 QUALITY_METRICS = ("key_fact_recall", "token_f1", "rouge_l", "exact_match", "abstention")
-GUARD_METRICS = ("length_ratio", "truncated")
-"""Shown beside the quality, without better or worse."""
+"""Judged better or worse; the others, length_ratio and truncated, are guards that are shown beside them."""
 FLOOR = 0.02
 """Where two systems both score below this, both fail, and no difference between them can be told."""
 UNANSWERABLE = "unanswerable"
@@ -93,7 +92,7 @@ def measure_answers(
         stratum = question.stratum if question.answerable else UNANSWERABLE
         by_stratum.setdefault(stratum, {}).setdefault(d.index, {})[d.system] = d
     groups = []
-    for stratum, answers in sorted(by_stratum.items()):
+    for stratum, answers in sorted(by_stratum.items(), key=lambda item: (*STRATA, UNANSWERABLE).index(item[0])):
         indexes = sorted(answers)
         first = next(iter(answers[indexes[0]].values()))
         columns = {

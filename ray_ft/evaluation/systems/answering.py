@@ -12,8 +12,9 @@ from ray_ft.artifacts import TunedModel
 from ray_ft.config import EvaluationConfig, ModelConfig
 from ray_ft.engines import Engine
 from ray_ft.errors import RayFTError
+from ray_ft.evaluation.exam.tasks import TUNED, Done, Task
 from ray_ft.evaluation.scores.metrics import score_answer
-from ray_ft.evaluation.systems.prompts import TUNED, Done, Task, perform
+from ray_ft.evaluation.systems.prompts import perform
 from ray_ft.quiet import quiet_ray_data
 from ray_ft.rows import Question
 

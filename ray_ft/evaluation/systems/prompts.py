@@ -1,54 +1,16 @@
-"""What is compared: how each system is prompted, and the work that a loaded model does for it.
+"""How each system is prompted, and the work that a loaded model does for it.
 
 Everything here runs where the model is; `answering.py` spreads it over the cluster.
 """
 
 import hashlib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Literal
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from ray_ft.engines import GenerateRequest, LoadedModel
 from ray_ft.errors import GenerationError
+from ray_ft.evaluation.exam.tasks import Done, Task
 from ray_ft.rows import Chunk
-
-TUNED = "tuned"
-"""Name under which a tuned adapter is loaded beside its base."""
-
-
-@dataclass(frozen=True)
-class Task:
-    """One piece of work for a loaded model: a question to answer, or a document to score."""
-
-    index: int  # place in the questions, or in the documents
-    kind: Literal["question", "document"]
-    system: str
-    text: str
-    passages: tuple[str, ...] = ()
-
-    @property
-    def is_tuned(self) -> bool:
-        """Whether the tuned model does it; the base otherwise."""
-        return self.system.split("+")[0] == TUNED
-
-
-@dataclass(frozen=True)
-class Done:
-    """A task's outcome: an answer with the prompt that asked for it, or a document's negative log-likelihood."""
-
-    index: int
-    kind: Literal["question", "document"]
-    system: str
-    prompt: str = ""
-    prompt_sha256: str = ""
-    num_passages: int = 0  # that fitted
-    answer: str = ""
-    num_prompt_tokens: int = 0
-    num_completion_tokens: int = 0
-    finish_reason: str = ""
-    negative_log_likelihood: float = 0.0  # nats
-    scores: Mapping[str, float] = field(default_factory=dict)
-    error: str = ""  # "ModelError: ..." when it could not be done
 
 
 @dataclass(frozen=True)

@@ -4,12 +4,12 @@ What this server cannot do is refused by name; only fields that change no answer
 """
 
 import secrets
-from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, StrictStr
 
-from ray_ft.serving.api.errors import invalid, unsupported
+from ray_ft.serving.exchange import Ask
+from ray_ft.serving.refusals import invalid, unsupported
 
 NO_EFFECT = frozenset({
     "user", "metadata", "store", "service_tier", "reasoning_effort", "parallel_tool_calls", "prompt_cache_key",
@@ -27,21 +27,6 @@ NEUTRAL: dict[str, tuple[Any, ...]] = {
 """Fields that are not implemented, with the values that ask for nothing."""
 
 Number = Annotated[float, Field(strict=True)]
-
-
-@dataclass(frozen=True)
-class Ask:
-    """One HTTP request as the model's replica gets it: a conversation, or finished prompts."""
-
-    adapter: str | None
-    messages: tuple[dict[str, str], ...] | None
-    prompts: tuple[str, ...]
-    n: int
-    max_new_tokens: int | None  # None: as many as the server allows
-    temperature: float
-    top_p: float
-    stop: tuple[str, ...]
-    seed: int
 
 
 class StreamOptions(BaseModel):

@@ -4,31 +4,13 @@ import json
 import time
 import uuid
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
-from ray_ft.serving.api.errors import Refusal
+from ray_ft.serving.adapters import Catalogue, ServedModel
+from ray_ft.serving.exchange import FinishReason, Piece
+from ray_ft.serving.refusals import Refusal
 
-FinishReason = Literal["stop", "length"]
 DONE = "data: [DONE]\n\n"
-
-
-@dataclass(frozen=True)
-class Piece:
-    """Part of one choice's text; the choice's last piece carries its finish reason and counts."""
-
-    index: int  # choices are numbered prompt by prompt, then sample by sample
-    text: str
-    finish_reason: FinishReason | None = None
-    num_prompt_tokens: int = 0
-    num_completion_tokens: int = 0
-
-
-@dataclass(frozen=True)
-class Status:
-    """How one copy of the model is doing."""
-
-    max_seq_len: int  # the model's context, in tokens
-    num_open: int  # answers being made or waiting to be
 
 
 @dataclass
@@ -108,6 +90,20 @@ class Reply:
             "choices": choices,
             "system_fingerprint": self.fingerprint,
         }
+
+
+def model_row(model: ServedModel, catalogue: Catalogue, *, max_seq_len: int) -> dict[str, Any]:
+    """A row of GET /v1/models."""
+    return {
+        "id": model.id,
+        "object": "model",
+        "created": model.created,
+        "owned_by": "ray_ft",
+        "root": catalogue.base.id,
+        "parent": model.parent,
+        "max_model_len": max_seq_len,
+        "ray_ft": {"kind": "base" if model.adapter is None else "adapter", "version": model.version},
+    }
 
 
 def event(body: dict[str, Any]) -> str:

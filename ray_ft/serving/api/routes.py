@@ -4,12 +4,13 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable
 from contextlib import aclosing
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ray_ft.serving.adapters import Catalogue
-from ray_ft.serving.api.errors import ApiError, Refusal, invalid
-from ray_ft.serving.api.requests import Ask, ChatBody, CompletionBody
-from ray_ft.serving.api.responses import DONE, Piece, Reply, Status, error_event, event
+from ray_ft.serving.api.requests import ChatBody, CompletionBody
+from ray_ft.serving.api.responses import DONE, Reply, error_event, event, model_row
+from ray_ft.serving.exchange import Ask, Backend, Piece
+from ray_ft.serving.refusals import ApiError, Refusal, invalid
 
 if TYPE_CHECKING:
     from fastapi import FastAPI, Request, Response
@@ -20,22 +21,6 @@ MAX_BODY_BYTES = 8 * 2**20
 """Far above any prompt that fits a context; a body beyond it is a mistake or an attack."""
 STREAM_HEADERS = {"cache-control": "no-cache", "x-accel-buffering": "no"}  # no proxy may hold text back
 T = TypeVar("T")
-
-
-class Backend(Protocol):
-    """What answers: `ModelReplica` in this process, or a Ray Serve deployment of it."""
-
-    async def status(self) -> Status:
-        """How the model is doing; raises when it cannot answer."""
-        ...
-
-    async def answer(self, ask: Ask) -> list[Piece] | Refusal:
-        """All choices, each in one piece."""
-        ...
-
-    def stream(self, ask: Ask) -> AsyncGenerator[list[Piece] | Refusal, None]:
-        """An empty list once the ask is accepted, then pieces as they come; or a refusal at any point."""
-        ...
 
 
 def create_api(catalogue: Catalogue, backend: Backend) -> "FastAPI":
@@ -52,11 +37,11 @@ def create_api(catalogue: Catalogue, backend: Backend) -> "FastAPI":
 
     async def models() -> dict[str, Any]:
         max_seq_len = (await _reached(backend.status())).max_seq_len
-        return {"object": "list", "data": [catalogue.entry(m, max_seq_len=max_seq_len) for m in catalogue.models]}
+        return {"object": "list", "data": [model_row(m, catalogue, max_seq_len=max_seq_len) for m in catalogue.models]}
 
     async def model(name: str) -> dict[str, Any]:
         found = catalogue.find(name)
-        return catalogue.entry(found, max_seq_len=(await _reached(backend.status())).max_seq_len)
+        return model_row(found, catalogue, max_seq_len=(await _reached(backend.status())).max_seq_len)
 
     async def chat(body: ChatBody) -> Any:
         return await respond(body, is_chat=True)

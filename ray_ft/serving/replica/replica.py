@@ -7,9 +7,8 @@ from dataclasses import replace
 
 from ray_ft.engines import Engine, GenerateRequest, LoadedModel, TextDelta
 from ray_ft.errors import RayFTError, first_line
-from ray_ft.serving.api.errors import ApiError, Refusal, invalid
-from ray_ft.serving.api.requests import Ask
-from ray_ft.serving.api.responses import Piece, Status
+from ray_ft.serving.exchange import Ask, Piece, Status
+from ray_ft.serving.refusals import ApiError, Refusal, invalid
 from ray_ft.serving.replica.scheduler import Broken, Event, Job, ModelThread
 
 COALESCE_SECONDS = 0.03

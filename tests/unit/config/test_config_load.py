@@ -118,3 +118,8 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 def test_an_override_without_an_equals_sign_is_explained() -> None:
     with pytest.raises(ConfigError, match="write key=value"):
         parse_config(MINIMAL, ["train.num_epochs"])
+
+
+def test_the_stratum_own_is_understood_with_one_line(caplog: pytest.LogCaptureFixture) -> None:
+    assert parse_config({**MINIMAL, "sweep": {"stratum": "own"}}).sweep.stratum == "user"
+    assert [record.getMessage() for record in caplog.records] == ["config: sweep.stratum: own is called user now"]

@@ -30,6 +30,13 @@ def test_scores_are_those_of_the_tuned_model_in_one_stratum_summed_by_document(t
     assert items.value == pytest.approx(1.75 / 3)  # over questions, not over documents
 
 
+def test_scores_of_user_questions_that_were_called_own_are_read(tmp_path: Path) -> None:
+    answers = {"tuned": {"scores": {"token_f1": 0.5}}}
+    rows = [{"document_id": "a", "stratum": name, "answerable": True, "answers": answers} for name in ("own", "user")]
+    write_rows(tmp_path / "evaluation" / "samples.jsonl", rows)
+    assert read_items(tmp_path, SweepConfig(metric="token_f1", stratum="user")).weights == {"a": 2}
+
+
 def test_bits_per_byte_are_over_all_bytes_together(tmp_path: Path) -> None:
     rows = [{"document_id": d, "system": s, "num_bytes": n, "bits": b} for d, s, n, b in (
         ("a", "tuned", 100, 200.0), ("b", "tuned", 300, 300.0), ("a", "base", 100, 900.0),
@@ -39,8 +46,8 @@ def test_bits_per_byte_are_over_all_bytes_together(tmp_path: Path) -> None:
 
 
 def test_a_trial_without_such_questions_says_so(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="has no exact_match on own questions"):
-        read_items(tmp_path, SweepConfig(metric="exact_match", stratum="own"))
+    with pytest.raises(DataError, match="has no exact_match on user questions"):
+        read_items(tmp_path, SweepConfig(metric="exact_match", stratum="user"))
 
 
 def test_a_trials_end_is_noted_beside_what_it_was_made_from(tmp_path: Path) -> None:

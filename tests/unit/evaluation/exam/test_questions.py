@@ -17,7 +17,7 @@ from ray_ft.evaluation.exam.questions import (
     sample_questions,
     trained_documents,
 )
-from ray_ft.evaluation.exam.user_questions import SourceDocument, read_own_questions
+from ray_ft.evaluation.exam.user_questions import SourceDocument, read_user_questions
 from ray_ft.rows import Question
 
 DOCUMENTS = [SourceDocument("0123:a.md", "a.md", "train"), SourceDocument("4567:b.md", "b.md", "test")]
@@ -99,65 +99,73 @@ def test_the_sample_depends_on_the_seed_and_not_on_the_order() -> None:
     assert sample_questions(pool, num_questions=10, seed=1) != drawn
 
 
-# --- the user's own questions
+# --- user questions
 
 
-def own(folder: Path, text: str | bytes) -> list[Question]:
-    path = folder / "own.jsonl"
+def user(folder: Path, text: str | bytes) -> list[Question]:
+    path = folder / "user.jsonl"
     path.write_bytes(text.encode() if isinstance(text, str) else text)
-    return read_own_questions(path, DOCUMENTS)
+    return read_user_questions(path, DOCUMENTS)
 
 
 def test_missing_keys_are_filled_from_the_reference(tmp_path: Path) -> None:
-    (question,) = own(tmp_path, '{"question": "How long?", "reference": "30 days"}\n')
+    (question,) = user(tmp_path, '{"question": "How long?", "reference": "30 days"}\n')
     assert question == Question(
-        "own-00001", "line 1", "", "How long?", "30 days", ("30 days",), "own", stratum="own", origin="source"
+        "own-00001", "line 1", "", "How long?", "30 days", ("30 days",), "user", stratum="user", origin="source"
     )
 
 
 def test_a_document_named_by_path_gives_the_stratum(tmp_path: Path) -> None:
     lines = [{"question": "q", "reference": "r", "document_id": path} for path in ("a.md", "b.md", "c.md")]
-    found = own(tmp_path, "\n".join(map(json.dumps, lines)))
+    found = user(tmp_path, "\n".join(map(json.dumps, lines)))
     assert [(q.document_id, q.stratum) for q in found] == [
-        ("0123:a.md", "seen"), ("4567:b.md", "held_out"), ("c.md", "own")
+        ("0123:a.md", "seen"), ("4567:b.md", "held_out"), ("c.md", "user")
     ]  # fmt: skip
 
 
+def test_a_file_that_says_own_is_understood_with_one_line(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    line = '{"question": "q", "reference": "r", "stratum": "own"}\n'
+    assert [q.stratum for q in user(tmp_path, line + line)] == ["user", "user"]
+    assert [r.getMessage() for r in caplog.records] == [
+        f"evaluation.questions: {tmp_path / 'user.jsonl'}: stratum own is called user now"
+    ]
+
+
 def test_an_unanswerable_question_needs_no_reference(tmp_path: Path) -> None:
-    (question,) = own(tmp_path, '{"question": "Who won?", "answerable": false}')
+    (question,) = user(tmp_path, '{"question": "Who won?", "answerable": false}')
     assert (question.answerable, question.reference, question.key_facts) == (False, "", ())
 
 
 def test_blank_lines_and_a_byte_order_mark_are_no_questions(tmp_path: Path) -> None:
-    assert len(own(tmp_path, b'\xef\xbb\xbf{"question": "q", "reference": "r"}\r\n\n')) == 1
+    assert len(user(tmp_path, b'\xef\xbb\xbf{"question": "q", "reference": "r"}\r\n\n')) == 1
 
 
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ('{"question": "q"', "own.jsonl:2: not valid JSON"),
-        ('["q", "r"]', "own.jsonl:2: expected an object"),
-        (b'{"question": "\xff"}', "own.jsonl:2: not valid UTF-8"),
-        ('{"question": "q"}', "own.jsonl:2: 'reference' is missing"),
+        ('{"question": "q"', "user.jsonl:2: not valid JSON"),
+        ('["q", "r"]', "user.jsonl:2: expected an object"),
+        (b'{"question": "\xff"}', "user.jsonl:2: not valid UTF-8"),
+        ('{"question": "q"}', "user.jsonl:2: 'reference' is missing"),
         ('{"question": "q", "referance": "r"}', "Did you mean 'reference' where it says 'referance'"),
-        ('{"question": 7, "reference": "r"}', "own.jsonl:2: question is 7; it must be a text"),
+        ('{"question": 7, "reference": "r"}', "user.jsonl:2: question is 7; it must be a text"),
         ('{"question": " ", "reference": "r"}', "it must be a text with words"),
         ('{"question": "q", "reference": "r", "key_facts": "x"}', "key_facts is 'x'; it must be a list of texts"),
         ('{"question": "q", "reference": "r", "answerable": "no"}', "answerable is 'no'; it must be true or false"),
-        ('{"question": "q", "reference": "r", "stratum": "new"}', "must be one of seen, held_out, own"),
+        ('{"question": "q", "reference": "r", "stratum": "new"}', "must be one of held_out, user, seen"),
         ('{"question": "q", "reference": "r", "id": "one"}', "id 'one' is taken by line 1"),
     ],
 )
 def test_a_bad_line_is_named_in_one_line(tmp_path: Path, line: str | bytes, message: str) -> None:
     first = b'{"id": "one", "question": "q", "reference": "r"}\n'
     with pytest.raises(ConfigError) as caught:
-        own(tmp_path, first + (line if isinstance(line, bytes) else line.encode()))
+        user(tmp_path, first + (line if isinstance(line, bytes) else line.encode()))
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
 def test_an_empty_file_and_a_missing_file_are_said_in_one_line(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="holds no questions"):
-        own(tmp_path, "\n\n")
+        user(tmp_path, "\n\n")
     with pytest.raises(ConfigError, match=r"cannot read .*nowhere\.jsonl: No such file"):
-        read_own_questions(tmp_path / "nowhere.jsonl", [])
+        read_user_questions(tmp_path / "nowhere.jsonl", [])

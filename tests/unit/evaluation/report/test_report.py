@@ -12,10 +12,11 @@ from exam_fixtures import KnowingEngine, KnowingModel, tuned_model, write_traini
 from ray_ft.artifacts import Report, load, save
 from ray_ft.config import EvaluationConfig, ModelConfig, System
 from ray_ft.evaluation import compare as stage
+from ray_ft.evaluation.exam.tasks import Done, Task
 from ray_ft.evaluation.report.findings import metric_of
 from ray_ft.evaluation.report.samples import Sample, choose_telling
 from ray_ft.evaluation.systems import answering
-from ray_ft.evaluation.systems.prompts import Done, Task, perform
+from ray_ft.evaluation.systems.prompts import perform
 
 MODEL = ModelConfig(name="fake <img src=http://x> & co")
 SETTINGS = EvaluationConfig(num_questions=24, max_new_tokens=32, num_bootstrap=200)

@@ -1,6 +1,5 @@
 """Metrics against values worked out by hand, and at their edges."""
 
-import math
 from collections.abc import Callable
 
 import pytest
@@ -120,11 +119,6 @@ def test_declining_is_recognised(answer: str) -> None:
 
 def test_an_answer_is_no_abstention() -> None:
     assert metrics.abstention("The scheduler does not start before noon.") == 0.0
-
-
-def test_bits_per_byte_divides_by_utf8_bytes() -> None:
-    # "né" is 3 bytes; 3 ln 2 nats are 3 bits: 1 bit per byte
-    assert metrics.bits_per_byte(3 * math.log(2), "né") == pytest.approx(1.0)
 
 
 def test_ranks_count_from_one() -> None:

@@ -1,8 +1,11 @@
 """From answers to scores and contrasts: strata apart, one family for Holm, lower bits are better, gold found by id."""
 
+import math
+
 import pytest
 
 from ray_ft.artifacts import Contrast, Score
+from ray_ft.evaluation.exam.tasks import Done
 from ray_ft.evaluation.report import findings
 from ray_ft.evaluation.scores.metrics import score_answer
 from ray_ft.evaluation.scores.scoring import (
@@ -14,7 +17,6 @@ from ray_ft.evaluation.scores.scoring import (
     measure_retrieval,
     scores_of,
 )
-from ray_ft.evaluation.systems.prompts import Done
 from ray_ft.rows import Chunk, Question
 
 DRAWS = {"num_bootstrap": 500, "seed": 0}
@@ -93,10 +95,10 @@ def test_an_undecided_difference_says_how_many_more() -> None:
 
 
 def test_unanswerable_questions_are_a_stratum_of_their_own() -> None:
-    questions = make_questions("own", 8) + make_questions("own", 8, answerable=False)
+    questions = make_questions("user", 8) + make_questions("user", 8, answerable=False)
     done = answered(questions, dict.fromkeys(SYSTEMS, 8))
     found = measure_answers(done, questions, **DRAWS)
-    assert [g.stratum for g in found] == ["own", "unanswerable"]
+    assert [g.stratum for g in found] == ["user", "unanswerable"]
     assert found[1].mean("base", "abstention") == 0.0
     assert {metric for _, metric in found[1].sums} == {"abstention", "truncated"}
 
@@ -118,6 +120,14 @@ def test_bits_per_byte_are_over_all_bytes_and_lower_is_better() -> None:
     assert (contrast.verdict, contrast.primary, contrast.p_holm) == ("better", False, None)
     assert contrast.margin == pytest.approx(0.02 * 2.0)
     assert "tuned is better than base: bits per byte −0.500" in findings.verdict_sentence(contrast)
+
+
+def test_bits_per_byte_divides_by_utf8_bytes() -> None:
+    # "né" is 3 bytes; 3 ln 2 nats are 3 bits: 1 bit per byte
+    done = [Done(0, "document", "tuned", negative_log_likelihood=3 * math.log(2))]
+    measured = measure_documents(done, ["né"], **DRAWS)
+    assert measured is not None
+    assert measured.mean("tuned", "bits_per_byte") == pytest.approx(1.0)
 
 
 def test_without_documents_there_are_no_bits() -> None:

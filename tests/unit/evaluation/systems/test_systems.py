@@ -4,7 +4,8 @@ import pytest
 from exam_fixtures import KnowingModel
 
 from ray_ft.errors import GenerationError
-from ray_ft.evaluation.systems.prompts import Task, build_prompt, passage_text, perform, user_message
+from ray_ft.evaluation.exam.tasks import Task
+from ray_ft.evaluation.systems.prompts import build_prompt, passage_text, perform, user_message
 from ray_ft.rows import Chunk
 
 PASSAGES = ["one two three four five", "six seven eight nine ten", "eleven twelve"]

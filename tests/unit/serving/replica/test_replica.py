@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from ray_ft.engines import GenerateRequest, TextDelta
-from ray_ft.serving.api.errors import Refusal
-from ray_ft.serving.api.requests import Ask
+from ray_ft.serving.exchange import Ask
+from ray_ft.serving.refusals import Refusal
 from ray_ft.serving.replica.replica import ModelReplica
 
 ASK = Ask(

@@ -20,7 +20,7 @@ class Refusal:
 
 
 class ApiError(Exception):
-    """Raised where a request turns out to be unanswerable; becomes an HTTP response in app.py."""
+    """Raised where a request turns out to be unanswerable; becomes an HTTP response in api/routes.py."""
 
     def __init__(self, refusal: Refusal) -> None:
         super().__init__(refusal.message)

@@ -1,0 +1,43 @@
+"""One item asked of one system, and what came of it: what systems are handed, and what is scored and reported."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+TUNED = "tuned"
+"""The system that was trained; a tuned adapter is loaded under this name beside its base."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """One piece of work for a loaded model: a question to answer, or a document to score."""
+
+    index: int  # place in the questions, or in the documents
+    kind: Literal["question", "document"]
+    system: str
+    text: str
+    passages: tuple[str, ...] = ()
+
+    @property
+    def is_tuned(self) -> bool:
+        """Whether the tuned model does it; the base otherwise."""
+        return self.system.split("+")[0] == TUNED
+
+
+@dataclass(frozen=True)
+class Done:
+    """A task's outcome: an answer with the prompt that asked for it, or a document's negative log-likelihood."""
+
+    index: int
+    kind: Literal["question", "document"]
+    system: str
+    prompt: str = ""
+    prompt_sha256: str = ""
+    num_passages: int = 0  # that fitted
+    answer: str = ""
+    num_prompt_tokens: int = 0
+    num_completion_tokens: int = 0
+    finish_reason: str = ""
+    negative_log_likelihood: float = 0.0  # nats
+    scores: Mapping[str, float] = field(default_factory=dict)
+    error: str = ""  # "ModelError: ..." when it could not be done
