@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ray_ft.data.tokenization.chat import IGNORED, Encoded
+from ray_ft.data.tokenization.encoded import IGNORED, Encoded
 from ray_ft.rows import Split
 
 MAX_SHARD_BYTES = 64 * 2**20

@@ -7,9 +7,9 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
+from ray_ft.data.dedup.heads import Head
 from ray_ft.data.dedup.minhash import NUM_PERMUTATIONS, Indices, NearCopies
 from ray_ft.data.dedup.splits import Bounds, position
-from ray_ft.data.ingest.task import Head
 from ray_ft.rows import Split
 
 Deduplicate = Literal["near", "exact", "none"]

@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from ray_ft.data.build.schemas import DOCUMENTS, EXAMPLES, PASSAGES
 from ray_ft.data.dedup.minhash import NUM_PERMUTATIONS, NearCopies, signature
 from ray_ft.data.dedup.shingles import shingles
 from ray_ft.data.dedup.splits import content_key
+from ray_ft.data.schemas import DOCUMENTS, EXAMPLES, PASSAGES
 
 ROWS_AT_A_TIME = 256
 

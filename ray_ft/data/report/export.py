@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from ray_ft.artifacts import Inspection, TrainingSet
-from ray_ft.data.build.schemas import EXAMPLES
-from ray_ft.data.build.task import SPLITS
 from ray_ft.data.report.inspection import table
+from ray_ft.data.schemas import EXAMPLES, SPLITS
 from ray_ft.errors import ConfigError, DataError
 
 COLUMNS = ("prompt", "completion", "messages", "recipe", "origin", "evidence", "document_id", "start", "end", "copies")

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from ray_ft.data.build.schemas import COLUMNS, DOCUMENTS, EXAMPLES, PASSAGES, write_part
 from ray_ft.data.dedup.leakage import find_leaks
+from ray_ft.data.schemas import COLUMNS, DOCUMENTS, EXAMPLES, PASSAGES, write_part
 
 EMPTY: dict[str, Any] = {"str": "", "int": 0, "strings": [], "pairs": [], "messages": []}
 

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from ray_ft.artifacts import TrainingSet
-from ray_ft.data.build.schemas import COLUMNS, DOCUMENTS, EXAMPLES, example_row, write_part
 from ray_ft.data.report.export import share_training_set
 from ray_ft.data.report.inspection import inspect_training_set
 from ray_ft.data.report.inspection_text import render
+from ray_ft.data.schemas import COLUMNS, DOCUMENTS, EXAMPLES, example_row, write_part
 from ray_ft.errors import ConfigError, DataError
 from ray_ft.rows import Example, Message
 

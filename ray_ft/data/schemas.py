@@ -4,14 +4,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ray_ft.data.ingest.listing import ReadFile
-from ray_ft.data.ingest.records import Record
-from ray_ft.rows import Chunk, Example, as_row
+from ray_ft.data.documents import ReadFile, Record
+from ray_ft.rows import Chunk, Example, Split, as_row
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 DOCUMENTS, EXAMPLES, PASSAGES = "documents.parquet", "examples.parquet", "passages.parquet"
+
+SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 
 COLUMNS: Mapping[str, Mapping[str, str]] = {
     DOCUMENTS: {
