@@ -1,6 +1,6 @@
 """Documents, code and datasets to the training set, as two streaming Ray Data jobs with one look at everything between.
 
-First every file is read, cleaned and signed, and kept in journals beside the run. Then copies are found and splits
+First every file is read, cleaned and signed, and kept in journals beside the run. Then duplicates are found and splits
 drawn, from signatures. Last, groups of documents are chunked, tokenised, packed and written. Both jobs take over what
 earlier runs finished, whether these were killed or ended; the driver sees only counts, and any cluster, after any
 number of deaths, writes the same set.

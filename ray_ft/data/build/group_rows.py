@@ -8,7 +8,7 @@ from typing import Any
 
 from ray_ft.data.build.examples import Edged
 from ray_ft.data.build.job import NUMBER, QUESTION_PARTS, GroupJob, GroupResult
-from ray_ft.data.build.mixture import num_copies
+from ray_ft.data.build.mixture import num_repeats
 from ray_ft.data.build.packing import write_shards
 from ray_ft.data.documents import ReadFile, Record
 from ray_ft.data.filters.apply import CleanFile
@@ -39,7 +39,7 @@ class GroupRows:
         self.questions: list[Question] = []
         self._tables: dict[str, list[dict[str, Any]]] = {DOCUMENTS: [], EXAMPLES: [], PASSAGES: []}
         self._encoded: dict[Split, list[tuple[str, Encoded]]] = {split: [] for split in SPLITS}
-        self._copies: dict[Split, list[int]] = {split: [] for split in SPLITS}
+        self._repeats: dict[Split, list[int]] = {split: [] for split in SPLITS}
 
     def add_file(self, read: ReadFile, split: Split, cluster: str) -> None:
         """A file's row and its place in the counts."""
@@ -60,38 +60,38 @@ class GroupRows:
 
     def add_example(self, edged: Edged, split: Split, place: Verbatim | None = None) -> None:
         """Tokenise an example and note how often an epoch shows it; held-out ones count once, whatever the weight."""
-        example, encoded, copies = edged.example, list[Encoded](), 0
+        example, encoded, repeats = edged.example, list[Encoded](), 0
         if example.origin == "generated":
             self.result.generated[f"{example.recipe}: {example.dropped or 'kept'}"] += 1
         if not example.dropped:
             made = self.encoder.encode(example, ends=edged.ends, place=place)
             encoded, reason = ([], made) if isinstance(made, str) else (made, "")
             key = "\0".join((example.recipe, example.chunk_id, example.prompt, example.completion))
-            copies = num_copies(edged.weight, key, seed=self.job.seed) if split == "train" else 1
+            repeats = num_repeats(edged.weight, key, seed=self.job.seed) if split == "train" else 1
             if not reason and not any(label != IGNORED for e in encoded for label in e.labels[1:]):
                 reason = "no target token"
-            self._count_share(edged, split, [] if reason else encoded, copies)
-            example = replace(example, dropped=reason or ("" if copies else f"not drawn at weight {edged.weight:g}"))
+            self._count_share(edged, split, [] if reason else encoded, repeats)
+            example = replace(example, dropped=reason or ("" if repeats else f"not drawn at weight {edged.weight:g}"))
         if example.dropped:
             self.result.dropped[example.dropped] += 1
-            encoded, copies = [], 0
-        self.result.examples[split] += copies
-        self.result.chats[split] += copies if example.prompt or example.messages else 0
+            encoded, repeats = [], 0
+        self.result.examples[split] += repeats
+        self.result.chats[split] += repeats if example.prompt or example.messages else 0
         self.result.truncated += sum(e.is_truncated for e in encoded)
         self.result.shortened += sum(e.is_shortened for e in encoded)
         self._encoded[split] += [(example.chunk_id, e) for e in encoded]
-        self._copies[split] += [copies] * len(encoded)
+        self._repeats[split] += [repeats] * len(encoded)
         num_tokens = sum(len(e.input_ids) for e in encoded)
-        row = example_row(example, split=split, num_tokens=num_tokens, copies=copies, span=edged.span)
+        row = example_row(example, split=split, num_tokens=num_tokens, repeats=repeats, span=edged.span)
         self._tables[EXAMPLES].append(row)
 
-    def _count_share(self, edged: Edged, split: Split, encoded: Sequence[Encoded], copies: int) -> None:
+    def _count_share(self, edged: Edged, split: Split, encoded: Sequence[Encoded], repeats: int) -> None:
         """Into the mixture's account, with the examples that were not drawn."""
         if split == "train" and encoded:
             self.result.mixture.count(
                 edged.part,
                 weight=edged.weight,
-                copies=copies,
+                repeats=repeats,
                 num_tokens=sum(len(e.input_ids) for e in encoded),
                 num_target_tokens=sum(len(rest) - rest.count(IGNORED) for e in encoded if (rest := e.labels[1:])),
             )
@@ -109,7 +109,7 @@ class GroupRows:
                 folder=folder / "shards",
                 max_seq_len=self.job.max_seq_len,
                 pad_id=self.encoder.pad_id,
-                copies=self._copies[split],
+                repeats=self._repeats[split],
             )
         (folder / QUESTION_PARTS).mkdir(parents=True, exist_ok=True)
         lines = "".join(json.dumps(as_row(q), ensure_ascii=False) + "\n" for q in self.questions)

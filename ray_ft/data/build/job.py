@@ -8,7 +8,7 @@ from ray_ft.artifacts import to_json
 from ray_ft.data.build.mixture import Mixture
 from ray_ft.data.build.packing import Shard
 from ray_ft.data.dedup.clusters import Placement
-from ray_ft.data.generation.response_cache import AnswersAt
+from ray_ft.data.generation.response_cache import ResponseCache
 from ray_ft.data.ingest.items import Item
 from ray_ft.data.run.journal import Ref
 from ray_ft.recipes import Recipe
@@ -46,7 +46,7 @@ class GroupJob:
     seen_fraction: float  # of trained documents that get questions
     chat_problem: str = ""  # why the chat template cannot be used at all
     multi_turn_problem: str = ""  # why it cannot be used for conversations of several assistant turns
-    answers: AnswersAt | None = None  # of the engine that recipes may ask; None: there is none
+    answers: ResponseCache | None = None  # of the engine that recipes may ask; None: there is none
     tokenizer_path: str | None = None  # a copy that loads faster (tokenizer_cache.py)
 
 

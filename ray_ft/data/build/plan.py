@@ -10,7 +10,7 @@ from ray_ft.artifacts import to_json
 from ray_ft.config import DataConfig, ModelConfig
 from ray_ft.data.build.job import GroupJob, Placed
 from ray_ft.data.dedup.clusters import Placement
-from ray_ft.data.generation.response_cache import AnswersAt
+from ray_ft.data.generation.response_cache import ResponseCache
 from ray_ft.data.ingest.manifest import code_digest, digest_of, group_items, source_of
 from ray_ft.data.ingest.stage import Work
 from ray_ft.data.tokenization.chat import ChatEncoder
@@ -97,9 +97,9 @@ def _digest(job: GroupJob, data: DataConfig, tokenizer: Any) -> str:
     )
 
 
-def _answers(data: DataConfig, model: ModelConfig, model_path: str, folder: Path) -> AnswersAt | None:
+def _answers(data: DataConfig, model: ModelConfig, model_path: str, folder: Path) -> ResponseCache | None:
     """Where the answers of data.generator lie, under what its answers depend on."""
     if data.generator is None:
         return None
     identity = digest_of(data.generator.writer_identity(model_path, chat_template=model.chat_template))
-    return AnswersAt(str(Path(data.answers_path or folder).resolve()), identity, uuid.uuid4().hex)
+    return ResponseCache(str(Path(data.answers_path or folder).resolve()), identity, uuid.uuid4().hex)

@@ -13,7 +13,7 @@ from typing import Any
 
 from ray_ft.data.build.group import Group
 from ray_ft.data.build.job import RESULT, GroupJob, GroupResult, Placed
-from ray_ft.data.generation.response_cache import Answered, AnswersAt
+from ray_ft.data.generation.response_cache import Answered, ResponseCache
 from ray_ft.engines import WriteRequest
 from ray_ft.errors import ConfigError, GenerationError
 from ray_ft.rows import Generate
@@ -24,7 +24,7 @@ def write_group(row: dict[str, Any], *, job: GroupJob) -> dict[str, Any]:
     return {"result": _finish(row, job, Answered(job.answers) if job.answers is not None else None).to_text()}
 
 
-def requests_of(row: dict[str, Any], answers: AnswersAt, *, job: GroupJob) -> Collection[WriteRequest]:
+def requests_of(row: dict[str, Any], answers: ResponseCache, *, job: GroupJob) -> Collection[WriteRequest]:
     """What the recipes want to ask about a group's documents and no engine has answered yet."""
     engine = Answered(answers)
     Group(job, engine).ask(pickle.loads(row["work"]))

@@ -29,7 +29,7 @@ def heads_of(parsed: Sequence[ReadFile | Record], evaluation: EvaluationRuns) ->
 
 
 def text_of(parsed: ReadFile | Record) -> str:
-    """All words of a document or of a line, as copies are told by."""
+    """All words of a document or of a line, as duplicates are told by."""
     if isinstance(parsed, ReadFile):
         return parsed.document.text if parsed.document else ""
     if parsed.text or not parsed.examples:
@@ -55,7 +55,7 @@ def _file_head(read: ReadFile, evaluation: EvaluationRuns) -> Head:
 
 
 def _record_head(record: Record, evaluation: EvaluationRuns) -> Head:
-    """Lines of plain text have near copies as documents do; conversations share phrases without being copies."""
+    """Lines of plain text have near duplicates as documents do; conversations share phrases without being any."""
     if record.reason:
         return Head(record.name, "", 0, False, False)
     signed = signature(shingles(record.text)) if record.text else None

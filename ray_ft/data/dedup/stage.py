@@ -26,7 +26,7 @@ def place_documents(
     placed = place(every, how=how, text_of=lambda number: text_of(*owners[number]))
     if placed.num_clusters:
         log.info(
-            "%s sets of copies, each in one split; %s documents have a near copy",
+            "%s sets of duplicates, each in one split; %s documents have a near duplicate",
             f"{placed.num_clusters:,}",
             f"{placed.num_near:,}",
         )

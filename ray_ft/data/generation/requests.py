@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ray_ft.data.generation.response_cache import AnswersAt, as_row, from_rows
+from ray_ft.data.generation.response_cache import ResponseCache, as_row, from_rows
 from ray_ft.data.run.journal import Journal
 from ray_ft.engines import Engine, Writer, WriteRequest
 from ray_ft.errors import GenerationError, RayFTError
@@ -26,7 +26,7 @@ MAX_ROUNDS = 5  # questions, verdicts, and what recipes of others may want
 SECONDS_BETWEEN_REPORTS = 10.0
 
 
-Requests = Callable[[dict[str, Any], AnswersAt], Iterable[WriteRequest]]
+Requests = Callable[[dict[str, Any], ResponseCache], Iterable[WriteRequest]]
 """What a row wants to ask and is not answered yet."""
 
 
@@ -34,11 +34,11 @@ def ask_engine(
     rows: list[dict[str, Any]],
     requests_of: Requests,
     *,
-    answers: AnswersAt,
+    answers: ResponseCache,
     engine: Engine,
     model_path: str,
     chat_template: str | None,
-) -> AnswersAt:
+) -> ResponseCache:
     """Answer all that the rows ask for; returns where the answers lie. Ray must be up.
 
     Raises GenerationError when the engine cannot go on; what it answered until then is kept.
@@ -90,7 +90,7 @@ def _round(
     return total
 
 
-def _wanted(row: dict[str, Any], *, requests_of: Requests, at: AnswersAt) -> Iterator[dict[str, str]]:
+def _wanted(row: dict[str, Any], *, requests_of: Requests, at: ResponseCache) -> Iterator[dict[str, str]]:
     """The requests of a row, on their way to those who answer."""
     yield from map(as_row, requests_of(row, at))
 
@@ -98,7 +98,7 @@ def _wanted(row: dict[str, Any], *, requests_of: Requests, at: AnswersAt) -> Ite
 class Answerer:
     """Answers batches of requests, with an engine that is loaded when the first one comes."""
 
-    def __init__(self, at: AnswersAt, engine: Engine, *, model_path: str, chat_template: str | None = None) -> None:
+    def __init__(self, at: ResponseCache, engine: Engine, *, model_path: str, chat_template: str | None = None) -> None:
         self.at, self.engine = at, engine
         self.model_path, self.chat_template = model_path, chat_template
         self.writer: Writer | None = None

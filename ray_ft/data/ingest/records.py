@@ -201,5 +201,5 @@ def _skipped(origin: Origin, bad: BadRecord, num_bytes: int) -> Record:
 
 
 def _key(*texts: str) -> str:
-    """Equal for contents that differ only in white space, so that copies land in one split."""
+    """Equal for contents that differ only in white space, so that duplicates land in one split."""
     return hashlib.sha256("\0\0".join(" ".join(text.split()) for text in texts).encode("utf-8", "replace")).hexdigest()

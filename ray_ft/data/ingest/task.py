@@ -1,4 +1,4 @@
-"""The first step of prepare: every file and every slice of a dataset is read once, and kept with what tells copies.
+"""The first step of prepare: every file and every slice of a dataset is read once, and kept with what tells duplicates.
 
 Where a task dies, the next one goes on behind the last document that was done. What an earlier run kept of unchanged
 files is taken as it is.

@@ -13,7 +13,7 @@ from ray_ft.errors import ConfigError, DataError
 COLUMNS = ("prompt", "completion", "messages", "recipe", "origin", "evidence", "document_id", "start", "end", "copies")
 
 
-def share_training_set(made: TrainingSet, about: Inspection, path: Path, *, facts: Mapping[str, Any]) -> Path:
+def export_training_set(made: TrainingSet, about: Inspection, path: Path, *, facts: Mapping[str, Any]) -> Path:
     """Write README.md, data/SPLIT.parquet and messages/SPLIT.jsonl into an empty folder.
 
     Plain text has its words in the one turn of an assistant. Raises ConfigError when the folder is not empty.

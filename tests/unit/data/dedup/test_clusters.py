@@ -1,4 +1,4 @@
-"""Copies and near copies share a split, one of them stays, and no lot moves because of another document."""
+"""Duplicates and near duplicates share a split, one of them stays, and no lot moves because of another document."""
 
 import random
 from dataclasses import replace

@@ -16,7 +16,14 @@ from ray_ft.data.build.task import requests_of, write_group
 from ray_ft.data.dedup.clusters import Placement
 from ray_ft.data.documents import ReadFile, SourceFile
 from ray_ft.data.generation.requests import Answerer
-from ray_ft.data.generation.response_cache import Answered, AnswersAt, NotAnswered, as_row, find_answers, from_rows
+from ray_ft.data.generation.response_cache import (
+    Answered,
+    NotAnswered,
+    ResponseCache,
+    as_row,
+    find_responses,
+    from_rows,
+)
 from ray_ft.data.report.summary import _kept_rates
 from ray_ft.data.run.journal import Journal
 from ray_ft.engines import Engine, Writer, WriteRequest, Written
@@ -27,11 +34,11 @@ from ray_ft.rows import Block, Document
 TEXT = "The ferry leaves every 40 minutes from NorthPort and carries 120 cars."
 
 
-def _at(folder: Path, run: str = "one", **others: Any) -> AnswersAt:
-    return AnswersAt(str(folder), "engine", run, **others)
+def _at(folder: Path, run: str = "one", **others: Any) -> ResponseCache:
+    return ResponseCache(str(folder), "engine", run, **others)
 
 
-def _keep(at: AnswersAt, *pairs: tuple[str, Written]) -> None:
+def _keep(at: ResponseCache, *pairs: tuple[str, Written]) -> None:
     with Journal(Path(at.folder), "answers") as journal:
         for prompt, written in pairs:
             at.keep(journal, WriteRequest(prompt), written)
@@ -67,7 +74,7 @@ def test_an_answer_that_a_kill_cut_in_half_is_as_if_it_had_not_come(tmp_path: Pa
     _keep(at, ("When?", Written("At noon.")), ("Where?", Written("Here.")))
     (journal,) = tmp_path.glob("*.log")
     journal.write_bytes(journal.read_bytes()[:-3])
-    assert len(find_answers(replace(at, round=1))) == 1
+    assert len(find_responses(replace(at, round=1))) == 1
 
 
 def test_a_request_travels_as_json_and_equal_ones_are_asked_once() -> None:
