@@ -63,7 +63,7 @@ def inspect(
     about = inspect_training_set(made, num_examples=num_examples, dropped=dropped, seed=config.seed)
     if path is not None:
         from ray_ft import __version__
-        from ray_ft.data.report.export import share_training_set
+        from ray_ft.data.report.export import export_training_set
 
         generator = to_plain(config.data.generator)
         facts = {
@@ -74,5 +74,5 @@ def inspect(
             "generator": generator and f"{generator['name']} {generator.get('model', config.model.name)}",
             "seed": config.seed,
         }
-        share_training_set(made, about, Path(path), facts=facts)
+        export_training_set(made, about, Path(path), facts=facts)
     return about

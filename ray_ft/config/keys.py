@@ -76,7 +76,7 @@ class DataConfig:
     answers_path: str | None = None
     """Folder of all that the generator answered, which runs may share; null keeps it in the run's folder."""
     deduplicate: Literal["near", "exact", "none"] = "near"
-    """Which copies of a file are left out: near ones too, only equal ones, or none; copies always share a split."""
+    """Which duplicates of a file are left out: near ones too, only equal ones, or none; duplicates share a split."""
     near_copy_similarity: float = 0.8
     """Share of common runs of five words (Jaccard) from which two documents are near copies."""
     decontaminate: tuple[str, ...] = ()

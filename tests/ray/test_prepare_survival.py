@@ -56,7 +56,7 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def prepare_again(corpus: Path, output: Path, model_path: str) -> TrainingSet:
     """The run that all tests compare; small batches and groups, so that there are many of both."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("ray_ft.data.ingest.task.BATCH_FILES", 25)
+        patch.setattr("ray_ft.data.ingest.items.BATCH_FILES", 25)
         patch.setattr("ray_ft.data.ingest.manifest.MAX_GROUP_FILES", 40)
         return prepare_training_set(
             DataConfig(sources=(str(corpus),), recipes=(Paragraph(), Heading())),

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ray_ft.data.ingest.records import Record
+from ray_ft.data.documents import Record
 from ray_ft.recipes import QA, Recipe
 from ray_ft.recipes.chunking.outline import make_passages
 from ray_ft.recipes.questions.from_structure import key_facts

@@ -1,4 +1,4 @@
-"""What a group of files is made with, and the counts that come back from it."""
+"""What a group of documents is made of and with, and the counts that come back from it."""
 
 import json
 from collections import Counter
@@ -7,12 +7,28 @@ from dataclasses import dataclass, field
 from ray_ft.artifacts import to_json
 from ray_ft.data.build.mixture import Mixture
 from ray_ft.data.build.packing import Shard
-from ray_ft.data.generation.response_cache import AnswersAt
+from ray_ft.data.dedup.clusters import Placement
+from ray_ft.data.generation.response_cache import ResponseCache
+from ray_ft.data.ingest.items import Item
+from ray_ft.data.run.journal import Ref
 from ray_ft.recipes import Recipe
 
+RESULT = "result.json"  # of a group's folder; it is there when the group is whole
+QUESTION_PARTS = "questions"  # folder of one JSONL per group, merged at the end
+NUMBER = 0  # of every group in its own folder; publishing gives them their places
+MAX_NAMED_LINES = 5
 COUNTERS = (
     "files", "documents", "examples", "dropped", "chats", "records", "formats", "notes", "generated", "redacted",
 )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Placed:
+    """An item of a group: where its parsed documents lie, and what becomes of each."""
+
+    item: Item
+    ref: Ref | None
+    placements: tuple[Placement, ...]
 
 
 @dataclass(frozen=True)
@@ -30,8 +46,8 @@ class GroupJob:
     seen_fraction: float  # of trained documents that get questions
     chat_problem: str = ""  # why the chat template cannot be used at all
     multi_turn_problem: str = ""  # why it cannot be used for conversations of several assistant turns
-    answers: AnswersAt | None = None  # of the engine that recipes may ask; None: there is none
-    tokenizer_path: str | None = None  # a copy that loads faster (lean_tokenizer.py)
+    answers: ResponseCache | None = None  # of the engine that recipes may ask; None: there is none
+    tokenizer_path: str | None = None  # a copy that loads faster (tokenizer_cache.py)
 
 
 @dataclass

@@ -10,7 +10,7 @@ from ray_ft.data.dedup.splits import position
 COUNTS = tuple(f.name for f in fields(Share) if f.name != "weight")
 
 
-def num_copies(weight: float, key: str, *, seed: int) -> int:
+def num_repeats(weight: float, key: str, *, seed: int) -> int:
     """How often an epoch shows the example of this key: weight rounded down or up by lot, so that its mean is weight.
 
     The lot is the key's own hash: it does not depend on the other examples, nor on the order in which they come.
@@ -25,9 +25,9 @@ class Mixture:
 
     shares: dict[str, Share] = field(default_factory=dict)
 
-    def count(self, name: str, *, weight: float, copies: int, num_tokens: int, num_target_tokens: int) -> None:
-        """Count one example of the train split, shown `copies` times."""
-        self._add(name, Share(weight, 1, copies, copies * num_tokens, copies * num_target_tokens))
+    def count(self, name: str, *, weight: float, repeats: int, num_tokens: int, num_target_tokens: int) -> None:
+        """Count one example of the train split, shown `repeats` times."""
+        self._add(name, Share(weight, 1, repeats, repeats * num_tokens, repeats * num_target_tokens))
 
     def add(self, other: "Mixture") -> None:
         """Add another group's counts to these."""

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ray_ft.data.tokenization.chat import IGNORED, Encoded
+from ray_ft.data.tokenization.encoded import IGNORED, Encoded
 from ray_ft.rows import Split
 
 MAX_SHARD_BYTES = 64 * 2**20
@@ -78,13 +78,13 @@ def write_shards(
     folder: Path,
     max_seq_len: int,
     pad_id: int,
-    copies: Sequence[int] | None = None,
+    repeats: Sequence[int] | None = None,
 ) -> list[Shard]:
     """Pack (chunk id, encoded) pairs and write SPLIT-GROUP-NN.npy files with their chunk ids beside them.
 
-    `copies` says how often each is packed, None once; the copies of an example are never in one row.
+    `repeats` says how often each is packed, None once; the repeats of an example are never in one row.
     """
-    rows = _rows_with_copies([len(e.input_ids) for _, e in examples], copies or [1] * len(examples), max_seq_len)
+    rows = _rows_with_repeats([len(e.input_ids) for _, e in examples], repeats or [1] * len(examples), max_seq_len)
     shards: list[Shard] = []
     for part, members in enumerate(_runs(rows, max(1, MAX_SHARD_BYTES // (12 * max_seq_len)))):
         array = np.stack([fill_row([examples[i][1] for i in row], max_seq_len, pad_id) for row in members])
@@ -108,11 +108,11 @@ def write_shards(
     return shards
 
 
-def _rows_with_copies(lengths: Sequence[int], copies: Sequence[int], max_seq_len: int) -> list[list[int]]:
-    """Rows of the first copies, then rows of the second ones, and so on."""
+def _rows_with_repeats(lengths: Sequence[int], repeats: Sequence[int], max_seq_len: int) -> list[list[int]]:
+    """Every example once, then again those that are repeated, and so on."""
     rows: list[list[int]] = []
-    for number in range(max(copies, default=0)):
-        members = [i for i, count in enumerate(copies) if count > number]
+    for number in range(max(repeats, default=0)):
+        members = [i for i, count in enumerate(repeats) if count > number]
         packed = pack_rows([lengths[i] for i in members], max_seq_len)
         rows += [[members[i] for i in row] for row in packed]
     return rows

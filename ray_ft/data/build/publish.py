@@ -4,14 +4,89 @@ import heapq
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-from ray_ft.data.build.packing import Shard
-from ray_ft.data.build.task import NUMBER, RESULT
+from ray_ft.artifacts import TrainingSet, digest, to_json, write_text
+from ray_ft.config import DataConfig, ModelConfig
+from ray_ft.data.build.job import NUMBER, QUESTION_PARTS, RESULT, GroupResult
+from ray_ft.data.build.packing import Shard, manifest
+from ray_ft.data.dedup.leakage import find_leaks
+from ray_ft.data.ingest.quarantine import write_quarantine
+from ray_ft.data.schemas import SPLITS
+from ray_ft.errors import DataError
+from ray_ft.models.tokenizer import template_digest, tokenizer_digest
 
 OWN = f"{NUMBER:05d}"
+MAX_QUESTIONS = 1000  # per stratum, drawn by the hash of their ids
+
+
+def publish(
+    names: Iterable[str],
+    groups: Path,
+    output: Path,
+    total: GroupResult,
+    *,
+    data: DataConfig,
+    model: ModelConfig,
+    model_path: str,
+    tokenizer: Any,
+    inputs_digest: str,
+) -> TrainingSet:
+    """Make one training set of the groups below a folder, and put it in the place of the one before.
+
+    Raises DataError, and leaves what was there before, when something is in two splits or cannot be written.
+    """
+    partial = Path(f"{output}.partial")
+    shards = sorted(total.shards, key=lambda s: s.file)
+    shares = dict(sorted(total.mixture.shares.items()))
+    digests = {
+        "tokenizer_digest": tokenizer_digest(model_path),
+        "template_digest": template_digest(tokenizer),
+        "data_digest": digest([(s.file, s.sha256) for s in shards]),
+    }
+    about = manifest(
+        shards, max_seq_len=model.max_seq_len, num_chat_examples=total.chats, mixture=to_json(shares), **digests
+    )
+    try:
+        publish_groups(names, groups, partial)
+        write_text(partial / "shards" / "manifest.json", json.dumps(about, indent=1) + "\n")
+        num_questions = _complete(partial, output)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    per_split = {split: about["splits"].get(split, {}) for split in SPLITS}
+    return TrainingSet(
+        path=str(output),
+        recipes=(*(r.name for r in data.recipes), *sorted(total.formats)),
+        num_documents={split: total.documents[split] for split in SPLITS},
+        num_examples={split: total.examples[split] for split in SPLITS},
+        num_rows={split: v.get("num_rows", 0) for split, v in per_split.items()},
+        num_tokens={split: v.get("num_tokens", 0) for split, v in per_split.items()},
+        num_target_tokens={split: v.get("num_target_tokens", 0) for split, v in per_split.items()},
+        num_questions=num_questions,
+        files=dict(sorted(total.files.items())),
+        max_seq_len=model.max_seq_len,
+        fingerprint=inputs_digest,
+        dropped_examples=dict(sorted(total.dropped.items())),
+        num_truncated=total.truncated,
+        num_shortened=total.shortened,
+        records=dict(sorted(total.records.items())),
+        mixture=shares,
+        **digests,
+    )
+
+
+def publish_groups(names: Iterable[str], folder: Path, partial: Path) -> None:
+    """The groups' files under their numbers, in a new folder."""
+    try:
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+        for number, name in enumerate(names):
+            publish_group(folder / name, number, partial)
+    except OSError as error:
+        raise DataError(f"cannot write {error.filename or partial}: {error.strerror}") from None
 
 
 def publish_group(folder: Path, number: int, target: Path) -> None:
@@ -34,6 +109,24 @@ def numbered(name: str, number: int) -> str:
 def published_shard(shard: Shard, number: int) -> Shard:
     """A group's shard as the manifest lists it."""
     return replace(shard, file=numbered(shard.file, number))
+
+
+def _complete(partial: Path, output: Path) -> int:
+    """The questions and the table of the quarantine, then the new set in the old one's place; the number of questions.
+
+    Raises DataError when something is in two splits.
+    """
+    try:
+        if leaks := find_leaks(partial):
+            raise DataError(
+                f"the splits overlap, so this set is not kept: {'; '.join(leaks[:3])} ({len(leaks)} in all)"
+            )
+        num_questions = merge_questions(partial / QUESTION_PARTS, partial / "questions.jsonl", MAX_QUESTIONS)
+        write_quarantine(partial)
+        put_in_place(partial, output)
+    except OSError as error:
+        raise DataError(f"cannot write {error.filename or output}: {error.strerror}") from None
+    return num_questions
 
 
 def merge_questions(parts: Path, target: Path, max_per_stratum: int) -> int:

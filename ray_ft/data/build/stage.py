@@ -1,59 +1,28 @@
-"""The second half of prepare: groups of documents, each written once into a folder named by all it is made of."""
+"""The last step of prepare: groups of documents, each written once into a folder named by all it is made of."""
 
 import logging
 import pickle
 import shutil
-from collections.abc import Mapping, Sequence
-from dataclasses import fields, replace
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Any
 
-from ray_ft.artifacts import to_json
 from ray_ft.config import DataConfig
-from ray_ft.data.build.job import GroupJob, GroupResult
-from ray_ft.data.build.publish import publish_group, published_shard
-from ray_ft.data.build.task import RESULT, Placed, write_group
-from ray_ft.data.dedup.clusters import Placement
+from ray_ft.data.build.job import RESULT, GroupJob, GroupResult, Placed
+from ray_ft.data.build.plan import GROUPS
+from ray_ft.data.build.publish import published_shard
+from ray_ft.data.build.task import requests_of, write_group
 from ray_ft.data.generation.requests import ask_engine
-from ray_ft.data.ingest.manifest import code_digest, digest_of, group_items, source_of
+from ray_ft.data.ingest.items import size_of
 from ray_ft.data.ingest.stage import PARSED, Work
-from ray_ft.data.ingest.task import size_of
 from ray_ft.data.run.journal import compact
 from ray_ft.data.run.progress import Progress
 from ray_ft.data.run.tasks import run_tasks
 from ray_ft.engines import Engine
 from ray_ft.errors import DataError
-from ray_ft.models.tokenizer import template_digest, tokenizer_digest
 
 log = logging.getLogger("ray_ft")
-
-GROUPS = "groups"  # folder of the groups' folders
-
-
-def job_digest(job: GroupJob, data: DataConfig, tokenizer: Any, model_path: str) -> str:
-    """Of all that groups are made with, but not where."""
-    places = ("output_path", "model_path", "tokenizer_path", "chat_template", "answers")
-    return digest_of(
-        {
-            "job": {f.name: to_json(getattr(job, f.name)) for f in fields(job) if f.name not in places},
-            "tokenizer": tokenizer_digest(model_path),
-            "template": template_digest(tokenizer),
-            "generator": job.answers.identity if job.answers else "",
-            "sources": [source_of(one) for one in data.recipes],
-            "code": code_digest(),
-        }
-    )
-
-
-def name_groups(
-    work: Work, placements: Sequence[tuple[Placement, ...]], max_seq_len: int, how: str
-) -> Mapping[str, list[Placed]]:
-    """The groups in order, by the name that holds all they are made of."""
-    groups: dict[str, list[Placed]] = {}
-    for members in group_items(work.items, max_seq_len):
-        name = digest_of([how, [[work.keys[i].hex(), placements[i]] for i in members]])
-        groups[name] = [Placed(work.items[i], work.kept[i].ref, placements[i]) for i in members]
-    return groups
 
 
 def write_groups(groups: Mapping[str, list[Placed]], job: GroupJob, generator: Engine | None) -> GroupResult:
@@ -71,7 +40,16 @@ def write_groups(groups: Mapping[str, list[Placed]], job: GroupJob, generator: E
     rows = [{"name": name, "work": pickle.dumps(group)} for name, group in ordered]
     if rows:
         if generator is not None:
-            job = replace(job, answers=ask_engine(rows, job, generator))
+            assert job.answers is not None
+            answers = ask_engine(
+                rows,
+                partial(requests_of, job=job),
+                answers=job.answers,
+                engine=generator,
+                model_path=job.model_path,
+                chat_template=job.chat_template,
+            )
+            job = replace(job, answers=answers)
         for result in map(GroupResult.from_text, run_tasks(rows, write_group, job)):
             if result.error:
                 raise DataError(f"prepare stopped: {result.error}")
@@ -81,17 +59,6 @@ def write_groups(groups: Mapping[str, list[Placed]], job: GroupJob, generator: E
         one = GroupResult.from_text((folder / name / RESULT).read_text(encoding="utf-8"))
         total.add(replace(one, shards=[published_shard(shard, number) for shard in one.shards]))
     return total
-
-
-def publish_groups(groups: Mapping[str, list[Placed]], folder: Path, partial: Path) -> None:
-    """The groups' files under their numbers, in a new folder."""
-    try:
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir(parents=True)
-        for number, name in enumerate(groups):
-            publish_group(folder / name, number, partial)
-    except OSError as error:
-        raise DataError(f"cannot write {error.filename or partial}: {error.strerror}") from None
 
 
 def tidy(work: Work, groups: Mapping[str, list[Placed]], data: DataConfig) -> None:

@@ -1,4 +1,4 @@
-"""Which documents are copies of which, which of them stay, and the split of each: drawn for a cluster as a whole."""
+"""Which documents are duplicates, which of them stay, and the split of each: drawn for a cluster as a whole."""
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
@@ -7,14 +7,14 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from ray_ft.data.dedup.minhash import NUM_PERMUTATIONS, Indices, NearCopies
+from ray_ft.data.dedup.heads import Head
+from ray_ft.data.dedup.minhash import NUM_PERMUTATIONS, Indices, NearDuplicates
 from ray_ft.data.dedup.splits import Bounds, position
-from ray_ft.data.ingest.task import Head
 from ray_ft.rows import Split
 
 Deduplicate = Literal["near", "exact", "none"]
 GIVEN: tuple[Split, ...] = ("test", "validation", "train")  # a cluster goes with the first that one of it was given
-COPY, NEAR_COPY, CONTAMINATED = "copy of another file", "near copy of another file", "in an evaluation set"
+DUPLICATE, NEAR_DUPLICATE, CONTAMINATED = "copy of another file", "near copy of another file", "in an evaluation set"
 LEAK = "copy of a held-out line"
 
 
@@ -24,7 +24,7 @@ class Placement(NamedTuple):
     split: Split
     reason: str = ""
     note: str = ""
-    cluster: str = ""  # equal for copies and near copies
+    cluster: str = ""  # equal for duplicates and near duplicates
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ def place(heads: Sequence[Head], *, how: Placing, text_of: Callable[[int], str])
     """
     usable = np.array([i for i, head in enumerate(heads) if head.is_usable], dtype=np.int64)
     equal = _equal(heads, usable)
-    labels = _with_near_copies(heads, equal, how, text_of)
+    labels = _with_near_duplicates(heads, equal, how, text_of)
     clusters: dict[int, list[int]] = defaultdict(list)
     for i in usable.tolist():
         clusters[int(labels[i])].append(i)
@@ -86,13 +86,17 @@ def _equal(heads: Sequence[Head], usable: Indices) -> Indices:
     return equal
 
 
-def _with_near_copies(heads: Sequence[Head], equal: Indices, how: Placing, text_of: Callable[[int], str]) -> Indices:
+def _with_near_duplicates(
+    heads: Sequence[Head], equal: Indices, how: Placing, text_of: Callable[[int], str]
+) -> Indices:
     """For each document the first of its cluster. What is left out for another reason joins nothing."""
     signed = [i for i, h in enumerate(heads) if h.signature and int(equal[i]) == i and not h.is_contaminated]
     if not signed:
         return equal
     signatures = np.frombuffer(b"".join(heads[i].signature for i in signed), dtype=np.uint32)
-    near = NearCopies(signatures.reshape(len(signed), NUM_PERMUTATIONS), lambda i: text_of(signed[i]), how.threshold)
+    near = NearDuplicates(
+        signatures.reshape(len(signed), NUM_PERMUTATIONS), lambda i: text_of(signed[i]), how.threshold
+    )
     labels = np.arange(len(heads), dtype=np.int64)
     indices = np.array(signed, dtype=np.int64)
     labels[indices] = indices[near.clusters()]
@@ -127,7 +131,7 @@ class _Near:
         if not all(len(s) for s in signatures):
             return False
         pair = (first, second)
-        return NearCopies(np.stack(signatures), lambda i: self.text_of(pair[i]), self.how.threshold).near(0, 1)
+        return NearDuplicates(np.stack(signatures), lambda i: self.text_of(pair[i]), self.how.threshold).near(0, 1)
 
 
 def _reasons(heads: Sequence[Head], members: Sequence[int], equal: Indices, near: _Near) -> dict[int, tuple[str, str]]:
@@ -143,10 +147,10 @@ def _reasons(heads: Sequence[Head], members: Sequence[int], equal: Indices, near
     for i in files:
         kept = stays.setdefault(int(equal[i]), i)
         if kept != i:
-            left_out[i] = (COPY, f"of {heads[kept].name}")
+            left_out[i] = (DUPLICATE, f"of {heads[kept].name}")
     if near.how.deduplicate == "near":
         distinct = sorted(stays.values(), key=lambda i: (-heads[i].size, heads[i].name))
         for i in distinct[1:]:
             if near(distinct[0], i):
-                left_out[i] = (NEAR_COPY, f"of {heads[distinct[0]].name}")
+                left_out[i] = (NEAR_DUPLICATE, f"of {heads[distinct[0]].name}")
     return left_out

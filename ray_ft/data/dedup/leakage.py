@@ -1,7 +1,7 @@
 """The check that closes prepare, and that anyone can run again: nothing trained on stands in another split too.
 
-It looks at what was written, not at how: documents, clusters of copies, examples, passages and the packed rows
-themselves. Asked to be thorough, it finds copies and near copies anew from the texts.
+It looks at what was written, not at how: documents, clusters of duplicates, examples, passages and the packed rows
+themselves. Asked to be thorough, it finds duplicates and near duplicates anew from the texts.
 """
 
 import json
@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from ray_ft.data.build.schemas import DOCUMENTS, EXAMPLES, PASSAGES
-from ray_ft.data.dedup.minhash import NUM_PERMUTATIONS, NearCopies, signature
+from ray_ft.data.dedup.minhash import NUM_PERMUTATIONS, NearDuplicates, signature
 from ray_ft.data.dedup.shingles import shingles
 from ray_ft.data.dedup.splits import content_key
+from ray_ft.data.schemas import DOCUMENTS, EXAMPLES, PASSAGES
 
 ROWS_AT_A_TIME = 256
 
@@ -34,7 +34,7 @@ def find_leaks(path: Path, *, thorough: bool = False, threshold: float = 0.8) ->
             if splits.setdefault(name, row["split"]) != row["split"]:
                 leaks.append(f"document {name} is in {splits[name]} and in {row['split']}")
         if row["cluster"] and clusters.setdefault(row["cluster"], row["split"]) != row["split"]:
-            leaks.append(f"copies of {row['path']} are in {clusters[row['cluster']]} and in {row['split']}")
+            leaks.append(f"duplicates of {row['path']} are in {clusters[row['cluster']]} and in {row['split']}")
     for table in (EXAMPLES, PASSAGES):
         for row in _rows(path / table, ["document_id", "split"]):
             if row["split"] and splits.get(row["document_id"], row["split"]) != row["split"]:
@@ -69,14 +69,14 @@ def _near(path: Path, threshold: float) -> Iterator[str]:
             continue
         name, split = first.setdefault(content_key(row["text"]), (row["path"], row["split"]))
         if split != row["split"]:
-            yield f"{row['path']} in {row['split']} is a copy of {name} in {split}"
+            yield f"{row['path']} in {row['split']} is a duplicate of {name} in {split}"
         if (signed := signature(shingles(row["text"]))) is not None:
             texts.append((row["path"], row["split"], row["text"]))
             signatures.append(signed)
     if not signatures:
         return
     matrix = np.stack(signatures).reshape(len(signatures), NUM_PERMUTATIONS)
-    labels = NearCopies(matrix, lambda i: texts[i][2], threshold).clusters()
+    labels = NearDuplicates(matrix, lambda i: texts[i][2], threshold).clusters()
     for i, label in enumerate(labels.tolist()):
         name, split, text = texts[label]
         if texts[i][1] != split and content_key(texts[i][2]) != content_key(text):

@@ -1,4 +1,4 @@
-"""Near copies: MinHash signatures, candidates that share a band of one, and verified pairs joined into clusters.
+"""Near duplicates: MinHash signatures, candidates that share a band of one, and verified pairs joined into clusters.
 
 A pair is near when the Jaccard similarity of its shingles reaches the threshold. Signatures say so where they are
 clear; where they are not, the texts themselves are compared, so that luck of a signature neither joins nor parts.
@@ -17,7 +17,7 @@ Indices = npt.NDArray[np.int64]
 
 NUM_PERMUTATIONS = 128
 SIGNATURE_SEED = 1
-MIN_SHINGLES = 8  # of shorter texts, nothing but equality tells copies
+MIN_SHINGLES = 8  # of shorter texts, nothing but equality tells duplicates
 WANTED_RECALL = 0.995  # of pairs right at the threshold, among candidates
 UNCLEAR = 0.1  # around the threshold; three standard deviations of a signature's estimate: 3 * sqrt(0.8 * 0.2 / 128)
 MAX_BUCKET = 64  # documents of one bucket that are all compared with each other
@@ -26,7 +26,7 @@ KEPT_SHINGLES = 2048  # documents whose shingles stay in memory while pairs are 
 
 
 def signature(hashes: Hashes) -> Signatures | None:
-    """The MinHash signature of a document's shingles; None for those of a text too short to have near copies."""
+    """The MinHash signature of a document's shingles; None for those of a text too short to have near duplicates."""
     from rensa import RMinHash
 
     if len(hashes) < MIN_SHINGLES:
@@ -47,7 +47,7 @@ def rows_per_band(threshold: float) -> int:
     )
 
 
-class NearCopies:
+class NearDuplicates:
     """Compares documents by signature and, where that is unclear, by the texts that `text_of` fetches."""
 
     def __init__(self, signatures: Signatures, text_of: Callable[[int], str], threshold: float) -> None:
@@ -56,7 +56,7 @@ class NearCopies:
         self._shingles = lru_cache(KEPT_SHINGLES)(lambda i: np.unique(shingles(text_of(i))))
 
     def clusters(self) -> Indices:
-        """For each document the lowest index of its cluster; its own where it has no near copy."""
+        """For each document the lowest index of its cluster; its own where it has no near duplicate."""
         parent = np.arange(len(self.signatures), dtype=np.int64)
         rejected: set[tuple[int, int]] = set()
         rows = rows_per_band(self.threshold)
@@ -68,7 +68,7 @@ class NearCopies:
         return _roots(parent)
 
     def near(self, first: int, second: int) -> bool:
-        """Whether two documents are near copies."""
+        """Whether two documents are near duplicates."""
         agreement = float((self.signatures[first] == self.signatures[second]).mean())
         if abs(agreement - self.threshold) > UNCLEAR:
             return agreement > self.threshold

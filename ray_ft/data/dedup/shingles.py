@@ -1,7 +1,7 @@
-"""Texts to 64-bit hashes of their words and of runs of words, in whole-array steps: what copies are found by.
+"""Texts to 64-bit hashes of their words and of runs of words, in whole-array steps: what duplicates are found by.
 
-Only letters and digits count, in lower case, so that layout and punctuation never hide a copy. Where a script writes no
-spaces, each character is a word.
+Only letters and digits count, in lower case, so that layout and punctuation never hide a duplicate. Where a script
+writes no spaces, each character is a word.
 """
 
 from functools import cache

@@ -38,7 +38,7 @@ class Bounds:
 
 
 def content_key(text: str) -> str:
-    """Equal for texts that differ only in white space, so that copies land in one split."""
+    """Equal for texts that differ only in white space, so that duplicates land in one split."""
     return hashlib.sha256(" ".join(text.split()).encode()).hexdigest()
 
 

@@ -10,13 +10,12 @@ from functools import cache
 from typing import Any, Literal
 
 from ray_ft.config import DataConfig
+from ray_ft.data.documents import ReadFile, Record, SourceFile
 from ray_ft.data.filters.gitattributes import Marked, marked_files, reason_of
 from ray_ft.data.filters.license import folder_licences, is_allowed, licence_of_file
-from ray_ft.data.filters.pii import find_by_presidio, find_personal_data
+from ray_ft.data.filters.pii import find_by_presidio, find_pii
 from ray_ft.data.filters.redaction import Redaction, disjoint, redact_document
 from ray_ft.data.filters.secrets import Found, find_secrets, has_private_key
-from ray_ft.data.ingest.listing import ReadFile, SourceFile
-from ray_ft.data.ingest.records import Record
 from ray_ft.errors import MissingDependencyError
 from ray_ft.rows import Example
 
@@ -109,7 +108,7 @@ def find(text: str, how: Cleaning) -> list[Found]:
     """What is to be replaced in a text, in order."""
     found: list[Found] = [*find_secrets(text)] if how.secrets == "redact" else []
     if how.personal_data != "keep":
-        found += find_personal_data(text)
+        found += find_pii(text)
     if how.personal_data == "presidio":
         found += find_by_presidio(text)
     return disjoint(found, text)

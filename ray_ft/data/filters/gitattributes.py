@@ -7,7 +7,7 @@ from functools import lru_cache
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from ray_ft.data.ingest.listing import SourceFile, read_bytes
+from ray_ft.data.documents import SourceFile, read_bytes
 
 if TYPE_CHECKING:
     from pathspec import PathSpec

@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterable, Mapping
 from pathlib import PurePosixPath
 
-from ray_ft.data.ingest.listing import SourceFile, read_bytes
+from ray_ft.data.documents import SourceFile, read_bytes
 
 UNKNOWN = "unknown"
 HEADER = re.compile(r"SPDX-License-Identifier:\s*\(?([A-Za-z0-9.+-]+(?:\s+(?:OR|AND|WITH)\s+[A-Za-z0-9.+-]+)*)")

@@ -31,7 +31,7 @@ IBAN = re.compile(r"[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-Z0-9]{1,3})?\b")
 PRESIDIO_SCORE = 0.6
 
 
-def find_personal_data(text: str) -> Iterator[Found]:
+def find_pii(text: str) -> Iterator[Found]:
     """Every address and number that passes its check."""
     yield from _emails(text)
     yield from _checked(IBAN.finditer(text), "IBAN", _is_iban)

@@ -9,16 +9,14 @@ import logging
 import time
 import uuid
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ray_ft.data.build.job import GroupJob
-from ray_ft.data.build.task import requests_of
-from ray_ft.data.generation.response_cache import AnswersAt, from_rows
+from ray_ft.data.generation.response_cache import ResponseCache, as_row, from_rows
 from ray_ft.data.run.journal import Journal
-from ray_ft.engines import Engine, Writer
+from ray_ft.engines import Engine, Writer, WriteRequest
 from ray_ft.errors import GenerationError, RayFTError
 from ray_ft.quiet import quiet_ray_data
 
@@ -28,26 +26,40 @@ MAX_ROUNDS = 5  # questions, verdicts, and what recipes of others may want
 SECONDS_BETWEEN_REPORTS = 10.0
 
 
-def ask_engine(rows: list[dict[str, Any]], job: GroupJob, engine: Engine) -> AnswersAt:
-    """Answer all that the groups of `rows` ask for; returns where the answers lie. Ray must be up.
+Requests = Callable[[dict[str, Any], ResponseCache], Iterable[WriteRequest]]
+"""What a row wants to ask and is not answered yet."""
+
+
+def ask_engine(
+    rows: list[dict[str, Any]],
+    requests_of: Requests,
+    *,
+    answers: ResponseCache,
+    engine: Engine,
+    model_path: str,
+    chat_template: str | None,
+) -> ResponseCache:
+    """Answer all that the rows ask for; returns where the answers lie. Ray must be up.
 
     Raises GenerationError when the engine cannot go on; what it answered until then is kept.
     """
-    assert job.answers is not None
     refused: Counter[str] = Counter()
     for number in range(MAX_ROUNDS):
-        at = replace(job.answers, round=number)
-        num_answers = _round(rows, replace(job, answers=at), engine, refused)
-        if not num_answers:
+        at = replace(answers, round=number)
+        asked = {"requests_of": requests_of, "at": at}
+        loaded = {"at": at, "engine": engine, "model_path": model_path, "chat_template": chat_template}
+        if not _round(rows, asked, loaded, engine, refused):
             break
     if refused:
         reason, count = refused.most_common(1)[0]
         log.warning("the engine refused %d requests, %d of them: %s", refused.total(), count, reason)
-    return replace(job.answers, round=MAX_ROUNDS)
+    return replace(answers, round=MAX_ROUNDS)
 
 
-def _round(rows: list[dict[str, Any]], job: GroupJob, engine: Engine, refused: Counter[str]) -> int:
-    """One pass over the groups; returns the number of requests that were answered."""
+def _round(
+    rows: list[dict[str, Any]], asked: dict[str, Any], loaded: dict[str, Any], engine: Engine, refused: Counter[str]
+) -> int:
+    """One pass over the rows; returns the number of requests that were answered."""
     import ray
 
     num_gpus = int(ray.cluster_resources().get("GPU", 0)) if engine.needs_weights else 0
@@ -56,10 +68,10 @@ def _round(rows: list[dict[str, Any]], job: GroupJob, engine: Engine, refused: C
     with quiet_ray_data():
         answers = (
             ray.data.from_items(rows, override_num_blocks=len(rows))
-            .flat_map(requests_of, fn_kwargs={"job": job})
+            .flat_map(_wanted, fn_kwargs=asked)
             .map_batches(
                 Answerer,
-                fn_constructor_kwargs={"job": job, "engine": engine},
+                fn_constructor_kwargs=loaded,
                 batch_size=engine.write_batch_size(),
                 compute=ray.data.ActorPoolStrategy(min_size=1, max_size=max(num_gpus, 1)),
                 num_gpus=1 if num_gpus else None,
@@ -78,12 +90,17 @@ def _round(rows: list[dict[str, Any]], job: GroupJob, engine: Engine, refused: C
     return total
 
 
+def _wanted(row: dict[str, Any], *, requests_of: Requests, at: ResponseCache) -> Iterator[dict[str, str]]:
+    """The requests of a row, on their way to those who answer."""
+    yield from map(as_row, requests_of(row, at))
+
+
 class Answerer:
     """Answers batches of requests, with an engine that is loaded when the first one comes."""
 
-    def __init__(self, job: GroupJob, engine: Engine) -> None:
-        assert job.answers is not None
-        self.job, self.engine, self.at = job, engine, job.answers
+    def __init__(self, at: ResponseCache, engine: Engine, *, model_path: str, chat_template: str | None = None) -> None:
+        self.at, self.engine = at, engine
+        self.model_path, self.chat_template = model_path, chat_template
         self.writer: Writer | None = None
         self.journal: Journal | None = None
 
@@ -101,7 +118,7 @@ class Answerer:
     def _answer(self, rows: list[str]) -> Iterator[str]:
         """The error of each answer, "" for most, once it is kept."""
         requests = from_rows(rows)
-        self.writer = self.writer or self.engine.load_writer(self.job.model_path, chat_template=self.job.chat_template)
+        self.writer = self.writer or self.engine.load_writer(self.model_path, chat_template=self.chat_template)
         self.journal = self.journal or Journal(Path(self.at.folder), uuid.uuid4().hex)
         for place, written in self.writer.write(requests):
             self.at.keep(self.journal, requests[place], written)

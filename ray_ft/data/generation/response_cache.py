@@ -26,7 +26,7 @@ class NotAnswered(GenerationError):
 
 
 @dataclass(frozen=True)
-class AnswersAt:
+class ResponseCache:
     """Where answers lie, and whose: `identity` is the engine's, `run` tells this run's refusals from older ones."""
 
     folder: str
@@ -47,9 +47,9 @@ class AnswersAt:
 class Answered:
     """An engine that has answered already: what a recipe may ask. What it has not is noted in `missing`."""
 
-    def __init__(self, at: AnswersAt) -> None:
+    def __init__(self, at: ResponseCache) -> None:
         self.at = at
-        self.known = find_answers(at)
+        self.known = find_responses(at)
         self.missing: dict[bytes, WriteRequest] = {}
 
     def __call__(self, prompts: list[str], /, *, schema: str = "") -> list[str]:
@@ -64,7 +64,7 @@ class Answered:
 
 
 @lru_cache(maxsize=2)
-def find_answers(at: AnswersAt) -> dict[bytes, Ref | None]:
+def find_responses(at: ResponseCache) -> dict[bytes, Ref | None]:
     """Where each answer lies, by its request's key; None for those that were refused in this run."""
     found: dict[bytes, Ref | None] = {}
     for path in sorted(Path(at.folder).glob("*.log")):

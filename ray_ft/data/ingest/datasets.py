@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ray_ft.config import DataConfig, DatasetConfig
+from ray_ft.data.documents import Record
 from ray_ft.data.ingest.listing import READ_AHEAD, unique_prefix
-from ray_ft.data.ingest.records import Origin, Record, read_line, read_value
+from ray_ft.data.ingest.records import Origin, read_line, read_value
 from ray_ft.errors import ConfigError, DataError, first_line
 from ray_ft.rows import Split
 

@@ -1,4 +1,4 @@
-"""Lists the files under the sources, and reads each into a Document or into the reason why it is none."""
+"""Lists the files under the sources, each with the reason when it will not be read; reading.py reads the others."""
 
 import hashlib
 import os
@@ -6,22 +6,17 @@ import re
 import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from ray_ft.config import DataConfig
-from ray_ft.data.filters.rules import dropped_by_bytes, dropped_by_path, dropped_by_text
-from ray_ft.data.formats import FORMATS, Format, format_of
-from ray_ft.data.formats.base import Unreadable
-from ray_ft.data.ingest.byte_offsets import with_bytes
-from ray_ft.data.ingest.decode import Decoded, decode
-from ray_ft.data.ingest.sandbox import Limits, parse
+from ray_ft.data.documents import SourceFile, read_bytes
+from ray_ft.data.filters.rules import dropped_by_path
+from ray_ft.data.formats import FORMATS, format_of
 from ray_ft.data.sources import KINDS, kind_of
 from ray_ft.data.sources.git import split
 from ray_ft.errors import ConfigError, DataError
-from ray_ft.rows import Document
 from ray_ft.source_folders import TOOL_FOLDERS, is_marked
 
 if TYPE_CHECKING:
@@ -32,31 +27,6 @@ SKIPPED_FOLDERS = TOOL_FOLDERS | {
     ".ipynb_checkpoints", ".idea", ".vscode",
 }  # fmt: skip
 READ_AHEAD = 8  # threads that hash files
-
-
-@dataclass(frozen=True)
-class SourceFile:
-    """One file below a source. `path` is how the data names it; `reason` is set when it will not be read."""
-
-    path: str
-    location: str
-    num_bytes: int
-    reason: str = ""
-    kind: str = ""  # of the source, a name in KINDS; "" for files and folders
-    content: str = ""  # differs when the content does; "" where only reading tells
-
-
-@dataclass(frozen=True)
-class ReadFile:
-    """What became of one file; `document` is None unless status is ok."""
-
-    file: SourceFile
-    status: Literal["ok", "skipped", "quarantined"]  # quarantined: broken, another attempt may end otherwise
-    reason: str = ""
-    note: str = ""
-    encoding: str = ""
-    content_id: str = ""
-    document: Document | None = None
 
 
 def list_files(data: DataConfig) -> list[SourceFile]:
@@ -100,56 +70,6 @@ def content_hashes(files: Sequence[SourceFile]) -> list[str]:
     """SHA-256 of each file's bytes, or why they cannot be read; a file that did not change is read once a process."""
     with ThreadPoolExecutor(READ_AHEAD) as threads:
         return list(threads.map(_content_hash, files))
-
-
-def read_file(file: SourceFile, limits: Limits = Limits()) -> ReadFile:  # noqa: B008 - it is frozen
-    """Read, decode, filter and parse one file. Never raises: what cannot be used comes back with its reason."""
-    if file.reason:
-        return ReadFile(file, "skipped", file.reason)
-    try:
-        data = read_bytes(file)
-    except OSError as error:
-        return ReadFile(file, "skipped", f"unreadable: {error.strerror or error}")
-    content_id = hashlib.sha256(data).hexdigest()[:16]
-    kind = format_of(file.path)
-    reason = dropped_by_bytes(data)
-    if kind is None or (reason and not (kind.is_binary and reason == "binary")):
-        return ReadFile(file, "skipped", reason or "unknown format", content_id=content_id)
-    return replace(_read_content(file, data, kind, content_id, limits), content_id=content_id)
-
-
-def read_bytes(file: SourceFile) -> bytes:
-    """The file's bytes, wherever it lies. Raises OSError."""
-    return KINDS[file.kind].read(file.location) if file.kind else Path(file.location).read_bytes()
-
-
-def _read_content(file: SourceFile, data: bytes, kind: Format, content_id: str, limits: Limits) -> ReadFile:
-    """The document that the bytes hold."""
-    decoded = Decoded("", "") if kind.is_binary else decode(data)
-    reason = "" if kind.is_binary else decoded.reason or dropped_by_text(decoded.text, kind.language)
-    if reason:
-        return ReadFile(file, "skipped", reason, encoding=decoded.encoding)
-    try:
-        parsed, note = parse(data if kind.is_binary else decoded.text, kind, limits)
-    except Unreadable as why:
-        status: Literal["skipped", "quarantined"] = "quarantined" if why.broken else "skipped"
-        return ReadFile(file, status, why.reason, why.note, decoded.encoding)
-    if not parsed.text.strip():
-        return ReadFile(file, "skipped", "no text", encoding=decoded.encoding)
-    blocks = parsed.blocks
-    if not kind.is_binary:
-        blocks = with_bytes(blocks, data, decoded.encoding, decoded.text, parsed.text)
-    document = Document(
-        id=f"{content_id}:{file.path}",
-        text=parsed.text,
-        path=file.path,
-        format=kind.name,
-        language=kind.language,
-        blocks=blocks,
-        metadata=parsed.metadata,
-        definitions=parsed.definitions,
-    )
-    return ReadFile(file, "ok", "", note, decoded.encoding, document=document)
 
 
 def _files_of(source: str, data: DataConfig, prefix: str) -> Iterator[SourceFile]:

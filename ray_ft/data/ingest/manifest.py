@@ -16,9 +16,10 @@ from typing import Any
 
 from ray_ft.artifacts import to_json
 from ray_ft.config import DataConfig
+from ray_ft.data.documents import SourceFile
 from ray_ft.data.ingest.datasets import Slice, content_of, cut_into_slices, list_datasets
-from ray_ft.data.ingest.listing import SourceFile, content_hashes, list_files
-from ray_ft.data.ingest.task import Item, item_key, size_of
+from ray_ft.data.ingest.items import Item, item_key, size_of
+from ray_ft.data.ingest.listing import content_hashes, list_files
 
 ROWS_PER_GROUP = 256  # of packed training data for each recipe, at most; the last row of a group is not full
 BYTES_PER_TOKEN = 4

@@ -3,10 +3,11 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from ray_ft.data.build.schemas import DOCUMENTS
-from ray_ft.data.ingest.listing import ReadFile
-from ray_ft.data.ingest.task import Item, Kept, find_kept, load
+from ray_ft.data.documents import ReadFile
+from ray_ft.data.ingest.items import Item
+from ray_ft.data.ingest.kept import Kept, find_kept, load
 from ray_ft.data.run.journal import strike
+from ray_ft.data.schemas import DOCUMENTS
 
 QUARANTINE = "quarantine.parquet"
 COLUMNS = ("path", "reason", "note", "num_bytes", "id")

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, cast
 
+from ray_ft.data.documents import Record
 from ray_ft.rows import Example, Message, Role, Split
 
 Format = Literal["messages", "prompt", "text"]
@@ -14,33 +15,6 @@ ROLES: Mapping[str, Role] = {"system": "system", "developer": "system", "user": 
 TOOL_ROLES = ("tool", "function")
 TOOL_KEYS = ("tools", "functions")
 NEEDED = "needs `messages`, `prompt` and `completion`, or `text`"
-
-
-@dataclass(frozen=True)
-class Record:
-    """One line and what became of it: its examples, or the reason why there are none."""
-
-    name: str  # file and line, as messages and tables name it
-    dataset: str
-    num_bytes: int
-    split: Split | None = None  # None: drawn by the hash of `key`
-    weight: float = 1.0
-    format: str = ""
-    reason: str = ""
-    note: str = ""  # what in the line is wrong, or what of it was ignored
-    key: str = ""  # equal for equal content
-    text: str = ""  # of a line of plain text
-    examples: tuple[Example, ...] = ()
-
-    @property
-    def id(self) -> str:
-        """As a document's: the content's hash, then where it stands."""
-        return f"{self.key[:16] or 'unread'}:{self.name}"
-
-    @property
-    def problem(self) -> str:
-        """One line that names a line that cannot be used."""
-        return f"{self.name}: {self.reason}{f': {self.note}' if self.note else ''}"
 
 
 class BadRecord(ValueError):
@@ -227,5 +201,5 @@ def _skipped(origin: Origin, bad: BadRecord, num_bytes: int) -> Record:
 
 
 def _key(*texts: str) -> str:
-    """Equal for contents that differ only in white space, so that copies land in one split."""
+    """Equal for contents that differ only in white space, so that duplicates land in one split."""
     return hashlib.sha256("\0\0".join(" ".join(text.split()) for text in texts).encode("utf-8", "replace")).hexdigest()

@@ -1,4 +1,4 @@
-"""The first half of prepare: what no earlier run kept is read, and every document gets its place."""
+"""The first step of prepare: what no earlier run kept is read, cleaned and signed, and kept in journals."""
 
 import json
 import logging
@@ -8,27 +8,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ray_ft.config import DataConfig
-from ray_ft.data.dedup.clusters import Placement, Placements, Placing, place
 from ray_ft.data.dedup.decontamination import read_evaluation_sets
-from ray_ft.data.dedup.splits import Bounds
+from ray_ft.data.dedup.heads import Head, heads_of, text_of
+from ray_ft.data.documents import SourceFile
 from ray_ft.data.filters.apply import Cleaning
-from ray_ft.data.ingest.listing import SourceFile
+from ray_ft.data.ingest.items import Item, batches, size_of
+from ray_ft.data.ingest.kept import Kept, find_kept, load
 from ray_ft.data.ingest.manifest import keys_of
 from ray_ft.data.ingest.quarantine import release
 from ray_ft.data.ingest.sandbox import Limits
-from ray_ft.data.ingest.task import (
-    Item,
-    Kept,
-    ParseJob,
-    batches,
-    find_kept,
-    heads_of,
-    load,
-    parse_batch,
-    parse_item,
-    size_of,
-    text_of,
-)
+from ray_ft.data.ingest.task import ParseJob, parse_batch
 from ray_ft.data.run.progress import Progress
 from ray_ft.data.run.tasks import num_cpus, run_tasks
 from ray_ft.errors import DataError
@@ -47,6 +36,20 @@ class Work:
     keys: list[bytes]
     kept: list[Kept]
     folder: Path
+
+    @property
+    def heads(self) -> list[tuple[Head, ...]]:
+        """What is told of each item's documents."""
+        return [kept.heads for kept in self.kept]
+
+    @property
+    def num_files(self) -> int:
+        """Files that were read."""
+        return sum(len(kept.heads) for kept in self.kept if kept.ref and kept.heads and kept.heads[0].is_file)
+
+    def text(self, item: int, document: int) -> str:
+        """All words of an item's document, from its journal."""
+        return text_of(load(self.items[item], self.kept[item].ref)[document])
 
 
 def read_items(items: list[Item], data: DataConfig, folder: Path, *, retry_quarantined: bool) -> Work:
@@ -76,42 +79,9 @@ def read_items(items: list[Item], data: DataConfig, folder: Path, *, retry_quara
                 raise DataError(f"prepare stopped: {result['error']}")
             progress.add(result["num_items"], result["num_bytes"], result["states"])
         kept |= find_kept(folder / PARSED, {key: i for key, i in wanted.items() if i not in kept})
-    unread = {
-        i: Kept(heads_of(parse_item(item, cleaning), evaluation), None)
-        for i, item in enumerate(items)
-        if _is_unread(item)
-    }
+    unread = {i: Kept(heads_of(load(item, None), evaluation), None) for i, item in enumerate(items) if _is_unread(item)}
     return Work(items, keys, [unread[i] if i in unread else kept[i] for i in range(len(items))], folder)
 
 
 def _is_unread(item: Item) -> bool:
     return isinstance(item, SourceFile) and bool(item.reason)
-
-
-def place_documents(work: Work, data: DataConfig, seed: int) -> list[tuple[Placement, ...]]:
-    """Splits and copies; the placements of each item's documents."""
-    owners = [(i, number) for i, kept in enumerate(work.kept) for number in range(len(kept.heads))]
-
-    def text(document: int) -> str:
-        item, number = owners[document]
-        return text_of(load(work.items[item], work.kept[item].ref)[number])
-
-    how = Placing(
-        Bounds.of(validation_fraction=data.validation_fraction, test_fraction=data.test_fraction),
-        seed,
-        data.deduplicate,
-        data.near_copy_similarity,
-    )
-    placed = place([head for kept in work.kept for head in kept.heads], how=how, text_of=text)
-    _say(placed)
-    remaining = iter(placed.all)
-    return [tuple(next(remaining) for _ in kept.heads) for kept in work.kept]
-
-
-def _say(placed: Placements) -> None:
-    if placed.num_clusters:
-        log.info(
-            "%s sets of copies, each in one split; %s documents have a near copy",
-            f"{placed.num_clusters:,}",
-            f"{placed.num_near:,}",
-        )

@@ -6,15 +6,14 @@ from pathlib import Path
 from typing import Any
 
 from ray_ft.artifacts import Inspection, TrainingSet
-from ray_ft.data.build.schemas import EXAMPLES
-from ray_ft.data.build.task import SPLITS
 from ray_ft.data.report.inspection import table
+from ray_ft.data.schemas import EXAMPLES, SPLITS
 from ray_ft.errors import ConfigError, DataError
 
 COLUMNS = ("prompt", "completion", "messages", "recipe", "origin", "evidence", "document_id", "start", "end", "copies")
 
 
-def share_training_set(made: TrainingSet, about: Inspection, path: Path, *, facts: Mapping[str, Any]) -> Path:
+def export_training_set(made: TrainingSet, about: Inspection, path: Path, *, facts: Mapping[str, Any]) -> Path:
     """Write README.md, data/SPLIT.parquet and messages/SPLIT.jsonl into an empty folder.
 
     Plain text has its words in the one turn of an assistant. Raises ConfigError when the folder is not empty.

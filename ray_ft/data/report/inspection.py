@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ray_ft.artifacts import Inspection, SourcedExample, TrainingSet
-from ray_ft.data.build.schemas import COLUMNS, DOCUMENTS, EXAMPLES
 from ray_ft.data.dedup.leakage import find_leaks
+from ray_ft.data.schemas import COLUMNS, DOCUMENTS, EXAMPLES
 from ray_ft.errors import DataError, first_line
 
 if TYPE_CHECKING:

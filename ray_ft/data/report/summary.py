@@ -5,8 +5,7 @@ from collections import Counter
 
 from ray_ft.artifacts import TrainingSet
 from ray_ft.config import DataConfig
-from ray_ft.data.build.job import GroupResult
-from ray_ft.data.build.task import MAX_NAMED_LINES
+from ray_ft.data.build.job import MAX_NAMED_LINES, GroupResult
 from ray_ft.errors import DataError
 
 log = logging.getLogger("ray_ft")

@@ -16,8 +16,6 @@ from ray_ft.data.tokenization.encoded import IGNORED, Encoded
 from ray_ft.errors import ConfigError
 from ray_ft.rows import CountTokens, Example
 
-__all__ = ["IGNORED", "ChatEncoder", "Encoded", "TokenCounter", "token_counter"]
-
 MAX_PROMPT_FRACTION = 0.5  # of a row: a longer prompt leaves too little of its answer
 PROBE = ("What is ray_ft?", "It tunes language models.")
 

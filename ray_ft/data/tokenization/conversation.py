@@ -8,14 +8,11 @@ same whatever follows it; the others are refused.
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from ray_ft.data.tokenization.encoded import IGNORED, Encoded
+from ray_ft.data.tokenization.encoded import IGNORED, Encoded, TurnEncoder
 from ray_ft.errors import first_line
 from ray_ft.rows import Message
-
-if TYPE_CHECKING:
-    from ray_ft.data.tokenization.chat import ChatEncoder
 
 GENERATION_MARK = re.compile(r"\{%-?\s*generation\s*-?%\}")
 PROBE = (
@@ -52,7 +49,7 @@ class Turn:
     adds_stop: bool = False  # the template ends the turn by no token, so end-of-text is put there
 
 
-def encode_conversation(encoder: "ChatEncoder", messages: Sequence[Message]) -> Encoded | str:
+def encode_conversation(encoder: TurnEncoder, messages: Sequence[Message]) -> Encoded | str:
     """Ids up to the last trained turn that fits a row, with labels on the trained turns; or why there are none."""
     if encoder.system_prompt is not None and messages[0].role != "system":
         messages = (Message("system", encoder.system_prompt), *messages)
@@ -69,7 +66,7 @@ def encode_conversation(encoder: "ChatEncoder", messages: Sequence[Message]) -> 
     return Encoded(ids[:kept], labels[:kept], is_shortened=True)
 
 
-def multi_turn_problem(encoder: "ChatEncoder") -> str:
+def multi_turn_problem(encoder: TurnEncoder) -> str:
     """Why conversations of several assistant turns cannot be masked with this template, in one line; "" if they can."""
     encoded = encode_conversation(encoder, PROBE)
     if not isinstance(encoded, str) or encoded == TOO_LONG:
@@ -81,13 +78,13 @@ def multi_turn_problem(encoder: "ChatEncoder") -> str:
 # --- where the turns stand --------------------------------------------------------------------------------------------
 
 
-def _rendered(encoder: "ChatEncoder", messages: Sequence[Message]) -> tuple[str, list[Turn]]:
+def _rendered(encoder: TurnEncoder, messages: Sequence[Message]) -> tuple[str, list[Turn]]:
     template = str(encoder.tokenizer.chat_template)
     turns = _marked(encoder, messages) if GENERATION_MARK.search(template) else _by_difference(encoder, messages)
     return turns[0][: turns[1][-1].end], turns[1]
 
 
-def _marked(encoder: "ChatEncoder", messages: Sequence[Message]) -> tuple[str, list[Turn]]:
+def _marked(encoder: TurnEncoder, messages: Sequence[Message]) -> tuple[str, list[Turn]]:
     """Turns from the template's own marks."""
     from transformers.utils.chat_template_utils import render_jinja_template
 
@@ -121,7 +118,7 @@ def _joined(spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
     return joined
 
 
-def _marked_turn(encoder: "ChatEncoder", messages: Sequence[Message], i: int, text: str, span: tuple[int, int]) -> Turn:
+def _marked_turn(encoder: TurnEncoder, messages: Sequence[Message], i: int, text: str, span: tuple[int, int]) -> Turn:
     """A marked turn, with the special token that ends it inside the mark or right behind it."""
     start, end = span
     asked = _render(encoder, messages[:i], add_generation_prompt=True)
@@ -139,7 +136,7 @@ def _marked_turn(encoder: "ChatEncoder", messages: Sequence[Message], i: int, te
     return _ended(encoder, text, start, answer, content, limit)
 
 
-def _by_difference(encoder: "ChatEncoder", messages: Sequence[Message]) -> tuple[str, list[Turn]]:
+def _by_difference(encoder: TurnEncoder, messages: Sequence[Message]) -> tuple[str, list[Turn]]:
     """Turns from what each adds; raises Refused where a turn, or what stands before it, changes once others follow."""
     full = _render(encoder, messages)
     turns: list[Turn] = []
@@ -167,7 +164,7 @@ def _ending(turns: list[Turn]) -> list[Turn]:
     return turns
 
 
-def _ended(encoder: "ChatEncoder", text: str, start: int, answer: int, content: str, limit: int) -> Turn:
+def _ended(encoder: TurnEncoder, text: str, start: int, answer: int, content: str, limit: int) -> Turn:
     """The turn up to the first special token behind its answer and before `limit`; without one, end-of-text ends it."""
     answer_end = answer + len(content)
     ends = [(i, i + len(t)) for t in encoder.specials if t and (i := text.find(t, answer_end, limit)) >= 0]
@@ -175,7 +172,7 @@ def _ended(encoder: "ChatEncoder", text: str, start: int, answer: int, content: 
     return Turn(start, answer, answer_end, end, adds_stop=not ends)
 
 
-def _render(encoder: "ChatEncoder", messages: Sequence[Message], *, add_generation_prompt: bool = False) -> str:
+def _render(encoder: TurnEncoder, messages: Sequence[Message], *, add_generation_prompt: bool = False) -> str:
     if not messages:
         return ""
     try:
@@ -195,7 +192,7 @@ def _plain(messages: Sequence[Message]) -> list[dict[str, str]]:
 # --- tokens -----------------------------------------------------------------------------------------------------------
 
 
-def _tokenised(encoder: "ChatEncoder", text: str, turns: Sequence[Turn]) -> tuple[list[int], list[int], list[int]]:
+def _tokenised(encoder: TurnEncoder, text: str, turns: Sequence[Turn]) -> tuple[list[int], list[int], list[int]]:
     """Ids and labels of the text up to the last turn's end, and the token at which each turn has ended.
 
     The text is tokenised as a whole when a token begins and ends where each turn does, as after a special token or a
@@ -217,7 +214,7 @@ def _tokenised(encoder: "ChatEncoder", text: str, turns: Sequence[Turn]) -> tupl
     return ids, labels, ends
 
 
-def _whole(encoder: "ChatEncoder", text: str, turns: Sequence[Turn]) -> list[tuple[list[int], Turn | None]] | None:
+def _whole(encoder: TurnEncoder, text: str, turns: Sequence[Turn]) -> list[tuple[list[int], Turn | None]] | None:
     """Ids between and in the turns, from one call of the tokenizer; None where a token crosses a turn's border."""
     if not getattr(encoder.tokenizer, "is_fast", False):
         return None
@@ -238,7 +235,7 @@ def _whole(encoder: "ChatEncoder", text: str, turns: Sequence[Turn]) -> list[tup
     return pieces
 
 
-def _pieces(encoder: "ChatEncoder", text: str, turns: Sequence[Turn]) -> Iterator[tuple[list[int], Turn | None]]:
+def _pieces(encoder: TurnEncoder, text: str, turns: Sequence[Turn]) -> Iterator[tuple[list[int], Turn | None]]:
     """Ids of each part by itself."""
     position = 0
     for turn in turns:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ray_ft.artifacts import digest
+from ray_ft.errors import DataError
 
 CONFIG = "tokenizer_config.json"
 MESSAGES = [{"role": "user", "content": "What is it? <b>"}, {"role": "assistant", "content": "Näher."}]
@@ -20,17 +21,21 @@ def save_lean(tokenizer: Any, folder: Path) -> str | None:
     """Write the copy below a folder that workers see; its path, or None where the copy would not be the same.
 
     Another tokenizer gets another path, since workers that live longer than a run remember what they have loaded.
+    Raises DataError when the folder cannot be written.
     """
     if not getattr(tokenizer, "is_fast", False):
         return None
-    marks = _marks(tokenizer)
-    shutil.rmtree(folder, ignore_errors=True)  # of another tokenizer
-    folder = folder / digest(marks)
-    tokenizer.save_pretrained(str(folder))
-    config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
-    config["tokenizer_class"] = "PreTrainedTokenizerFast"
-    (folder / CONFIG).write_text(json.dumps(config, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    return str(folder) if _marks(load_lean(str(folder))) == marks else None
+    try:
+        marks = _marks(tokenizer)
+        shutil.rmtree(folder, ignore_errors=True)  # of another tokenizer
+        copy = folder / digest(marks)
+        tokenizer.save_pretrained(str(copy))
+        config = json.loads((copy / CONFIG).read_text(encoding="utf-8"))
+        config["tokenizer_class"] = "PreTrainedTokenizerFast"
+        (copy / CONFIG).write_text(json.dumps(config, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        return str(copy) if _marks(load_lean(str(copy))) == marks else None
+    except OSError as error:
+        raise DataError(f"cannot write {folder}: {error.strerror}") from None
 
 
 def load_lean(path: str) -> Any:

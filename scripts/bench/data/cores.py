@@ -26,8 +26,7 @@ os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "RAYON_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 ENTRY = Path(__file__).resolve().parents[2] / "bench_data"
 CONTROL_SECONDS = 2.0
-STEPS = ("list_items", "read_items", "place_documents", "name_groups", "write_groups", "publish_groups", "_complete",
-         "tidy")  # fmt: skip
+STEPS = ("list_items", "read_items", "place_documents", "name_groups", "write_groups", "publish", "tidy")
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -205,9 +204,10 @@ def _alone(n: int, corpus: Path) -> float:
 
 def _parse_alone(folder: str) -> float:
     from ray_ft.data.dedup.decontamination import EvaluationRuns
+    from ray_ft.data.dedup.heads import heads_of
+    from ray_ft.data.documents import SourceFile
     from ray_ft.data.filters.apply import Cleaning
-    from ray_ft.data.ingest.listing import SourceFile
-    from ray_ft.data.ingest.task import heads_of, parse_item
+    from ray_ft.data.ingest.task import parse_item
 
     paths = sorted(Path(folder).rglob("*.py"))
     files = [SourceFile(path.name, str(path), path.stat().st_size) for path in paths]

@@ -7,14 +7,14 @@ from typing import Any
 import pytest
 
 from ray_ft.config import DataConfig
-from ray_ft.data.build.stage import GROUPS, tidy
-from ray_ft.data.build.task import RESULT
-from ray_ft.data.ingest.listing import SourceFile
+from ray_ft.data.build.job import RESULT
+from ray_ft.data.build.plan import GROUPS, seen_fraction
+from ray_ft.data.build.stage import tidy
+from ray_ft.data.documents import SourceFile
+from ray_ft.data.ingest.kept import Kept, find_kept
 from ray_ft.data.ingest.stage import PARSED, Work
-from ray_ft.data.ingest.task import Kept, find_kept
-from ray_ft.data.prepare import _alone as alone
-from ray_ft.data.prepare import _seen_fraction as seen_fraction
 from ray_ft.data.run.journal import Journal, read_journal
+from ray_ft.data.run.lock import locked
 from ray_ft.errors import ConfigError
 
 KEY, GONE = b"k" * 32, b"g" * 32
@@ -58,9 +58,9 @@ def test_a_group_whose_removal_is_killed_does_not_look_whole(work: Work, monkeyp
 def test_two_runs_in_one_folder_do_not_clean_up_after_each_other(tmp_path: Path) -> None:
     folder = tmp_path / "data.work"
     said = r"another `ray-ft prepare` is at work in .*; wait for it"
-    with alone(folder), pytest.raises(ConfigError, match=said), alone(folder):
+    with locked(folder), pytest.raises(ConfigError, match=said), locked(folder):
         pass
-    with alone(folder):
+    with locked(folder):
         pass
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from ray_ft.data.build.packing import INPUT_IDS, LABELS, POSITION_IDS, fill_row, manifest, pack_rows, write_shards
-from ray_ft.data.tokenization.chat import IGNORED, Encoded
+from ray_ft.data.tokenization.encoded import IGNORED, Encoded
 
 A = Encoded([5, 6, 7], [IGNORED, IGNORED, 7])
 B = Encoded([8, 9], [IGNORED, 9])

@@ -1,4 +1,4 @@
-"""Copies and near copies share a split, one of them stays, and no lot moves because of another document."""
+"""Duplicates and near duplicates share a split, one of them stays, and no lot moves because of another document."""
 
 import random
 from dataclasses import replace
@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from ray_ft.data.dedup.clusters import Placements, Placing, place
+from ray_ft.data.dedup.heads import Head
 from ray_ft.data.dedup.minhash import signature
 from ray_ft.data.dedup.shingles import shingles
 from ray_ft.data.dedup.splits import Bounds, content_key
-from ray_ft.data.ingest.task import Head
 
 HOW = Placing(Bounds.of(validation_fraction=0.2, test_fraction=0.2), seed=0)
 

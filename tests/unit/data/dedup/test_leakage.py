@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from ray_ft.data.build.schemas import COLUMNS, DOCUMENTS, EXAMPLES, PASSAGES, write_part
 from ray_ft.data.dedup.leakage import find_leaks
+from ray_ft.data.schemas import COLUMNS, DOCUMENTS, EXAMPLES, PASSAGES, write_part
 
 EMPTY: dict[str, Any] = {"str": "", "int": 0, "strings": [], "pairs": [], "messages": []}
 
@@ -60,7 +60,7 @@ def test_a_clean_set_has_no_leak(tmp_path: Path) -> None:
         ),
         (
             {"documents": [_document("9.md", "test", _text(9), "c1")]},
-            "copies of 9.md are in train and in test",
+            "duplicates of 9.md are in train and in test",
         ),
         (
             {"examples": [_row(EXAMPLES, document_id="id:3.md", split="train")]},
@@ -91,6 +91,6 @@ def test_a_near_copy_that_was_placed_apart_is_found_from_its_text(tmp_path: Path
     path = _write(tmp_path / "set", documents=planted)
     assert find_leaks(path) == []
     assert find_leaks(path, thorough=True) == [
-        "equal.md in test is a copy of 0.md in train",
+        "equal.md in test is a duplicate of 0.md in train",
         "near.md in train is near to 3.md in test",
     ]

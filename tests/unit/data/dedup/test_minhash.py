@@ -1,4 +1,4 @@
-"""Near copies are found as brute force finds them, whatever the order, the layout or the script."""
+"""Near duplicates are found as brute force finds them, whatever the order, the layout or the script."""
 
 import itertools
 import random
@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from ray_ft.data.dedup.minhash import MIN_SHINGLES, NearCopies, Signatures, rows_per_band, signature
+from ray_ft.data.dedup.minhash import MIN_SHINGLES, NearDuplicates, Signatures, rows_per_band, signature
 from ray_ft.data.dedup.shingles import WINDOW, shingles, word_hashes
 
 THRESHOLD = 0.8
@@ -28,10 +28,10 @@ def _corpus(seed: int) -> list[str]:
     return texts
 
 
-def _near(texts: list[str]) -> NearCopies:
+def _near(texts: list[str]) -> NearDuplicates:
     signatures: Signatures = np.stack([s for t in texts if (s := signature(shingles(t))) is not None])
     assert len(signatures) == len(texts)
-    return NearCopies(signatures, texts.__getitem__, THRESHOLD)
+    return NearDuplicates(signatures, texts.__getitem__, THRESHOLD)
 
 
 def _similarities(texts: list[str]) -> npt.NDArray[np.float64]:
@@ -91,7 +91,9 @@ def test_an_unclear_pair_is_settled_by_its_texts() -> None:
     for num_changed, expected in ((9, False), (8, True)):
         other = [f"other{i}" if i % 40 == 20 and i < 40 * num_changed else word for i, word in enumerate(words)]
         texts = [" ".join(words), " ".join(other)]
-        near = NearCopies(np.stack([s for t in texts if (s := signature(shingles(t))) is not None]), text_of, THRESHOLD)
+        near = NearDuplicates(
+            np.stack([s for t in texts if (s := signature(shingles(t))) is not None]), text_of, THRESHOLD
+        )
         assert near.near(0, 1) is expected
     assert asked == [0, 1, 0, 1]
 

@@ -6,12 +6,12 @@ from typing import Any
 import pytest
 
 from ray_ft.config import DataConfig
+from ray_ft.data.documents import ReadFile, SourceFile
 from ray_ft.data.filters.apply import CleanFile, Cleaning, clean_file, clean_record, find, language_of
 from ray_ft.data.filters.license import UNKNOWN, folder_licences, is_allowed, licence_of_file, licence_of_text
 from ray_ft.data.filters.redaction import redact_document
 from ray_ft.data.filters.secrets import Found
 from ray_ft.data.formats.markdown import parse_markdown
-from ray_ft.data.ingest.listing import ReadFile, SourceFile
 from ray_ft.data.ingest.records import Origin, read_value
 from ray_ft.rows import Definition, Document
 

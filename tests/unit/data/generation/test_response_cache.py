@@ -10,13 +10,20 @@ from typing import Any
 
 import pytest
 
-from ray_ft.data.build import task as group_module
-from ray_ft.data.build.job import GroupJob, GroupResult
-from ray_ft.data.build.task import Placed, requests_of, write_group
+from ray_ft.data.build import group as group_module
+from ray_ft.data.build.job import GroupJob, GroupResult, Placed
+from ray_ft.data.build.task import requests_of, write_group
 from ray_ft.data.dedup.clusters import Placement
+from ray_ft.data.documents import ReadFile, SourceFile
 from ray_ft.data.generation.requests import Answerer
-from ray_ft.data.generation.response_cache import Answered, AnswersAt, NotAnswered, as_row, find_answers, from_rows
-from ray_ft.data.ingest.listing import ReadFile, SourceFile
+from ray_ft.data.generation.response_cache import (
+    Answered,
+    NotAnswered,
+    ResponseCache,
+    as_row,
+    find_responses,
+    from_rows,
+)
 from ray_ft.data.report.summary import _kept_rates
 from ray_ft.data.run.journal import Journal
 from ray_ft.engines import Engine, Writer, WriteRequest, Written
@@ -27,11 +34,11 @@ from ray_ft.rows import Block, Document
 TEXT = "The ferry leaves every 40 minutes from NorthPort and carries 120 cars."
 
 
-def _at(folder: Path, run: str = "one", **others: Any) -> AnswersAt:
-    return AnswersAt(str(folder), "engine", run, **others)
+def _at(folder: Path, run: str = "one", **others: Any) -> ResponseCache:
+    return ResponseCache(str(folder), "engine", run, **others)
 
 
-def _keep(at: AnswersAt, *pairs: tuple[str, Written]) -> None:
+def _keep(at: ResponseCache, *pairs: tuple[str, Written]) -> None:
     with Journal(Path(at.folder), "answers") as journal:
         for prompt, written in pairs:
             at.keep(journal, WriteRequest(prompt), written)
@@ -67,7 +74,7 @@ def test_an_answer_that_a_kill_cut_in_half_is_as_if_it_had_not_come(tmp_path: Pa
     _keep(at, ("When?", Written("At noon.")), ("Where?", Written("Here.")))
     (journal,) = tmp_path.glob("*.log")
     journal.write_bytes(journal.read_bytes()[:-3])
-    assert len(find_answers(replace(at, round=1))) == 1
+    assert len(find_responses(replace(at, round=1))) == 1
 
 
 def test_a_request_travels_as_json_and_equal_ones_are_asked_once() -> None:
@@ -119,6 +126,17 @@ def _job(folder: Path, **others: Any) -> GroupJob:
     return replace(job, answers=_at(folder / "answers"), **others)
 
 
+def _wishes(row: dict[str, Any], job: GroupJob) -> list[str]:
+    """The requests of a group, as they reach those who answer."""
+    assert job.answers is not None
+    return [as_row(request)["request"] for request in requests_of(row, job.answers, job=job)]
+
+
+def _answerer(job: GroupJob, engine: Engine) -> Answerer:
+    assert job.answers is not None
+    return Answerer(job.answers, engine, model_path=job.model_path)
+
+
 def _row(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     block = Block("paragraph", TEXT, 0, len(TEXT), 1, 1)
     document = Document("0:a.md", TEXT, "a.md", "markdown", blocks=(block,))
@@ -135,10 +153,10 @@ def test_rounds_of_asking_end_in_a_group_whose_examples_the_engine_wrote(
     for number in range(4):
         job = _job(tmp_path)
         job = replace(job, answers=replace(job.answers, round=number))
-        wishes = [r["request"] for r in requests_of(row, job=job)]
+        wishes = _wishes(row, job)
         numbers.append(len(wishes))
         if wishes:
-            Answerer(job, engine)({"request": wishes})
+            _answerer(job, engine)({"request": wishes})
     # A query, a question with its answer, and one for evaluation; one verdict on the pair of both; then all is known.
     assert numbers == [3, 1, 0, 0]
     result = GroupResult.from_text(write_group(row, job=job)["result"])
@@ -149,15 +167,15 @@ def test_rounds_of_asking_end_in_a_group_whose_examples_the_engine_wrote(
 def test_an_engine_that_fails_keeps_what_it_answered_and_says_why(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    wishes = [r["request"] for r in requests_of(_row(monkeypatch), job=_job(tmp_path))]
-    out = Answerer(_job(tmp_path), ScriptedEngine(fails_after=1))({"request": wishes})
+    wishes = _wishes(_row(monkeypatch), _job(tmp_path))
+    out = _answerer(_job(tmp_path), ScriptedEngine(fails_after=1))({"request": wishes})
     assert (out["num_answers"], out["stopped"]) == ([1, 0], ["", "the engine is out of ideas"])
     later = replace(_job(tmp_path), answers=_at(tmp_path / "answers", run="two", round=1))
-    assert len(list(requests_of(_row(monkeypatch), job=later))) == len(wishes) - 1
+    assert len(_wishes(_row(monkeypatch), later)) == len(wishes) - 1
 
 
 def test_an_engine_that_cannot_be_loaded_says_so(tmp_path: Path) -> None:
-    out = Answerer(_job(tmp_path), ScriptedEngine(loads=False))({"request": [as_row(WriteRequest("x"))["request"]]})
+    out = _answerer(_job(tmp_path), ScriptedEngine(loads=False))({"request": [as_row(WriteRequest("x"))["request"]]})
     assert out["stopped"] == ["no weights in /model"]
 
 

@@ -15,9 +15,11 @@ from pdf_files import PdfPage, manual, pdf_file
 from pypdf import PdfReader, PdfWriter
 
 from ray_ft.config import DataConfig
+from ray_ft.data.documents import ReadFile
 from ray_ft.data.formats import FORMATS, Format
 from ray_ft.data.formats.base import Unreadable
-from ray_ft.data.ingest.listing import ReadFile, list_files, read_file
+from ray_ft.data.ingest.listing import list_files
+from ray_ft.data.ingest.reading import read_file
 from ray_ft.data.ingest.sandbox import CHILD, Limits, parse
 
 LIMITS = Limits(seconds=2, memory_bytes=400 * 2**20)

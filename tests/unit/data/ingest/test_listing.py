@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from ray_ft.config import DataConfig
-from ray_ft.data.ingest.listing import list_files, read_file, sources_digest
+from ray_ft.data.ingest.listing import list_files, sources_digest
+from ray_ft.data.ingest.reading import read_file
 from ray_ft.errors import ConfigError, DataError
 
 

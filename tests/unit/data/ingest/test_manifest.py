@@ -4,9 +4,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from ray_ft.config import DataConfig
-from ray_ft.data.ingest.listing import SourceFile
+from ray_ft.data.documents import SourceFile
+from ray_ft.data.ingest.items import BATCH_BYTES, BATCH_FILES, Item, batches, size_of
 from ray_ft.data.ingest.manifest import MAX_GROUP_FILES, digest_of, group_bytes, group_items, keys_of, list_items
-from ray_ft.data.ingest.task import BATCH_BYTES, BATCH_FILES, Item, batches, size_of
 
 
 def _files(sizes: list[int], prefix: str = "docs/page") -> list[Item]:

@@ -8,13 +8,16 @@ import pytest
 from bad_parsers import leave
 
 from ray_ft.config import DataConfig
-from ray_ft.data.build.schemas import DOCUMENTS, document_row, write_part
+from ray_ft.data.documents import ReadFile
 from ray_ft.data.formats import FORMATS, Format
 from ray_ft.data.formats.text import parse_text
-from ray_ft.data.ingest.listing import ReadFile, list_files
+from ray_ft.data.ingest.items import Item
+from ray_ft.data.ingest.kept import Kept, find_kept, load
+from ray_ft.data.ingest.listing import list_files
 from ray_ft.data.ingest.quarantine import QUARANTINE, release, write_quarantine
 from ray_ft.data.ingest.sandbox import CHILD
-from ray_ft.data.ingest.task import Item, Kept, ParseJob, find_kept, load, parse_batch
+from ray_ft.data.ingest.task import ParseJob, parse_batch
+from ray_ft.data.schemas import DOCUMENTS, document_row, write_part
 
 
 def _of_bytes(data: bytes) -> object:

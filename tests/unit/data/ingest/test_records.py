@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from ray_ft.data.ingest.records import Origin, Record, read_line, read_value
+from ray_ft.data.documents import Record
+from ray_ft.data.ingest.records import Origin, read_line, read_value
 from ray_ft.rows import Message
 
 QUESTION = {"role": "user", "content": "When does it leave?"}

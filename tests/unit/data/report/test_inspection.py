@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from ray_ft.artifacts import TrainingSet
-from ray_ft.data.build.schemas import COLUMNS, DOCUMENTS, EXAMPLES, example_row, write_part
-from ray_ft.data.report.export import share_training_set
+from ray_ft.data.report.export import export_training_set
 from ray_ft.data.report.inspection import inspect_training_set
 from ray_ft.data.report.inspection_text import render
+from ray_ft.data.schemas import COLUMNS, DOCUMENTS, EXAMPLES, example_row, write_part
 from ray_ft.errors import ConfigError, DataError
 from ray_ft.rows import Example, Message
 
@@ -31,12 +31,12 @@ def made(tmp_path: Path) -> TrainingSet:
     turns = (Message("user", "Hi"), Message("assistant", "Ho", trained=True))
     chat = Example("Hi", "Ho", "c.jsonl:1", "0:c.jsonl:1", "messages", messages=turns)
     rows = [
-        example_row(pair, split="train", num_tokens=40, copies=2, span=PASSAGE),
-        example_row(replace(pair, dropped="asked before"), split="train", num_tokens=0, copies=0, span=PASSAGE),
-        example_row(replace(pair, dropped="empty answer"), split="test", num_tokens=0, copies=0, span=PASSAGE),
-        example_row(words, split="test", num_tokens=3, copies=1, span=(0, 11)),
-        example_row(chat, split="validation", num_tokens=9000, copies=1),
-        example_row(chat, split="train", num_tokens=31, copies=1),
+        example_row(pair, split="train", num_tokens=40, repeats=2, span=PASSAGE),
+        example_row(replace(pair, dropped="asked before"), split="train", num_tokens=0, repeats=0, span=PASSAGE),
+        example_row(replace(pair, dropped="empty answer"), split="test", num_tokens=0, repeats=0, span=PASSAGE),
+        example_row(words, split="test", num_tokens=3, repeats=1, span=(0, 11)),
+        example_row(chat, split="validation", num_tokens=9000, repeats=1),
+        example_row(chat, split="train", num_tokens=31, repeats=1),
     ]
     write_part(folder, DOCUMENTS, 0, documents)
     write_part(folder, EXAMPLES, 0, rows[:3])
@@ -65,8 +65,8 @@ def test_what_stands_in_two_splits_is_shown(made: TrainingSet) -> None:
     copies = [{**row, "id": f"1:{s}", "path": s, "split": s, "text": TEXT} for s in ("train", "test")]
     write_part(Path(made.path), DOCUMENTS, 1, copies)
     about = inspect_training_set(made, num_examples=0, dropped=False, seed=0)
-    assert about.leaks == ("test in test is a copy of train in train",)
-    assert "1 LEAKS\n  test in test is a copy of train in train" in render(about)
+    assert about.leaks == ("test in test is a duplicate of train in train",)
+    assert "1 LEAKS\n  test in test is a duplicate of train in train" in render(about)
 
 
 def test_drawn_examples_stand_beside_their_passage(made: TrainingSet) -> None:
@@ -96,7 +96,7 @@ def test_the_set_can_be_opened_by_datasets_and_read_as_messages(made: TrainingSe
     about = inspect_training_set(made, num_examples=0, dropped=False, seed=0)
     facts: dict[str, Any] = {"name": "ferry: 1", "version": "0", "model": "m", "sources": ["docs"], "seed": 0}
     facts |= {"generator": None}
-    folder = share_training_set(made, about, tmp_path / "shared", facts=facts)
+    folder = export_training_set(made, about, tmp_path / "shared", facts=facts)
     loaded = load_dataset(str(folder), cache_dir=str(tmp_path / "cache"))
     assert {split: rows.num_rows for split, rows in loaded.items()} == {"train": 2, "validation": 1, "test": 1}
     assert loaded["train"][0]["prompt"] == "How often?"
@@ -112,7 +112,7 @@ def test_the_set_can_be_opened_by_datasets_and_read_as_messages(made: TrainingSe
     assert "| qa | asked before | 1 |" in card
     assert "| qa | 2 | 0 | 0 | 33.3% |" in card
     with pytest.raises(ConfigError, match="is not an empty folder"):
-        share_training_set(made, about, folder, facts=facts)
+        export_training_set(made, about, folder, facts=facts)
 
 
 def test_a_set_whose_tables_are_gone_is_named(made: TrainingSet, tmp_path: Path) -> None:

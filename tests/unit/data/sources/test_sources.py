@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 
 from ray_ft.config import DataConfig
-from ray_ft.data.ingest.listing import SourceFile, list_files, read_bytes, read_file, sources_digest
+from ray_ft.data.documents import SourceFile, read_bytes
+from ray_ft.data.ingest.listing import list_files, sources_digest
+from ray_ft.data.ingest.reading import read_file
 from ray_ft.data.sources.archive import read_member
 from ray_ft.errors import ConfigError, DataError
 

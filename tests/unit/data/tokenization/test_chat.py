@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from ray_ft.data.tokenization.chat import IGNORED, ChatEncoder, Encoded, TokenCounter, token_counter
+from ray_ft.data.tokenization.chat import ChatEncoder, TokenCounter, token_counter
+from ray_ft.data.tokenization.encoded import IGNORED, Encoded
 from ray_ft.errors import ConfigError
 from ray_ft.recipes.chunking.pieces import split_span
 from ray_ft.rows import Example

@@ -4,8 +4,9 @@ from typing import Any
 
 import pytest
 
-from ray_ft.data.tokenization.chat import IGNORED, ChatEncoder, Encoded
+from ray_ft.data.tokenization.chat import ChatEncoder
 from ray_ft.data.tokenization.conversation import multi_turn_problem
+from ray_ft.data.tokenization.encoded import IGNORED, Encoded
 from ray_ft.rows import Example, Message
 
 CHATML = (

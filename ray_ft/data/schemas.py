@@ -4,14 +4,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ray_ft.data.ingest.listing import ReadFile
-from ray_ft.data.ingest.records import Record
-from ray_ft.rows import Chunk, Example, as_row
+from ray_ft.data.documents import ReadFile, Record
+from ray_ft.rows import Chunk, Example, Split, as_row
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 DOCUMENTS, EXAMPLES, PASSAGES = "documents.parquet", "examples.parquet", "passages.parquet"
+
+SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 
 COLUMNS: Mapping[str, Mapping[str, str]] = {
     DOCUMENTS: {
@@ -45,7 +46,7 @@ def write_part(folder: Path, table: str, group: int, rows: Sequence[Mapping[str,
 
 
 def document_row(read: ReadFile, split: str, cluster: str) -> dict[str, Any]:
-    """One source file, whether it was read or not; `cluster` is shared with its copies and near copies."""
+    """One source file, whether it was read or not; `cluster` is shared with its duplicates and near duplicates."""
     document = read.document
     return {
         "id": document.id if document else f"{read.content_id or 'unread'}:{read.file.path}",
@@ -64,7 +65,7 @@ def document_row(read: ReadFile, split: str, cluster: str) -> dict[str, Any]:
 
 
 def example_row(
-    example: Example, *, split: str, num_tokens: int, copies: int, span: tuple[int, int] = (0, 0)
+    example: Example, *, split: str, num_tokens: int, repeats: int, span: tuple[int, int] = (0, 0)
 ) -> dict[str, Any]:
     """One example and how often an epoch shows it; those left out of training keep their reason and have no split.
 
@@ -72,7 +73,7 @@ def example_row(
     """
     kept = "" if example.dropped else split
     place = {"start": span[0], "end": span[1]}
-    return {**as_row(example), **place, "num_tokens": num_tokens, "copies": copies, "split": kept}
+    return {**as_row(example), **place, "num_tokens": num_tokens, "copies": repeats, "split": kept}
 
 
 def record_row(record: Record, split: str, cluster: str) -> dict[str, Any]:

@@ -1,0 +1,105 @@
+"""What the groups of a run are made with, and which document goes into which: all that names a group's folder."""
+
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from ray_ft.artifacts import to_json
+from ray_ft.config import DataConfig, ModelConfig
+from ray_ft.data.build.job import GroupJob, Placed
+from ray_ft.data.dedup.clusters import Placement
+from ray_ft.data.generation.response_cache import ResponseCache
+from ray_ft.data.ingest.manifest import code_digest, digest_of, group_items, source_of
+from ray_ft.data.ingest.stage import Work
+from ray_ft.data.tokenization.chat import ChatEncoder
+from ray_ft.data.tokenization.conversation import multi_turn_problem
+from ray_ft.data.tokenization.tokenizer_cache import save_lean
+from ray_ft.errors import ConfigError
+from ray_ft.models.tokenizer import template_digest, tokenizer_digest
+
+GROUPS = "groups"  # folder of the groups' folders
+TOKENIZER = "tokenizer"  # folder of the copy that workers load
+ANSWERS = "answers"  # folder of what engines wrote, which all runs share
+SEEN_DOCUMENTS = 1000  # trained documents that get questions, about
+
+
+def template_problem(encoder: ChatEncoder, data: DataConfig) -> str:
+    """Why the chat template cannot be used; recipes need one at once, a dataset of plain text does without."""
+    try:
+        encoder.check()
+    except ConfigError as error:
+        if data.sources:
+            raise
+        return str(error)
+    return ""
+
+
+def group_job(
+    work: Work,
+    encoder: ChatEncoder,
+    *,
+    data: DataConfig,
+    model: ModelConfig,
+    model_path: str,
+    output_path: str,
+    seed: int,
+    chat_problem: str,
+) -> GroupJob:
+    """What every group is made with, and a copy of the tokenizer for the workers."""
+    return GroupJob(
+        output_path=str(work.folder / GROUPS),
+        model_path=model_path,
+        chat_template=str(Path(model.chat_template).resolve()) if model.chat_template else None,
+        system_prompt=model.system_prompt,
+        max_seq_len=model.max_seq_len,
+        recipes=data.recipes,
+        passage_tokens=data.passage_tokens,
+        seed=seed,
+        seen_fraction=seen_fraction(work.num_files),
+        chat_problem=chat_problem,
+        multi_turn_problem=chat_problem or multi_turn_problem(encoder),
+        answers=_answers(data, model, model_path, Path(output_path).parent / ANSWERS),
+        tokenizer_path=save_lean(encoder.tokenizer, work.folder / TOKENIZER),
+    )
+
+
+def name_groups(
+    work: Work, placements: Sequence[tuple[Placement, ...]], job: GroupJob, data: DataConfig, tokenizer: Any
+) -> Mapping[str, list[Placed]]:
+    """The groups in order, by the name that holds all they are made of and with."""
+    how = _digest(job, data, tokenizer)
+    groups: dict[str, list[Placed]] = {}
+    for members in group_items(work.items, job.max_seq_len):
+        name = digest_of([how, [[work.keys[i].hex(), placements[i]] for i in members]])
+        groups[name] = [Placed(work.items[i], work.kept[i].ref, placements[i]) for i in members]
+    return groups
+
+
+def seen_fraction(num_files: int) -> float:
+    """Of trained documents that get questions; the same for about as many files, so that one more changes nothing."""
+    return min(1.0, SEEN_DOCUMENTS / (1 << max(0, num_files - 1).bit_length()))
+
+
+def _digest(job: GroupJob, data: DataConfig, tokenizer: Any) -> str:
+    """Of all that groups are made with, but not where."""
+    places = ("output_path", "model_path", "tokenizer_path", "chat_template", "answers")
+    return digest_of(
+        {
+            "job": {f.name: to_json(getattr(job, f.name)) for f in fields(job) if f.name not in places},
+            "tokenizer": tokenizer_digest(job.model_path),
+            "template": template_digest(tokenizer),
+            "generator": job.answers.identity if job.answers else "",
+            "sources": [source_of(one) for one in data.recipes],
+            "code": code_digest(),
+        }
+    )
+
+
+def _answers(data: DataConfig, model: ModelConfig, model_path: str, folder: Path) -> ResponseCache | None:
+    """Where the answers of data.generator lie, under what its answers depend on."""
+    if data.generator is None:
+        return None
+    identity = digest_of(data.generator.writer_identity(model_path, chat_template=model.chat_template))
+    return ResponseCache(str(Path(data.answers_path or folder).resolve()), identity, uuid.uuid4().hex)

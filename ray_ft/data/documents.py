@@ -1,0 +1,68 @@
+"""What documents are read from, and what became of each: files of the sources and lines of the datasets.
+
+All steps of prepare share these; none of them lies below.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from ray_ft.data.sources import KINDS
+from ray_ft.rows import Document, Example, Split
+
+
+@dataclass(frozen=True)
+class SourceFile:
+    """One file below a source. `path` is how the data names it; `reason` is set when it will not be read."""
+
+    path: str
+    location: str
+    num_bytes: int
+    reason: str = ""
+    kind: str = ""  # of the source, a name in KINDS; "" for files and folders
+    content: str = ""  # differs when the content does; "" where only reading tells
+
+
+@dataclass(frozen=True)
+class ReadFile:
+    """What became of one file; `document` is None unless status is ok."""
+
+    file: SourceFile
+    status: Literal["ok", "skipped", "quarantined"]  # quarantined: broken, another attempt may end otherwise
+    reason: str = ""
+    note: str = ""
+    encoding: str = ""
+    content_id: str = ""
+    document: Document | None = None
+
+
+@dataclass(frozen=True)
+class Record:
+    """One line and what became of it: its examples, or the reason why there are none."""
+
+    name: str  # file and line, as messages and tables name it
+    dataset: str
+    num_bytes: int
+    split: Split | None = None  # None: drawn by the hash of `key`
+    weight: float = 1.0
+    format: str = ""
+    reason: str = ""
+    note: str = ""  # what in the line is wrong, or what of it was ignored
+    key: str = ""  # equal for equal content
+    text: str = ""  # of a line of plain text
+    examples: tuple[Example, ...] = ()
+
+    @property
+    def id(self) -> str:
+        """As a document's: the content's hash, then where it stands."""
+        return f"{self.key[:16] or 'unread'}:{self.name}"
+
+    @property
+    def problem(self) -> str:
+        """One line that names a line that cannot be used."""
+        return f"{self.name}: {self.reason}{f': {self.note}' if self.note else ''}"
+
+
+def read_bytes(file: SourceFile) -> bytes:
+    """The file's bytes, wherever it lies. Raises OSError."""
+    return KINDS[file.kind].read(file.location) if file.kind else Path(file.location).read_bytes()
