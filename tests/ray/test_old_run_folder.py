@@ -1,0 +1,208 @@
+"""A run folder that revision 0de0c56 wrote is taken as it is: skipped, looked at, resumed, evaluated, served, exported.
+
+tests/data/run_0de0c56/README.md says how it was made.
+"""
+
+import json
+import logging
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+import ray_ft
+
+pytestmark = pytest.mark.ray
+
+REPOSITORY = Path(__file__).parents[2]
+OLD = REPOSITORY / "tests" / "data" / "run_0de0c56"
+PLACEHOLDER = "@RUN@"
+LAST = "step-000006"
+ADAPTER = "adapter_model.safetensors"
+
+
+def filled_copy(folder: Path) -> Path:
+    """A copy with its own path in every text file; the checkpoints list the sizes that those files now have."""
+    shutil.copytree(OLD, folder, ignore=shutil.ignore_patterns("make.py", "README.md"))
+    filled = set()
+    for path in (p for p in folder.rglob("*") if p.is_file()):
+        raw = path.read_bytes()
+        if PLACEHOLDER.encode() in raw:
+            path.write_text(raw.decode("utf-8").replace(PLACEHOLDER, str(folder)), encoding="utf-8")
+            filled.add(path)
+    for path in folder.rglob("checkpoint.json"):
+        record = json.loads(path.read_text())
+        record["files"] |= {n: size_of(path.parent / n) for n in record["files"] if path.parent / n in filled}
+        path.write_text(json.dumps(record))
+    return folder
+
+
+def size_of(path: Path) -> int:
+    return path.stat().st_size
+
+
+def read(path: Path) -> Any:
+    return json.loads(path.read_text())
+
+
+def weights(path: Path) -> dict[str, Any]:
+    from safetensors.torch import load_file
+
+    return dict(load_file(path))
+
+
+def snapshot(folder: Path) -> dict[Path, tuple[int, bytes]]:
+    return {p: (p.stat().st_mtime_ns, p.read_bytes()) for p in folder.rglob("*") if p.is_file()}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return filled_copy(tmp_path_factory.mktemp("old") / "run").resolve()
+
+
+@pytest.fixture(scope="module")
+def config(folder: Path) -> ray_ft.Config:
+    return ray_ft.load_config(folder / "config.yaml")
+
+
+def test_all_of_it_is_up_to_date_and_nothing_is_written(
+    config: ray_ft.Config, folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    before = snapshot(folder)
+    with caplog.at_level(logging.INFO, logger="ray_ft"):
+        training_set, report = ray_ft.prepare(config), ray_ft.run(config)
+    assert caplog.messages == [f"{verb}: up to date, skipped" for verb in ("prepare", "prepare", "train", "evaluate")]
+    assert snapshot(folder) == before
+    kept = read(OLD / "runs" / "old" / "report.json")["artifact"]
+    assert (training_set.num_questions, report.num_questions) == (21, 6)
+    assert [c.difference for c in report.contrasts] == [c["difference"] for c in kept["contrasts"]]
+
+
+def test_a_change_of_the_documents_is_still_noticed(tmp_path: Path) -> None:
+    copy = filled_copy(tmp_path / "run")
+    (copy / "docs" / "maps.md").write_text("# MapsBase\n\nMapsBase was given up.\n")
+    with pytest.raises(ray_ft.ConfigError, match="made from other data"):
+        ray_ft.prepare(ray_ft.load_config(copy / "config.yaml"))
+
+
+def test_the_settings_that_were_saved_load_as_the_ones_given(config: ray_ft.Config) -> None:
+    assert ray_ft.load_config(config.run_path / "config.yaml") == config
+
+
+def test_the_command_line_shows_the_run(config: ray_ft.Config, folder: Path) -> None:
+    command = [sys.executable, "-m", "ray_ft", "show", str(folder / "config.yaml")]
+    shown = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=True, timeout=120).stdout
+    assert shown.count(".json ") == 4
+    assert "not yet" not in shown
+
+
+def test_its_training_set_can_be_inspected(config: ray_ft.Config, tmp_path: Path) -> None:
+    about = ray_ft.inspect(config, num_examples=3, path=tmp_path / "shared")
+    made = read(OLD / "runs" / "old" / "training_set.json")["artifact"]
+    of_split = {s: sum(counts.get(s, 0) for counts in about.examples.values()) for s in made["num_examples"]}
+    assert of_split == made["num_examples"]
+    assert len(about.samples) == 3
+    assert about.leaks == ()
+
+
+def test_its_documents_are_prepared_again_to_the_same_bytes(ray_cluster: None, tmp_path: Path) -> None:
+    config = ray_ft.load_config(filled_copy(tmp_path / "run") / "config.yaml")
+    kept = read(config.run_path / "training_set.json")["artifact"]
+    made = ray_ft.prepare(config, force=True)  # beside the work that the old run left for another prepare
+    assert (made.data_digest, made.num_examples) == (kept["data_digest"], kept["num_examples"])
+
+
+def test_training_goes_on_from_its_checkpoint_to_the_same_adapter(ray_cluster: None, tmp_path: Path) -> None:
+    import torch
+
+    config = ray_ft.load_config(filled_copy(tmp_path / "run") / "config.yaml")
+    run_path = config.run_path
+    shutil.rmtree(run_path / "checkpoints" / LAST)
+    shutil.rmtree(run_path / "adapter")
+    for name in ("tuned_model.json", "report.json"):
+        (run_path / name).unlink()
+    plan, middle = (run_path / "plan.json").read_bytes(), run_path / "checkpoints" / "step-000003"
+    untouched = snapshot(middle)
+
+    tuned = ray_ft.train(config, resume=True)
+
+    assert tuned.steps == 6
+    assert (run_path / "plan.json").read_bytes() == plan
+    assert snapshot(middle) == untouched  # steps 1 to 3 were not trained again
+    kept, made = weights(OLD / "runs" / "old" / "adapter" / ADAPTER), weights(Path(tuned.path) / ADAPTER)
+    assert kept.keys() == made.keys()
+    # Other numbers of threads and other processors sum in another order.
+    assert [name for name in kept if not torch.allclose(made[name], kept[name], atol=1e-5)] == []
+    # What is compared moved since the checkpoint, by far more than that.
+    then = weights(middle / "adapter" / ADAPTER)
+    assert all(not torch.allclose(made[name], then[name], atol=1e-3) for name in kept)
+    logged = [json.loads(line) for line in (run_path / "metrics.jsonl").read_text().splitlines()]
+    before = [json.loads(line) for line in (OLD / "runs" / "old" / "metrics.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in logged] == [line["step"] for line in before]
+
+
+def test_it_is_evaluated_again_to_the_same_figures(ray_cluster: None, tmp_path: Path) -> None:
+    config = ray_ft.load_config(filled_copy(tmp_path / "run") / "config.yaml")
+    report = ray_ft.evaluate(config, force=True)
+    kept = read(OLD / "runs" / "old" / "report.json")["artifact"]
+    assert report.num_questions == kept["num_questions"] == 6
+    assert [(s.system, s.metric, s.stratum) for s in report.scores] == [
+        (s["system"], s["metric"], s["stratum"]) for s in kept["scores"]
+    ]
+    assert [s.mean for s in report.scores] == pytest.approx([s["mean"] for s in kept["scores"]], abs=1e-4)
+    of_base, of_tuned = (
+        next(s.mean for s in report.scores if (s.system, s.metric) == (system, "bits_per_byte"))
+        for system in ("base", "tuned")
+    )
+    assert of_base - of_tuned > 1e-3  # the adapter was in use
+
+
+@pytest.fixture(scope="module")
+def url(ray_cluster: None, folder: Path) -> Iterator[str]:
+    from ray import serve
+
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    config = ray_ft.load_config(folder / "config.yaml", [f"serving.port={port}"])
+    yield ray_ft.serve(config, blocking=False).url
+    serve.shutdown()
+
+
+def test_it_is_served_with_the_answers_of_its_evaluation(config: ray_ft.Config, url: str) -> None:
+    sample = json.loads((OLD / "runs" / "old" / "evaluation" / "samples.jsonl").read_text().splitlines()[0])
+    answers = sample["answers"]
+    assert answers["tuned"]["answer"] != answers["base"]["answer"]
+    for model, system in ((config.model.name, "base"), ("old", "tuned")):
+        body = {"model": model, "prompt": answers[system]["prompt"], "max_tokens": config.evaluation.max_new_tokens}
+        reply = httpx.post(f"{url}/v1/completions", json=body, timeout=60)
+        assert reply.status_code == 200, reply.text
+        assert reply.json()["choices"][0]["text"] == answers[system]["answer"]
+
+
+def test_it_is_exported_beside_its_base_and_merged(config: ray_ft.Config, folder: Path, tmp_path: Path) -> None:
+    import torch
+    from peft import PeftModel
+    from transformers import AutoModelForCausalLM
+
+    merged_path = ray_ft.export(config, tmp_path / "merged", merge=True)
+    adapter_path = ray_ft.export(config, tmp_path / "adapter", merge=False)
+    kept = weights(OLD / "runs" / "old" / "adapter" / ADAPTER)
+    exported = weights(adapter_path / ADAPTER)
+    assert kept.keys() == exported.keys()
+    assert all(torch.equal(exported[name], kept[name]) for name in kept)
+    ids = torch.arange(4, 40).unsqueeze(0)
+    base = AutoModelForCausalLM.from_pretrained(folder / "base")
+    with torch.no_grad():
+        plain = base(ids).logits
+        beside = PeftModel.from_pretrained(base, adapter_path)(ids).logits
+        merged = AutoModelForCausalLM.from_pretrained(merged_path)(ids).logits
+    assert not torch.allclose(beside, plain, atol=1e-3)
+    # (W + BA)x and Wx + BAx differ by fp32 rounding only.
+    torch.testing.assert_close(merged, beside, atol=1e-4, rtol=1e-4)
