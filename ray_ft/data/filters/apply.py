@@ -1,6 +1,6 @@
 """What is done with a document once it is read: secrets and personal data become placeholders, and some are left out.
 
-A private key, the wrong language or licence leave it out; what is told by paths and bytes alone is clean.py's.
+A private key, the wrong language or licence leave it out; what is told by paths and bytes alone is rules.py's.
 """
 
 from collections import Counter

@@ -1,4 +1,4 @@
-"""The child process that `isolation` starts: parses one file after another until its parent is gone.
+"""The child process that `sandbox` starts: parses one file after another until its parent is gone.
 
 Linux lends what keeps it harmless: a limit on its memory that a parser feels as MemoryError, death with its parent, and
 the first place among those that go when the machine's memory runs out.

@@ -1,6 +1,9 @@
 """The journal keeps every document that was done, and nothing that was not."""
 
+import sys
 from pathlib import Path
+
+import pytest
 
 from ray_ft.data.run.journal import Journal, read_body, read_journal
 
@@ -43,6 +46,17 @@ def test_a_head_with_flipped_bits_ends_the_reading(tmp_path: Path) -> None:
     whole[entries[1].ref.offset + entries[1].ref.num_bytes + 5] ^= 1  # kind or key of the third entry
     path.write_bytes(whole)
     assert len(list(read_journal(path))) == 2
+
+
+def test_what_an_older_version_kept_in_classes_that_are_gone_is_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.modules[__name__], "Gone", type("Gone", (), {"__module__": __name__}), raising=False)
+    with Journal(tmp_path, "batch") as journal:
+        journal.done(KEYS[0], sys.modules[__name__].Gone(), "old")
+        journal.done(KEYS[1], "head", "new")
+    monkeypatch.undo()
+    assert [(e.key, e.head) for e in read_journal(journal.path)] == [(KEYS[1], "head")]
 
 
 def test_a_second_task_of_the_same_name_has_a_journal_of_its_own(tmp_path: Path) -> None:
