@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from ray_ft.errors import ModelError, first_line
+from ray_ft.models.quantised import keep_as_stored
 from ray_ft.models.shape import ModelShape
 from ray_ft.registry import Registry
 
@@ -127,4 +128,5 @@ def load_base(model_path: str, *, dtype: Any, device: Any, quantization: Any = N
     ) as error:  # missing, cut short, of another shape
         raise ModelError(f"{model_path}: the model cannot be loaded: {first_line(error)}") from error
     model.config.use_cache = False  # a cache would switch the isolation of packed examples off
-    return model
+    kept: PreTrainedModel = keep_as_stored(model)
+    return kept

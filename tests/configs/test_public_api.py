@@ -52,6 +52,13 @@ def test_every_declared_name_explains_itself_and_is_on_the_reference_page() -> N
 # --- what was written against revision 0de0c56 ------------------------------------------------------------------------
 
 
+# Read under its old name still, and told so: tests/unit/config and tests/unit/evaluation/report/test_earlier_reports.py.
+RENAMED = {
+    "names / SweepConfig / parameters / stratum / accepts / 'own' is gone",
+    "keys / sweep.stratum / accepts / 'own' is gone",
+}
+
+
 @pytest.fixture(scope="module")
 def frozen() -> dict[str, Any]:
     found: dict[str, Any] = json.loads(FROZEN.read_text())
@@ -59,7 +66,7 @@ def frozen() -> dict[str, Any]:
 
 
 def test_names_keys_and_flags_are_still_there_and_mean_the_same(frozen: dict[str, Any]) -> None:
-    assert broken(frozen, surface()) == []
+    assert set(broken(frozen, surface())) == RENAMED
 
 
 def test_what_is_frozen_is_the_whole_surface(frozen: dict[str, Any]) -> None:

@@ -1,13 +1,12 @@
 """The worker's loop on gloo processes: equal under every sharding, equal to transformers.Trainer, exact on resume.
 
-The tests share a few runs, which the `runs` fixture makes once. Two workers run where no compiler can be found.
+The tests share a few runs, each made when a test first asks for it. Two workers run where no compiler can be found.
 """
 
 import itertools
 import json
 import re
 import shutil
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -40,63 +39,83 @@ RESUMED = {
 
 
 class Runs:
-    """The shared runs: tasks and what came of them."""
+    """Runs that tests share: declared at once, made when the first test asks for one, and kept."""
 
-    def __init__(self, folder: Path, training_set: TrainingSet, model_path: str) -> None:
-        self.folder, self.training_set, self.model_path = folder, training_set, model_path
+    def __init__(self, folder: Path, training_set: TrainingSet, model_path: str, workers: Workers) -> None:
+        self.folder, self.training_set, self.model_path, self._workers = folder, training_set, model_path, workers
         self.tasks: dict[str, TrainingTask] = {}
-        self.outcomes: dict[str, Any] = {}
-        self.lines: dict[str, list[dict[str, Any]]] = {}
+        self._goes_on_from: dict[str, str] = {}
+        self._limits: dict[str, int] = {}
+        self._together: set[str] = set()
+        self._outcomes: dict[str, Any] = {}
 
-    def task(self, name: str, **arguments: Any) -> TrainingTask:
+    def declare(self, name: str, *, goes_on_from: str = "", limit: int | None = None, **arguments: Any) -> None:
+        """A run; `goes_on_from` names the one whose checkpoint of step 3 it finds, `limit` is its largest file."""
         self.tasks[name] = task_for(self.training_set, self.model_path, self.folder / name, **arguments)
-        return self.tasks[name]
+        if arguments.get("num_workers", 1) > 1:
+            self._together.add(name)
+        if goes_on_from:
+            self._goes_on_from[name] = goes_on_from
+        if limit is not None:
+            self._limits[name] = limit
 
-    def run(self, names: list[str], run: Callable[..., list[Any]], **options: Any) -> None:
-        outcomes = run([self.tasks[name] for name in names], **options)
-        self.outcomes |= dict(zip(names, outcomes, strict=True))
-        self.lines |= {name: training_lines(self.folder / name) for name in names}
+    def outcome(self, name: str) -> Any:
+        """What the worker's loop returned, or the error that it raised."""
+        if name not in self._outcomes:
+            if name in self._goes_on_from:
+                _stop_at_step_3(self.finished(self._goes_on_from[name]), self.folder / name)
+            task = [self.tasks[name]]
+            together = name in self._together
+            (outcome,) = self._workers.run(task, limits=[self._limits.get(name)]) if together else run_alone(task)
+            self._outcomes[name] = outcome
+        return self._outcomes[name]
+
+    def metrics(self, name: str) -> dict[str, float]:
+        """What a run that has to have succeeded returned."""
+        outcome = self.outcome(name)
+        assert isinstance(outcome, dict), f"the run {name} failed: {outcome}"
+        return outcome
+
+    def finished(self, name: str) -> Path:
+        """The run folder of a run that has to have succeeded."""
+        self.metrics(name)
+        return self.folder / name
+
+    def lines(self, name: str) -> list[dict[str, Any]]:
+        return training_lines(self.finished(name))
 
     def losses(self, name: str) -> list[float]:
-        assert isinstance(self.outcomes[name], dict), self.outcomes[name]
-        return [line["loss"] for line in self.lines[name]]
+        return [line["loss"] for line in self.lines(name)]
+
+    def output_path(self, name: str) -> Path:
+        self.metrics(name)
+        return self.tasks[name].output_path
 
     def output(self, name: str) -> dict[str, bytes]:
-        folder = self.tasks[name].output_path
-        return {path.name: path.read_bytes() for path in folder.glob("*.safetensors")}
+        return {path.name: path.read_bytes() for path in self.output_path(name).glob("*.safetensors")}
 
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory, tiny_model_path: str, two_workers: Workers) -> Any:
     folder = tmp_path_factory.mktemp("training")
-    made = Runs(folder, make_training_set(folder / "data", tiny_model_path), tiny_model_path)
-    made.task("one", strategy=FULL_0)
-    made.task("one-in-four", strategy=FULL_0, micro_batch_size=1)
-    made.task("recomputed", strategy=FULL_0, gradient_checkpointing=True)
-    made.task("diverged", strategy=FULL_0, train=replace(TRAIN, learning_rate=1e30, max_grad_norm=0.0))
+    runs = Runs(folder, make_training_set(folder / "data", tiny_model_path), tiny_model_path, two_workers)
+    runs.declare("one", strategy=FULL_0)
+    runs.declare("one-in-four", strategy=FULL_0, micro_batch_size=1)
+    runs.declare("recomputed", strategy=FULL_0, gradient_checkpointing=True)
+    runs.declare("diverged", strategy=FULL_0, train=replace(TRAIN, learning_rate=1e30, max_grad_norm=0.0))
     for name, strategy in RESUMED.items():
-        arguments = {"strategy": strategy, "num_workers": 2, "micro_batch_size": 1, "train": HALF_WAY}
-        made.task(name, gradient_checkpointing=name == "lora-3", **arguments)
-        made.task(f"{name}-resumed", gradient_checkpointing=name == "lora-3", **arguments)
-    alone = {"strategy": RESUMED["full-2"], "micro_batch_size": 1, "train": HALF_WAY}
-    made.task("full-2-on-one", **alone)
-    made.task("full-2-full-disk", strategy=RESUMED["full-2"], num_workers=2, micro_batch_size=1, train=HALF_WAY)
-
-    made.run(["one", "one-in-four", "recomputed", "diverged"], run_alone)
-    made.run(list(RESUMED), two_workers.run)
-    for name in RESUMED:
-        _stop_at_step_3(made, name, as_name=f"{name}-resumed")
-    _stop_at_step_3(made, "full-2", as_name="full-2-full-disk")
-    _stop_at_step_3(made, "full-2", as_name="full-2-on-one")
-    made.run(["full-2-on-one"], run_alone)
-    names = ["full-2-full-disk", *(f"{name}-resumed" for name in RESUMED)]
-    made.run(names, two_workers.run, limits=[200_000] + [None] * len(RESUMED))
-    return made
+        arguments: dict[str, Any] = {"strategy": strategy, "num_workers": 2, "micro_batch_size": 1, "train": HALF_WAY}
+        arguments["gradient_checkpointing"] = name == "lora-3"
+        runs.declare(name, **arguments)
+        runs.declare(f"{name}-resumed", goes_on_from=name, **arguments)
+    full_2: dict[str, Any] = {"strategy": RESUMED["full-2"], "micro_batch_size": 1, "train": HALF_WAY}
+    runs.declare("full-2-on-one", goes_on_from="full-2", **full_2)
+    runs.declare("full-2-full-disk", goes_on_from="full-2", limit=200_000, num_workers=2, **full_2)
+    return runs
 
 
-def _stop_at_step_3(made: Runs, name: str, *, as_name: str) -> None:
+def _stop_at_step_3(source: Path, target: Path) -> None:
     """The run folder as it was when the run had just written its checkpoint of step 3."""
-    source, target = made.folder / name, made.folder / as_name
     shutil.copytree(source / "checkpoints" / "step-000003", target / "checkpoints" / "step-000003")
     lines = (source / "metrics.jsonl").read_text().splitlines()
     # A few lines more than the checkpoint: the run was killed at step 5.
@@ -104,8 +123,13 @@ def _stop_at_step_3(made: Runs, name: str, *, as_name: str) -> None:
     (target / "metrics.jsonl").write_text("\n".join(kept) + "\n")
 
 
+def test_a_run_that_fails_is_named_with_its_own_error(runs: Runs) -> None:
+    with pytest.raises(AssertionError, match=r"the run diverged failed: .*not finite"):
+        runs.losses("diverged")
+
+
 def test_nothing_was_compiled(runs: Runs, two_workers: Workers) -> None:
-    assert isinstance(runs.outcomes["full-2"], dict), runs.outcomes["full-2"]
+    runs.metrics("full-2")
     assert not two_workers.extensions.exists()
 
 
@@ -121,14 +145,14 @@ def test_accumulation_workers_and_sharding_do_not_change_the_loss_curve(runs: Ru
 
 
 def test_shards_of_two_workers_are_gone_on_from_by_one(runs: Runs) -> None:
-    assert [line["step"] for line in runs.lines["full-2-on-one"]] == [line["step"] for line in runs.lines["full-2"]]
+    assert [line["step"] for line in runs.lines("full-2-on-one")] == [line["step"] for line in runs.lines("full-2")]
     assert runs.losses("full-2-on-one") == pytest.approx(runs.losses("full-2"), rel=1e-5)
 
 
 @pytest.mark.parametrize("name", ["full-0", "full-1", "full-2", "full-3"])
 def test_the_gradient_norm_is_that_of_the_whole_batch(runs: Runs, name: str) -> None:
-    expected = [line["grad_norm"] for line in runs.lines["one"]]
-    assert [line["grad_norm"] for line in runs.lines[name]] == pytest.approx(expected, rel=1e-4)
+    expected = [line["grad_norm"] for line in runs.lines("one")]
+    assert [line["grad_norm"] for line in runs.lines(name)] == pytest.approx(expected, rel=1e-4)
 
 
 def test_the_loss_curve_is_that_of_transformers_trainer(
@@ -145,7 +169,7 @@ def test_the_loss_curve_is_that_of_transformers_trainer(
 
     from safetensors.torch import load_file
 
-    ours = load_file(runs.tasks["one"].output_path / "model.safetensors")
+    ours = load_file(runs.output_path("one") / "model.safetensors")
     theirs = dict(model.named_parameters())
     assert max(float((ours[name] - theirs[name]).abs().max()) for name in ours) < 1e-4  # weights have moved by 1e-2
 
@@ -154,14 +178,14 @@ def test_the_validation_loss_is_that_of_the_written_model(runs: Runs) -> None:
     import torch
     from transformers import AutoModelForCausalLM
 
-    model = AutoModelForCausalLM.from_pretrained(runs.tasks["full-3"].output_path)
-    assert _validation_loss(model, runs) == pytest.approx(runs.outcomes["full-3"]["validation_loss"], rel=1e-5)
+    model = AutoModelForCausalLM.from_pretrained(runs.output_path("full-3"))
+    assert _validation_loss(model, runs) == pytest.approx(runs.metrics("full-3")["validation_loss"], rel=1e-5)
     assert next(model.parameters()).dtype == torch.float32
 
 
 @pytest.mark.parametrize("name", list(RESUMED))
 def test_a_resumed_run_ends_in_the_same_weights_bit_by_bit(runs: Runs, name: str) -> None:
-    assert isinstance(runs.outcomes[f"{name}-resumed"], dict), runs.outcomes[f"{name}-resumed"]
+    runs.metrics(f"{name}-resumed")
     assert runs.output(f"{name}-resumed") == runs.output(name)
     assert len(runs.output(name)) == 1
 
@@ -172,7 +196,7 @@ def test_a_resumed_run_leaves_the_same_metrics(runs: Runs, name: str) -> None:
 
 
 def test_a_full_disk_gives_one_line_and_keeps_the_checkpoint(runs: Runs) -> None:
-    error = runs.outcomes["full-2-full-disk"]
+    error = runs.outcome("full-2-full-disk")
     assert isinstance(error, TrainingError), error
     assert str(error) == "at step 6: cannot write to the run folder: File too large"
     left = [path.name for path in (runs.folder / "full-2-full-disk" / "checkpoints").iterdir() if path.is_dir()]
@@ -180,7 +204,7 @@ def test_a_full_disk_gives_one_line_and_keeps_the_checkpoint(runs: Runs) -> None
 
 
 def test_what_is_not_finite_names_the_step_the_rows_and_the_chunks(runs: Runs) -> None:
-    error = runs.outcomes["diverged"]
+    error = runs.outcome("diverged")
     assert isinstance(error, TrainingError), error
     pattern = r"step (\d+): the (?:loss|gradient) is not finite on rows ([\d, ]+) \(chunks (doc-train-\d-\d+#0)"
     found = re.match(pattern, str(error))
@@ -190,7 +214,7 @@ def test_what_is_not_finite_names_the_step_the_rows_and_the_chunks(runs: Runs) -
 
 
 def test_a_checkpoint_says_what_it_is_and_what_it_ran_on(runs: Runs) -> None:
-    record = json.loads((runs.folder / "lora-3" / "checkpoints" / "step-000006" / "checkpoint.json").read_text())
+    record = json.loads((runs.finished("lora-3") / "checkpoints" / "step-000006" / "checkpoint.json").read_text())
     assert record["step"] == 6
     assert record["run"]["strategy"]["r"] == 4
     assert record["run"]["data_digest"] == "random"
@@ -201,14 +225,14 @@ def test_a_checkpoint_says_what_it_is_and_what_it_ran_on(runs: Runs) -> None:
 def test_tensorboard_has_the_loss_of_every_step_once(runs: Runs) -> None:
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    events = EventAccumulator(str(runs.folder / "lora-3" / "tensorboard"))
+    events = EventAccumulator(str(runs.finished("lora-3") / "tensorboard"))
     events.Reload()
     assert [event.step for event in events.Scalars("loss")] == [1, 2, 3, 4, 5, 6]
 
 
 def test_the_adapter_loads_in_plain_peft_and_gives_the_loss_it_was_trained_to(runs: Runs) -> None:
     model = _with_adapter(runs, "lora-3")
-    assert _validation_loss(model, runs) == pytest.approx(runs.outcomes["lora-3"]["validation_loss"], rel=1e-5)
+    assert _validation_loss(model, runs) == pytest.approx(runs.metrics("lora-3")["validation_loss"], rel=1e-5)
 
 
 def test_the_qlora_adapter_loads_in_plain_peft_beside_the_quantised_base(runs: Runs) -> None:
@@ -216,7 +240,7 @@ def test_the_qlora_adapter_loads_in_plain_peft_beside_the_quantised_base(runs: R
 
     quantization = runs.tasks["qlora-2"].strategy.quantization(torch.float32)  # type: ignore[attr-defined]
     model = _with_adapter(runs, "qlora-2", quantization_config=quantization)
-    assert _validation_loss(model, runs) == pytest.approx(runs.outcomes["qlora-2"]["validation_loss"], rel=1e-5)
+    assert _validation_loss(model, runs) == pytest.approx(runs.metrics("qlora-2")["validation_loss"], rel=1e-5)
 
 
 def test_a_merged_export_gives_the_adapter_s_logits_in_plain_transformers(runs: Runs, tmp_path: Path) -> None:
@@ -311,10 +335,11 @@ def _with_adapter(runs: Runs, name: str, **options: Any) -> Any:
     from transformers import AutoModelForCausalLM
 
     base = AutoModelForCausalLM.from_pretrained(runs.model_path, attn_implementation="sdpa", **options)
-    return PeftModel.from_pretrained(base, runs.tasks[name].output_path).eval()
+    return PeftModel.from_pretrained(base, runs.output_path(name)).eval()
 
 
 def _tuned(runs: Runs, name: str) -> TunedModel:
+    runs.finished(name)
     task = runs.tasks[name]
     return TunedModel(
         base_model="builtin:tiny", base_path=runs.model_path, base_digest=task.about_base["base_digest"],

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ray_ft.errors import MissingDependencyError, ModelError, first_line
+from ray_ft.models.quantised import keep_as_stored
 
 if TYPE_CHECKING:
     import torch
@@ -34,7 +35,7 @@ def load_base(model_path: str, *, dtype: str, quantization: str) -> Any:
         raise ModelError(f"{model_path} does not fit the GPU's memory; set engine.quantization=nf4 or int8") from None
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         raise ModelError(f"cannot load the model in {model_path}: {first_line(error)}") from None
-    return model.eval()
+    return keep_as_stored(model.eval())
 
 
 def _compute_dtype(dtype: str, device: "torch.device") -> "torch.dtype":

@@ -14,9 +14,9 @@ from ray_ft.training.backends.acceleration import accelerate
 from ray_ft.training.backends.base import Engine
 from ray_ft.training.backends.deepspeed import DeepSpeedEngine, compile_nothing
 from ray_ft.training.backends.deepspeed_config import deepspeed_config
-from ray_ft.training.backends.neftune import add_noise_to_embeddings
 from ray_ft.training.backends.partitioned import PartitionedEngine
 from ray_ft.training.backends.replicated import ReplicatedEngine
+from ray_ft.training.neftune import add_noise_to_embeddings
 from ray_ft.training.ranks.agreement import agree
 from ray_ft.training.task import Precision, TrainingTask
 

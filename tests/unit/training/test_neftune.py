@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from ray_ft.training.backends.neftune import add_noise_to_embeddings, example_lengths
+from ray_ft.training.neftune import add_noise_to_embeddings, example_lengths
 
 
 def make_model(alpha: float) -> Any:
