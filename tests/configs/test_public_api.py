@@ -52,7 +52,7 @@ def test_every_declared_name_explains_itself_and_is_on_the_reference_page() -> N
 # --- what was written against revision 0de0c56 ------------------------------------------------------------------------
 
 
-# Read under its old name still, and told so: tests/unit/config and tests/unit/evaluation/report/test_earlier_reports.py.
+# Still read under its old name, and told so.
 RENAMED = {
     "names / SweepConfig / parameters / stratum / accepts / 'own' is gone",
     "keys / sweep.stratum / accepts / 'own' is gone",
