@@ -17,6 +17,7 @@ from training_support import SEQUENCE, TRAIN, Workers, make_training_set, run_al
 
 from ray_ft.artifacts import TrainingSet, TunedModel
 from ray_ft.errors import ConfigError, ModelError, TrainingError
+from ray_ft.models.quantised import keep_as_stored
 from ray_ft.strategies import Full, LoRA, QLoRA
 from ray_ft.training.batches import PackedRows, RowOrder, collate
 from ray_ft.training.export.model_folder import export_model
@@ -335,7 +336,7 @@ def _with_adapter(runs: Runs, name: str, **options: Any) -> Any:
     from transformers import AutoModelForCausalLM
 
     base = AutoModelForCausalLM.from_pretrained(runs.model_path, attn_implementation="sdpa", **options)
-    return PeftModel.from_pretrained(base, runs.output_path(name)).eval()
+    return PeftModel.from_pretrained(keep_as_stored(base), runs.output_path(name)).eval()
 
 
 def _tuned(runs: Runs, name: str) -> TunedModel:
