@@ -1,7 +1,8 @@
 """Notices when a step does not end, and says which rank did not arrive and what it was last doing.
 
 A rank that waits in a collective can neither tell nor act, so a thread of each rank writes where its rank is into the
-key-value store of the process group, and reads the others' places once its own rank has not moved for too long.
+key-value store of the process group and reads the others' places there. Another looks at the clock alone: the store is
+in the process of rank 0, and where that one stands still, whoever asks it waits too.
 """
 
 import json
@@ -10,13 +11,25 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 from ray_ft.training.health.last_words import HANG, leave_note
 
-PHASES = ("loading", "input", "forward", "backward", "update", "reading", "evaluation", "checkpoint", "output")
+PHASES = (
+    "loading",
+    "input",
+    "forward",
+    "backward",
+    "update",
+    "reading",
+    "evaluation",
+    "samples",
+    "checkpoint",
+    "output",
+)
 BEAT_SECONDS = 1.0
 EXIT_CODE = 70  # of a worker that ended itself so that Ray starts the group again
 
@@ -55,8 +68,13 @@ class Watchdog:
         self._store, self._rank, self._world_size = store, rank, world_size
         self._timeout, self._give_up = timeout_s, give_up
         self._place = Place(rank, 0, "loading", time.time())
+        self._known: list[Place | None] = [None] * world_size
+        self._heard = time.time()
         self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._watch, name="watchdog", daemon=True)
+        self._threads = [
+            threading.Thread(target=run, name=f"watchdog {run.__name__}", daemon=True)
+            for run in (self._exchange, self._watch)
+        ]
 
     def at(self, step: int, phase: str) -> None:
         """This rank has come so far; costs a microsecond."""
@@ -69,22 +87,33 @@ class Watchdog:
         return "loading the model" if phase == "loading" else f"{phase} of step {step}"
 
     def __enter__(self) -> "Watchdog":
-        self._thread.start()
+        for thread in self._threads:
+            thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._stopped.set()
 
+    def _exchange(self) -> None:
+        """Tell the others where this rank is, and hear where they are."""
+        while not self._stopped.wait(self._beat):
+            # The store goes with rank 0's process, and Ray notices that by itself.
+            with suppress(Exception):
+                self._store.set(_key(self._rank), json.dumps(vars(self._place)))
+                self._known, self._heard = self._places(), time.time()
+
     def _watch(self) -> None:
-        while not self._stopped.wait(min(BEAT_SECONDS, self._timeout / 4)):
-            place = self._place
-            try:
-                self._store.set(_key(self._rank), json.dumps(vars(place)))
-                if place.phase != "loading" and time.time() - place.since > self._timeout:
-                    self._give_up(place.step, hang_line(self._places(), timeout_s=self._timeout))
-                    return
-            except Exception:  # the store goes with rank 0's process, and Ray notices that by itself
+        while not self._stopped.wait(self._beat):
+            place, now = self._place, time.time()
+            if place.phase != "loading" and now - place.since > self._timeout:
+                known = [place if rank == self._rank else other for rank, other in enumerate(self._known)]
+                no_store = self._rank > 0 and now - self._heard > self._timeout / 2
+                self._give_up(place.step, hang_line(known, timeout_s=self._timeout, no_store=no_store))
                 return
+
+    @property
+    def _beat(self) -> float:
+        return min(BEAT_SECONDS, self._timeout / 4)
 
     def _places(self) -> list[Place | None]:
         """The last known place of every rank; None for one that never told."""
@@ -92,8 +121,11 @@ class Watchdog:
         return [Place(**json.loads(self._store.get(key))) if self._store.check([key]) else None for key in keys]
 
 
-def hang_line(places: list[Place | None], *, timeout_s: float, now: float | None = None) -> str:
-    """`no step for 60 s: rank 1 did not arrive, it has been in forward of step 12 for 61 s; the others wait ...`."""
+def hang_line(places: list[Place | None], *, timeout_s: float, now: float | None = None, no_store: bool = False) -> str:
+    """`no step for 60 s: rank 1 did not arrive, it has been in forward of step 12 for 61 s; the others wait ...`.
+
+    `no_store`: rank 0, whose process has the store, does not answer, so it is the one that stands still.
+    """
     now = time.time() if now is None else now
     known = [place for place in places if place is not None]
     head = f"no step has ended for {timeout_s:g} s (train.hang_timeout_s)"
@@ -101,12 +133,12 @@ def hang_line(places: list[Place | None], *, timeout_s: float, now: float | None
     if silent:
         return f"{head}: {_ranks(silent)} never began"
     least, most = min(p.order for p in known), max(p.order for p in known)
-    behind = [place for place in known if place.order == least]
+    behind = known[:1] if no_store else [place for place in known if place.order == least]
     first = behind[0]
     where = f"{first.phase} of step {first.step} for {now - first.since:.0f} s"
-    if least == most:
+    if least == most and not no_store:
         return f"{head}: all ranks have been in {where}"
-    ahead = max(known, key=lambda place: place.order)
+    ahead = max((place for place in known if place not in behind), key=lambda place: place.order)
     return (
         f"{head}: {_ranks([p.rank for p in behind])} did not arrive, in {where}; "
         f"the others wait in {ahead.phase} of step {ahead.step}"
