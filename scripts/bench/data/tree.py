@@ -16,7 +16,7 @@ from typing import Any
 os.environ.setdefault("RAY_AUTH_MODE", "disabled")
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 STEPS = {"read_items": "read, clean, sign", "place_documents": "copies and splits", "write_groups": "recipes, tokens"}
-WORKER = ("ray::", "parser_child")
+WORKER = ("ray::", "sandbox_child")  # of prepare, and the child process that parses for it
 
 
 def main(argv: list[str] | None = None) -> int:
