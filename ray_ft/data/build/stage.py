@@ -38,7 +38,7 @@ from ray_ft.engines import Engine, WriteRequest
 from ray_ft.errors import ConfigError, DataError, GenerationError, RayFTError
 from ray_ft.models.tokenizer import load_tokenizer
 from ray_ft.recipes import Recipe
-from ray_ft.recipes.chunking.outline import make_passages
+from ray_ft.recipes.chunking.chunks import make_passages
 from ray_ft.rows import Chunk, CountTokens, Document, Generate, Question, Split
 
 log = logging.getLogger("ray_ft")

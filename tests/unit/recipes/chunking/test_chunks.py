@@ -2,7 +2,7 @@
 
 from ray_ft.data.formats import FORMATS
 from ray_ft.data.ingest.reading import parse
-from ray_ft.recipes.chunking.outline import clean_title, document_title, make_passages, sections
+from ray_ft.recipes.chunking.chunks import clean_title, document_title, make_passages, sections
 from ray_ft.rows import Document
 
 TEXT = """Before any heading.
