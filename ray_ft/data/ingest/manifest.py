@@ -28,7 +28,8 @@ MAX_GROUP_FILES = 1000
 LEAST_FILL = 0.25  # of a group, before a name may end it
 
 PACKAGE = Path(__file__).parents[2]
-CODE = ("data", "recipes", "rows.py", "models/tokenizer.py")  # that decides what a document becomes
+# That decides what a document becomes.
+CODE = ("data", "recipes", "rows.py", "models/tokenizer.py", "models/chat_text.py")
 LIBRARIES = (
     "ray_ft", "charset-normalizer", "docutils", "markdown-it-py", "nbformat", "openpyxl", "pypdf", "pypdfium2",
     "python-docx", "python-pptx", "rensa", "selectolax", "tokenizers", "transformers", "tree-sitter", "numpy",
