@@ -4,10 +4,8 @@ All steps of prepare share these; none of them lies below.
 """
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
-from ray_ft.data.sources import KINDS
 from ray_ft.rows import Document, Example, Split
 
 
@@ -19,7 +17,7 @@ class SourceFile:
     location: str
     num_bytes: int
     reason: str = ""
-    kind: str = ""  # of the source, a name in KINDS; "" for files and folders
+    kind: str = ""  # of the source, a name in `sources.KINDS`; "" for files and folders
     content: str = ""  # differs when the content does; "" where only reading tells
 
 
@@ -61,8 +59,3 @@ class Record:
     def problem(self) -> str:
         """One line that names a line that cannot be used."""
         return f"{self.name}: {self.reason}{f': {self.note}' if self.note else ''}"
-
-
-def read_bytes(file: SourceFile) -> bytes:
-    """The file's bytes, wherever it lies. Raises OSError."""
-    return KINDS[file.kind].read(file.location) if file.kind else Path(file.location).read_bytes()

@@ -16,9 +16,7 @@ from multiprocessing.connection import Connection, Pipe
 from pathlib import Path
 from typing import Any
 
-from ray_ft.data.formats import Format
 from ray_ft.data.formats.base import Parsed, Unreadable
-from ray_ft.data.formats.text import parse_lines
 
 MAX_FILES = 300  # of one child: native libraries leak
 START_SECONDS = 60.0  # for a child to begin, on a busy machine
@@ -33,29 +31,6 @@ class Limits:
 
     seconds: float = 60.0  # without a sign of life
     memory_bytes: int = 1536 * 2**20  # beyond what the child has when it begins
-
-
-def parse(source: Any, kind: Format, limits: Limits = Limits()) -> tuple[Parsed, str]:
-    """Parse a text, or the bytes of a binary format; the note says what did not go well, else it is "".
-
-    A text that its parser cannot take is read as plain lines. Raises Unreadable for what gives no document.
-    """
-    try:
-        parsed = kind.parse(source) if _is_safe(source, kind) else CHILD.parse(kind.parse, source, limits)
-        return parsed, f"{kind.name}: parts do not parse" if "syntax" in parsed.metadata else ""
-    except Unreadable:
-        raise
-    except Exception as error:  # parsers of others fail in ways of their own; one file must not end the job
-        if not kind.is_text:
-            raise Unreadable("damaged", f"{type(error).__name__}: {error}"[:300], broken=True) from None
-        return parse_lines(source), f"read as text: {kind.name} parser: {type(error).__name__}"
-
-
-def _is_safe(source: Any, kind: Format) -> bool:
-    """Whether a parser may run in this process: neither can it take long, nor can it crash as native code may."""
-    if kind.is_binary or len(source) > kind.max_here:
-        return False
-    return kind.max_tags_here > len(source) or source.count("<") <= kind.max_tags_here
 
 
 class Child:

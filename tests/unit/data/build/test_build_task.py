@@ -11,21 +11,19 @@ from typing import Any
 import pytest
 
 from ray_ft.config import DataConfig, DatasetConfig
-from ray_ft.data.build import group as group_module
-from ray_ft.data.build.examples import evaluation_qa
-from ray_ft.data.build.job import GroupJob, GroupResult, Placed
-from ray_ft.data.build.packing import Shard
+from ray_ft.data.build import stage as group_module
+from ray_ft.data.build.job import GroupJob, GroupResult, Placed, Shard
 from ray_ft.data.build.publish import merge_questions, publish_group, put_in_place
-from ray_ft.data.build.task import write_group
+from ray_ft.data.build.questions import evaluation_qa
+from ray_ft.data.build.stage import write_group
 from ray_ft.data.dedup.clusters import Placing, place
 from ray_ft.data.dedup.heads import text_of
 from ray_ft.data.dedup.splits import Bounds
 from ray_ft.data.ingest.datasets import cut_into_slices, list_datasets
 from ray_ft.data.ingest.items import Item
-from ray_ft.data.ingest.kept import find_kept, load
 from ray_ft.data.ingest.listing import list_files
 from ray_ft.data.ingest.manifest import keys_of
-from ray_ft.data.ingest.task import ParseJob, parse_batch
+from ray_ft.data.ingest.stage import ParseJob, find_kept, load, parse_batch
 from ray_ft.data.tokenization.document_tokens import Verbatim
 from ray_ft.data.tokenization.encoded import Encoded
 from ray_ft.recipes import QA, Heading, Paragraph
@@ -179,7 +177,7 @@ def test_a_full_disk_comes_back_as_one_line(tmp_path: Path, monkeypatch: pytest.
     def full(*arguments: Any, **keywords: Any) -> None:
         raise OSError(errno.ENOSPC, "No space left on device", "/data/part")
 
-    monkeypatch.setattr("ray_ft.data.build.group_rows.write_part", full)
+    monkeypatch.setattr("ray_ft.data.build.packing.write_part", full)
     assert _run(tmp_path, {"a.md": TEXT}).error == "cannot write /data/part: No space left on device"
 
 

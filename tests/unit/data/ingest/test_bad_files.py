@@ -19,8 +19,8 @@ from ray_ft.data.documents import ReadFile
 from ray_ft.data.formats import FORMATS, Format
 from ray_ft.data.formats.base import Unreadable
 from ray_ft.data.ingest.listing import list_files
-from ray_ft.data.ingest.reading import read_file
-from ray_ft.data.ingest.sandbox import CHILD, Limits, parse
+from ray_ft.data.ingest.reading import parse, read_file
+from ray_ft.data.ingest.sandbox import CHILD, Limits
 
 LIMITS = Limits(seconds=2, memory_bytes=400 * 2**20)
 LFS = b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 12345\n"

@@ -11,12 +11,11 @@ from ray_ft.config import DataConfig, DatasetConfig
 from ray_ft.data.dedup.heads import text_of
 from ray_ft.data.documents import ReadFile
 from ray_ft.data.filters.apply import Cleaning
-from ray_ft.data.ingest import task as parse_module
+from ray_ft.data.ingest import stage as parse_module
 from ray_ft.data.ingest.items import Item, batch_name
-from ray_ft.data.ingest.kept import find_kept, load
 from ray_ft.data.ingest.manifest import keys_of, list_items
 from ray_ft.data.ingest.sandbox import Limits
-from ray_ft.data.ingest.task import KILLER, MAX_STRIKES, ParseJob, parse_batch
+from ray_ft.data.ingest.stage import KILLER, MAX_STRIKES, ParseJob, find_kept, load, parse_batch
 from ray_ft.data.run.journal import Journal, compact, read_journal
 
 

@@ -8,15 +8,14 @@ import pytest
 from bad_parsers import leave
 
 from ray_ft.config import DataConfig
+from ray_ft.data.build.publish import QUARANTINE, write_quarantine
 from ray_ft.data.documents import ReadFile
 from ray_ft.data.formats import FORMATS, Format
 from ray_ft.data.formats.text import parse_text
 from ray_ft.data.ingest.items import Item
-from ray_ft.data.ingest.kept import Kept, find_kept, load
 from ray_ft.data.ingest.listing import list_files
-from ray_ft.data.ingest.quarantine import QUARANTINE, release, write_quarantine
 from ray_ft.data.ingest.sandbox import CHILD
-from ray_ft.data.ingest.task import ParseJob, parse_batch
+from ray_ft.data.ingest.stage import Kept, ParseJob, find_kept, load, parse_batch, release
 from ray_ft.data.schemas import DOCUMENTS, document_row, write_part
 
 

@@ -17,15 +17,14 @@ from typing import Any
 import pytest
 
 from ray_ft.config import DataConfig
-from ray_ft.data.build import group as group_module
+from ray_ft.data.build import stage as group_module
 from ray_ft.data.build.job import RESULT, GroupJob, Placed
-from ray_ft.data.build.task import write_group
+from ray_ft.data.build.stage import write_group
 from ray_ft.data.dedup.clusters import Placement
 from ray_ft.data.dedup.heads import text_of
 from ray_ft.data.ingest.items import Item
-from ray_ft.data.ingest.kept import find_kept, load
 from ray_ft.data.ingest.manifest import keys_of, list_items
-from ray_ft.data.ingest.task import ParseJob, parse_batch
+from ray_ft.data.ingest.stage import ParseJob, find_kept, load, parse_batch
 from ray_ft.data.run.journal import read_journal
 from ray_ft.data.tokenization.document_tokens import Verbatim
 from ray_ft.data.tokenization.encoded import Encoded
