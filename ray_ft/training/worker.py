@@ -65,8 +65,10 @@ def fit(task: TrainingTask, *, report: Report, preempted: Callable[[], bool] = l
 
     rank, device, precision = dist.get_rank(), *set_up_device(task)
     check_folders(task)
-    rows = PackedRows(task.training_set_path, "train")
-    held_out = PackedRows(task.training_set_path, "validation")
+    rows, held_out = (
+        PackedRows(task.training_set_path, split, data_digest=task.identity["data_digest"])
+        for split in ("train", "validation")
+    )
     order = RowOrder(len(rows), global_batch_size=task.train.global_batch_size, seed=task.seed)
 
     with (

@@ -6,7 +6,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 
-from ray_ft.recipes.chunking.pieces import MAX_CHARACTERS_PER_TOKEN, Span, exact_counter, trim
+from ray_ft.recipes.chunking.chunks import Span
+from ray_ft.recipes.chunking.pieces import MAX_CHARACTERS_PER_TOKEN, exact_counter, trim
 from ray_ft.recipes.chunking.uses import Place, Uses, place_of, uses_of
 from ray_ft.rows import Chunk, CountTokens, Definition, Document
 

@@ -6,8 +6,8 @@ A tuned model is asked about documents it saw in words that it did not see, or t
 import re
 from dataclasses import dataclass
 
+from ray_ft.recipes.chunking.chunks import clean_title
 from ray_ft.recipes.chunking.keywords import keywords
-from ray_ft.recipes.chunking.outline import clean_title
 from ray_ft.rows import Chunk
 
 VERBS = """
