@@ -1,46 +1,16 @@
 """State of our own engines fits any layout and number of workers, and is refused where it does not fit the model."""
 
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
-from threaded_ranks import run_ranks
+from threaded_ranks import DTYPES, engine_of, run_ranks, train
 
 from ray_ft.errors import TrainingError
-from ray_ft.training.backends.partitioned import PartitionedEngine
-from ray_ft.training.backends.replicated import ReplicatedEngine
 from ray_ft.training.backends.saved_state import TENSORS, SavedParameters
 
-DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
-GLOBAL_BATCH = 12
 SHAPES = {"0.weight": (24, 16), "0.bias": (24,), "1.weight": (40, 24), "1.bias": (40,), "2.weight": (3, 40)}
-
-
-def engine_of(stage: int, precision: str, *, world_size: int, num_micro_batches: int) -> Any:
-    torch.manual_seed(3)
-    layers = [torch.nn.Linear(16, 24), torch.nn.Linear(24, 40), torch.nn.Linear(40, 3, bias=False)]
-    train = SimpleNamespace(
-        max_grad_norm=1.0, weight_decay=0.01, global_batch_size=GLOBAL_BATCH, max_grad_norm_ratio=10.0
-    )
-    task: Any = SimpleNamespace(
-        train=train,
-        micro_batch_size=GLOBAL_BATCH // (world_size * num_micro_batches),
-        strategy=SimpleNamespace(is_adapter=False, zero_stage=stage),
-    )
-    kind: Any = PartitionedEngine if stage else ReplicatedEngine
-    return kind(torch.nn.Sequential(*layers).to(DTYPES[precision]), task, precision=precision)
-
-
-def train(engine: Any, *, rank: int, num_micro_batches: int, num_steps: int) -> None:
-    torch.manual_seed(rank)
-    for _ in range(num_steps):
-        for number in range(num_micro_batches):
-            inputs = torch.randn(2, 16).to(engine.module[0].weight.dtype)
-            loss = engine(input=inputs).float().square().mean()
-            engine.backward(loss, last=number == num_micro_batches - 1)
-        engine.step(loss.detach().double(), learning_rate=0.01)
 
 
 def write(engine: Any, folder: Path) -> None:
@@ -96,7 +66,7 @@ def test_state_of_any_layout_is_gone_on_from_by_any_other(stage: int, precision:
         then, now = whole(folder), whole(again)
         assert [key for key in then if not torch.equal(then[key], now[key])] == [], (source, target)
         for name, shape in SHAPES.items():  # the model computes with them, on every rank
-            expected = then[name, "weight"].reshape(shape).to(DTYPES[precision])
+            expected = then[name, "weight"].reshape(shape).to(getattr(torch, DTYPES[precision]))
             assert all(torch.equal(of_rank[name], expected) for of_rank in weights), (source, target)
 
 
