@@ -89,7 +89,7 @@ def fit(task: TrainingTask, *, report: Report, preempted: Callable[[], bool] = l
             lines=lines,
         )
         samples = Samples(task, held_out, after_step=step, lines=lines, device=device)
-        log.warn(step, engine.warnings)
+        log.warn(step, [*engine.warnings, *checkpointer.take_warnings()])
         saved_for_preemption = False
         engine.train()
 

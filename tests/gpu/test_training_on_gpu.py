@@ -1,4 +1,4 @@
-"""What is promised of a run, on a real GPU: it learns, resumes exactly, takes the planned memory, is served as evaluated."""
+"""What is promised of a run, on a real GPU: it learns, resumes exactly, takes the planned memory, is served as tuned."""
 
 import json
 import shutil
@@ -38,7 +38,9 @@ def prepared(tmp_path_factory: pytest.TempPathFactory, tiny_model_path: str, ray
                 "sources": [str(DOCUMENTS)], "recipes": ["paragraph", "qa"], "validation_fraction": 0.2,
                 "test_fraction": 0.1,
             },
-            "train": {"max_steps": 20, "checkpoint_every": 10, "eval_every": 1, "learning_rate": 3e-3, "num_workers": 1},
+            "train": {
+                "max_steps": 20, "checkpoint_every": 10, "eval_every": 1, "learning_rate": 3e-3, "num_workers": 1,
+            },
             "evaluation": {"num_questions": 4, "max_new_tokens": 24, "num_bootstrap": 200},
         }
     )  # fmt: skip
