@@ -1,4 +1,4 @@
-"""What is promised of a run, on a real GPU: it learns, resumes exactly, takes the planned memory, is served as tuned."""
+"""What is promised of a run, on a real GPU: it learns, resumes exactly, takes what was planned, is served as tuned."""
 
 import json
 import shutil
