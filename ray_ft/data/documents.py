@@ -30,8 +30,14 @@ class ReadFile:
     reason: str = ""
     note: str = ""
     encoding: str = ""
-    content_id: str = ""
+    sha256: str = ""  # of the bytes that were read; "" where none were
     document: Document | None = None
+    redacted: tuple[tuple[str, int], ...] = ()  # how much of it, by kind
+
+    @property
+    def content_id(self) -> str:
+        """What tells one content from another in names and ids."""
+        return self.sha256[:16]
 
 
 @dataclass(frozen=True)

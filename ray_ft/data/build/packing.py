@@ -18,7 +18,6 @@ import numpy.typing as npt
 from ray_ft.data.build.job import NUMBER, QUESTION_PARTS, GroupJob, GroupResult, Shard
 from ray_ft.data.build.mixture import num_repeats
 from ray_ft.data.documents import ReadFile, Record
-from ray_ft.data.filters.apply import CleanFile
 from ray_ft.data.schemas import (
     DOCUMENTS,
     EXAMPLES,
@@ -68,7 +67,7 @@ class GroupRows:
         self._tables[DOCUMENTS].append(document_row(read, split if is_ok else "", cluster))
         self.result.files["ok" if is_ok else f"{read.status}: {read.reason}"] += 1
         self.result.num_bytes += read.file.num_bytes
-        if is_ok and isinstance(read, CleanFile):
+        if is_ok:
             self.result.redacted.update(dict(read.redacted))
 
     def add_record(self, record: Record, split: str, cluster: str) -> None:

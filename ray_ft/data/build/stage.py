@@ -5,7 +5,6 @@ earlier run wrote of equal groups is taken as it is.
 """
 
 import logging
-import pickle
 import shutil
 import uuid
 from collections.abc import Collection, Mapping, Sequence
@@ -32,6 +31,8 @@ from ray_ft.data.ingest.stage import PARSED, Work, load
 from ray_ft.data.run.journal import compact
 from ray_ft.data.run.progress import Progress
 from ray_ft.data.run.tasks import run_tasks
+from ray_ft.data.run.typed import dump
+from ray_ft.data.run.typed import load as load_typed
 from ray_ft.data.tokenization.chat import ChatEncoder, TokenCounter, token_counter
 from ray_ft.data.tokenization.tokenizer_cache import load_lean
 from ray_ft.engines import Engine, WriteRequest
@@ -56,7 +57,7 @@ def write_groups(groups: Mapping[str, list[Placed]], job: GroupJob, generator: E
     progress = Progress("wrote", num_files=len(sizes), num_bytes=sum(sizes))
     # The largest first: no long task is left for the end, when most processors have nothing to do.
     ordered = sorted(left.items(), key=lambda named: -sum(size_of(placed.item) for placed in named[1]))
-    rows = [{"name": name, "work": pickle.dumps(group)} for name, group in ordered]
+    rows = [{"name": name, "work": dump(group)} for name, group in ordered]
     if rows:
         if generator is not None:
             assert job.answers is not None
@@ -108,13 +109,13 @@ def write_group(row: dict[str, Any], *, job: GroupJob) -> dict[str, Any]:
 def requests_of(row: dict[str, Any], answers: ResponseCache, *, job: GroupJob) -> Collection[WriteRequest]:
     """What the recipes want to ask about a group's documents and no engine has answered yet."""
     engine = Answered(answers)
-    Group(job, engine).ask(pickle.loads(row["work"]))
+    Group(job, engine).ask(load_typed(list[Placed], row["work"]))
     return engine.missing.values()
 
 
 def _finish(row: dict[str, Any], job: GroupJob, generate: Generate | None) -> GroupResult:
     """Write a group, unless it is there; a full disk or a failing engine ends the job with its own words."""
-    placed: list[Placed] = pickle.loads(row["work"])
+    placed = load_typed(list[Placed], row["work"])
     folder = Path(job.output_path) / str(row["name"])
     if (folder / RESULT).is_file():  # its task is run again because the machine that held its answer is gone
         return GroupResult.from_text((folder / RESULT).read_text(encoding="utf-8"))

@@ -17,7 +17,7 @@ from ray_ft.data.filters.rules import dropped_by_bytes, dropped_by_text
 from ray_ft.data.formats import Format, format_of
 from ray_ft.data.formats.base import Lines, Parsed, Unreadable
 from ray_ft.data.formats.text import parse_lines
-from ray_ft.data.ingest.sandbox import CHILD, Limits
+from ray_ft.data.ingest.sandbox import CHILD, Limits, ParserError
 from ray_ft.data.sources import read_bytes
 from ray_ft.rows import Block, Document
 
@@ -48,12 +48,13 @@ def read_file(file: SourceFile, limits: Limits = Limits()) -> ReadFile:  # noqa:
         data = read_bytes(file.kind, file.location)
     except OSError as error:
         return ReadFile(file, "skipped", f"unreadable: {error.strerror or error}")
-    content_id = hashlib.sha256(data).hexdigest()[:16]
+    sha256 = hashlib.sha256(data).hexdigest()
+    file = replace(file, num_bytes=len(data))  # it may have changed since it was listed
     kind = format_of(file.path)
     reason = dropped_by_bytes(data)
     if kind is None or (reason and not (kind.is_binary and reason == "binary")):
-        return ReadFile(file, "skipped", reason or "unknown format", content_id=content_id)
-    return replace(_read_content(file, data, kind, content_id, limits), content_id=content_id)
+        return ReadFile(file, "skipped", reason or "unknown format", sha256=sha256)
+    return replace(_read_content(file, data, kind, sha256[:16], limits), sha256=sha256)
 
 
 def _read_content(file: SourceFile, data: bytes, kind: Format, content_id: str, limits: Limits) -> ReadFile:
@@ -96,9 +97,10 @@ def parse(source: Any, kind: Format, limits: Limits = Limits()) -> tuple[Parsed,
     except Unreadable:
         raise
     except Exception as error:  # parsers of others fail in ways of their own; one file must not end the job
+        name = error.kind if isinstance(error, ParserError) else type(error).__name__
         if not kind.is_text:
-            raise Unreadable("damaged", f"{type(error).__name__}: {error}"[:300], broken=True) from None
-        return parse_lines(source), f"read as text: {kind.name} parser: {type(error).__name__}"
+            raise Unreadable("damaged", f"{name}: {error}"[:300], broken=True) from None
+        return parse_lines(source), f"read as text: {kind.name} parser: {name}"
 
 
 def _is_safe(source: Any, kind: Format) -> bool:
