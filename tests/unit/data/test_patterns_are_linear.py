@@ -54,10 +54,3 @@ def test_what_is_superlinear_is_found(scripts: None, pattern: str, is_slow: bool
     from bench.data.patterns import Expression, first_slow
 
     assert bool(first_slow(Expression(re.compile(pattern), ("search",)), length=8000)) == is_slow
-
-
-def test_a_quotation_of_one_word_many_times_is_looked_for_in_little_time(scripts: None) -> None:
-    from bench.data.patterns import Expression, first_slow
-
-    pattern = re.compile(r"[\W_]++".join(["pump"] * 50), re.IGNORECASE)  # as find_evidence makes it
-    assert not first_slow(Expression(pattern, ("search",)), length=8000)
