@@ -36,7 +36,17 @@ RESUMED = {
     "lora-3": LoRA(r=4, lora_alpha=8, zero_stage=3, offload="none"),
     "qlora-2": QLoRA(r=4, lora_alpha=8, lora_dropout=0.1, zero_stage=2, offload="none"),
     "qlora-3": QLoRA(r=4, lora_alpha=8, lora_dropout=0.1, zero_stage=3, offload="none"),
+    "lora-0-bf16": LoRA(r=4, lora_alpha=8, zero_stage=0, offload="none"),
+    "full-1-bf16": Full(zero_stage=1, offload="none"),
+    "qlora-2-bf16": QLoRA(r=4, lora_alpha=8, zero_stage=2, offload="none"),
+    "full-3-bf16": Full(zero_stage=3, offload="none"),
+    "full-2-fp16": Full(zero_stage=2, offload="none"),
 }
+
+
+def precision_of(name: str) -> Any:
+    end = name.rpartition("-")[2]
+    return end if end in ("bf16", "fp16") else "auto"
 
 
 class Runs:
@@ -105,7 +115,8 @@ def runs(tmp_path_factory: pytest.TempPathFactory, tiny_model_path: str, two_wor
     runs.declare("recomputed", strategy=FULL_0, gradient_checkpointing=True)
     runs.declare("diverged", strategy=FULL_0, train=replace(TRAIN, learning_rate=1e30, max_grad_norm=0.0))
     for name, strategy in RESUMED.items():
-        arguments: dict[str, Any] = {"strategy": strategy, "num_workers": 2, "micro_batch_size": 1, "train": HALF_WAY}
+        train = replace(HALF_WAY, precision=precision_of(name))
+        arguments: dict[str, Any] = {"strategy": strategy, "num_workers": 2, "micro_batch_size": 1, "train": train}
         arguments["gradient_checkpointing"] = name == "lora-3"
         runs.declare(name, **arguments)
         runs.declare(f"{name}-resumed", goes_on_from=name, **arguments)
@@ -189,6 +200,14 @@ def test_a_resumed_run_ends_in_the_same_weights_bit_by_bit(runs: Runs, name: str
     runs.metrics(f"{name}-resumed")
     assert runs.output(f"{name}-resumed") == runs.output(name)
     assert len(runs.output(name)) == 1
+
+
+@pytest.mark.parametrize("name", [name for name in RESUMED if precision_of(name) != "auto"])
+def test_sixteen_bits_are_what_the_model_computes_in_and_it_learns(runs: Runs, name: str) -> None:
+    losses = runs.losses(name)
+    assert losses != runs.losses("full-0")
+    assert losses[0] == pytest.approx(runs.losses("full-0")[0], rel=0.02)
+    assert losses[-1] < losses[0] - 0.3
 
 
 @pytest.mark.parametrize("name", list(RESUMED))
