@@ -184,6 +184,8 @@ def _check(training_set: TrainingSet, plan: Plan, *, model_path: str, train: Tra
             )
     for tracker in train.trackers:
         tracker.check()
+    if train.precision == "fp16" and plan.gpu == "cpu" and plan.strategy.needs_deepspeed:
+        raise ConfigError("train.precision: DeepSpeed has no fp16 on a CPU; fp32 or bf16 would work")
     least = train.min_workers
     if least is not None and least > plan.num_workers:
         raise ConfigError(f"train.min_workers: {least} is more than the {plan.num_workers} workers of the plan")

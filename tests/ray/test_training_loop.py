@@ -120,6 +120,10 @@ def runs(tmp_path_factory: pytest.TempPathFactory, tiny_model_path: str, two_wor
         arguments["gradient_checkpointing"] = name == "lora-3"
         runs.declare(name, **arguments)
         runs.declare(f"{name}-resumed", goes_on_from=name, **arguments)
+    constant = replace(HALF_WAY, lr_scheduler="constant", warmup_ratio=0.0)
+    runs.declare("constant", strategy=FULL_0, train=constant)
+    runs.declare("constant-short", strategy=FULL_0, train=replace(constant, max_steps=3))
+    runs.declare("constant-longer", goes_on_from="constant-short", strategy=FULL_0, train=constant)
     full_2: dict[str, Any] = {"strategy": RESUMED["full-2"], "micro_batch_size": 1, "train": HALF_WAY}
     runs.declare("full-2-on-one", goes_on_from="full-2", **full_2)
     runs.declare("full-2-full-disk", goes_on_from="full-2", limit=200_000, num_workers=2, **full_2)
@@ -208,6 +212,13 @@ def test_sixteen_bits_are_what_the_model_computes_in_and_it_learns(runs: Runs, n
     assert losses != runs.losses("full-0")
     assert losses[0] == pytest.approx(runs.losses("full-0")[0], rel=0.02)
     assert losses[-1] < losses[0] - 0.3
+
+
+def test_a_run_that_is_made_longer_is_the_longer_run_where_its_learning_rate_does_not_depend_on_its_length(
+    runs: Runs,
+) -> None:
+    runs.metrics("constant-longer")
+    assert runs.output("constant-longer") == runs.output("constant") != runs.output("constant-short")
 
 
 @pytest.mark.parametrize("name", list(RESUMED))
