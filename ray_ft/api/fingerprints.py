@@ -29,6 +29,8 @@ def train_inputs(config: Config, training_set: TrainingSet) -> dict[str, Any]:
         "max_grad_norm_ratio", "max_skipped_steps", "hang_timeout_s", "trackers", "num_samples",
     }  # fmt: skip
     section = {k: v for k, v in to_plain(config.train).items() if k not in runtime}
+    if section["precision"] == "auto":  # as before there was the key
+        del section["precision"]
     if isinstance(section["strategy"], dict):
         section["strategy"] = {k: v for k, v in section["strategy"].items() if k not in ("zero_stage", "offload")}
     return {

@@ -199,6 +199,8 @@ class TrainConfig:
     """Where the numbers go beside metrics.jsonl; an empty list: nowhere."""
     seed: int | None = None
     """Seed of adapters, dropout and the order of rows; null takes the run's, which also draws splits and questions."""
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    """What the model computes in; auto: fp32 on a CPU, bf16 on a GPU, fp16 where the GPU has no bf16."""
 
 
 @dataclass(frozen=True)
