@@ -6,7 +6,7 @@ from typing import Any, Literal, cast
 
 from ray_ft.artifacts import to_json
 from ray_ft.config import TrainConfig
-from ray_ft.strategies import Strategy
+from ray_ft.strategies import Backend, Strategy
 
 Precision = Literal["fp32", "bf16", "fp16"]
 """What the model computes in. The weights that train are always updated in fp32."""
@@ -22,6 +22,7 @@ class TrainingTask:
     chat_template: str | None
     run_path: str
     strategy: Strategy
+    backend: Backend
     use_gpu: bool
     num_threads: int  # of one worker on the CPU
     micro_batch_size: int
