@@ -24,7 +24,7 @@ def train_inputs(config: Config, training_set: TrainingSet) -> dict[str, Any]:
     """Of a tuned model."""
     # Workers, micro-batches and logging change how a run is carried out, not what it computes.
     runtime = {
-        "num_workers", "micro_batch_size", "gradient_checkpointing", "log_every", "checkpoint_every",
+        "backend", "num_workers", "micro_batch_size", "gradient_checkpointing", "log_every", "checkpoint_every",
         "num_checkpoints_to_keep", "max_failures", "checkpoint_uri", "min_workers", "on_non_finite",
         "max_grad_norm_ratio", "max_skipped_steps", "hang_timeout_s", "trackers", "num_samples",
     }  # fmt: skip

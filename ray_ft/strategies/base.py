@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 Offload = Literal["none", "optimizer", "all"]
+Backend = Literal["native", "deepspeed"]
+"""Who runs the steps: our own engines, or DeepSpeed."""
 AUTO_STAGE = -1
 
 
@@ -35,7 +37,7 @@ class Strategy:
 
     @property
     def needs_deepspeed(self) -> bool:
-        """Whether DeepSpeed trains it, which splits weights and offloads, rather than our own engines of stages 0-2."""
+        """Whether DeepSpeed alone can train it: it splits weights and offloads, our own engines have stages 0 to 2."""
         return self.zero_stage == 3 or self.offload in ("optimizer", "all")
 
     def problems(self) -> Iterator[tuple[str, object, str]]:

@@ -122,12 +122,14 @@ def make_task(
     learning_rate = plan.strategy.default_learning_rate if train.learning_rate is None else train.learning_rate
     planned = automatic_precision(plan.gpu) if plan.precision == "auto" else plan.precision
     precision = planned if train.precision == "auto" else train.precision
-    sharding = {"num_workers": plan.num_workers, "micro_batch_size": plan.micro_batch_size}
+    sharding: dict[str, Any] = {"num_workers": plan.num_workers, "micro_batch_size": plan.micro_batch_size}
+    if not plan.strategy.needs_deepspeed:
+        sharding["backend"] = plan.backend
     identity = {
         "inputs": inputs,
         "strategy": to_json(plan.strategy),
         # DeepSpeed writes one shard per worker; our own engines' state fits any number of them.
-        "sharding": sharding if plan.strategy.needs_deepspeed else {},
+        "sharding": sharding if plan.backend == "deepspeed" else {},
         "data_digest": training_set.data_digest,
         "base_digest": about_base["base_digest"],
         "precision": precision,
@@ -142,6 +144,7 @@ def make_task(
         chat_template=None if model.chat_template is None else str(Path(model.chat_template).resolve()),
         run_path=str(Path(run_path).resolve()),
         strategy=plan.strategy,
+        backend=plan.backend,
         use_gpu=use_gpu,
         precision=precision,
         num_threads=1 if use_gpu else max(1, (num_cpus or _num_cpus()) // plan.num_workers),
@@ -189,11 +192,11 @@ def _check(training_set: TrainingSet, plan: Plan, *, model_path: str, train: Tra
     least = train.min_workers
     if least is not None and least > plan.num_workers:
         raise ConfigError(f"train.min_workers: {least} is more than the {plan.num_workers} workers of the plan")
-    if least is not None and plan.strategy.needs_deepspeed:
+    if least is not None and plan.backend == "deepspeed":
         raise ConfigError(
-            f"train.min_workers: ZeRO-{plan.strategy.zero_stage} with offload={plan.strategy.offload} writes one shard "
-            "of its state per worker, so their number cannot change; set train.strategy.zero_stage=0, 1 or 2 and "
-            "offload=none, or leave train.min_workers out"
+            f"train.min_workers: DeepSpeed (ZeRO-{plan.strategy.zero_stage}, offload={plan.strategy.offload}) writes "
+            "one shard of its state per worker, so their number cannot change; set train.strategy.zero_stage=0, 1 or "
+            "2, offload=none and train.backend=native, or leave train.min_workers out"
         )
 
 
@@ -308,4 +311,4 @@ def _workers(plan: Plan) -> str:
 
 
 def _name(plan: Plan) -> str:
-    return f"{plan.model} by {plan.strategy.name}, ZeRO-{plan.strategy.zero_stage}"
+    return f"{plan.model} by {plan.strategy.name}, ZeRO-{plan.strategy.zero_stage} ({plan.backend} backend)"

@@ -11,7 +11,7 @@ from ray_ft.models.shape import ModelShape
 from ray_ft.planning.choice.candidates import best, rank, search
 from ray_ft.planning.choice.does_not_fit import does_not_fit
 from ray_ft.planning.choice.estimate import Job, as_candidate, estimate, shortage
-from ray_ft.planning.choice.reasons import reason
+from ray_ft.planning.choice.reasons import reason, why_backend
 from ray_ft.planning.profile import Profile, profile_for
 from ray_ft.planning.speed.throughput import needed_flops_per_token
 
@@ -41,6 +41,8 @@ def choose_plan(
     chosen = best(list(winners.values()), plan.objective)
     job = next(job for job, row in winners.items() if row is chosen)
     others = [(row, job) for row in rows[job] if row is not chosen]
+    if train.backend == "auto" and chosen.backend == "native" and not job.hardware.is_cpu:
+        others.append((estimate(replace(as_candidate(chosen), backend="deepspeed"), job, detailed=False), job))
     for other in (other for other in jobs if other is not job and rows[other]):  # the best of every other kind of GPU
         closest = min(rows[other], key=lambda row: shortage(row, other))
         others.append((winners.get(other, closest), other))
@@ -56,11 +58,12 @@ def choose_plan(
         gradient_checkpointing=chosen.gradient_checkpointing,
         estimate=detailed,
         rejected=tuple(sorted(rejected, key=lambda row: (not row.fits, rank(row, plan.objective)))),
-        notes=(*notes, *_notes(job, chosen, jobs)),
+        notes=(*notes, why_backend(chosen, asked=train.backend), *_notes(job, chosen, jobs)),
         memory_limit_bytes=job.usable_bytes,
         flops_per_token=needed_flops_per_token(job.shape, chosen.strategy, workload=workload),
         peak_flops=0.0 if job.hardware.is_cpu else job.hardware.peak_flops,
         precision=job.compute_precision,
+        backend=chosen.backend,
     )
 
 

@@ -152,6 +152,7 @@ def estimate(candidate: Candidate, job: Job, *, detailed: bool = True) -> Estima
         reason=reason,
         gpu=hardware.gpu,
         host=host_parts,
+        backend=candidate.backend,
     )
 
 
@@ -163,6 +164,7 @@ def as_candidate(row: Estimate) -> Candidate:
         row.micro_batch_size,
         row.gradient_accumulation_steps,
         row.gradient_checkpointing,
+        row.backend,
     )
 
 
