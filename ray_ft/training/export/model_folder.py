@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ray_ft.artifacts import TunedModel
-from ray_ft.errors import ConfigError, ModelError, first_line
+from ray_ft.errors import ConfigError, ModelError
+from ray_ft.models.quantised import is_quantised
+from ray_ft.models.weights import load_weights
 from ray_ft.training.export.model_card import RunFacts, model_card
 from ray_ft.training.tuned_weights import open_weights
 
@@ -124,22 +126,16 @@ def _merge(tuned: TunedModel, path: Path, *, dtype: Dtype | None) -> None:
     The sum of base and adapter is rounded once to `dtype`; None keeps the base's own.
     """
     from peft import PeftModel
-    from safetensors import SafetensorError
-    from transformers import AutoModelForCausalLM
 
     from ray_ft.engines.transformers.adapters import check_adapter
 
     check_adapter("export", tuned.path, model_path=tuned.base_path)
-    wanted = "auto" if dtype is None else _torch_dtype(dtype)
-    try:
-        base = AutoModelForCausalLM.from_pretrained(tuned.base_path, dtype=wanted, local_files_only=True)
-    except (OSError, ValueError, SafetensorError) as error:
-        raise ModelError(f"{tuned.base_path}: the base cannot be loaded: {first_line(error)}") from error
-    if getattr(base.config, "quantization_config", None) is not None:
+    if is_quantised(json.loads((Path(tuned.base_path) / "config.json").read_text())):
         raise ModelError(
             f"{tuned.base_path} is quantised, and merging into a few bits would lose a part of what was learned; "
             "export the adapter without --merge, or train from the unquantised base"
         )
+    base = load_weights(tuned.base_path, dtype="auto" if dtype is None else _torch_dtype(dtype))
     _untie(base, tuned.path)
     merged = PeftModel.from_pretrained(base, tuned.path).merge_and_unload()
     merged.config.use_cache = True
