@@ -57,7 +57,7 @@ def deploy(
     """
     adapters = _absolute(adapters)
     served = catalogue(base_path, base_name, adapters)
-    engine.check_adapters(base_path, adapters)
+    engine.check(base_path, adapters)
     resources = replica_resources(serving)
     check_replicas_fit(serving, resources)
     _check_serve_is_free()
