@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from ray_ft.artifacts import Job
-from ray_ft.config import Config
+from ray_ft.config import Config, mask
 from ray_ft.errors import ConfigError, JobError, last_line
 from ray_ft.jobs.upload import CONFIG_FILE, FilesRead, pack_upload
 
@@ -236,7 +236,7 @@ def _metadata(config: Config, *, verb: str, config_path: str, overrides: list[st
     metadata = {
         "run": config.run_name,
         "verb": verb,
-        "config": shlex.join([config_path, *overrides]),
+        "config": mask(shlex.join([config_path, *overrides])),
     }
     with suppress(importlib.metadata.PackageNotFoundError):  # run from a checkout that is only on PYTHONPATH
         metadata["ray_ft"] = importlib.metadata.version("ray_ft")
