@@ -2,7 +2,7 @@
 
 Seeds are small files of every format; inputs are these cut, repeated, spliced and with bytes changed, drawn from a
 fixed seed. Each goes the way that prepare takes it: decoded, parsed (in a child process where prepare does so),
-cleaned, signed, and cut by every recipe, within the budget of a file. Regular expressions get texts made against them beside.
+cleaned, signed, and cut by every recipe, within the budget of a file. Regular expressions get texts made against them.
 """
 
 import argparse
