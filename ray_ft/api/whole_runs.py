@@ -1,6 +1,7 @@
 """`run`, `sweep` and `submit`: the verbs that call the others, once, for many settings, or on another cluster."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from ray_ft import artifacts
 from ray_ft.api.base_model import base_path, shape_of_base
@@ -55,10 +56,12 @@ def submit(
 
     Raises JobError when the cluster cannot be reached or the job fails.
     """
+    from ray_ft.data.prepare import files_read
     from ray_ft.jobs.submit import submit_job
 
     return submit_job(
         config,
+        files_read=partial(files_read, config.data),
         config_path=config_path,
         overrides=list(overrides),
         verb=verb,
