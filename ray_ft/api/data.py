@@ -44,6 +44,8 @@ def prepare(config: Config, *, force: bool = False, retry_quarantined: bool = Fa
             inputs_digest=artifacts.digest(inputs),
             retry_quarantined=retry_quarantined,
         )
+    if made.fingerprint != artifacts.digest(inputs):  # of other content than was listed: for no data the set of them
+        inputs["sources"] |= {"changed_while_read": True}
     save(made, config, inputs)
     return made
 

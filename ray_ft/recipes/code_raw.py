@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from ray_ft.recipes.base import RECIPES, Recipe
-from ray_ft.recipes.chunking.outline import make_passages
+from ray_ft.recipes.chunking.chunks import make_passages
 from ray_ft.rows import Chunk, CountTokens, Document, Example, Generate
 
 

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 
 from ray_ft.recipes.base import RECIPES, Recipe
+from ray_ft.recipes.chunking.chunks import make_passages, titled
 from ray_ft.recipes.chunking.keywords import keywords
-from ray_ft.recipes.chunking.outline import make_passages, titled
 from ray_ft.rows import Chunk, CountTokens, Document, Example, Generate
 
 

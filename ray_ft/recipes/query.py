@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from ray_ft.recipes.base import RECIPES, Recipe
-from ray_ft.recipes.chunking.outline import make_passages, titled
+from ray_ft.recipes.chunking.chunks import make_passages, titled
 from ray_ft.recipes.grounding.check import off_topic
 from ray_ft.recipes.questions.coverage import allot
 from ray_ft.recipes.questions.from_structure import training_question

@@ -7,7 +7,8 @@ from functools import lru_cache
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from ray_ft.data.documents import SourceFile, read_bytes
+from ray_ft.data.documents import SourceFile
+from ray_ft.data.sources import read_bytes
 
 if TYPE_CHECKING:
     from pathspec import PathSpec
@@ -39,7 +40,7 @@ def marked_files(files: Iterable[SourceFile]) -> tuple[Marked, ...]:
         path = PurePosixPath(file.path)
         if path.name == ".gitattributes" and file.num_bytes <= MAX_BYTES:
             try:
-                lines = read_bytes(file).decode("utf-8", "replace").splitlines()
+                lines = read_bytes(file.kind, file.location).decode("utf-8", "replace").splitlines()
             except Exception:  # of archives and stores, whose errors share no base: what is not read tells nothing
                 continue
             for attribute, reason in REASONS.items():

@@ -11,10 +11,10 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from ray_ft.config import DataConfig
-from ray_ft.data.documents import SourceFile, read_bytes
+from ray_ft.data.documents import SourceFile
 from ray_ft.data.filters.rules import dropped_by_path
 from ray_ft.data.formats import FORMATS, format_of
-from ray_ft.data.sources import KINDS, kind_of
+from ray_ft.data.sources import KINDS, kind_of, read_bytes
 from ray_ft.data.sources.git import split
 from ray_ft.errors import ConfigError, DataError
 from ray_ft.source_folders import TOOL_FOLDERS, is_marked
@@ -185,7 +185,7 @@ def _patterns(globs: Iterable[str], key: str) -> "PathSpec[Any] | None":
 def _content_hash(file: SourceFile) -> str:
     try:
         if file.kind:
-            return file.content or hashlib.sha256(read_bytes(file)).hexdigest()
+            return file.content or hashlib.sha256(read_bytes(file.kind, file.location)).hexdigest()
         status = Path(file.location).stat()
         return _hash_file(file.location, status.st_ino, status.st_size, status.st_mtime_ns)
     except OSError as error:

@@ -6,13 +6,14 @@ nothing is checked out or unpacked into a folder, and no bytes travel between th
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 from ray_ft.data.sources.archive import is_archive, list_archive, read_member
 from ray_ft.data.sources.base import Entry
 from ray_ft.data.sources.git import is_repository, list_revision, read_blob
 from ray_ft.data.sources.remote import is_uri, list_uri, read_uri
 
-__all__ = ["KINDS", "Entry", "Kind", "kind_of"]
+__all__ = ["KINDS", "Entry", "Kind", "kind_of", "read_bytes"]
 
 
 @dataclass(frozen=True)
@@ -34,3 +35,8 @@ KINDS: dict[str, Kind] = {
 def kind_of(source: str) -> str:
     """The name of the source's kind, "" for files and folders."""
     return next((name for name, kind in KINDS.items() if kind.matches(source)), "")
+
+
+def read_bytes(kind: str, location: str) -> bytes:
+    """The bytes of a file, wherever it lies. Raises OSError."""
+    return KINDS[kind].read(location) if kind else Path(location).read_bytes()

@@ -127,7 +127,7 @@ class TransformersModel:
 
         model: Any = self._adapters.model
         start_id = self._prompts.document_start_id
-        ids = ([] if start_id is None else [start_id]) + self._prompts.encode_text(text)
+        ids = ([] if start_id is None else [start_id]) + self._prompts.encode_content(text)
         window = min(self.max_seq_len, SCORING_WINDOW)
         total = 0.0
         for start in range(0, len(ids) - 1, window):

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ray_ft.errors import GenerationError, ModelError, first_line
+from ray_ft.models.chat_text import ChatText, ControlTokens, chat_ids, render_chat
 from ray_ft.models.tokenizer import load_tokenizer
 
 
@@ -13,24 +14,27 @@ class Prompts:
     def __init__(self, model_path: str, generation_config: Any, *, chat_template: str | None) -> None:
         self.tokenizer: Any = load_tokenizer(model_path, chat_template)
         self._model_path = model_path
+        self._control = ControlTokens(self.tokenizer)
         turn = self._rendered_turn()
         self.end_ids = self._find_end_ids(generation_config, turn)
         self._bos = self._find_bos(turn)
 
-    def render(self, messages: list[dict[str, str]]) -> str:
-        """The prompt text of a conversation, ending where the assistant's answer begins."""
+    def render(self, messages: list[dict[str, str]]) -> ChatText:
+        """The prompt text of a conversation, ending where the assistant's answer begins.
+
+        Special tokens that a message spells out are letters in it.
+        """
         from jinja2 import TemplateError
 
         if not self.tokenizer.chat_template:
             raise ModelError(f"{self._model_path} has no chat template; set model.chat_template to a Jinja file")
         try:
-            text = self.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+            return render_chat(self.tokenizer, self._control, messages, add_generation_prompt=True)
         except (TemplateError, KeyError, TypeError) as error:
             raise GenerationError(f"the chat template refuses these messages: {first_line(error)}") from None
-        return str(text)
 
     def encode(self, prompt: str) -> list[int]:
-        """Ids of a finished prompt text; special tokens written in the text become their ids.
+        """Ids of a finished prompt text; special tokens written in the text become their ids, in `render`'s its own.
 
         The beginning-of-text id is put in front where the model expects one and the text does not spell it out, which
         a rendered chat template does by itself.
@@ -41,8 +45,12 @@ class Prompts:
         return ids
 
     def encode_text(self, text: str) -> list[int]:
-        """Ids of a text alone."""
-        return list(self.tokenizer.encode(text, add_special_tokens=False))
+        """Ids of a prompt text alone."""
+        return chat_ids(text, self._ids)
+
+    def encode_content(self, text: str) -> list[int]:
+        """Ids of a document's text, in which special tokens that are written out are letters."""
+        return self._ids(text, is_content=True)
 
     def decode(self, ids: list[int]) -> str:
         """Text of ids, without special tokens."""
@@ -53,6 +61,9 @@ class Prompts:
         """The id that stands before a document when its first token is to be predicted."""
         bos = self.tokenizer.bos_token_id
         return int(bos) if bos is not None else self.tokenizer.eos_token_id
+
+    def _ids(self, text: str, *, is_content: bool) -> list[int]:
+        return list(self.tokenizer.encode(text, add_special_tokens=False, split_special_tokens=is_content))
 
     def _rendered_turn(self) -> tuple[str, str] | None:
         """What the chat template puts before a user's message and after an assistant's; None without a template."""

@@ -78,6 +78,13 @@ def test_the_beginning_token_is_added_once_where_the_template_spells_it(tiny_mod
     assert prompts.encode("Hi")[:1] == [bos]
 
 
+def test_a_document_that_is_scored_is_content(tiny_model_path: str) -> None:
+    prompts = Prompts(tiny_model_path, None, chat_template=None)
+    ids = prompts.encode_content("it ends with <|im_end|> there")
+    assert not set(ids) & set(prompts.tokenizer.added_tokens_decoder)
+    assert prompts.decode(ids) == "it ends with <|im_end|> there"
+
+
 def test_a_model_without_a_template_says_how_to_give_one(tiny_model_path: str) -> None:
     prompts = Prompts(tiny_model_path, None, chat_template=None)
     prompts.tokenizer.chat_template = None

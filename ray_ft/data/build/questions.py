@@ -1,54 +1,18 @@
-"""One document through every recipe: its examples, its passages and the questions to ask about it."""
+"""The questions that evaluation asks about a document, or about a conversation that was held out."""
 
 import dataclasses
 import hashlib
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 
 from ray_ft.data.documents import Record
 from ray_ft.recipes import QA, Recipe
-from ray_ft.recipes.chunking.outline import make_passages
 from ray_ft.recipes.questions.from_structure import key_facts
-from ray_ft.rows import Chunk, CountTokens, Document, Example, Generate, Message, Question, Split
+from ray_ft.rows import Chunk, CountTokens, Document, Generate, Message, Question, Split
 
 MAX_QUESTIONS_PER_DOCUMENT = 3  # many documents with few questions tell more than few with many
 MAX_FACT_WORDS = 5
 NO_WORD = re.compile(r"[\W_]+")
-
-
-@dataclass(frozen=True)
-class Edged:
-    """An example, whether it holds the end of its document, and what it counts for in the mixture."""
-
-    example: Example
-    ends: bool
-    part: str = ""  # recipe or dataset that it comes from
-    weight: float = 1.0
-    span: tuple[int, int] = (0, 0)  # characters of the document's text that the chunk is
-
-
-def make_examples(
-    document: Document, recipes: Sequence[Recipe], count_tokens: CountTokens, generate: Generate | None
-) -> list[Edged]:
-    """Examples of every recipe that takes this document, in the recipes' order."""
-    made: list[Edged] = []
-    for recipe in recipes:
-        if recipe.applies_to(document):
-            chunks = recipe.chunk(document, count_tokens)
-            examples = recipe.examples(chunks, generate) if chunks else []
-            spans = {c.id: (c.start, c.end) for c in chunks}
-            last = len(examples) - 1
-            made += [
-                Edged(e, i == last, recipe.name, recipe.weight, spans.get(e.chunk_id, (0, 0)))
-                for i, e in enumerate(examples)
-            ]
-    return made
-
-
-def passages_of(document: Document, max_tokens: int, count_tokens: CountTokens) -> list[Chunk]:
-    """The retrieval index's passages: the whole document, in order."""
-    return make_passages(document, recipe="passage", max_tokens=max_tokens, count_tokens=count_tokens)
 
 
 def make_questions(
@@ -56,15 +20,15 @@ def make_questions(
     *,
     split: Split,
     passages: Sequence[Chunk],
-    examples: Sequence[Edged],
+    prompts: Iterable[str],
     qa: QA,
     count_tokens: CountTokens,
     generate: Generate | None,
 ) -> list[Question]:
-    """Questions about a document, at most MAX_QUESTIONS_PER_DOCUMENT, none of them a prompt that it trains on."""
+    """Questions about a document, at most MAX_QUESTIONS_PER_DOCUMENT, none of them among the trained prompts."""
     if not qa.applies_to(document):
         return []
-    trained = {_plain(e.example.prompt) for e in examples}
+    trained = set(map(_plain, prompts))
     chunks = _chosen(qa.chunk(document, count_tokens))
     questions: dict[str, Question] = {}
     for chunk, pair in qa.questions(chunks, generate):

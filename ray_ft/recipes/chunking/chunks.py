@@ -1,25 +1,35 @@
-"""The outline of a document: its sections with their heading paths, and passages that respect them."""
+"""A document to chunks: its sections with their heading paths, passages that respect them, and spans cut to size."""
 
 import re
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
 from ray_ft.recipes.chunking.pieces import (
     CODE,
     PROSE,
-    Span,
     blocks_to_keep,
     cut_span,
     exact_counter,
-    make_chunks,
     overlap_start,
     span_counter,
+    split_span,
 )
 from ray_ft.rows import Block, Chunk, CountTokens, Document
 
 SMALL_FRACTION = 0.25  # passages below this share of the budget are joined to a neighbour when both fit
-LINK = re.compile(r"!?\[([^\]]*)\](?:\([^)]*\)|\[[^\]]*\])")
-MARKS = re.compile(r"[`*]+|\s*\{#[^}]*\}|(?<!\w)_+|_+(?!\w)")
+LINK = re.compile(r"!?\[([^\[\]]*+)\](?:\([^)\[]*+\)|\[[^\[\]]*+\])")
+MARKS = re.compile(r"[`*]+|\{#[^{}]*+\}|(?<!\w)_++|(?<!_)_++(?!\w)")
+
+
+@dataclass(frozen=True)
+class Span:
+    """A stretch of a document that wants to be a chunk."""
+
+    start: int
+    end: int
+    heading_path: tuple[str, ...] = ()
+    metadata: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -119,6 +129,58 @@ def make_passages(
         if spans[i].start in continued:
             spans[i] = _overlapping(document.text, joined[i - 1], spans[i], max_tokens, overlap_tokens, count_tokens)
     return make_chunks(document, spans, recipe=recipe, max_tokens=max_tokens, count_tokens=count_tokens)
+
+
+def make_chunks(
+    document: Document,
+    spans: Iterable[Span],
+    *,
+    recipe: str,
+    max_tokens: int,
+    count_tokens: CountTokens,
+    overlap_tokens: int = 0,
+) -> list[Chunk]:
+    """Chunks of the spans, in order; a span that is too long becomes several, numbered in `metadata["part"]`.
+
+    Each of these begins with up to `overlap_tokens` of the one before; how many characters says `metadata["overlap"]`.
+    """
+    boundaries, whole = (CODE, []) if document.language else (PROSE, blocks_to_keep(document))
+    chunks: list[Chunk] = []
+    exactly = exact_counter(document.text, count_tokens)
+    for span in spans:
+        pieces = split_span(
+            document.text, span.start, span.end,
+            max_tokens=max_tokens, count_tokens=count_tokens, boundaries=boundaries, whole=whole,
+        )  # fmt: skip
+        if len(pieces) > 1 and overlap_tokens:
+            pieces = split_span(
+                document.text, span.start, span.end,
+                max_tokens=max_tokens - overlap_tokens, count_tokens=count_tokens, boundaries=boundaries, whole=whole,
+            )  # fmt: skip
+        previous = -1
+        several = len(pieces) > 1
+        for part, (start, end, num_tokens) in enumerate(pieces, start=1):
+            parts = {"part": str(part), "parts": str(len(pieces))} if several else {}
+            if part > 1 and overlap_tokens:
+                first = pieces[part - 2][0]
+                begin = overlap_start(document.text, first, start, max_tokens=overlap_tokens, count_tokens=count_tokens)
+                if begin < previous and (total := exactly(begin, end)) <= max_tokens:
+                    start, num_tokens = begin, total
+                    parts["overlap"] = str(previous - begin)
+            previous = end
+            chunks.append(
+                Chunk(
+                    id=f"{document.id}#{recipe}-{len(chunks)}",
+                    document_id=document.id,
+                    text=document.text[start:end],
+                    num_tokens=num_tokens,
+                    heading_path=span.heading_path,
+                    start=start,
+                    end=end,
+                    metadata={"path": document.path, **span.metadata, **parts},
+                )
+            )
+    return chunks
 
 
 def _overlapping(

@@ -1,8 +1,8 @@
 """Outlines: heading paths, bodies, and passages that keep to them."""
 
 from ray_ft.data.formats import FORMATS
-from ray_ft.data.ingest.sandbox import parse
-from ray_ft.recipes.chunking.outline import clean_title, document_title, make_passages, sections
+from ray_ft.data.ingest.reading import parse
+from ray_ft.recipes.chunking.chunks import clean_title, document_title, make_passages, sections
 from ray_ft.rows import Document
 
 TEXT = """Before any heading.
