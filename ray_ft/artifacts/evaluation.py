@@ -54,6 +54,7 @@ class Report:
     fingerprint: str
     notes: tuple[str, ...] = ()  # warnings and limits, as sentences
     details: dict[str, str] = field(default_factory=dict)  # how it was made: digests, seeds, counts, versions
+    baselines: tuple[Score, ...] = ()  # what answers score that know nothing: the question repeated, and silence
 
 
 @dataclass(frozen=True)

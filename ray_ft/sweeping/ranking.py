@@ -114,6 +114,7 @@ def _by_documents(
         own, difference = draws[i].interval(*bounds), draws[i] - draws[0]
         spread = difference.interval(*reach)
         verdict = decide(
+            difference=float(sums[:, i].sum() - sums[:, 0].sum()),
             low=spread.low,
             high=spread.high,
             p_value=float(p_values[i, 0]),

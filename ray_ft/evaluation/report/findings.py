@@ -76,7 +76,8 @@ def verdict_sentence(contrast: Contrast) -> str:
     figures = f"{metric.title} {difference}, {span}, p {p_text(contrast)}{holm}"
     pair = f"{contrast.treatment} against {contrast.control}"
     if contrast.verdict in ("better", "worse"):
-        return f"On {where}, {contrast.treatment} is {contrast.verdict} than {contrast.control}: {figures}."
+        wide = "; the interval allows for a document that nobody asked about" * (contrast.low <= 0 <= contrast.high)
+        return f"On {where}, {contrast.treatment} is {contrast.verdict} than {contrast.control}: {figures}{wide}."
     if contrast.verdict == "no meaningful difference":
         margin = metric.format_difference(contrast.margin).lstrip("+")
         tested = (

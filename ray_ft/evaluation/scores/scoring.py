@@ -274,6 +274,7 @@ def _judged(unjudged: _Unjudged, *, by_holm: tuple[float, float] | None, family_
     if unjudged.both_fail:
         return contrast
     verdict = decide(
+        difference=contrast.difference,
         low=contrast.low,
         high=contrast.high,
         p_value=p_value,

@@ -168,6 +168,7 @@ def adjusted(pairs: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
 
 def decide(
     *,
+    difference: float,
     low: float,
     high: float,
     p_value: float,
@@ -179,15 +180,16 @@ def decide(
     """The verdict on one difference.
 
     No meaningful difference: the interval lies within +-margin, and the p of a difference beyond it is at most 5%.
-    Better or worse: the interval excludes 0 and the p of no difference is at most 5%. Anything else is undecided. Both
-    p are adjusted where several contrasts are judged together.
+    Better or worse: the p of no difference is at most 5%. Its test takes documents to be as likely to gain as to lose,
+    so it may speak where the interval, which allows for any document nobody asked about, still reaches 0. Anything else
+    is undecided. Both p are adjusted where several contrasts are judged together.
     """
     if num_documents < MIN_DOCUMENTS:
         return "undecided"
     if p_equivalence <= ALPHA and -margin <= low and high <= margin:
         return "no meaningful difference"
-    if p_value <= ALPHA and (low > 0 or high < 0):
-        return "better" if (low > 0) == higher_is_better else "worse"
+    if p_value <= ALPHA:
+        return "better" if (difference > 0) == higher_is_better else "worse"
     return "undecided"
 
 

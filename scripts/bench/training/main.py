@@ -13,7 +13,7 @@ from typing import Any
 from bench.timed_steps.processes import num_gpus
 from bench.training import kills
 from bench.training.launch import run_spec
-from bench.training.parts import PARTS, Setting
+from bench.training.parts import PARTS, Setting, filling
 from bench.training.spec import Spec
 from bench.training.tables import beside_one_worker, markdown, with_shares
 
@@ -45,6 +45,9 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
         help="keys of the train section for ray_ft, e.g. compile=false",
     )
     parser.add_argument("--list", action="store_true", help="print what would be measured")
+    parser.add_argument(
+        "--filling", type=Path, metavar="JSON", help="measure nothing: how full batches of the short examples are"
+    )
     parser.add_argument("--merge", type=Path, nargs="+", metavar="JSON", help="only join files of earlier runs")
     return parser.parse_args(arguments)
 
@@ -55,6 +58,9 @@ def main(arguments: list[str] | None = None) -> int:
     if arguments[:1] == ["kills"]:  # which measures no speed
         return kills.main(arguments[1:])
     options = parse(arguments)
+    if options.filling:
+        options.filling.write_text(json.dumps(filling(), indent=1) + "\n")
+        return 0
     if options.merge:
         runs = [run for path in options.merge for run in json.loads(path.read_text())]
         write(runs, options.output)

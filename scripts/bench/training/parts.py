@@ -141,6 +141,18 @@ def short(setting: Setting) -> list[Spec]:
     ]
 
 
+def filling() -> dict[str, dict[str, float]]:
+    """Token slots and filling of batches of four of the short examples: padded as they come, and grouped by length."""
+    made = shards.short_examples(SHORT_EXAMPLES, mean=SHORT_MEAN, limit=2048, vocabulary=32_000, seed=Spec.seed)
+    lengths = [len(example.input_ids) for example in made]
+    found = {}
+    for name, ordered in (("as they come", lengths), ("grouped by length", sorted(lengths))):
+        batches = [ordered[i : i + 4] for i in range(0, len(ordered), 4)]
+        slots = sum(max(batch) * len(batch) for batch in batches)
+        found[name] = {"slots_per_step": slots / len(batches), "filled": sum(lengths) / slots, "tokens": sum(lengths)}
+    return found
+
+
 def curves(setting: Setting) -> list[Spec]:
     """Small models, 30 steps of 2 x `micro_batch` rows, beside two references each.
 

@@ -101,7 +101,7 @@ def false_equivalence(num_documents: int, discordance: float, correlation: float
     for draws in bootstrap_ratios(differences.T, weights, num_draws=1000, seed=1):
         spread = draws.interval(-1.0, 1.0)
         verdict = decide(
-            low=spread.low, high=spread.high, p_value=1.0, margin=0.1, num_documents=num_documents,
+            difference=0.0, low=spread.low, high=spread.high, p_value=1.0, margin=0.1, num_documents=num_documents,
             p_equivalence=draws.equivalence_p(margin=0.1, worst=1.0),
         )  # fmt: skip
         claims += verdict == "no meaningful difference"
@@ -189,24 +189,27 @@ def test_both_tests_of_a_contrast_are_adjusted_beside_the_others_weaker_ones() -
         (-0.01, 0.025, 0.6, 0.04, "undecided"),  # the interval reaches beyond the margin
         (-0.05, 0.20, 0.2, 1.0, "undecided"),
         (0.01, 0.20, 0.06, 1.0, "undecided"),  # the adjusted p holds it back
+        (-0.05, 0.30, 0.01, 1.0, "better"),  # the interval allows for what nobody asked about
     ],
 )
 def test_verdicts(low: float, high: float, p_value: float, p_equivalence: float, verdict: str) -> None:
     found = decide(
-        low=low, high=high, p_value=p_value, p_equivalence=p_equivalence, margin=0.02, num_documents=30
+        difference=(low + high) / 2, low=low, high=high, p_value=p_value, p_equivalence=p_equivalence, margin=0.02,
+        num_documents=30,
     )  # fmt: skip
     assert found == verdict
 
 
 def test_less_is_better_where_lower_is() -> None:
     verdict = decide(
-        low=-0.3, high=-0.1, p_value=0.01, p_equivalence=1.0, margin=0.02, num_documents=30, higher_is_better=False
-    )
+        difference=-0.2, low=-0.3, high=-0.1, p_value=0.01, p_equivalence=1.0, margin=0.02, num_documents=30,
+        higher_is_better=False,
+    )  # fmt: skip
     assert verdict == "better"
 
 
 def test_five_documents_decide_nothing() -> None:
-    values = {"low": 0.0, "high": 0.01, "p_value": 0.0, "p_equivalence": 0.0, "margin": 0.02}
+    values = {"difference": 0.005, "low": 0.0, "high": 0.01, "p_value": 0.0, "p_equivalence": 0.0, "margin": 0.02}
     assert decide(**values, num_documents=5) == "undecided"  # type: ignore[arg-type]
 
 
