@@ -18,8 +18,8 @@ from ray_ft.recipes.chunking.pieces import (
 from ray_ft.rows import Block, Chunk, CountTokens, Document
 
 SMALL_FRACTION = 0.25  # passages below this share of the budget are joined to a neighbour when both fit
-LINK = re.compile(r"!?\[([^\]]*)\](?:\([^)]*\)|\[[^\]]*\])")
-MARKS = re.compile(r"[`*]+|\s*\{#[^}]*\}|(?<!\w)_+|_+(?!\w)")
+LINK = re.compile(r"!?\[([^\[\]]*+)\](?:\([^)\[]*+\)|\[[^\[\]]*+\])")
+MARKS = re.compile(r"[`*]+|\{#[^{}]*+\}|(?<!\w)_++|(?<!_)_++(?!\w)")
 
 
 @dataclass(frozen=True)

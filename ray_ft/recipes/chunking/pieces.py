@@ -22,7 +22,7 @@ PROSE = tuple(
 CODE = tuple(
     re.compile(p)
     for p in (
-        r"\n(?:[ \t]*\n)+(?=\S)",  # top-level statements set apart by blank lines
+        r"(?<=\S)(?:[^\S\n]*+\n){2,}+(?=\S)",  # top-level statements set apart by blank lines
         r"\n(?:[ \t]*\n)+",  # blank lines
         r"\n",
         r"\s+",

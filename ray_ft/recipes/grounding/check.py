@@ -84,7 +84,7 @@ def find_evidence(evidence: str, passage: str) -> tuple[int, int] | None:
     place = passage.find(evidence)
     if place >= 0:
         return place, place + len(evidence)
-    pattern = r"[\W_]+".join(re.escape(word) for word in re.findall(r"[^\W_]+", evidence))
+    pattern = r"[\W_]++".join(re.escape(word) for word in re.findall(r"[^\W_]+", evidence))
     found = re.search(pattern, passage, re.IGNORECASE) if pattern else None
     return found.span() if found else None
 
