@@ -73,7 +73,7 @@ class Prompts:
 
     def encode_content(self, text: str) -> list[int]:
         """Ids of a document's text, in which special tokens that are written out are letters."""
-        return self._ids(text, is_content=True)
+        return self._control.content_ids(text)
 
     def decode(self, ids: list[int]) -> str:
         """Text of ids, without special tokens."""
@@ -86,7 +86,7 @@ class Prompts:
         return int(bos) if bos is not None else self.tokenizer.eos_token_id
 
     def _ids(self, text: str, *, is_content: bool) -> list[int]:
-        return list(self.tokenizer.encode(text, add_special_tokens=False, split_special_tokens=is_content))
+        return self._control.content_ids(text) if is_content else self.tokenizer.encode(text, add_special_tokens=False)
 
     def _rendered_turn(self) -> tuple[str, str] | None:
         """What the chat template puts before a user's message and after an assistant's; None without a template."""
