@@ -74,6 +74,7 @@ class Plan:
     memory_limit_bytes: int = 0  # of one GPU (of the host for "cpu"), after plan.headroom_fraction
     flops_per_token: float = 0.0  # that the method needs, nothing computed twice; padding excluded
     peak_flops: float = 0.0  # of one GPU in 16 bits; 0 where it is not known well, as on a CPU
+    attention: str = ""  # kernel of ray_ft/kernels/attention.py that time is for; "" on a CPU
 
     @property
     def runner_up(self) -> Estimate | None:

@@ -39,6 +39,8 @@ class Job:
     """Whether a GPU's workers compile, and have the `gpu` extra."""
     offload_activations: bool = True
     profile: Profile = DEFAULT
+    attention: str = ""
+    """Kernel that attends on a GPU: flash2 or flash4; "" is the profile's."""
     num_evaluations: int = 4
     num_checkpoints: int = 10
 
@@ -70,6 +72,7 @@ def stack_for(candidate: Candidate, job: Job) -> Stack:
         masked_attention=on_gpu and not job.hardware.has_bf16,
         step_bytes=0 if compiled else 4,
         padding_factor=_reserved_ratio(strategy, profile),
+        attention=job.attention,
         kernels=compiled,
         gated=compiled and job.shape.model_type in GATED,
         liger=on_gpu and not compiled,
