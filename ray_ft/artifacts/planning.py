@@ -89,6 +89,7 @@ class Plan(RunsOn):
     peak_flops: float = 0.0  # of one GPU in 16 bits; 0 where it is not known well, as on a CPU
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"  # that the model computes in; auto: an older plan's
     backend: Backend = "native"
+    attention: str = ""  # kernel of ray_ft/kernels/attention.py that time is for; "" on a CPU
 
     @property
     def runner_up(self) -> Estimate | None:

@@ -7,6 +7,7 @@ from ray_ft.artifacts import Estimate, Plan, Workload
 from ray_ft.config import PlanConfig, TrainConfig
 from ray_ft.errors import ConfigError
 from ray_ft.hardware import Hardware
+from ray_ft.kernels.attention import NAMES, has_flash4
 from ray_ft.models.shape import ModelShape
 from ray_ft.planning.choice.candidates import best, rank, search
 from ray_ft.planning.choice.does_not_fit import does_not_fit
@@ -14,6 +15,9 @@ from ray_ft.planning.choice.estimate import Job, as_candidate, estimate, shortag
 from ray_ft.planning.choice.reasons import reason, why_backend
 from ray_ft.planning.profile import Profile, profile_for
 from ray_ft.planning.speed.throughput import needed_flops_per_token
+
+FLASH4_GPUS = ("H100", "H200", "H800", "GH200", "B200", "GB200")
+"""Hopper and datacenter Blackwell, for which FlashAttention-4 has kernels."""
 
 
 def choose_plan(
@@ -64,6 +68,7 @@ def choose_plan(
         peak_flops=0.0 if job.hardware.is_cpu else job.hardware.peak_flops,
         precision=job.compute_precision,
         backend=chosen.backend,
+        attention=job.attention,
     )
 
 
@@ -95,9 +100,20 @@ def make_jobs(
             offload_activations=train.offload_activations is not False,
             precision=None if train.precision == "auto" else train.precision,
             profile=profile_for(kind.gpu, profiles),
+            attention=_attention(plan, kind),
         )
         for kind in kinds
     ]
+
+
+def _attention(plan: PlanConfig, hardware: Hardware) -> str:
+    """The kernel that will attend: what the plan names, else what is installed here unless the GPU is elsewhere."""
+    if hardware.is_cpu or not hardware.has_bf16:
+        return ""
+    if not hardware.gpu.startswith(FLASH4_GPUS) or plan.attention == "flash2":
+        return "flash2"
+    installed = plan.attention == "auto" and plan.gpu is None and has_flash4()
+    return "flash4" if plan.attention == "flash4" or installed else "flash2"
 
 
 def _notes(job: Job, chosen: Estimate, jobs: list[Job]) -> list[str]:
@@ -128,6 +144,10 @@ def _notes(job: Job, chosen: Estimate, jobs: list[Job]) -> list[str]:
         notes.append("time on CPU is a rough guess")
     else:
         notes.append(f"{hardware.price_per_hour:.2f} USD per GPU and hour; plan.price_per_hour sets your own")
+        if job.attention:
+            other = f"; time is converted from {NAMES[job.profile.attention]}, with which it was measured"
+            converted = job.profile.num_runs and job.attention != job.profile.attention
+            notes.append(f"attention is by {NAMES[job.attention]} (plan.attention){other if converted else ''}")
         notes.append(_how_sure(job))
         if job.compute_precision == "fp32":
             notes.append("train.precision=fp32: memory is for 32 bits, time for 16, so it takes longer than this says")
@@ -135,10 +155,17 @@ def _notes(job: Job, chosen: Estimate, jobs: list[Job]) -> list[str]:
 
 
 def _how_sure(job: Job) -> str:
-    """Where memory and time come from, and how far off nine of ten runs are."""
+    """Where memory and time come from, and how far off nine of ten runs are; no confidence in what nobody measured."""
     profile = job.profile
+    if not job.shape.exact:
+        return (
+            f"no {job.shape.model_type} was measured: how far off memory and time are is not known; "
+            "leave more free by plan.headroom_fraction"
+        )
     memory, hours = (f"{100 * 1.645 * error:.0f}%" for error in (profile.memory_error, profile.time_error))
     where = f"{profile.num_runs} runs on this GPU" if profile.num_runs else profile.source
+    if not profile.num_runs:
+        return f"nothing was measured on this GPU: memory may be off by {memory} and time by {hours}, by {where}"
     return (
         f"a row fits with {100 * job.confidence:g}% confidence; memory may be off by {memory} and time by {hours}, "
         f"by {where}"

@@ -42,6 +42,8 @@ class Job:
     precision: Precision | None = None
     """What the model computes in; None for what suits the hardware."""
     profile: Profile = DEFAULT
+    attention: str = ""
+    """Kernel that attends on a GPU: flash2 or flash4; "" is the profile's."""
     num_evaluations: int = 4
     num_checkpoints: int = 10
 
@@ -79,6 +81,7 @@ def stack_for(candidate: Candidate, job: Job) -> Stack:
         masked_attention=on_gpu and (wide or not job.hardware.has_bf16),
         step_bytes=0 if compiled else 4,
         padding_factor=_reserved_ratio(strategy, profile),
+        attention=job.attention,
         kernels=compiled,
         gated=compiled and job.shape.model_type in GATED,
         liger=on_gpu and not compiled,

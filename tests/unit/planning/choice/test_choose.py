@@ -14,7 +14,7 @@ from ray_ft.artifacts import Plan, Workload, from_json, to_json
 from ray_ft.config import PlanConfig, TrainConfig
 from ray_ft.errors import ConfigError, DoesNotFitError
 from ray_ft.hardware import Hardware, gpu_hardware, hardware_for
-from ray_ft.models.shape import load_model_shape
+from ray_ft.models.shape import ModelShape, load_model_shape
 from ray_ft.planning.choice.choose import choose_plan
 from ray_ft.strategies import Full, LoRA, QLoRA
 
@@ -283,3 +283,43 @@ PLAN_IN_ONE_LINE = (
     "render_plan(choose_plan(load_model_shape('Qwen/Qwen3-8B'), hardware=hardware_for(p), "
     "workload=Workload(10**7, 3.0, 2048, 8), train=TrainConfig(), plan=p))"
 )
+
+
+LLAMA_8B = load_model_shape("meta-llama/Llama-3.1-8B")
+
+
+def _planned(gpu: str, *, shape: ModelShape = LLAMA_8B, **plan: Any) -> Plan:
+    config = PlanConfig(gpu=gpu, num_gpus=1, **plan)
+    return choose_plan(
+        shape, hardware=hardware_for(config), workload=Workload(10**6, 1, 2048, 8), train=TrainConfig(), plan=config
+    )
+
+
+def test_a_plan_says_which_attention_it_counts_on() -> None:
+    own, faster = _planned("H200"), _planned("H200", attention="flash4")
+    assert (own.attention, faster.attention) == ("flash2", "flash4")
+    said = "attention is by PyTorch's own FlashAttention-2 (plan.attention); time is converted from FlashAttention-4"
+    assert any(note.startswith(said) for note in own.notes)
+    assert "attention is by FlashAttention-4 (plan.attention)" in faster.notes
+    assert own.estimate.hours > faster.estimate.hours
+    assert _planned("A100-80GB", attention="flash4").attention == "flash2"  # it has kernels for Hopper and Blackwell
+
+
+def test_what_is_installed_counts_where_the_gpus_are_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    from ray_ft.planning.choice import choose
+
+    monkeypatch.setattr(choose, "has_flash4", lambda: True)
+    found = choose_plan(
+        LLAMA_8B, hardware=hardware_for(PlanConfig(gpu="H200")), workload=Workload(10**6, 1, 2048, 8),
+        train=TrainConfig(), plan=PlanConfig(),
+    )  # fmt: skip
+    assert (found.attention, _planned("H200").attention) == ("flash4", "flash2")
+
+
+def test_no_confidence_is_claimed_for_what_nobody_measured() -> None:
+    def claims(plan: Plan) -> bool:
+        return any("confidence" in note for note in plan.notes)
+
+    assert claims(_planned("H200"))
+    assert not claims(_planned("A100-80GB"))
+    assert not claims(_planned("H200", shape=dataclasses.replace(LLAMA_8B, model_type="deepseek_v3", exact=False)))
