@@ -24,11 +24,13 @@ def train_inputs(config: Config, training_set: TrainingSet) -> dict[str, Any]:
     """Of a tuned model."""
     # Workers, micro-batches and logging change how a run is carried out, not what it computes.
     runtime = {
-        "num_workers", "micro_batch_size", "gradient_checkpointing", "log_every", "checkpoint_every",
+        "backend", "num_workers", "micro_batch_size", "gradient_checkpointing", "log_every", "checkpoint_every",
         "num_checkpoints_to_keep", "max_failures", "checkpoint_uri", "min_workers", "on_non_finite",
         "max_grad_norm_ratio", "max_skipped_steps", "hang_timeout_s", "trackers", "num_samples",
     }  # fmt: skip
     section = {k: v for k, v in to_identity(config.train).items() if k not in runtime}
+    if section["precision"] == "auto":  # as before there was the key
+        del section["precision"]
     if isinstance(section["strategy"], dict):
         section["strategy"] = {k: v for k, v in section["strategy"].items() if k not in ("zero_stage", "offload")}
     return {

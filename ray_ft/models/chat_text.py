@@ -7,8 +7,11 @@ stretch between two of the template's own control tokens in which one stands is 
 is tokenised as ever.
 """
 
+import copy
+import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
 from itertools import pairwise
 from typing import Any
 
@@ -27,15 +30,49 @@ class ChatText(str):
 
 
 class ControlTokens:
-    """The control tokens of a tokenizer: all that it calls special."""
+    """The control tokens of a tokenizer: all that it calls special, and those with which its template marks turns.
+
+    Some bases, DeepSeek's among them, have the latter as tokens like any other. What else a template writes, such as
+    the marks of thoughts, answers may hold as tokens.
+    """
 
     def __init__(self, tokenizer: Any) -> None:
-        added = {str(t): t for t in tokenizer.added_tokens_decoder.values() if t.special}
-        self.spellings = {t for t in (*map(str, tokenizer.all_special_tokens), *added) if t}
-        # Of two that begin alike the shorter one, as it ends first.
-        self.pattern = re.compile("|".join(map(re.escape, sorted(self.spellings, key=lambda t: (len(t), t)))) or "(?!)")
+        self._tokenizer = tokenizer
+        added = {str(t): t for t in tokenizer.added_tokens_decoder.values()}
+        special = {name for name, token in added.items() if token.special}
+        self.special = {t for t in (*map(str, tokenizer.all_special_tokens), *special) if t}
+        self.special_pattern = _any_of(self.special)
+        self._of_turns = _turn_tokens(tokenizer, added) - self.special
+        self.pattern = _any_of(self.special | self._of_turns)
+        self._beginnings = {t[:2] for t in self.special | self._of_turns}
         self._takes_left = {t for t, token in added.items() if token.lstrip}
         self._takes_right = {t for t, token in added.items() if token.rstrip}
+
+    @cached_property
+    def content_backend(self) -> Any:
+        """The tokenizer's Rust part, to which control tokens are letters; None for tokenizers in pure Python."""
+        if not getattr(self._tokenizer, "is_fast", False):
+            return None
+        backend = copy.deepcopy(self._tokenizer.backend_tokenizer)
+        if self._of_turns:
+            state = json.loads(backend.to_str())
+            for token in state["added_tokens"]:
+                token["special"] |= token["content"] in self._of_turns
+            backend = type(backend).from_str(json.dumps(state))
+        backend.encode_special_tokens = True
+        backend.no_truncation()
+        backend.no_padding()
+        return backend
+
+    def content_ids(self, text: str) -> list[int]:
+        """Ids of a text in which control tokens that are written out are letters."""
+        if self.content_backend is not None:
+            return list(self.content_backend.encode(text, add_special_tokens=False).ids)
+        return list(self._tokenizer(text, add_special_tokens=False, split_special_tokens=True).input_ids)
+
+    def spelled_in(self, text: str) -> list[str]:
+        """Control tokens that are written out in a text, in order; most texts have not even the beginning of one."""
+        return self.pattern.findall(text) if any(begin in text for begin in self._beginnings) else []
 
     def find(self, text: str) -> Iterator[tuple[int, int]]:
         """Where control tokens stand in a text, with the white space that some take along."""
@@ -54,12 +91,12 @@ class Hidden:
     def __init__(self, control: ControlTokens, contents: Iterable[str]) -> None:
         contents = list(contents)
         self._control = control
-        spelled = sorted({found for content in contents for found in control.pattern.findall(content)})
-        taken = set().union(*contents) if spelled else set()
-        free = (mark for mark in map(chr, PRIVATE) if mark not in taken)
-        self._marks = {token: next(free) for token in spelled}
-        self._marked = re.compile(f"[{''.join(self._marks.values())}]" if spelled else "(?!)")
-        self._shown = str.maketrans({mark: token for token, mark in self._marks.items()})
+        self._marks: dict[str, str] = {}
+        if spelled := {token for content in contents for token in control.spelled_in(content)}:
+            taken = set().union(*contents)
+            free = (mark for mark in map(chr, PRIVATE) if mark not in taken)
+            self._marks = {token: next(free) for token in sorted(spelled)}
+            self._shown = str.maketrans({mark: token for token, mark in self._marks.items()})
 
     def hide(self, content: str) -> str:
         """The content as the template gets it."""
@@ -67,7 +104,7 @@ class Hidden:
 
     def stands_in(self, text: str) -> bool:
         """Whether something is hidden in a text."""
-        return self._marked.search(text) is not None
+        return any(mark in text for mark in self._marks.values())
 
     def show(self, text: str) -> str:
         """A text with what was hidden."""
@@ -92,6 +129,24 @@ class Hidden:
     def ids(self, text: str, encode: Callable[..., list[int]]) -> list[int]:
         """Ids of a rendered text; `encode(text, is_content=...)` makes those of a part."""
         return [i for part, is_content in self.parts(text) for i in encode(part, is_content=is_content)]
+
+
+def _any_of(tokens: Iterable[str]) -> re.Pattern[str]:
+    """Any of the tokens; of two that begin alike the shorter one, as it ends first."""
+    return re.compile("|".join(map(re.escape, sorted(tokens, key=lambda t: (len(t), t)))) or "(?!)")
+
+
+def _turn_tokens(tokenizer: Any, added: Collection[str]) -> set[str]:
+    """Added tokens with which the template begins a user's turn and ends it, or goes over to the answer."""
+    question = "ray-ft-question"
+    messages = [{"role": "user", "content": question}]
+    try:
+        text = str(tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
+    except Exception:  # no template, or one that may raise anything on a shape it does not like
+        return set()
+    before, _, behind = text.partition(question)
+    first = min((token for token in added if token in behind), key=lambda t: (behind.find(t), -len(t)), default="")
+    return {token for token in added if token and (token in before or token == first)}
 
 
 def render_chat(

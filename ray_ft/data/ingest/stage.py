@@ -107,8 +107,10 @@ def read_items(items: list[Item], data: DataConfig, folder: Path, *, retry_quara
                 i = wanted.pop(bytes.fromhex(listed))
                 keys[i] = bytes.fromhex(key)
                 wanted[keys[i]] = i
-                items[i] = replace(items[i], num_bytes=num_bytes)
-                changed.append(items[i].path)
+                item = items[i]
+                assert isinstance(item, SourceFile)
+                items[i] = replace(item, num_bytes=num_bytes)
+                changed.append(item.path)
         kept |= find_kept(folder / PARSED, {key: i for key, i in wanted.items() if i not in kept})
     unread = {i: Kept(heads_of(load(item, None), evaluation), None) for i, item in enumerate(items) if _is_unread(item)}
     whole = [unread[i] if i in unread else kept[i] for i in range(len(items))]
@@ -155,9 +157,9 @@ def parse_batch(row: dict[str, Any], *, job: ParseJob) -> dict[str, Any]:
                     journal.begin(todo.key, job.run)
                     is_killer = strikes[todo.key] >= MAX_STRIKES
                     parsed, heads = _given_up(todo.item, KILLER, job) if is_killer else _parse_and_sign(todo.item, job)
-                    key = todo.key if is_killer else _key_as_read(todo, parsed, job.how)
+                    key, num_bytes = (todo.key, 0) if is_killer else _as_read(todo, parsed, job.how)
                     if key != todo.key:
-                        result.changed[todo.key.hex()] = key.hex(), sum(one.file.num_bytes for one in parsed)
+                        result.changed[todo.key.hex()] = key.hex(), num_bytes
                     journal.done(key, heads, parsed)
                     _count(result, parsed)
                 result.num_items += 1
@@ -212,22 +214,22 @@ def _clean_line(record: Record, cleaning: Cleaning) -> Record:
     return replace(record, reason=reason, note=note, text="", examples=())
 
 
-def _key_as_read(todo: Todo, parsed: Parsed, how: str) -> bytes:
-    """The key of what was read: the listed one would be taken for the listed content when that comes back.
+def _as_read(todo: Todo, parsed: Parsed, how: str) -> tuple[bytes, int]:
+    """Key and bytes of what was read: under the listed key it would be taken for the listed content once that is back.
 
     Raises DataError for a dataset that has changed, since its slices are cut from what was listed.
     """
     if isinstance(todo.item, Slice):
         if todo.content and has_changed(todo.item.file, todo.content):
             raise DataError(f"data.datasets: {todo.item.file.name} changed while it was read; run prepare again")
-        return todo.key
+        return todo.key, size_of(todo.item)
     (read,) = parsed
     assert isinstance(read, ReadFile)
     if read.status == "quarantined" and not read.sha256:  # given up, whatever it holds
-        return todo.key
+        return todo.key, read.file.num_bytes
     found = read.sha256 or read.reason
     is_listed = bool(read.sha256) if todo.item.content or not todo.content else found == todo.content
-    return todo.key if is_listed else item_key(read.file, found, how)
+    return todo.key if is_listed else item_key(read.file, found, how), read.file.num_bytes
 
 
 def _so_far(journals: Sequence[Path], run: str) -> tuple[set[bytes], Counter[bytes]]:

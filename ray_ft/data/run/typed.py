@@ -12,7 +12,7 @@ from dataclasses import fields, is_dataclass
 from functools import cache
 from operator import attrgetter
 from types import NoneType, UnionType
-from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 Kind = TypeVar("Kind")
 Read = Callable[[Any], Any]
@@ -31,7 +31,7 @@ def dump(value: Any) -> bytes:
 def load(kind: type[Kind], data: bytes) -> Kind:
     """Inverse of `dump` for values of a type. Raises Malformed for all others."""
     try:
-        value: Kind = _reader(kind)(json.loads(data.decode("utf-8", "surrogatepass")))
+        value: Kind = _reader(cast(Any, kind))(json.loads(data.decode("utf-8", "surrogatepass")))
         return value
     except (ValueError, RecursionError) as error:  # not JSON, or of another shape
         raise Malformed(f"not {getattr(kind, '__name__', kind)}: {str(error)[:200]}") from None
@@ -41,18 +41,18 @@ def _plain(value: Any) -> Any:
     """What of a value JSON knows."""
     if isinstance(value, bytes):
         return b64encode(value).decode()
-    return _fields(type(value))(value)
+    cls: Any = type(value)
+    return _fields(cls)(value)
 
 
 @cache
-def _fields(cls: type) -> Callable[[Any], list[Any]]:
+def _fields(cls: Any) -> Callable[[Any], list[Any]]:
+    name = cls.__name__
     if not is_dataclass(cls):
-        raise TypeError(f"{cls.__name__} cannot be written")
+        raise TypeError(f"{name} cannot be written")
     names = [f.name for f in fields(cls)]
-    if len(names) == 1:
-        return lambda value: [cls.__name__, getattr(value, names[0])]
     get = attrgetter(*names)
-    return lambda value: [cls.__name__, *get(value)]
+    return (lambda value: [name, *get(value)]) if len(names) > 1 else lambda value: [name, get(value)]
 
 
 _encode = json.JSONEncoder(ensure_ascii=False, check_circular=False, separators=(",", ":"), default=_plain).encode
@@ -82,10 +82,14 @@ def _reader(kind: Any) -> Read:
         return lambda raw: {k: each(v) for k, v in raw.items()} if type(raw) is dict else _refuse(kind, raw)
     if is_dataclass(kind):
         hints = get_type_hints(kind)
-        return _sequence_reader(lambda values: kind(*values), [hints[f.name] for f in fields(kind)], kind.__name__)
+        return _sequence_reader(_maker(kind), [hints[f.name] for f in fields(kind)], str(kind.__name__))  # type: ignore[union-attr]
     if isinstance(kind, type) and issubclass(kind, tuple):
-        return _sequence_reader(lambda values: kind(*values), list(get_type_hints(kind).values()))
+        return _sequence_reader(_maker(kind), list(get_type_hints(kind).values()))
     raise TypeError(f"{kind} cannot be read")
+
+
+def _maker(kind: Any) -> Callable[[list[Any]], Any]:
+    return lambda values: kind(*values)
 
 
 def _of_type(kind: Any) -> Read:
@@ -94,7 +98,9 @@ def _of_type(kind: Any) -> Read:
 
 def _union_reader(args: tuple[Any, ...]) -> Read:
     """Of several dataclasses the one that is named; of others the one that the value is of."""
-    named = {arg.__name__: _reader(arg) for arg in args if is_dataclass(arg)}
+    named: dict[str, Read] = {
+        getattr(arg, "__name__", ""): _reader(cast(Any, arg)) for arg in args if is_dataclass(arg)
+    }
     plain = {arg: _reader(arg) for arg in args if arg in SCALARS}
     rest = [_reader(arg) for arg in args if arg not in plain and not is_dataclass(arg)]
 

@@ -34,7 +34,7 @@ class ChatEncoder:
         self.eos = [] if tokenizer.eos_token_id is None else [int(tokenizer.eos_token_id)]
         self.pad_id = int(tokenizer.pad_token_id if tokenizer.pad_token_id is not None else (self.eos or [0])[0])
         tokenizer.model_max_length = 10**9  # lengths are ours to watch; no warning for each long document
-        self.splicer = _splicer(tokenizer)
+        self.splicer = _splicer(tokenizer, self.control)
 
     def count_tokens(self, text: str) -> int:
         """Tokens of a text that is content: special tokens written out in it count as the letters they are."""
@@ -70,7 +70,7 @@ class ChatEncoder:
             conversation = encode_conversation(self, example.messages)
             return conversation if isinstance(conversation, str) else [conversation]
         if not example.prompt:
-            if unknown := [mark for mark in example.marks if mark not in self.control.spellings]:
+            if unknown := [mark for mark in example.marks if mark not in self.control.special]:
                 return f"the tokenizer has no special token {unknown[0]}"
             return list(self._plain(example, ends=ends or bool(example.marks), place=place))
         encoded = self._turn(example.prompt, example.completion, place)
@@ -122,7 +122,7 @@ class ChatEncoder:
 
     def _end_of_turn(self, full: str, answer_end: int) -> tuple[int, list[int]]:
         """Where the turn ends: after the first special token behind the answer; else end-of-text is added."""
-        found = self.control.pattern.search(full, answer_end)
+        found = self.control.special_pattern.search(full, answer_end)
         return (found.end(), []) if found else (len(full.rstrip()), self.eos)
 
     def _masked(
@@ -173,21 +173,18 @@ class ChatEncoder:
         )
 
 
-def _splicer(tokenizer: Any) -> Splicer | None:
+def _splicer(tokenizer: Any, control: ControlTokens) -> Splicer | None:
     """Copies of the tokenizer's Rust part; None for tokenizers in pure Python.
 
     Counting is most of the work of chunking, and transformers' own call costs several times what a short passage does.
     """
-    if not getattr(tokenizer, "is_fast", False):
+    if control.content_backend is None:
         return None
-    backends = []
-    for is_content in (True, False):
-        backend = copy.deepcopy(tokenizer.backend_tokenizer)
-        backend.encode_special_tokens = is_content
-        backend.no_truncation()
-        backend.no_padding()
-        backends.append(backend)
-    return Splicer(*backends)
+    backend = copy.deepcopy(tokenizer.backend_tokenizer)
+    backend.encode_special_tokens = False
+    backend.no_truncation()
+    backend.no_padding()
+    return Splicer(control.content_backend, backend)
 
 
 class TokenCounter:

@@ -128,13 +128,13 @@ def _marked_turn(encoder: TurnEncoder, messages: Sequence[Message], i: int, text
     if text.startswith(asked) and start <= len(asked) <= end:
         start = len(asked)  # some marks hold the turn's header too, which an engine writes and no model
     space = len(text[end:]) - len(text[end:].lstrip())
-    behind = max((len(t) for t in encoder.control.spellings if text.startswith(t, end + space)), default=0)
+    behind = max((len(t) for t in encoder.control.special if text.startswith(t, end + space)), default=0)
     limit = end + space + behind if behind else end
     content = messages[i].content.strip()
     answer = text.find(content, start, end)
     if answer < 0:  # thoughts may be set apart from the answer; the mark says what is trained
         marked = text[start:end].rstrip()
-        ending = max((len(t) for t in encoder.control.spellings if marked.endswith(t)), default=0)
+        ending = max((len(t) for t in encoder.control.special if marked.endswith(t)), default=0)
         answer, content = start, marked[: len(marked) - ending]
     return _ended(encoder, text, start, answer, content, limit)
 
@@ -170,7 +170,7 @@ def _ending(turns: list[Turn]) -> list[Turn]:
 def _ended(encoder: TurnEncoder, text: str, start: int, answer: int, content: str, limit: int) -> Turn:
     """The turn up to the first special token behind its answer and before `limit`; without one, end-of-text ends it."""
     answer_end = answer + len(content)
-    ends = [(i, i + len(t)) for t in encoder.control.spellings if (i := text.find(t, answer_end, limit)) >= 0]
+    ends = [(i, i + len(t)) for t in encoder.control.special if (i := text.find(t, answer_end, limit)) >= 0]
     end = min(ends)[1] if ends else answer_end + len(text[answer_end:limit].rstrip())
     return Turn(start, answer, answer_end, end, adds_stop=not ends)
 

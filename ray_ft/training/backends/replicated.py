@@ -13,9 +13,9 @@ from ray_ft.strategies.zero import UPDATE_ELEMENTS
 from ray_ft.training.backends.acceleration import kernel_warnings
 from ray_ft.training.backends.base import Update
 from ray_ft.training.backends.gradients import Gradients, whole_buckets
-from ray_ft.training.backends.host_copy import on_host
 from ray_ft.training.backends.masters import Chunk, make_chunk, update
 from ray_ft.training.backends.parameters import parameter_groups
+from ray_ft.training.backends.saved_state import MOMENTS, SavedParameters, on_host, piece
 from ray_ft.training.backends.update_guard import Guard
 from ray_ft.training.task import Precision, TrainingTask
 
@@ -39,14 +39,14 @@ class ReplicatedEngine:
         self._chunks: list[Chunk] = []
         self._gradients = self._lay_out(task, num_micro_batches=several)
         device = next(p.device for p in model.parameters() if p.requires_grad)
-        self._guard = Guard(task.train.max_grad_norm_ratio, device=device)
+        self._guard = Guard(task.train.max_grad_norm_ratio, device=device, scaled=precision == "fp16")
         self._scale = torch.full((), FIRST_SCALE, device=device) if precision == "fp16" else None
         self._growth = torch.zeros((), dtype=torch.int32, device=device)
 
     def _lay_out(self, task: TrainingTask, *, num_micro_batches: int) -> Gradients:
         """Make `_chunks`, and what adds the gradients up for them."""
         groups = parameter_groups(self.module, weight_decay=task.train.weight_decay)
-        self._chunks = [make_chunk(part, self._names) for part in _split(groups)]
+        self._chunks = [make_chunk(part) for part in _split(groups)]
         parameters = [p for p in self.module.parameters() if p.requires_grad]
         # A whole model's gradients are summed over the ranks in 16 bits, as an fp32 copy would cost 4 bytes for each.
         wide = num_micro_batches > 1 or task.strategy.is_adapter
@@ -76,21 +76,20 @@ class ReplicatedEngine:
         with torch.no_grad():
             scaled_norm = self._norm()
             norm = scaled_norm if self._scale is None else scaled_norm / self._scale
-            skipped = self._guard.skips(norm, loss)
-            divisor = torch.ones_like(skipped) if self._scale is None else self._scale.clone()
+            verdict = self._guard.judge(norm, loss)
+            divisor = torch.ones_like(verdict.skipped) if self._scale is None else self._scale.clone()
             if self._max_grad_norm > 0:
                 divisor = divisor * ((norm.float() + 1e-6) / self._max_grad_norm).clamp(min=1.0)
             gradients = self._gradients.by_parameter()
             for number, chunk in enumerate(self._chunks):
                 mine = [gradients.pop(id(p)) for p in chunk.parameters]
-                update(chunk, mine, divisor=divisor, skipped=skipped, learning_rate=learning_rate)
+                update(chunk, mine, divisor=divisor, skipped=verdict.skipped, learning_rate=learning_rate)
                 self._updated(number)
             self._gradients.clear()
             if self._scale is not None:
                 overflown = (~torch.isfinite(norm)).float()
                 torch._amp_update_scale_(self._scale, self._growth, overflown, 2.0, 0.5, SCALE_GROWTH_STEPS)
-            excused = (~torch.isfinite(norm) & torch.isfinite(loss)).float() if self._scale is not None else None
-        return Update(norm, skipped, excused)
+        return verdict
 
     def trainable_weights(self) -> dict[str, Any]:
         import torch.distributed as dist
@@ -107,23 +106,32 @@ class ReplicatedEngine:
         rank, world_size = dist.get_rank(), dist.get_world_size()
         state = {}
         for chunk in self._chunks:
-            for name, master in zip(chunk.names, chunk.masters, strict=True):
-                state[name] = {"weight": master.detach(), **chunk.optimizer.state[master]}
+            for parameter, master in zip(chunk.parameters, chunk.masters, strict=True):
+                state[self._names[id(parameter)]] = piece(parameter, master, chunk.optimizer.state[master])
         mine = {name: state[name] for name in list(state)[rank::world_size]}
         return {f"replicated-{rank:05d}.pt": on_host({"parameters": mine, **self._about()})}
 
     def load_state(self, folder: Path) -> None:
         import torch
 
-        files = [torch.load(path, map_location="cpu", weights_only=True) for path in sorted(folder.glob("*.pt"))]
-        state = {name: values for file in files for name, values in file["parameters"].items()}
+        saved = SavedParameters(folder, self._shapes())
         with torch.no_grad():
             for chunk in self._chunks:
-                for name, master in zip(chunk.names, chunk.masters, strict=True):
-                    master.copy_(state[name].pop("weight"))
-                    chunk.optimizer.state[master] = {k: v.to(master.device) for k, v in state[name].items()}
+                for parameter, master in zip(chunk.parameters, chunk.masters, strict=True):
+                    name = self._names[id(parameter)]
+                    saved.copy(name, "weight", master.view(-1))
+                    state = chunk.optimizer.state[master] = {}
+                    if (step := saved.step(name)) is None:
+                        continue
+                    state["step"] = step.to(master.device, copy=True)
+                    for key in MOMENTS:
+                        state[key] = torch.empty_like(master)
+                        saved.copy(name, key, state[key].view(-1))
                 torch._foreach_copy_(chunk.parameters, chunk.masters)
-        self._restore(files[0])
+        self._restore(saved.about)
+
+    def _shapes(self) -> dict[str, tuple[int, ...]]:
+        return {name: tuple(p.shape) for name, p in self.module.named_parameters() if p.requires_grad}
 
     def _about(self) -> dict[str, Any]:
         """What does not belong to a parameter."""

@@ -53,11 +53,4 @@ def test_the_patterns_of_detect_secrets_that_are_asked_take_linear_time(scripts:
 def test_what_is_superlinear_is_found(scripts: None, pattern: str, is_slow: bool) -> None:
     from bench.data.patterns import Expression, first_slow
 
-    assert bool(first_slow(Expression(re.compile(pattern), ("search",)))) == is_slow
-
-
-def test_a_quotation_of_one_word_many_times_is_looked_for_in_little_time(scripts: None) -> None:
-    from bench.data.patterns import Expression, first_slow
-
-    pattern = re.compile(r"[\W_]++".join(["pump"] * 50), re.IGNORECASE)  # as find_evidence makes it
-    assert not first_slow(Expression(pattern, ("search",)))
+    assert bool(first_slow(Expression(re.compile(pattern), ("search",)), length=8000)) == is_slow

@@ -48,18 +48,45 @@ def tokenizer(tiny_model_path: str) -> Any:
     return load_tokenizer(tiny_model_path)
 
 
-def _ids(tokenizer: Any, text: str, *, is_content: bool) -> list[int]:
-    return list(tokenizer.encode(text, add_special_tokens=False, split_special_tokens=is_content))
+def _ids(tokenizer: Any, text: str) -> list[int]:
+    return list(tokenizer.encode(text, add_special_tokens=False))
+
+
+# As DeepSeek's: turns are marked by tokens that are not special ones, and an answer begins with a thought.
+TURNS = (
+    "{% for m in messages %}{% if m['role'] == 'assistant' %}<|answer|>{{ m['content'] }}</s>"
+    "{% else %}<|user|>{{ m['content'] }}{% endif %}{% endfor %}"
+    "{% if add_generation_prompt %}<|answer|><think>{% endif %}"
+)
+
+
+def _with_turn_tokens() -> Any:
+    from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    backend = Tokenizer(models.BPE())
+    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    backend.decoder = decoders.ByteLevel()
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    trainer = trainers.BpeTrainer(
+        vocab_size=300, special_tokens=["</s>"], initial_alphabet=alphabet, show_progress=False
+    )
+    backend.train_from_iterator(["The ferry leaves."], trainer)
+    for token in ("<|user|>", "<|answer|>", "<think>", "</think>"):
+        backend.add_tokens([AddedToken(token, special=False, normalized=True)])
+    return PreTrainedTokenizerFast(tokenizer_object=backend, eos_token="</s>", pad_token="</s>")
 
 
 def _rendered(tokenizer: Any, template: str, contents: list[str]) -> tuple[ChatText, list[int], str]:
     """A conversation, its ids, and what the template makes of it without any care."""
     tokenizer.chat_template = template
-    roles = ["system", "user", "assistant", "user"]
+    roles = ["user", "assistant"] if template == TURNS else ["system", "user", "assistant", "user"]
     messages = [{"role": role, "content": content} for role, content in zip(roles, contents, strict=False)]
-    text = render_chat(tokenizer, ControlTokens(tokenizer), messages, add_generation_prompt=True)
+    control = ControlTokens(tokenizer)
+    text = render_chat(tokenizer, control, messages, add_generation_prompt=True)
     plain = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
-    return text, chat_ids(text, lambda part, *, is_content: _ids(tokenizer, part, is_content=is_content)), plain
+    ids = chat_ids(text, lambda part, *, is_content: control.content_ids(part) if is_content else _ids(tokenizer, part))
+    return text, ids, plain
 
 
 @pytest.mark.parametrize("template", TEMPLATES)
@@ -67,11 +94,11 @@ def test_harmless_text_has_the_ids_of_the_plain_rendering(tokenizer: Any, templa
     draw = random.Random(0)
     for _ in range(200):
         contents = ["".join(draw.choices(WORDS, k=draw.randrange(6))) for _ in range(draw.randrange(1, 5))]
-        if any(token in content for content in contents for token in ControlTokens(tokenizer).spellings):
+        if any(token in content for content in contents for token in ControlTokens(tokenizer).special):
             continue  # " <|im_" and "start|>" met
         text, ids, plain = _rendered(tokenizer, template, contents)
         assert text == plain
-        assert ids == _ids(tokenizer, plain, is_content=False)
+        assert ids == _ids(tokenizer, plain)
 
 
 @pytest.mark.parametrize("template", TEMPLATES)
@@ -86,6 +113,17 @@ def test_what_contents_spell_out_adds_no_control_token(tokenizer: Any, template:
         if template != UPPER_TWICE:  # whose capitals would be another text
             assert text == plain
             assert tokenizer.decode(ids) == plain
+
+
+def test_tokens_that_mark_turns_are_the_templates_alone_though_they_are_no_special_ones() -> None:
+    tokenizer = _with_turn_tokens()
+    text, ids, plain = _rendered(tokenizer, TURNS, ["Hi<|user|><|answer|>", "<think>Hm.</think>Yes."])
+    assert text == plain
+    tokens = [token for token in tokenizer.convert_ids_to_tokens(ids) if token[0] == "<" and token[-1] == ">"]
+    # Thoughts are marked in answers by what answers are made of, so these stay tokens.
+    assert tokens == ["<|user|>", "<|answer|>", "<think>", "</think>", "</s>", "<|answer|>", "<think>"]
+    _, ids, plain = _rendered(tokenizer, TURNS, ["Hi", "Yes."])
+    assert ids == _ids(tokenizer, plain)
 
 
 def test_stretches_between_control_tokens_that_spell_none_out_keep_their_ids(tokenizer: Any) -> None:

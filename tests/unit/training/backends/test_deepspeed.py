@@ -11,13 +11,18 @@ LLAMA_7B = load_model_shape("meta-llama/Llama-2-7b-hf")
 LLAMA_70B = load_model_shape("meta-llama/Llama-2-70b-hf")
 
 
-def config_of(strategy: Strategy, precision: Any = "bf16") -> dict[str, Any]:
+def config_of(strategy: Strategy, precision: Any = "bf16", accumulation: int = 4) -> dict[str, Any]:
     return deepspeed_config(
-        strategy, LLAMA_7B, micro_batch_size=2, gradient_accumulation_steps=4, max_grad_norm=1.0, precision=precision
+        strategy,
+        LLAMA_7B,
+        micro_batch_size=2,
+        gradient_accumulation_steps=accumulation,
+        max_grad_norm=1.0,
+        precision=precision,
     )
 
 
-@pytest.mark.parametrize("stage", [1, 2, 3])
+@pytest.mark.parametrize("stage", [0, 1, 2, 3])
 def test_the_plan_s_stage_is_deepspeed_s(stage: int) -> None:
     assert config_of(Full(zero_stage=stage, offload="none"))["zero_optimization"]["stage"] == stage
 
@@ -36,10 +41,16 @@ def test_offload_all_moves_parameters_and_optimizer() -> None:
     assert "offload_param" not in config_of(Full(zero_stage=2, offload="optimizer"))["zero_optimization"]
 
 
-@pytest.mark.parametrize("stage", [-1, 0])
-def test_an_unplanned_stage_and_stage_0_never_reach_deepspeed(stage: int) -> None:
+def test_an_unplanned_stage_never_reaches_deepspeed() -> None:
     with pytest.raises(AssertionError):
-        config_of(Full(zero_stage=stage))
+        config_of(Full())
+
+
+def test_micro_batches_are_added_up_in_fp32_where_there_are_several() -> None:
+    accumulated = Full(zero_stage=3, offload="none")
+    assert config_of(accumulated)["data_types"] == {"grad_accum_dtype": "fp32"}
+    assert "data_types" not in config_of(accumulated, precision="fp32")
+    assert "data_types" not in config_of(accumulated, accumulation=1)
 
 
 def test_a_bucket_holds_one_linear_layer_or_all_adapters() -> None:
