@@ -89,10 +89,11 @@ def parse_config(raw: Any, overrides: Iterable[str] = (), *, source: str = "conf
         plain, written = (OmegaConf.to_container(merged, resolve=resolve) for resolve in (True, False))
     except OmegaConfBaseException as error:
         raise ConfigError(f"{source}: {first_line(error)}") from None
-    assert isinstance(plain, dict)
     interpolated = _interpolated(plain, written)
     try:
-        return _restored(_parsed(plain, source), written, interpolated)
+        config = _parsed(typing.cast(dict[str, Any], plain), source)
+        _restored(config, written, interpolated)
+        return config
     except ConfigError as error:  # which says what was given
         raise ConfigError(_hidden(str(error), interpolated)) from None
 

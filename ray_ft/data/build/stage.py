@@ -172,9 +172,8 @@ class Group:
                 self.rows.add_file(self._process(parsed, placement), placement.split, placement.cluster)
         except OutOfTime:  # while it was tokenised: half of its rows may be there
             name = parsed.name if isinstance(parsed, Record) else parsed.file.path
-            raise DataError(
-                f"{name} took more than {self.job.limits.seconds:g} s; leave it out by data.exclude"
-            ) from None
+            words = f"{name} took more than {self.job.limits.seconds:g} s; leave it out, or raise data.parse_seconds"
+            raise DataError(words) from None
 
     def _budget(self) -> AbstractContextManager[None]:
         return budget(self.job.limits.seconds, self.job.limits.memory_bytes)

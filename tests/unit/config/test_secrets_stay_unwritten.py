@@ -95,6 +95,17 @@ def test_another_value_is_another_run_though_it_is_not_written(config: Config, m
     assert to_identity("plain") == "plain"
 
 
+def test_a_run_whose_fingerprint_holds_what_was_given_is_known_again(config: Config) -> None:
+    now = data_inputs(config)
+    before = {
+        **now,
+        "data": {**now["data"], "sources": [str(source) for source in config.data.sources]},
+    }  # as it was once written
+    assert changed_keys(before, now) == []
+    before["data"]["sources"] = ["s3://key:another@bucket/docs", "notes"]
+    assert changed_keys(before, now) != []
+
+
 def test_messages_do_not_quote_a_secret(
     monkeypatch: pytest.MonkeyPatch, config: Config, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -2,6 +2,7 @@
 
 import errno
 import json
+import re
 import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,6 +23,7 @@ from ray_ft.data.ingest.datasets import cut_into_slices, list_datasets
 from ray_ft.data.ingest.items import Item
 from ray_ft.data.ingest.listing import list_files
 from ray_ft.data.ingest.manifest import keyed
+from ray_ft.data.ingest.sandbox import Limits
 from ray_ft.data.ingest.stage import ParseJob, find_kept, load, parse_batch
 from ray_ft.data.run.typed import dump
 from ray_ft.data.tokenization.document_tokens import Verbatim
@@ -54,6 +56,18 @@ class Failing(Paragraph):
     def chunk(self, document: Document, count_tokens: CountTokens) -> list[Chunk]:
         if "strait" in document.text:
             raise KeyError("strait")
+        return super().chunk(document, count_tokens)
+
+
+@dataclass(frozen=True)
+class Endless(Paragraph):
+    """A recipe whose expression never ends on one document."""
+
+    name: str = "paragraph"
+
+    def chunk(self, document: Document, count_tokens: CountTokens) -> list[Chunk]:
+        if "strait" in document.text:
+            re.match("(?:a|a)*b", "a" * 60)
         return super().chunk(document, count_tokens)
 
 
@@ -147,6 +161,23 @@ def test_a_recipe_that_fails_on_a_document_skips_it_and_keeps_the_others(tmp_pat
     result = _run(tmp_path, {"a.md": TEXT, "b.md": "Other words stand here."}, recipes=(Failing(),))
     assert dict(result.files) == {"ok": 1, "skipped: recipe failed: KeyError": 1}
     assert dict(result.documents) == {"train": 1}
+
+
+def test_a_recipe_that_does_not_end_on_a_document_skips_it_and_keeps_the_others(tmp_path: Path) -> None:
+    files = {"a.md": TEXT, "b.md": "Other words stand here."}
+    result = _run(tmp_path, files, recipes=(Endless(),), limits=Limits(0.3, 2**30))
+    assert dict(result.files) == {"ok": 1, "skipped: recipe took too long": 1}
+    assert dict(result.documents) == {"train": 1}
+
+
+def test_tokenising_that_does_not_end_is_named_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def encode(self: WordEncoder, example: Example, **settings: Any) -> list[Encoded]:
+        re.match("(?:a|a)*b", "a" * 60)
+        return []
+
+    monkeypatch.setattr(WordEncoder, "encode", encode)
+    result = _run(tmp_path, {"a.md": TEXT}, limits=Limits(0.3, 2**30))
+    assert result.error == "s/a.md took more than 0.3 s; leave it out, or raise data.parse_seconds"
 
 
 def test_what_is_personal_reaches_no_table_and_is_counted(tmp_path: Path) -> None:
