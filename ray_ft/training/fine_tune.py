@@ -287,7 +287,7 @@ def _failure(error: BaseException, task: TrainingTask) -> str:
 
 def _with_way_out(error: Exception, task: TrainingTask) -> Exception:
     """The error that the workers agreed on, with what is left and how to go on from it."""
-    if not isinstance(error, TrainingError):
+    if not isinstance(error, TrainingError) or "`--force`" in str(error):  # which has said it
         return error
     return TrainingError(f"{str(error).rstrip('.')}. {_way_out(task)}")
 

@@ -114,7 +114,8 @@ class DeepSpeedEngine:
             raise TrainingError(f"{folder}: DeepSpeed found nothing to load")
         if (shapes := about.get("shapes", self._shapes())) != self._shapes():  # revision 0de0c56 wrote none
             other = sorted(name for name, _ in {*shapes.items()} ^ {*self._shapes().items()})
-            raise TrainingError(f"{folder} cannot be gone on from: {other[0]} is not in both, or of another shape")
+            problem = f"{other[0]} is not in both, or of another shape"
+            raise TrainingError(f"{folder} cannot be gone on from: {problem}; start over with `--force`")
         self._guard.norms.copy_(about["norms"])
 
     def _shapes(self) -> dict[str, tuple[int, ...]]:

@@ -105,4 +105,4 @@ class SavedParameters:
             raise self._wrong(f"{name} has pieces of different steps")
 
     def _wrong(self, problem: str) -> TrainingError:
-        return TrainingError(f"{self._folder} cannot be gone on from: {problem}")
+        return TrainingError(f"{self._folder} cannot be gone on from: {problem}; start over with `--force`")

@@ -54,7 +54,7 @@ class Bench:
         if in_child(lambda: make_inputs(folder), folder / "inputs.log"):
             raise SystemExit(f"the inputs cannot be made: see {folder / 'inputs.log'}")
 
-    def task(self, setup: Setup, run_path: Path, num_workers: int) -> Any:
+    def task(self, setup: Setup, run_path: Path, num_workers: int, *, keep: int) -> Any:
         from ray_ft.artifacts import Estimate, Memory, Plan, TrainingSet
         from ray_ft.config import ModelConfig, TrainConfig
         from ray_ft.models.tokenizer import tokenizer_digest
@@ -78,6 +78,7 @@ class Bench:
         train = TrainConfig(
             max_steps=STEPS, global_batch_size=4, learning_rate=3e-3, warmup_ratio=0.34, weight_decay=0.01,
             checkpoint_every=EVERY, eval_every=STEPS, trackers=(), precision=setup.precision,
+            num_checkpoints_to_keep=keep,
         )  # fmt: skip
         made = make_task(
             training_set, plan, model=ModelConfig(name="builtin:tiny"), model_path=base, train=train,
@@ -87,7 +88,8 @@ class Bench:
 
     def attempt(self, setup: Setup, run_path: Path, num_workers: int, kill: Kill | None = None) -> dict[str, Any]:
         """What became of one set of workers: `start`, and `error`, `killed` or neither; `operations` of each rank."""
-        return run_workers(self.task(setup, run_path, num_workers), num_workers, kill)
+        keep = STEPS if run_path.is_relative_to(self.folder / "clean") else 2  # other runs begin at a clean one's
+        return run_workers(self.task(setup, run_path, num_workers, keep=keep), num_workers, kill)
 
     def reference(self, setup: Setup, segments: Segments) -> tuple[Path, list[int]]:
         """The folder of a clean run with these numbers of workers, and how many operations on files each rank did."""
