@@ -13,6 +13,7 @@ from typing import Any
 from ray_ft.artifacts import Plan, TrainingSet, TunedModel, to_json
 from ray_ft.config import ModelConfig, TrainConfig
 from ray_ft.errors import ConfigError, DataError, TrainingError, first_line
+from ray_ft.hardware import placement
 from ray_ft.hardware.gpus import automatic_precision
 from ray_ft.models.folder import base_digest
 from ray_ft.models.tokenizer import tokenizer_digest
@@ -263,7 +264,12 @@ def _run(task: TrainingTask, *, num_workers: int, cpus_per_worker: int) -> dict[
             train_loop_per_worker=run_worker,
             train_loop_config=task,
             torch_config=TorchConfig(backend="nccl" if task.use_gpu else "gloo"),
-            scaling_config=ScalingConfig(num_workers=count, use_gpu=task.use_gpu, resources_per_worker=resources),
+            scaling_config=ScalingConfig(
+                num_workers=count,
+                use_gpu=task.use_gpu,
+                resources_per_worker=resources,
+                **(placement(task.plan["gpu"]) if task.use_gpu else {}),
+            ),
             run_config=RunConfig(name=FOLDER, storage_path=task.run_path, failure_config=failures),
         ).return_value
     except RayTrainingFailedError as error:

@@ -27,6 +27,7 @@ from ray_ft.training.early_stopping import early_stop
 from ray_ft.training.health.bad_batches import BadBatches
 from ray_ft.training.health.device_memory import out_of_memory
 from ray_ft.training.health.last_words import FATAL, leave_note, read_note
+from ray_ft.training.health.same_devices import check_devices
 from ray_ft.training.health.shared_folders import check_folders
 from ray_ft.training.health.slow_ranks import PassTimer
 from ray_ft.training.health.watchdog import Watchdog, end_this_worker
@@ -65,6 +66,7 @@ def fit(task: TrainingTask, *, report: Report, preempted: Callable[[], bool] = l
 
     rank, device, precision = dist.get_rank(), *set_up_device(task)
     check_folders(task)
+    check_devices(device, precision)
     rows, held_out = (
         PackedRows(task.training_set_path, split, data_digest=task.identity["data_digest"])
         for split in ("train", "validation")

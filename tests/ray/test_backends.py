@@ -1,6 +1,9 @@
 """DeepSpeed and our own engines on two workers: the same losses and weights, and neither goes on from the other."""
 
+import re
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -86,3 +89,29 @@ def test_a_checkpoint_of_one_backend_is_refused_by_the_other(tasks: Tasks, name:
     with pytest.raises(ConfigError, match=r"cannot resume from .*: the run has changed \(.*backend.*deepspeed"):
         check_same_run(checkpoint, tasks[name, read].identity)
     check_same_run(checkpoint, tasks[name, written].identity)
+
+
+@contextmanager
+def one_rank_in_bf16(rank: int) -> Iterator[dict[str, Any]]:
+    """Rank 1 finds another precision, as a chip of another generation would."""
+    if rank == 0:
+        yield {}
+        return
+    from ray_ft.training import worker
+
+    plain = worker.set_up_device
+    worker.set_up_device = lambda task: (plain(task)[0], "bf16")
+    try:
+        yield {}
+    finally:
+        worker.set_up_device = plain
+
+
+def test_ranks_of_different_precision_are_refused_before_weights_load(tasks: Tasks, two_workers: Workers) -> None:
+    task = tasks["full-0", "native"]
+    (outcome,) = two_workers.run([task], faults=[one_rank_in_bf16])
+    assert isinstance(outcome, ConfigError)
+    said = (
+        r"rank 0 on \S+ computes on cpu in fp32; rank 1 on \S+ computes on cpu in bf16: a run uses one kind of device"
+    )
+    assert re.match(said, str(outcome))

@@ -36,6 +36,7 @@ class DeepSpeedEngine:
 
         self.warnings: list[str] = kernel_warnings(model)
         optimizer = _make_optimizer(model, task, self.warnings)
+        self.warnings += _rounding(config)
         whole = config["zero_optimization"]["stage"] == 0
         with _no_update_at_start(optimizer) if whole else nullcontext():
             self.engine, *_ = deepspeed.initialize(model=model, optimizer=optimizer, config=config)
@@ -229,6 +230,18 @@ def compile_nothing(task: TrainingTask) -> None:
 
     if not task.use_gpu:
         vars(deepspeed.ops)["__compatible_ops__"] = {"deepspeed_shm_comm": False}
+
+
+def _rounding(config: dict[str, Any]) -> list[str]:
+    """A line where sums of gradients are less exact than everywhere else."""
+    zero, several = config["zero_optimization"], config["gradient_accumulation_steps"] > 1
+    wide = "data_types" in config or not ({"bf16", "fp16"} & config.keys())
+    if wide or not several or zero["stage"] == 0:
+        return []
+    return [
+        f"DeepSpeed adds micro-batches up in 16 bits where ZeRO-{zero['stage']} offloads, which loses small gradients; "
+        "train.strategy.zero_stage=3 adds in fp32, and fewer, larger micro-batches lose less"
+    ]
 
 
 def _make_optimizer(model: Any, task: TrainingTask, warnings: list[str]) -> Any:

@@ -30,8 +30,10 @@ def deepspeed_config(
     }
     if precision != "fp32":
         config[precision] = {"enabled": True}
-        if gradient_accumulation_steps > 1 and strategy.zero_stage > 0:  # at stage 0 DeepSpeed has no such setting
-            config["data_types"] = {"grad_accum_dtype": "fp32"}  # else each addition is rounded to 16 bits
+        # Else each addition is rounded to 16 bits; at stage 0, and with offload at 1 and 2, DeepSpeed heeds no setting.
+        heeded = strategy.zero_stage == 3 or (strategy.zero_stage > 0 and strategy.offload == "none")
+        if gradient_accumulation_steps > 1 and heeded:
+            config["data_types"] = {"grad_accum_dtype": "fp32"}
     return config
 
 

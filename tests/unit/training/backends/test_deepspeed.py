@@ -5,6 +5,7 @@ import pytest
 from ray_ft.models.shape import load_model_shape
 from ray_ft.strategies import Full, LoRA, Strategy
 from ray_ft.strategies.zero import zero_sizes
+from ray_ft.training.backends.deepspeed import _rounding
 from ray_ft.training.backends.deepspeed_config import deepspeed_config
 
 LLAMA_7B = load_model_shape("meta-llama/Llama-2-7b-hf")
@@ -49,6 +50,7 @@ def test_an_unplanned_stage_never_reaches_deepspeed() -> None:
 def test_micro_batches_are_added_up_in_fp32_where_there_are_several() -> None:
     accumulated = Full(zero_stage=3, offload="none")
     assert config_of(accumulated)["data_types"] == {"grad_accum_dtype": "fp32"}
+    assert config_of(Full(zero_stage=3, offload="all"))["data_types"] == {"grad_accum_dtype": "fp32"}
     assert "data_types" not in config_of(accumulated, precision="fp32")
     assert "data_types" not in config_of(accumulated, accumulation=1)
 
@@ -70,3 +72,17 @@ def test_a_layer_can_be_gathered_ahead_of_the_one_at_work() -> None:
     assert sizes.prefetch == 855_638_016
     assert sizes.live == 3 * 855_638_016
     assert zero_sizes(LLAMA_7B, LoRA()).live == 1_000_000_000
+
+
+def test_it_is_said_where_deepspeed_adds_in_sixteen_bits_all_the_same() -> None:
+    """With offload at stages 1 and 2 its sums are in the parameters' dtype, whatever is asked for."""
+    offloaded = Full(zero_stage=2, offload="optimizer")
+    (line,) = _rounding(config_of(offloaded))
+    assert line.startswith("DeepSpeed adds micro-batches up in 16 bits where ZeRO-2 offloads")
+    for config in (
+        config_of(offloaded, accumulation=1),
+        config_of(offloaded, precision="fp32"),
+        config_of(Full(zero_stage=3, offload="optimizer")),
+        config_of(Full(zero_stage=0, offload="none")),
+    ):
+        assert _rounding(config) == []
