@@ -146,8 +146,11 @@ class Engine:
             "template": template_file_digest(model_path, chat_template),
         }
 
-    def check_adapters(self, model_path: str, adapters: Mapping[str, str]) -> None:
-        """Refuse adapters that `load` would refuse, as far as that can be known without loading the base."""
+    def check(self, model_path: str, adapters: Mapping[str, str]) -> None:
+        """Refuse a base and adapters that `load` would refuse, as far as is known without reading the base's weights.
+
+        Raises ModelError.
+        """
 
 
 class _ChatWriter:

@@ -13,6 +13,7 @@ from typing import Any
 from ray_ft.artifacts import Plan, TrainingSet, TunedModel, to_json
 from ray_ft.config import ModelConfig, TrainConfig
 from ray_ft.errors import ConfigError, DataError, TrainingError, first_line
+from ray_ft.hardware.gpus import automatic_precision
 from ray_ft.models.folder import base_digest
 from ray_ft.models.tokenizer import tokenizer_digest
 from ray_ft.trackers import tensorboard
@@ -119,14 +120,19 @@ def make_task(
         max_steps=train.max_steps,
     )
     learning_rate = plan.strategy.default_learning_rate if train.learning_rate is None else train.learning_rate
-    sharding = {"num_workers": plan.num_workers, "micro_batch_size": plan.micro_batch_size}
+    planned = automatic_precision(plan.gpu) if plan.precision == "auto" else plan.precision
+    precision = planned if train.precision == "auto" else train.precision
+    sharding: dict[str, Any] = {"num_workers": plan.num_workers, "micro_batch_size": plan.micro_batch_size}
+    if not plan.strategy.needs_deepspeed:
+        sharding["backend"] = plan.backend
     identity = {
         "inputs": inputs,
         "strategy": to_json(plan.strategy),
         # DeepSpeed writes one shard per worker; our own engines' state fits any number of them.
-        "sharding": sharding if plan.strategy.needs_deepspeed else {},
+        "sharding": sharding if plan.backend == "deepspeed" else {},
         "data_digest": training_set.data_digest,
         "base_digest": about_base["base_digest"],
+        "precision": precision,
         "num_steps": steps,
         "seed": seed,
     }
@@ -138,7 +144,9 @@ def make_task(
         chat_template=None if model.chat_template is None else str(Path(model.chat_template).resolve()),
         run_path=str(Path(run_path).resolve()),
         strategy=plan.strategy,
+        backend=plan.backend,
         use_gpu=use_gpu,
+        precision=precision,
         num_threads=1 if use_gpu else max(1, (num_cpus or _num_cpus()) // plan.num_workers),
         micro_batch_size=plan.micro_batch_size,
         gradient_accumulation_steps=plan.gradient_accumulation_steps,
@@ -179,14 +187,16 @@ def _check(training_set: TrainingSet, plan: Plan, *, model_path: str, train: Tra
             )
     for tracker in train.trackers:
         tracker.check()
+    if train.precision == "fp16" and plan.gpu == "cpu" and plan.strategy.needs_deepspeed:
+        raise ConfigError("train.precision: DeepSpeed has no fp16 on a CPU; fp32 or bf16 would work")
     least = train.min_workers
     if least is not None and least > plan.num_workers:
         raise ConfigError(f"train.min_workers: {least} is more than the {plan.num_workers} workers of the plan")
-    if least is not None and plan.strategy.needs_deepspeed:
+    if least is not None and plan.backend == "deepspeed":
         raise ConfigError(
-            f"train.min_workers: ZeRO-{plan.strategy.zero_stage} with offload={plan.strategy.offload} writes one shard "
-            "of its state per worker, so their number cannot change; set train.strategy.zero_stage=0, 1 or 2 and "
-            "offload=none, or leave train.min_workers out"
+            f"train.min_workers: DeepSpeed (ZeRO-{plan.strategy.zero_stage}, offload={plan.strategy.offload}) writes "
+            "one shard of its state per worker, so their number cannot change; set train.strategy.zero_stage=0, 1 or "
+            "2, offload=none and train.backend=native, or leave train.min_workers out"
         )
 
 
@@ -204,6 +214,9 @@ def _begin(task: TrainingTask, *, resume: bool, force: bool) -> None:
     if checkpoint is not None:
         check_same_run(checkpoint, task.identity)
         log.info("going on from %s", checkpoint.path)
+        if task.num_steps > (before := int(checkpoint.record["run"]["num_steps"])):
+            log.info("extending the run from %d to %d steps: from here on, the learning rate is that of the longer run",
+                     before, task.num_steps)  # fmt: skip
     elif resume:
         log.info("no checkpoint in %s yet; starting at the first step", run_path)
     remove_leftovers(run_path)
@@ -298,4 +311,4 @@ def _workers(plan: Plan) -> str:
 
 
 def _name(plan: Plan) -> str:
-    return f"{plan.model} by {plan.strategy.name}, ZeRO-{plan.strategy.zero_stage}"
+    return f"{plan.model} by {plan.strategy.name}, ZeRO-{plan.strategy.zero_stage} ({plan.backend} backend)"

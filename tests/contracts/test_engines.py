@@ -239,7 +239,7 @@ def test_an_adapter_of_another_base_is_refused(
     assert "belongs to another base" in message
     assert base_digest(other) in message
     with pytest.raises(ModelError, match="belongs to another base"):
-        ENGINES[engine_name]().check_adapters(str(other), {"x": adapters["code"]})
+        ENGINES[engine_name]().check(str(other), {"x": adapters["code"]})
 
 
 def test_an_adapter_of_another_shape_is_refused_without_a_note(
@@ -296,7 +296,7 @@ def test_damaged_weights_are_refused_in_one_line(engine_name: str, tiny_model_pa
     damaged = Path(shutil.copytree(tiny_model_path, tmp_path / "damaged"))
     weights = damaged / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:5000])
-    with pytest.raises(ModelError, match="cannot load the model") as error:
+    with pytest.raises(ModelError, match="the model cannot be loaded") as error:
         ENGINES[engine_name]().load(str(damaged), {})
     assert "\n" not in str(error.value)
 

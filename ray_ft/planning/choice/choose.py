@@ -5,12 +5,13 @@ from dataclasses import replace
 
 from ray_ft.artifacts import Estimate, Plan, Workload
 from ray_ft.config import PlanConfig, TrainConfig
+from ray_ft.errors import ConfigError
 from ray_ft.hardware import Hardware
 from ray_ft.models.shape import ModelShape
 from ray_ft.planning.choice.candidates import best, rank, search
 from ray_ft.planning.choice.does_not_fit import does_not_fit
 from ray_ft.planning.choice.estimate import Job, as_candidate, estimate, shortage
-from ray_ft.planning.choice.reasons import reason
+from ray_ft.planning.choice.reasons import reason, why_backend
 from ray_ft.planning.profile import Profile, profile_for
 from ray_ft.planning.speed.throughput import needed_flops_per_token
 
@@ -40,6 +41,8 @@ def choose_plan(
     chosen = best(list(winners.values()), plan.objective)
     job = next(job for job, row in winners.items() if row is chosen)
     others = [(row, job) for row in rows[job] if row is not chosen]
+    if train.backend == "auto" and chosen.backend == "native" and not job.hardware.is_cpu:
+        others.append((estimate(replace(as_candidate(chosen), backend="deepspeed"), job, detailed=False), job))
     for other in (other for other in jobs if other is not job and rows[other]):  # the best of every other kind of GPU
         closest = min(rows[other], key=lambda row: shortage(row, other))
         others.append((winners.get(other, closest), other))
@@ -55,10 +58,12 @@ def choose_plan(
         gradient_checkpointing=chosen.gradient_checkpointing,
         estimate=detailed,
         rejected=tuple(sorted(rejected, key=lambda row: (not row.fits, rank(row, plan.objective)))),
-        notes=(*notes, *_notes(job, chosen, jobs)),
+        notes=(*notes, why_backend(chosen, asked=train.backend), *_notes(job, chosen, jobs)),
         memory_limit_bytes=job.usable_bytes,
         flops_per_token=needed_flops_per_token(job.shape, chosen.strategy, workload=workload),
         peak_flops=0.0 if job.hardware.is_cpu else job.hardware.peak_flops,
+        precision=job.compute_precision,
+        backend=chosen.backend,
     )
 
 
@@ -71,7 +76,13 @@ def make_jobs(
     plan: PlanConfig,
     profiles: Mapping[str, Profile] | None = None,
 ) -> list[Job]:
-    """What an estimate depends on beside the candidate, for each kind of GPU."""
+    """What an estimate depends on beside the candidate, for each kind of GPU that has what train.precision names.
+
+    Raises ConfigError where none has.
+    """
+    kinds = [k for k in (hardware, *hardware.alternatives) if k.is_cpu or k.has_bf16 or train.precision != "bf16"]
+    if not kinds:
+        raise ConfigError(f"train.precision: {hardware.gpu} has no bf16; auto or fp16 would work")
     return [
         Job(
             shape,
@@ -82,9 +93,10 @@ def make_jobs(
             confidence=plan.confidence,
             kernels=train.compile is not False,
             offload_activations=train.offload_activations is not False,
+            precision=None if train.precision == "auto" else train.precision,
             profile=profile_for(kind.gpu, profiles),
         )
-        for kind in (hardware, *hardware.alternatives)
+        for kind in kinds
     ]
 
 
@@ -117,6 +129,8 @@ def _notes(job: Job, chosen: Estimate, jobs: list[Job]) -> list[str]:
     else:
         notes.append(f"{hardware.price_per_hour:.2f} USD per GPU and hour; plan.price_per_hour sets your own")
         notes.append(_how_sure(job))
+        if job.compute_precision == "fp32":
+            notes.append("train.precision=fp32: memory is for 32 bits, time for 16, so it takes longer than this says")
     return notes
 
 

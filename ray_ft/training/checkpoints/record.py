@@ -16,8 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ray_ft.artifacts import changed_keys, digest
+from ray_ft.artifacts import CHANGE_THE_END, COMPUTE_THE_SAME, changed_keys, digest, without
 from ray_ft.errors import ConfigError
+from ray_ft.hardware.gpus import automatic_precision
 from ray_ft.training.checkpoints.files import Written, sync
 
 log = logging.getLogger("ray_ft")
@@ -82,8 +83,9 @@ def latest_checkpoint(run_path: str | Path) -> Checkpoint | None:
 
 
 def check_same_run(checkpoint: Checkpoint, identity: dict[str, Any]) -> None:
-    """Going on is exact only with the same data, base, hyperparameters and sharding.
+    """Going on is exact only with the same data, base, hyperparameters, precision and sharding.
 
+    What computes the same may differ, and so may what changes the end alone: a run can be made longer, not shorter.
     Raises ConfigError naming what differs, or where an earlier version did not write down which shares it saved.
     """
     shares = any(name.startswith(f"{STATE}/partitioned-") for name in checkpoint.record["files"])
@@ -92,7 +94,12 @@ def check_same_run(checkpoint: Checkpoint, identity: dict[str, Any]) -> None:
             f"cannot resume from {checkpoint.path}: an earlier version wrote its ZeRO-1 or -2 state without names; "
             "finish the run with that version, or start over with `--force`"
         )
-    changed = changed_keys(checkpoint.record["run"], identity)
+    gpu = checkpoint.record.get("plan", {}).get("gpu", "cpu")
+    before = {"precision": automatic_precision(gpu), "num_steps": 0, **checkpoint.record["run"]}
+    now = {"precision": before["precision"], "num_steps": before["num_steps"], **identity}
+    changed = without(changed_keys(before, now), (*COMPUTE_THE_SAME, *CHANGE_THE_END, "num_steps"))
+    if now["num_steps"] < before["num_steps"]:
+        changed.append(f"num_steps: {before['num_steps']} -> {now['num_steps']}, and a run can only be made longer")
     if changed:
         shown = "; ".join(changed[:3]) + (f"; and {len(changed) - 3} more" if len(changed) > 3 else "")
         raise ConfigError(

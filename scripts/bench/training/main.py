@@ -3,6 +3,7 @@
 import argparse
 import json
 import shutil
+import sys
 import tempfile
 from dataclasses import replace
 from fnmatch import fnmatch
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.timed_steps.processes import num_gpus
+from bench.training import kills
 from bench.training.launch import run_spec
 from bench.training.parts import PARTS, Setting, filling
 from bench.training.spec import Spec
@@ -17,7 +19,7 @@ from bench.training.tables import beside_one_worker, markdown, with_shares
 
 DESCRIPTION = """Measure ray_ft's training beside other stacks in one run: tokens per second, the share of the chip's
 rate, peak memory, loss curves, packing and scaling. Every contender gets processes of its own, and what fails or is not
-installed becomes a row that says so."""
+installed becomes a row that says so. `bench_training kills` asks instead whether killed runs end as others do."""
 
 
 def parse(arguments: list[str] | None) -> argparse.Namespace:
@@ -52,6 +54,9 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
 
 def main(arguments: list[str] | None = None) -> int:
     """0 if every contender that could run gave figures, within their tolerance where there is one."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if arguments[:1] == ["kills"]:  # which measures no speed
+        return kills.main(arguments[1:])
     options = parse(arguments)
     if options.filling:
         options.filling.write_text(json.dumps(filling(), indent=1) + "\n")

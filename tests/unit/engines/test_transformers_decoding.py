@@ -7,8 +7,8 @@ import pytest
 from random_adapter import write_random_adapter
 
 from ray_ft.engines import GenerateRequest, TransformersEngine
-from ray_ft.engines.transformers.prompts import Prompts
-from ray_ft.engines.transformers.text_stream import TextStream
+from ray_ft.engines.transformers.decoding import TextStream
+from ray_ft.engines.transformers.model import Prompts
 from ray_ft.errors import ConfigError, GenerationError, ModelError
 from ray_ft.models.tokenizer import load_tokenizer
 
