@@ -95,7 +95,9 @@ def training_lines(rows: Rows) -> list[str]:
         f"| short examples, packed, {full_rows:,} tokens a step | {packed:,.0f} | padded: {padded:,.0f} measured at "
         f"{slots:,.0f} token slots a step; about {reckoned:,.0f} reckoned at {full_rows:,} "
         f"({packed / reckoned:.1f}x); the same loss |",
-        # the page of training
+        # README's beginning, and the page of training
+        f"as they were {r(full, 'ray_ft, fp32 masters, ZeRO-2', BEFORE)} times as fast when both were measured",
+        f"{r(full, 'ray_ft, fp32 masters, ZeRO-2', BEFORE)} times as fast is what is known of ray_ft's engine beside",
         f"{r(lora, 'ray_ft', peft)} times plain PEFT; {r(lora, 'ray_ft', unsloth)} times Unsloth in 6.6 GiB less, and "
         f"{r(lora, recomputing, offloading)} times with checkpointing.",
         f"{r(qlora, 'ray_ft', unsloth)} times Unsloth in 6.5 GiB less, {r(qlora, recomputing, offloading)} times with "
@@ -145,6 +147,7 @@ def estimator_lines() -> list[str]:
     ]
 
 
+BEFORE = "ray_ft before 568c3db, DeepSpeed's ZeRO-2"
 LLAMA, ACCELERATE = "LLaMA-Factory's table", "accelerate estimate-memory"
 
 
