@@ -71,8 +71,8 @@ def inspect(
         facts = {
             "name": config.run_name,
             "version": __version__,
-            "model": config.model.name,
-            "sources": [*config.data.sources, *(d.path for d in config.data.datasets)],
+            "model": to_plain(config.model.name),
+            "sources": to_plain([*config.data.sources, *(d.path for d in config.data.datasets)]),
             "generator": generator and f"{generator['name']} {generator.get('model', config.model.name)}",
             "seed": config.seed,
         }

@@ -1,6 +1,7 @@
 """`run`, `sweep` and `submit`: the verbs that call the others, once, for many settings, or on another cluster."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from ray_ft.api.data import prepare
 from ray_ft.api.evaluation import evaluate
@@ -50,10 +51,12 @@ def submit(
 
     Raises JobError when the cluster cannot be reached or the job fails.
     """
+    from ray_ft.data.prepare import files_read
     from ray_ft.jobs.submit import submit_job
 
     return submit_job(
         config,
+        files_read=partial(files_read, config.data),
         config_path=config_path,
         overrides=list(overrides),
         verb=verb,

@@ -29,7 +29,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except RayFTError as error:
         if arguments.verbose:
             raise
-        print(f"ray-ft {arguments.verb}: {_with_config(str(error), arguments)}", file=sys.stderr)
+        from ray_ft.config import mask
+
+        print(mask(f"ray-ft {arguments.verb}: {_with_config(str(error), arguments)}"), file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
         way_on = "; `--resume` goes on from the last checkpoint" if arguments.verb in RESUMED_VERBS else ""

@@ -66,9 +66,9 @@ class DataConfig:
     max_file_bytes: int = 20_000_000
     """Larger files are skipped and counted."""
     parse_seconds: float = 60.0
-    """Longest time that a parser in a child process may be silent, before its file is put in quarantine."""
+    """Longest time without a sign of life that reading, cleaning or cutting one file may take; then it is left out."""
     parse_memory_gib: float = 1.5
-    """Memory that a parser in a child process may take for one file."""
+    """Memory that reading, cleaning or cutting one file may take."""
     recipes: tuple[Recipe, ...] = ()
     """How documents of data.sources become examples; each takes the documents or the code it applies to."""
     generator: Engine | None = None

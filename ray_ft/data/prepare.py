@@ -18,14 +18,14 @@ from ray_ft.data.build.stage import tidy, write_groups
 from ray_ft.data.dedup.stage import place_documents
 from ray_ft.data.ingest.datasets import datasets_digest
 from ray_ft.data.ingest.listing import sources_digest
-from ray_ft.data.ingest.manifest import list_items
+from ray_ft.data.ingest.manifest import files_read, list_items
 from ray_ft.data.ingest.stage import read_items
 from ray_ft.data.report.summary import report, require_examples
 from ray_ft.data.run.lock import locked
 from ray_ft.data.tokenization.chat import ChatEncoder
 from ray_ft.models.tokenizer import load_tokenizer
 
-__all__ = ["datasets_digest", "prepare_training_set", "sources_digest"]
+__all__ = ["datasets_digest", "files_read", "prepare_training_set", "sources_digest"]
 
 log = logging.getLogger("ray_ft")
 

@@ -9,6 +9,7 @@ from ray_ft.data.build.mixture import Mixture
 from ray_ft.data.dedup.clusters import Placement
 from ray_ft.data.generation.response_cache import ResponseCache
 from ray_ft.data.ingest.items import Item
+from ray_ft.data.ingest.sandbox import Limits
 from ray_ft.data.run.journal import Ref
 from ray_ft.recipes import Recipe
 from ray_ft.rows import Split
@@ -48,6 +49,7 @@ class GroupJob:
     multi_turn_problem: str = ""  # why it cannot be used for conversations of several assistant turns
     answers: ResponseCache | None = None  # of the engine that recipes may ask; None: there is none
     tokenizer_path: str | None = None  # a copy that loads faster (tokenizer_cache.py)
+    limits: Limits = field(default_factory=Limits)  # of what recipes take for one document
 
 
 @dataclass(frozen=True)

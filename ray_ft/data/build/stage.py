@@ -8,7 +8,7 @@ import logging
 import shutil
 import uuid
 from collections.abc import Collection, Mapping, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import replace
 from functools import lru_cache, partial
 from pathlib import Path
@@ -28,6 +28,7 @@ from ray_ft.data.generation.requests import ask_engine
 from ray_ft.data.generation.response_cache import Answered, ResponseCache
 from ray_ft.data.ingest.items import size_of
 from ray_ft.data.ingest.stage import PARSED, Work, load
+from ray_ft.data.run.budget import OutOfTime, budget, budgets_in_turn, renew
 from ray_ft.data.run.journal import compact
 from ray_ft.data.run.progress import Progress
 from ray_ft.data.run.tasks import run_tasks
@@ -109,7 +110,8 @@ def write_group(row: dict[str, Any], *, job: GroupJob) -> dict[str, Any]:
 def requests_of(row: dict[str, Any], answers: ResponseCache, *, job: GroupJob) -> Collection[WriteRequest]:
     """What the recipes want to ask about a group's documents and no engine has answered yet."""
     engine = Answered(answers)
-    Group(job, engine).ask(load_typed(list[Placed], row["work"]))
+    with budgets_in_turn():
+        Group(job, engine).ask(load_typed(list[Placed], row["work"]))
     return engine.missing.values()
 
 
@@ -121,7 +123,8 @@ def _finish(row: dict[str, Any], job: GroupJob, generate: Generate | None) -> Gr
         return GroupResult.from_text((folder / RESULT).read_text(encoding="utf-8"))
     partial = folder.with_name(f"{folder.name}.{uuid.uuid4().hex[:8]}.partial")
     try:
-        rows = Group(job, generate).make(placed)
+        with budgets_in_turn():
+            rows = Group(job, generate).make(placed)
         rows.write(partial)
         result = rows.result
         (partial / RESULT).write_text(result.to_text() + "\n", encoding="utf-8")
@@ -130,7 +133,7 @@ def _finish(row: dict[str, Any], job: GroupJob, generate: Generate | None) -> Gr
         return result
     except OSError as error:
         return GroupResult(error=f"cannot write {error.filename or job.output_path}: {error.strerror}")
-    except (GenerationError, ConfigError) as error:
+    except (GenerationError, ConfigError, DataError) as error:
         return GroupResult(error=str(error))
     finally:
         shutil.rmtree(partial, ignore_errors=True)
@@ -154,13 +157,27 @@ class Group:
         """Every file through the recipes and every line of a dataset as it is."""
         for placed in group:
             documents: Sequence[ReadFile | Record] = load(placed.item, placed.ref)
-            for parsed, placement in zip(documents, placed.placements, strict=True):
-                if isinstance(parsed, Record):
-                    self._take(parsed, placement)
-                else:
-                    self.rows.add_file(self._process(parsed, placement), placement.split, placement.cluster)
+            with self._budget():
+                for parsed, placement in zip(documents, placed.placements, strict=True):
+                    self._make_one(parsed, placement)
         self.rows.result.num_items = len(group)
         return self.rows
+
+    def _make_one(self, parsed: ReadFile | Record, placement: Placement) -> None:
+        renew()
+        try:
+            if isinstance(parsed, Record):
+                self._take(parsed, placement)
+            else:
+                self.rows.add_file(self._process(parsed, placement), placement.split, placement.cluster)
+        except OutOfTime:  # while it was tokenised: half of its rows may be there
+            name = parsed.name if isinstance(parsed, Record) else parsed.file.path
+            raise DataError(
+                f"{name} took more than {self.job.limits.seconds:g} s; leave it out by data.exclude"
+            ) from None
+
+    def _budget(self) -> AbstractContextManager[None]:
+        return budget(self.job.limits.seconds, self.job.limits.memory_bytes)
 
     def ask(self, group: Sequence[Placed]) -> None:
         """Let every recipe ask about every document, each as far as it gets; nothing is made of it yet."""
@@ -183,6 +200,9 @@ class Group:
             questions = self._questions(document, split, passages, edged, count_tokens)
         except (RayFTError, OSError):
             raise
+        except OutOfTime:
+            renew(at_once=True)
+            return replace(read, status="skipped", reason="recipe took too long")
         except Exception as error:
             return replace(read, status="skipped", reason=f"recipe failed: {type(error).__name__}", note=str(error))
         self.rows.result.documents[split] += 1
@@ -196,8 +216,18 @@ class Group:
 
     def _take(self, record: Record, placement: Placement) -> None:
         """The examples of one line of a dataset; the passages and questions that it gives."""
+        count_tokens = token_counter(self.encoder)
         if placement.reason:
             record = replace(record, reason=placement.reason, note=placement.note)
+        passages: list[Chunk] = []
+        try:
+            if record.text and not record.reason:
+                blocks = parse_text(record.text).blocks
+                document = Document(record.id, record.text, record.name, record.format, blocks=blocks)
+                passages = self._passages(document, count_tokens)
+        except OutOfTime:
+            renew(at_once=True)
+            record = replace(record, reason="took too long")
         self.rows.result.num_bytes += record.num_bytes
         self.rows.result.records[f"skipped: {record.reason}" if record.reason else "ok"] += 1
         if record.reason:
@@ -213,11 +243,8 @@ class Group:
             self.rows.result.notes[record.note] += 1
         for example in record.examples:
             self.rows.add_example(Edged(example, ends=True, part=record.dataset, weight=record.weight), split)
-        count_tokens = token_counter(self.encoder)
         if record.text:
-            blocks = parse_text(record.text).blocks
-            document = Document(record.id, record.text, record.name, record.format, blocks=blocks)
-            self.rows.add_passages(self._passages(document, count_tokens), split)
+            self.rows.add_passages(passages, split)
         self.rows.questions += record_questions(
             record,
             split=split,
@@ -263,9 +290,9 @@ class Group:
             return
         count_tokens = token_counter(self.encoder)
         for recipe in self.job.recipes:
-            with suppress(Exception):  # not answered yet, or a bug that writing will report
+            with suppress(Exception, OutOfTime), self._budget():  # not answered yet, or what writing will report
                 make_examples(document, [recipe], count_tokens, self.generate)
-        with suppress(Exception):
+        with suppress(Exception, OutOfTime), self._budget():
             self._questions(document, placement.split, [], [], count_tokens)
 
 

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from ray_ft.config import DataConfig, DatasetConfig
 from ray_ft.data.documents import Record
-from ray_ft.data.ingest.listing import READ_AHEAD, unique_prefix
+from ray_ft.data.ingest.listing import READ_AHEAD, leads_inside, unique_prefix
 from ray_ft.data.ingest.records import Origin, read_line, read_value
 from ray_ft.errors import ConfigError, DataError, first_line
 from ray_ft.rows import Split
@@ -144,8 +144,22 @@ def _parts(root: Path) -> Iterator[tuple[str, Path, Kind]]:
         for path in sorted(root.rglob("*")):
             relative = path.relative_to(root).as_posix()
             hidden = any(part.startswith(".") for part in relative.split("/"))
-            if path.is_file() and path.suffix.lower() in KINDS and not hidden:
+            if path.is_file() and path.suffix.lower() in KINDS and not hidden and leads_inside(path, root):
                 yield relative, path, KINDS[path.suffix.lower()]
+
+
+def dataset_files(path: str) -> Iterator[Path]:
+    """The files of a dataset, as it names them: what `list_datasets` finds, and what tells how that is read."""
+    root = Path(path).expanduser()
+    for _, location, kind in _parts(root):
+        if kind != "arrow":
+            yield location
+            continue
+        for file in sorted(location.iterdir()):
+            if file.suffix in (".arrow", ".json") and leads_inside(file, root):
+                yield file
+    if (root / SAVED_SPLITS).is_file():
+        yield root / SAVED_SPLITS
 
 
 def _split_word(relative: str) -> Split | None:

@@ -8,7 +8,7 @@ import hashlib
 import inspect
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -17,9 +17,9 @@ from typing import Any
 from ray_ft.artifacts import to_json
 from ray_ft.config import DataConfig
 from ray_ft.data.documents import SourceFile
-from ray_ft.data.ingest.datasets import Slice, content_of, cut_into_slices, has_changed, list_datasets
+from ray_ft.data.ingest.datasets import Slice, content_of, cut_into_slices, dataset_files, has_changed, list_datasets
 from ray_ft.data.ingest.items import Item, Todo, item_key, size_of
-from ray_ft.data.ingest.listing import content_hashes, list_files
+from ray_ft.data.ingest.listing import content_hashes, list_files, source_files
 from ray_ft.errors import DataError
 
 ROWS_PER_GROUP = 256  # of packed training data for each recipe, at most; the last row of a group is not full
@@ -45,6 +45,14 @@ def list_items(data: DataConfig, max_seq_len: int) -> list[Item]:
     """Files of data.sources in the order of their paths, then slices of data.datasets."""
     files: list[Item] = [*list_files(data)] if data.sources else []
     return [*files, *cut_into_slices(list_datasets(data), slice_bytes=group_bytes(max_seq_len))]
+
+
+def files_read(data: DataConfig, named: str) -> Iterator[tuple[Path, str]]:
+    """What prepare reads of a source or a dataset of this machine, and of a source also what not, with the reason."""
+    if named in data.sources:
+        yield from source_files(named, data)
+    else:
+        yield from ((file, "") for file in dataset_files(named))
 
 
 def parse_digest(settings: Any) -> str:

@@ -17,7 +17,7 @@ from ray_ft.data.filters.rules import dropped_by_bytes, dropped_by_text
 from ray_ft.data.formats import Format, format_of
 from ray_ft.data.formats.base import Lines, Parsed, Unreadable
 from ray_ft.data.formats.text import parse_lines
-from ray_ft.data.ingest.sandbox import CHILD, Limits, ParserError
+from ray_ft.data.ingest.sandbox import CHILD, OUT_OF_MEMORY, Limits, ParserError
 from ray_ft.data.sources import read_bytes
 from ray_ft.rows import Block, Document
 
@@ -96,6 +96,8 @@ def parse(source: Any, kind: Format, limits: Limits = Limits()) -> tuple[Parsed,
         return parsed, f"{kind.name}: parts do not parse" if "syntax" in parsed.metadata else ""
     except Unreadable:
         raise
+    except MemoryError:
+        raise Unreadable(OUT_OF_MEMORY, f"more than {limits.memory_bytes / 2**30:g} GiB", broken=True) from None
     except Exception as error:  # parsers of others fail in ways of their own; one file must not end the job
         name = error.kind if isinstance(error, ParserError) else type(error).__name__
         if not kind.is_text:

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, Pipe
@@ -17,8 +18,10 @@ from typing import Any
 
 from ray_ft.data.formats.base import Parsed, Unreadable
 from ray_ft.data.ingest.sandbox_child import ALIVE, Failure, Job
+from ray_ft.data.run.budget import renew
 from ray_ft.data.run.typed import Malformed, dump, load
 
+LONGEST = 10  # times the seconds that a parser may take as long as it gives signs of life
 MAX_FILES = 300  # of one child: native libraries leak
 START_SECONDS = 60.0  # for a child to begin, on a busy machine
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
@@ -34,10 +37,10 @@ TIMED_OUT, CRASHED, OUT_OF_MEMORY = "parser timed out", "parser crashed", "parse
 
 @dataclass(frozen=True)
 class Limits:
-    """What a parser in a child process may take for one file."""
+    """What may be taken for one file, by a parser in a child process and by what else is done with it."""
 
     seconds: float = 60.0  # without a sign of life
-    memory_bytes: int = 1536 * 2**20  # beyond what the child has when it begins
+    memory_bytes: int = 1536 * 2**20  # beyond what the process has when it begins
 
 
 class ParserError(Exception):
@@ -81,14 +84,23 @@ class Child:
     def _parse(self, job: tuple[bytes, bytes], limits: Limits) -> Parsed:
         connection = self._started()
         self.num_files += 1
-        for part in job:
-            connection.send_bytes(part)
-        while True:
-            if not connection.poll(limits.seconds):
-                self.close()
-                raise Unreadable(TIMED_OUT, f"no sign of life for {limits.seconds:g} s", broken=True)
-            if (raw := connection.recv_bytes()) != ALIVE:
-                break
+        latest = time.monotonic() + LONGEST * limits.seconds
+        raw = ALIVE
+        try:
+            for part in job:
+                connection.send_bytes(part)
+            while raw == ALIVE:
+                renew()
+                if not connection.poll(limits.seconds):
+                    raise Unreadable(TIMED_OUT, f"no sign of life for {limits.seconds:g} s", broken=True)
+                if time.monotonic() > latest:
+                    raise Unreadable(TIMED_OUT, f"no end after {LONGEST * limits.seconds:g} s", broken=True)
+                raw = connection.recv_bytes()
+        except (EOFError, OSError):
+            raise
+        except BaseException:  # what it says next would be taken for another file's
+            self.close()
+            raise
         try:
             answer = load(ANSWER, raw)
         except Malformed:

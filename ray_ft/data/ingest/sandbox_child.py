@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ray_ft.data.formats.base import SIGNS_OF_LIFE, Parsed, Unreadable
+from ray_ft.data.run.budget import address_space, limit_memory
 from ray_ft.data.run.typed import dump, load
 
 PR_SET_PDEATHSIG = 1
@@ -56,7 +57,7 @@ class Failure:
 def serve(connection: Connection) -> None:
     """The child: answer files until the parent is gone."""
     _settle()
-    limit_from = _address_space()
+    limit_from = address_space()
     SIGNS_OF_LIFE.append(lambda: connection.send_bytes(ALIVE))
     connection.send_bytes(b"ready")
     while True:
@@ -66,7 +67,7 @@ def serve(connection: Connection) -> None:
             return
         parse = partial(getattr(importlib.import_module(job.module), job.name), **job.settings)
         connection.send_bytes(ALIVE)  # importing the parser may have taken a while
-        _limit_memory(limit_from + job.memory_bytes)
+        limit_memory(limit_from + job.memory_bytes)
         connection.send_bytes(_answer(parse, source.decode("utf-8", "surrogatepass") if job.is_text else source))
 
 
@@ -92,17 +93,3 @@ def _settle() -> None:
         if system.unshare(CLONE_NEWNET):  # which root may; others need a namespace of users, where that is allowed
             system.unshare(CLONE_NEWUSER | CLONE_NEWNET)
         system.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-
-
-def _address_space() -> int:
-    """Bytes of address space in use, 0 where the system does not tell."""
-    try:
-        return int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-    except OSError:
-        return 0
-
-
-def _limit_memory(num_bytes: int) -> None:
-    _, hard = resource.getrlimit(resource.RLIMIT_AS)
-    with contextlib.suppress(OSError, ValueError):
-        resource.setrlimit(resource.RLIMIT_AS, (num_bytes if hard < 0 else min(num_bytes, hard), hard))

@@ -23,6 +23,7 @@ from ray_ft.data.ingest.items import Item, Todo, batch_name, batches, item_key, 
 from ray_ft.data.ingest.manifest import keyed, parse_digest
 from ray_ft.data.ingest.reading import read_file
 from ray_ft.data.ingest.sandbox import Limits
+from ray_ft.data.run.budget import OutOfTime, budget, budgets_in_turn, renew
 from ray_ft.data.run.journal import Journal, Ref, read_body, read_journal, strike
 from ray_ft.data.run.progress import Progress
 from ray_ft.data.run.tasks import num_cpus, run_tasks
@@ -34,7 +35,7 @@ log = logging.getLogger("ray_ft")
 
 PARSED = "parsed"  # folder of the journals
 MAX_STRIKES = 5  # deaths of workers at one file, after which it is left out; fewer may be bad luck
-KILLER = "killed its worker"
+KILLER, TOOK_LONG, TOOK_MEMORY = "killed its worker", "took too long", "took too much memory"
 RETRY_TIME, RETRY_MEMORY = 4, 2  # times what a parser gets at its first attempt
 
 Parsed = list[ReadFile] | list[Record]
@@ -150,16 +151,16 @@ def parse_batch(row: dict[str, Any], *, job: ParseJob) -> dict[str, Any]:
     done, strikes = _so_far(sorted(folder.glob(f"{name}.*.log")), job.run)
     result = ParseResult()
     try:
-        with Journal(folder, name) as journal:
+        with Journal(folder, name) as journal, budgets_in_turn():
             for todo in batch:
                 if todo.key not in done:
                     journal.begin(todo.key, job.run)
                     is_killer = strikes[todo.key] >= MAX_STRIKES
-                    parsed = _killed(todo.item) if is_killer else parse_item(todo.item, job.cleaning, job.limits)
+                    parsed, heads = _given_up(todo.item, KILLER, job) if is_killer else _parse_and_sign(todo.item, job)
                     key, num_bytes = (todo.key, 0) if is_killer else _as_read(todo, parsed, job.how)
                     if key != todo.key:
                         result.changed[todo.key.hex()] = key.hex(), num_bytes
-                    journal.done(key, heads_of(parsed, job.evaluation), parsed)
+                    journal.done(key, heads, parsed)
                     _count(result, parsed)
                 result.num_items += 1
                 result.num_bytes += size_of(todo.item)
@@ -170,11 +171,25 @@ def parse_batch(row: dict[str, Any], *, job: ParseJob) -> dict[str, Any]:
     return {"result": json.dumps(vars(result))}
 
 
+def _parse_and_sign(item: Item, job: ParseJob) -> tuple[Parsed, tuple[Head, ...]]:
+    """What became of an item, and what tells copies of it: within the time and the memory that a file may take."""
+    try:
+        with budget(job.limits.seconds, job.limits.memory_bytes):
+            parsed = parse_item(item, job.cleaning, job.limits)
+            renew()
+            return parsed, heads_of(parsed, job.evaluation)
+    except OutOfTime:
+        return _given_up(item, TOOK_LONG, job)
+    except MemoryError:
+        return _given_up(item, TOOK_MEMORY, job)
+
+
 def parse_item(item: Item, cleaning: Cleaning, limits: Limits = Limits()) -> Parsed:  # noqa: B008 - it is frozen
     """The documents of an item, cleaned, or why there are none. Never raises."""
     if isinstance(item, Slice):
-        return [clean_record(record, cleaning) for record in read_slice(item)]
+        return [_clean_line(record, cleaning) for record in read_slice(item)]
     read = read_file(item, limits)
+    renew()
     try:
         return [clean_file(read, cleaning)]
     except RayFTError:
@@ -182,6 +197,21 @@ def parse_item(item: Item, cleaning: Cleaning, limits: Limits = Limits()) -> Par
     except Exception as error:  # patterns and models of others, on odd text: one file must not end the job
         reason = f"cleaning failed: {type(error).__name__}"
         return [replace(read, status="quarantined", reason=reason, note=str(error)[:200], document=None)]
+
+
+def _clean_line(record: Record, cleaning: Cleaning) -> Record:
+    """A line, cleaned or left out: one that takes long or fails costs no other."""
+    try:
+        renew()
+        return clean_record(record, cleaning)
+    except OutOfTime:
+        renew(at_once=True)
+        reason, note = TOOK_LONG, ""
+    except RayFTError:
+        raise
+    except Exception as error:
+        reason, note = f"cleaning failed: {type(error).__name__}", str(error)[:200]
+    return replace(record, reason=reason, note=note, text="", examples=())
 
 
 def _as_read(todo: Todo, parsed: Parsed, how: str) -> tuple[bytes, int]:
@@ -195,6 +225,8 @@ def _as_read(todo: Todo, parsed: Parsed, how: str) -> tuple[bytes, int]:
         return todo.key, size_of(todo.item)
     (read,) = parsed
     assert isinstance(read, ReadFile)
+    if read.status == "quarantined" and not read.sha256:  # given up, whatever it holds
+        return todo.key, read.file.num_bytes
     found = read.sha256 or read.reason
     is_listed = bool(read.sha256) if todo.item.content or not todo.content else found == todo.content
     return todo.key if is_listed else item_key(read.file, found, how), read.file.num_bytes
@@ -213,11 +245,12 @@ def _so_far(journals: Sequence[Path], run: str) -> tuple[set[bytes], Counter[byt
     return done, strikes
 
 
-def _killed(item: Item) -> Parsed:
-    """The account of an item at which worker after worker died."""
-    if isinstance(item, SourceFile):
-        return [ReadFile(item, "quarantined", KILLER)]
-    return [Record(f"{item.file.name}:{item.first}", item.file.origin.dataset, size_of(item), reason=KILLER)]
+def _given_up(item: Item, reason: str, job: ParseJob) -> tuple[Parsed, tuple[Head, ...]]:
+    """The account of an item that cannot be read: worker after worker died at it, or it took too much."""
+    parsed: Parsed = [ReadFile(item, "quarantined", reason)] if isinstance(item, SourceFile) else []
+    if isinstance(item, Slice):
+        parsed = [Record(f"{item.file.name}:{item.first}", item.file.origin.dataset, size_of(item), reason=reason)]
+    return parsed, heads_of(parsed, job.evaluation)
 
 
 def _count(result: ParseResult, parsed: Parsed) -> None:

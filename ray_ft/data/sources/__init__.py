@@ -4,9 +4,9 @@ A source is listed where the job starts, and each file of it read where it is pa
 nothing is checked out or unpacked into a folder, and no bytes travel between the two.
 """
 
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 from ray_ft.data.sources.archive import is_archive, list_archive, read_member
 from ray_ft.data.sources.base import Entry
@@ -38,5 +38,8 @@ def kind_of(source: str) -> str:
 
 
 def read_bytes(kind: str, location: str) -> bytes:
-    """The bytes of a file, wherever it lies. Raises OSError."""
-    return KINDS[kind].read(location) if kind else Path(location).read_bytes()
+    """The bytes of a file, wherever it lies. Raises OSError, also for a link that took the place of a listed file."""
+    if kind:
+        return KINDS[kind].read(location)
+    with open(location, "rb", opener=lambda path, flags: os.open(path, flags | os.O_NOFOLLOW)) as stream:
+        return stream.read()

@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 
 from ray_ft.config import DataConfig
-from ray_ft.data.documents import SourceFile, read_bytes
+from ray_ft.data.documents import SourceFile
 from ray_ft.data.ingest.listing import list_files
 from ray_ft.data.ingest.reading import read_file
 from ray_ft.data.sources import git as git_source
+from ray_ft.data.sources import read_bytes
 from ray_ft.errors import ConfigError, DataError
 
 WHO = {"GIT_AUTHOR_NAME": "a", "GIT_AUTHOR_EMAIL": "a@b", "GIT_COMMITTER_NAME": "a", "GIT_COMMITTER_EMAIL": "a@b"}
@@ -159,7 +160,7 @@ def test_worktrees_bare_clones_and_clones_inside_are_read(tmp_path: Path, victim
     for name in ("side", "bare"):
         files = [f for f in _list(f"git+{tmp_path / name}") if not f.reason]
         assert [f.path for f in files] == [f"{name}/a.md", f"{name}/b.md"]
-        assert b"Payroll" in read_bytes(files[0])
+        assert b"Payroll" in read_bytes(files[0].kind, files[0].location)
 
 
 def test_a_tree_that_holds_itself_many_times_over_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
