@@ -41,9 +41,10 @@ class PackedRows:
             manifest = json.loads((self.folder / "manifest.json").read_text())
         except FileNotFoundError:
             raise MissingArtifactError(f"No packed rows in {self.folder}. Run `ray-ft prepare CONFIG` first.") from None
-        if data_digest and manifest["data_digest"] != data_digest:
+        found = manifest.get("data_digest", "none")
+        if data_digest and found != data_digest:
             raise DataError(
-                f"{training_set_path} holds another training set (digest {manifest['data_digest']}) than the run's "
+                f"{training_set_path} holds another training set (digest {found}) than the run's "
                 f"({data_digest}): it was prepared again. Train anew with --force, under another run_name if both are "
                 "wanted."
             )
