@@ -107,8 +107,8 @@ def _another_attention(kernel: Kernel | None, task: TrainingTask) -> list[str]:
     if not planned or kernel == planned:
         return []
     return [
-        f"attention is by {ATTENTION_NAMES[kernel]}, and the plan counted on {ATTENTION_NAMES[planned]}: steps take another time than "
-        "planned; plan.attention says what to plan for"
+        f"attention is by {ATTENTION_NAMES[kernel]}, and the plan counted on {ATTENTION_NAMES[planned]}: steps take "
+        "another time than planned; plan.attention says what to plan for"
     ]
 
 
