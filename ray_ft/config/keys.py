@@ -123,11 +123,11 @@ class PlanConfig:
     """How sure a row has to be to fit, by the errors of the figures measured on the GPU, from 0.5 to 0.999."""
     profile: str | None = None
     """YAML of figures measured on your GPUs, as scripts/calibrate writes it; null takes those of the package."""
+    num_tokens: int | None = None
+    """Training tokens to plan for; null takes the prepared training set's, or 10 million before there is one."""
     attention: Literal["auto", "flash2", "flash4"] = "auto"
     """Attention kernel to plan for: flash2 is PyTorch's own FlashAttention-2, flash4 the hopper extra's
     FlashAttention-4; auto is flash2 for a plan.gpu, and else what is installed here."""
-    num_tokens: int | None = None
-    """Training tokens to plan for; null takes the prepared training set's, or 10 million before there is one."""
 
 
 @dataclass(frozen=True)

@@ -19,13 +19,6 @@ DRAWS = ("drop", "jitter", "noise")
 """Words in the keys of a configuration, such as attention_dropout, resid_pdrop and router_jitter_noise."""
 
 Kernel = Literal["flash4", "flash2", "examples"]
-NAMES: dict[str | None, str] = {
-    "flash4": "FlashAttention-4",
-    "flash2": "PyTorch's own FlashAttention-2",
-    "examples": "PyTorch's own, one example after another",
-    None: "transformers' own, with a mask",
-}
-"""Of the kernels, for people."""
 
 _kernel: Kernel = "examples"
 
@@ -44,7 +37,7 @@ def use_packed_attention(model: Any) -> Kernel | None:
         major, _ = torch.cuda.get_device_capability(model.device)
         if major < 8 or model.dtype not in (torch.bfloat16, torch.float16):
             return None
-        _kernel = "flash4" if major in (9, 10) and has_flash4() else "flash2"
+        _kernel = "flash4" if major in (9, 10) and _has_flash4() else "flash2"
     elif getattr(model.config, "sliding_window", None) is None:
         _kernel = "examples"
     else:
@@ -89,8 +82,7 @@ def drawn_keys(config: Any) -> list[str]:
     return found
 
 
-def has_flash4() -> bool:
-    """Whether FlashAttention-4 is installed here; it runs on Hopper and Blackwell alone."""
+def _has_flash4() -> bool:
     try:
         from flash_attn.cute.interface import _flash_attn_bwd, _flash_attn_fwd  # noqa: F401
     except (ImportError, OSError):

@@ -101,11 +101,11 @@ def assert_close(found, expected, tolerance):
 
 @pytest.mark.parametrize("kernel", ["flash2", "flash4"])
 def test_packed_attention_is_transformers_masked_attention(kernel, monkeypatch):
-    if kernel == "flash4" and not attention.has_flash4():
+    if kernel == "flash4" and not attention._has_flash4():
         pytest.skip("flash-attn-4 is not installed")
     model = make_model()
     expected = run(model)
-    monkeypatch.setattr(attention, "has_flash4", lambda: kernel == "flash4")
+    monkeypatch.setattr(attention, "_has_flash4", lambda: kernel == "flash4")
     assert use_packed_attention(model.get_base_model()) == kernel
     # bf16 rounds to 3 significant digits, and a layer's errors add up to some percent of its gradient.
     assert_close(run(model, borders=True), expected, tolerance=0.05)

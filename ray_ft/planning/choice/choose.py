@@ -7,7 +7,7 @@ from ray_ft.artifacts import Estimate, Plan, Workload
 from ray_ft.config import PlanConfig, TrainConfig
 from ray_ft.errors import ConfigError
 from ray_ft.hardware import Hardware
-from ray_ft.kernels.attention import NAMES, has_flash4
+from ray_ft.hardware.attention import ATTENTION_NAMES, FLASH4_GPUS, has_flash4
 from ray_ft.models.shape import ModelShape
 from ray_ft.planning.choice.candidates import best, rank, search
 from ray_ft.planning.choice.does_not_fit import does_not_fit
@@ -15,9 +15,6 @@ from ray_ft.planning.choice.estimate import Job, as_candidate, estimate, shortag
 from ray_ft.planning.choice.reasons import reason, why_backend
 from ray_ft.planning.profile import Profile, profile_for
 from ray_ft.planning.speed.throughput import needed_flops_per_token
-
-FLASH4_GPUS = ("H100", "H200", "H800", "GH200", "B200", "GB200")
-"""Hopper and datacenter Blackwell, for which FlashAttention-4 has kernels."""
 
 
 def choose_plan(
@@ -145,9 +142,11 @@ def _notes(job: Job, chosen: Estimate, jobs: list[Job]) -> list[str]:
     else:
         notes.append(f"{hardware.price_per_hour:.2f} USD per GPU and hour; plan.price_per_hour sets your own")
         if job.attention:
-            other = f"; time is converted from {NAMES[job.profile.attention]}, with which it was measured"
+            other = f"; time is converted from {ATTENTION_NAMES[job.profile.attention]}, with which it was measured"
             converted = job.profile.num_runs and job.attention != job.profile.attention
-            notes.append(f"attention is by {NAMES[job.attention]} (plan.attention){other if converted else ''}")
+            notes.append(
+                f"attention is by {ATTENTION_NAMES[job.attention]} (plan.attention){other if converted else ''}"
+            )
         notes.append(_how_sure(job))
         if job.compute_precision == "fp32":
             notes.append("train.precision=fp32: memory is for 32 bits, time for 16, so it takes longer than this says")

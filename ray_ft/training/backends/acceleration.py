@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from ray_ft.kernels.attention import NAMES, Kernel, use_packed_attention
+from ray_ft.hardware.attention import ATTENTION_NAMES
+from ray_ft.kernels.attention import Kernel, use_packed_attention
 from ray_ft.kernels.compiler import can_build_kernels, has_c_compiler
 from ray_ft.kernels.lora import fuse_lora
 from ray_ft.kernels.recompute import recompute_layers
@@ -106,8 +107,8 @@ def _another_attention(kernel: Kernel | None, task: TrainingTask) -> list[str]:
     if not planned or kernel == planned:
         return []
     return [
-        f"attention is by {NAMES[kernel]}, and the plan counted on {NAMES[planned]}: steps take another time than "
-        "planned; plan.attention says what to plan for"
+        f"attention is by {ATTENTION_NAMES[kernel]}, and the plan counted on {ATTENTION_NAMES[planned]}: steps take "
+        "another time than planned; plan.attention says what to plan for"
     ]
 
 
