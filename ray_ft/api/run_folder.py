@@ -17,15 +17,20 @@ Loaded = TypeVar("Loaded", TrainingSet, Plan, Report)
 
 
 def existing_artifact(
-    cls: type[Artifact], config: Config, inputs: dict[str, Any], *, verb: str, force: bool
+    cls: type[Artifact], config: Config, inputs: dict[str, Any], *, verb: str, force: bool, resume: bool = False
 ) -> Artifact | None:
-    """The artifact that is already there and matches; None when there is none or it is to be rebuilt."""
+    """The artifact that is already there and matches; None when there is none or it is to be rebuilt.
+
+    `resume` goes on with a run that ended otherwise than it would now, for one with fewer steps.
+    """
     old = artifacts.load_inputs(cls, config.run_path)
     if old is None or force:
         if force:
             artifacts.remove(cls, config.run_path)
         return None
-    changed = artifacts.changed_keys(old, artifacts.to_json(inputs))
+    changed = artifacts.without(artifacts.changed_keys(old, artifacts.to_json(inputs)), artifacts.COMPUTE_THE_SAME)
+    if changed and resume and not artifacts.without(changed, artifacts.CHANGE_THE_END):
+        return None
     if changed:
         shown = "; ".join(changed[:3]) + (f"; and {len(changed) - 3} more" if len(changed) > 3 else "")
         name = artifacts.FILES[cls][0].removesuffix(".json").replace("_", " ")

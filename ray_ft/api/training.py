@@ -14,7 +14,8 @@ from ray_ft.config import Config
 
 
 def train(config: Config, *, plan: Plan | None = None, resume: bool = False, force: bool = False) -> TunedModel:
-    """Tune the model as planned; `resume` goes on from the last checkpoint of an unfinished run.
+    """Tune the model as planned; `resume` goes on from the last checkpoint of an unfinished run, or of one
+    that is to have more steps.
 
     Raises MissingArtifactError without a training set, DataError when its rows would train wrongly, TrainingError when
     training cannot go on.
@@ -24,7 +25,7 @@ def train(config: Config, *, plan: Plan | None = None, resume: bool = False, for
 
     training_set = artifacts.load(TrainingSet, config.run_path, config_path=config_path_of(config))
     inputs = train_inputs(config, training_set)
-    existing = existing_artifact(TunedModel, config, inputs, verb="train", force=force)
+    existing = existing_artifact(TunedModel, config, inputs, verb="train", force=force, resume=resume)
     if existing is not None and Path(existing.path).is_dir():
         return existing
     if not (resume or force):

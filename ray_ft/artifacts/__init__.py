@@ -2,7 +2,7 @@
 
 from ray_ft.artifacts.data import Inspection, Share, SourcedExample, TrainingSet
 from ray_ft.artifacts.evaluation import Contrast, Report, Score, Standing, Sweep
-from ray_ft.artifacts.identity import changed_keys, digest
+from ray_ft.artifacts.identity import CHANGE_THE_END, COMPUTE_THE_SAME, changed_keys, digest, without
 from ray_ft.artifacts.json_form import from_json, to_json
 from ray_ft.artifacts.planning import Estimate, Memory, Plan, Sizing, Workload
 from ray_ft.artifacts.running import Endpoint, Job
@@ -10,6 +10,8 @@ from ray_ft.artifacts.store import FILES, Artifact, load, load_inputs, remove, s
 from ray_ft.artifacts.training import DryRun, Gate, Passage, ShownExample, TunedModel
 
 __all__ = [
+    "CHANGE_THE_END",
+    "COMPUTE_THE_SAME",
     "FILES",
     "Artifact",
     "Contrast",
@@ -41,5 +43,6 @@ __all__ = [
     "remove",
     "save",
     "to_json",
+    "without",
     "write_text",
 ]

@@ -13,6 +13,21 @@ def digest(*parts: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
+COMPUTE_THE_SAME = ("train.compile", "train.offload_activations")
+"""Keys that change how fast a run is and how much memory it takes."""
+
+CHANGE_THE_END = (
+    "train.num_epochs", "train.max_steps", "train.eval_every", "train.load_best", "train.early_stopping_patience",
+    "train.early_stopping_min_delta",
+)  # fmt: skip
+"""Keys that say how long a run goes on and which of its weights it writes; the steps so far stay what they are."""
+
+
+def without(lines: list[str], keys: tuple[str, ...]) -> list[str]:
+    """Those lines of `changed_keys` that speak of other keys."""
+    return [line for line in lines if not line.partition(":")[0].endswith(keys)]
+
+
 def changed_keys(old: Any, new: Any, prefix: str = "") -> list[str]:
     """Dotted keys in which two JSON values differ, as `key: old -> new`."""
     if isinstance(old, dict) and isinstance(new, dict):

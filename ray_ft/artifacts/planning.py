@@ -1,6 +1,7 @@
 """What planning takes and hands over: the workload, what each candidate would need, and the plan that was chosen."""
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 from ray_ft.strategies import Backend, Strategy
 
@@ -86,6 +87,7 @@ class Plan(RunsOn):
     memory_limit_bytes: int = 0  # of one GPU (of the host for "cpu"), after plan.headroom_fraction
     flops_per_token: float = 0.0  # that the method needs, nothing computed twice; padding excluded
     peak_flops: float = 0.0  # of one GPU in 16 bits; 0 where it is not known well, as on a CPU
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"  # that the model computes in; auto: an older plan's
     backend: Backend = "native"
 
     @property

@@ -66,9 +66,9 @@ class DataConfig:
     max_file_bytes: int = 20_000_000
     """Larger files are skipped and counted."""
     parse_seconds: float = 60.0
-    """Longest time that a parser in a child process may be silent, before its file is put in quarantine."""
+    """Longest time without a sign of life that reading, cleaning or cutting one file may take; then it is left out."""
     parse_memory_gib: float = 1.5
-    """Memory that a parser in a child process may take for one file."""
+    """Memory that reading, cleaning or cutting one file may take."""
     recipes: tuple[Recipe, ...] = ()
     """How documents of data.sources become examples; each takes the documents or the code it applies to."""
     generator: Engine | None = None
@@ -199,6 +199,8 @@ class TrainConfig:
     """Where the numbers go beside metrics.jsonl; an empty list: nowhere."""
     seed: int | None = None
     """Seed of adapters, dropout and the order of rows; null takes the run's, which also draws splits and questions."""
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    """What the model computes in; auto: fp32 on a CPU, bf16 on a GPU, fp16 where the GPU has no bf16."""
     backend: Literal["auto", "deepspeed", "native"] = "auto"
     """Who runs the steps: DeepSpeed, any ZeRO stage; our own engines, ZeRO 0 to 2 without offload; auto: the faster."""
 

@@ -2,10 +2,14 @@
 
 import re
 from dataclasses import dataclass
+from typing import Literal
 
 from ray_ft.errors import ConfigError
 
 GIB = 2**30
+
+Precision = Literal["fp32", "bf16", "fp16"]
+"""What a model computes in. The weights that train are always updated in fp32."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +58,13 @@ ALIASES = {
     "teslat4": "T4", "teslav100": "V100-16GB", "h200sxm": "H200",
 }  # fmt: skip
 """Other spellings, with everything but letters and digits taken out, in lower case."""
+
+
+def automatic_precision(gpu: str) -> Precision:
+    """What `train.precision: auto` is on a GPU of the catalogue, or on "cpu"."""
+    if gpu == "cpu":
+        return "fp32"
+    return "bf16" if gpu not in GPUS or GPUS[gpu].bf16 else "fp16"
 
 
 def known_gpu(given: str) -> str:

@@ -4,9 +4,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from ray_ft.errors import ModelError, first_line
-from ray_ft.models.quantised import keep_as_stored
 from ray_ft.models.shape import ModelShape
+from ray_ft.models.weights import load_weights
 from ray_ft.registry import Registry
 
 if TYPE_CHECKING:
@@ -103,32 +102,10 @@ def load_base(model_path: str, *, dtype: Any, device: Any, quantization: Any = N
 
     Attention is PyTorch's SDPA: with restarting position ids and no mask, transformers keeps packed examples apart.
     """
-    import torch
-    from safetensors import SafetensorError
-    from transformers import AutoModelForCausalLM
     from transformers.integrations import is_deepspeed_zero3_enabled
 
     # ZeRO-3 partitions each weight as it is loaded, and chooses the device itself.
     placement = {} if is_deepspeed_zero3_enabled() and quantization is None else {"device_map": {"": str(device)}}
-    try:
-        model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
-            model_path,
-            dtype=dtype,
-            attn_implementation="sdpa",
-            local_files_only=True,
-            quantization_config=quantization,
-            **placement,
-        )
-    except torch.OutOfMemoryError:
-        raise
-    except (
-        OSError,
-        ValueError,
-        KeyError,
-        RuntimeError,
-        SafetensorError,
-    ) as error:  # missing, cut short, of another shape
-        raise ModelError(f"{model_path}: the model cannot be loaded: {first_line(error)}") from error
+    model = load_weights(model_path, dtype=dtype, quantization=quantization, attn_implementation="sdpa", **placement)
     model.config.use_cache = False  # a cache would switch the isolation of packed examples off
-    kept: PreTrainedModel = keep_as_stored(model)
-    return kept
+    return model

@@ -14,6 +14,7 @@ from ray_ft.artifacts import Plan, TrainingSet, TunedModel, to_json
 from ray_ft.config import ModelConfig, TrainConfig
 from ray_ft.errors import ConfigError, DataError, TrainingError, first_line
 from ray_ft.hardware import placement
+from ray_ft.hardware.gpus import automatic_precision
 from ray_ft.models.folder import base_digest
 from ray_ft.models.tokenizer import tokenizer_digest
 from ray_ft.trackers import tensorboard
@@ -120,6 +121,8 @@ def make_task(
         max_steps=train.max_steps,
     )
     learning_rate = plan.strategy.default_learning_rate if train.learning_rate is None else train.learning_rate
+    planned = automatic_precision(plan.gpu) if plan.precision == "auto" else plan.precision
+    precision = planned if train.precision == "auto" else train.precision
     sharding: dict[str, Any] = {"num_workers": plan.num_workers, "micro_batch_size": plan.micro_batch_size}
     if not plan.strategy.needs_deepspeed:
         sharding["backend"] = plan.backend
@@ -130,6 +133,7 @@ def make_task(
         "sharding": sharding if plan.backend == "deepspeed" else {},
         "data_digest": training_set.data_digest,
         "base_digest": about_base["base_digest"],
+        "precision": precision,
         "num_steps": steps,
         "seed": seed,
     }
@@ -143,6 +147,7 @@ def make_task(
         strategy=plan.strategy,
         backend=plan.backend,
         use_gpu=use_gpu,
+        precision=precision,
         num_threads=1 if use_gpu else max(1, (num_cpus or _num_cpus()) // plan.num_workers),
         micro_batch_size=plan.micro_batch_size,
         gradient_accumulation_steps=plan.gradient_accumulation_steps,
@@ -183,6 +188,8 @@ def _check(training_set: TrainingSet, plan: Plan, *, model_path: str, train: Tra
             )
     for tracker in train.trackers:
         tracker.check()
+    if train.precision == "fp16" and plan.gpu == "cpu" and plan.strategy.needs_deepspeed:
+        raise ConfigError("train.precision: DeepSpeed has no fp16 on a CPU; fp32 or bf16 would work")
     least = train.min_workers
     if least is not None and least > plan.num_workers:
         raise ConfigError(f"train.min_workers: {least} is more than the {plan.num_workers} workers of the plan")
@@ -208,6 +215,9 @@ def _begin(task: TrainingTask, *, resume: bool, force: bool) -> None:
     if checkpoint is not None:
         check_same_run(checkpoint, task.identity)
         log.info("going on from %s", checkpoint.path)
+        if task.num_steps > (before := int(checkpoint.record["run"]["num_steps"])):
+            log.info("extending the run from %d to %d steps: from here on, the learning rate is that of the longer run",
+                     before, task.num_steps)  # fmt: skip
     elif resume:
         log.info("no checkpoint in %s yet; starting at the first step", run_path)
     remove_leftovers(run_path)

@@ -2,14 +2,12 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 from ray_ft.artifacts import to_json
 from ray_ft.config import TrainConfig
+from ray_ft.hardware.gpus import Precision as Precision
 from ray_ft.strategies import Backend, Strategy
-
-Precision = Literal["fp32", "bf16", "fp16"]
-"""What the model computes in. The weights that train are always updated in fp32."""
 
 
 @dataclass(frozen=True)
@@ -24,6 +22,7 @@ class TrainingTask:
     strategy: Strategy
     backend: Backend
     use_gpu: bool
+    precision: Precision
     num_threads: int  # of one worker on the CPU
     micro_batch_size: int
     gradient_accumulation_steps: int

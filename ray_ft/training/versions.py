@@ -1,5 +1,6 @@
 """What a run ran on: the installed packages that its numbers depend on, and the checkout."""
 
+import functools
 import subprocess
 from importlib import metadata
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 PACKAGES = ("ray_ft", "torch", "transformers", "peft", "deepspeed", "bitsandbytes", "ray", "numpy")
 
 
+@functools.cache
 def versions() -> dict[str, str]:
     """Installed versions of the packages that a run's numbers depend on."""
     found = {}
@@ -18,6 +20,7 @@ def versions() -> dict[str, str]:
     return found
 
 
+@functools.cache
 def git_revision() -> str:
     """Revision of the checkout that ray_ft runs from; empty for an installed package."""
     try:

@@ -67,8 +67,10 @@ def fit(task: TrainingTask, *, report: Report, preempted: Callable[[], bool] = l
     rank, device, precision = dist.get_rank(), *set_up_device(task)
     check_folders(task)
     check_devices(device, precision)
-    rows = PackedRows(task.training_set_path, "train")
-    held_out = PackedRows(task.training_set_path, "validation")
+    rows, held_out = (
+        PackedRows(task.training_set_path, split, data_digest=task.identity["data_digest"])
+        for split in ("train", "validation")
+    )
     order = RowOrder(len(rows), global_batch_size=task.train.global_batch_size, seed=task.seed)
 
     with (
@@ -89,7 +91,7 @@ def fit(task: TrainingTask, *, report: Report, preempted: Callable[[], bool] = l
             lines=lines,
         )
         samples = Samples(task, held_out, after_step=step, lines=lines, device=device)
-        log.warn(step, engine.warnings)
+        log.warn(step, [*engine.warnings, *checkpointer.take_warnings()])
         saved_for_preemption = False
         engine.train()
 

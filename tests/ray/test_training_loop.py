@@ -36,7 +36,17 @@ RESUMED = {
     "lora-3": LoRA(r=4, lora_alpha=8, zero_stage=3, offload="none"),
     "qlora-2": QLoRA(r=4, lora_alpha=8, lora_dropout=0.1, zero_stage=2, offload="none"),
     "qlora-3": QLoRA(r=4, lora_alpha=8, lora_dropout=0.1, zero_stage=3, offload="none"),
+    "lora-0-bf16": LoRA(r=4, lora_alpha=8, zero_stage=0, offload="none"),
+    "full-1-bf16": Full(zero_stage=1, offload="none"),
+    "qlora-2-bf16": QLoRA(r=4, lora_alpha=8, zero_stage=2, offload="none"),
+    "full-3-bf16": Full(zero_stage=3, offload="none"),
+    "full-2-fp16": Full(zero_stage=2, offload="none"),
 }
+
+
+def precision_of(name: str) -> Any:
+    end = name.rpartition("-")[2]
+    return end if end in ("bf16", "fp16") else "auto"
 
 
 class Runs:
@@ -105,10 +115,15 @@ def runs(tmp_path_factory: pytest.TempPathFactory, tiny_model_path: str, two_wor
     runs.declare("recomputed", strategy=FULL_0, gradient_checkpointing=True)
     runs.declare("diverged", strategy=FULL_0, train=replace(TRAIN, learning_rate=1e30, max_grad_norm=0.0))
     for name, strategy in RESUMED.items():
-        arguments: dict[str, Any] = {"strategy": strategy, "num_workers": 2, "micro_batch_size": 1, "train": HALF_WAY}
+        train = replace(HALF_WAY, precision=precision_of(name))
+        arguments: dict[str, Any] = {"strategy": strategy, "num_workers": 2, "micro_batch_size": 1, "train": train}
         arguments["gradient_checkpointing"] = name == "lora-3"
         runs.declare(name, **arguments)
         runs.declare(f"{name}-resumed", goes_on_from=name, **arguments)
+    constant = replace(HALF_WAY, lr_scheduler="constant", warmup_ratio=0.0)
+    runs.declare("constant", strategy=FULL_0, train=constant)
+    runs.declare("constant-short", strategy=FULL_0, train=replace(constant, max_steps=3))
+    runs.declare("constant-longer", goes_on_from="constant-short", strategy=FULL_0, train=constant)
     full_2: dict[str, Any] = {"strategy": RESUMED["full-2"], "micro_batch_size": 1, "train": HALF_WAY}
     runs.declare("full-2-on-one", goes_on_from="full-2", **full_2)
     runs.declare("full-2-full-disk", goes_on_from="full-2", limit=200_000, num_workers=2, **full_2)
@@ -189,6 +204,21 @@ def test_a_resumed_run_ends_in_the_same_weights_bit_by_bit(runs: Runs, name: str
     runs.metrics(f"{name}-resumed")
     assert runs.output(f"{name}-resumed") == runs.output(name)
     assert len(runs.output(name)) == 1
+
+
+@pytest.mark.parametrize("name", [name for name in RESUMED if precision_of(name) != "auto"])
+def test_sixteen_bits_are_what_the_model_computes_in_and_it_learns(runs: Runs, name: str) -> None:
+    losses = runs.losses(name)
+    assert losses != runs.losses("full-0")
+    assert losses[0] == pytest.approx(runs.losses("full-0")[0], rel=0.02)
+    assert losses[-1] < losses[0] - 0.3
+
+
+def test_a_run_that_is_made_longer_is_the_longer_run_where_its_learning_rate_does_not_depend_on_its_length(
+    runs: Runs,
+) -> None:
+    runs.metrics("constant-longer")
+    assert runs.output("constant-longer") == runs.output("constant") != runs.output("constant-short")
 
 
 @pytest.mark.parametrize("name", list(RESUMED))

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from ray_ft.artifacts import Estimate, Plan, Workload
 from ray_ft.config import PlanConfig, TrainConfig
+from ray_ft.errors import ConfigError
 from ray_ft.hardware import Hardware
 from ray_ft.models.shape import ModelShape
 from ray_ft.planning.choice.candidates import best, rank, search
@@ -61,6 +62,7 @@ def choose_plan(
         memory_limit_bytes=job.usable_bytes,
         flops_per_token=needed_flops_per_token(job.shape, chosen.strategy, workload=workload),
         peak_flops=0.0 if job.hardware.is_cpu else job.hardware.peak_flops,
+        precision=job.compute_precision,
         backend=chosen.backend,
     )
 
@@ -74,7 +76,13 @@ def make_jobs(
     plan: PlanConfig,
     profiles: Mapping[str, Profile] | None = None,
 ) -> list[Job]:
-    """What an estimate depends on beside the candidate, for each kind of GPU."""
+    """What an estimate depends on beside the candidate, for each kind of GPU that has what train.precision names.
+
+    Raises ConfigError where none has.
+    """
+    kinds = [k for k in (hardware, *hardware.alternatives) if k.is_cpu or k.has_bf16 or train.precision != "bf16"]
+    if not kinds:
+        raise ConfigError(f"train.precision: {hardware.gpu} has no bf16; auto or fp16 would work")
     return [
         Job(
             shape,
@@ -85,9 +93,10 @@ def make_jobs(
             confidence=plan.confidence,
             kernels=train.compile is not False,
             offload_activations=train.offload_activations is not False,
+            precision=None if train.precision == "auto" else train.precision,
             profile=profile_for(kind.gpu, profiles),
         )
-        for kind in (hardware, *hardware.alternatives)
+        for kind in kinds
     ]
 
 
@@ -120,6 +129,8 @@ def _notes(job: Job, chosen: Estimate, jobs: list[Job]) -> list[str]:
     else:
         notes.append(f"{hardware.price_per_hour:.2f} USD per GPU and hour; plan.price_per_hour sets your own")
         notes.append(_how_sure(job))
+        if job.compute_precision == "fp32":
+            notes.append("train.precision=fp32: memory is for 32 bits, time for 16, so it takes longer than this says")
     return notes
 
 

@@ -6,6 +6,7 @@ from statistics import NormalDist
 
 from ray_ft.artifacts import Estimate, Workload
 from ray_ft.hardware import GIB, Hardware
+from ray_ft.hardware.gpus import Precision, automatic_precision
 from ray_ft.models.shape import ModelShape
 from ray_ft.planning.memory.compiled_layers import GATED
 from ray_ft.planning.memory.host import host_memory_per_node
@@ -38,6 +39,8 @@ class Job:
     kernels: bool = True
     """Whether a GPU's workers compile, and have the `gpu` extra."""
     offload_activations: bool = True
+    precision: Precision | None = None
+    """What the model computes in; None for what suits the hardware."""
     profile: Profile = DEFAULT
     num_evaluations: int = 4
     num_checkpoints: int = 10
@@ -51,6 +54,11 @@ class Job:
         sigmas = NormalDist().inv_cdf(self.confidence)
         return int(self.hardware.memory_bytes * (1 - self.headroom_fraction) / (1 + sigmas * self.profile.memory_error))
 
+    @property
+    def compute_precision(self) -> Precision:
+        """What the model computes in."""
+        return self.precision or automatic_precision(self.hardware.gpu)
+
     @cached_property
     def usable_host_bytes(self) -> int:
         """Host memory per node that a fitting row may fill."""
@@ -58,16 +66,17 @@ class Job:
 
 
 def stack_for(candidate: Candidate, job: Job) -> Stack:
-    """The loop on this hardware, as ray_ft/kernels sets it up: fp32 on CPU; on a GPU Liger, and compiled layers
-    below ZeRO-3; packed attention wherever there is bf16."""
+    """The loop on this hardware, as ray_ft/kernels sets it up: on a GPU Liger, and compiled layers below ZeRO-3;
+    packed attention in 16 bits wherever there is bf16."""
+    wide = job.compute_precision == "fp32"
     strategy, on_gpu = candidate.strategy, not job.hardware.is_cpu
     whole = strategy.zero_stage < 3  # ZeRO-3 gathers weights module by module, so layers are not compiled
     compiled = job.kernels and on_gpu and whole
     profile = job.profile
     return Stack(
-        compute_bytes=2 if on_gpu else 4,
+        compute_bytes=4 if wide else 2,
         fused_loss=on_gpu and "lm_head" not in getattr(strategy, "target_modules", ()),
-        masked_attention=on_gpu and not job.hardware.has_bf16,
+        masked_attention=on_gpu and (wide or not job.hardware.has_bf16),
         step_bytes=0 if compiled else 4,
         padding_factor=_reserved_ratio(strategy, profile),
         kernels=compiled,

@@ -13,9 +13,9 @@ from typing import Any
 from ray_ft.errors import TrainingError
 from ray_ft.training.backends.acceleration import kernel_warnings
 from ray_ft.training.backends.base import Update
-from ray_ft.training.backends.host_copy import on_host
 from ray_ft.training.backends.parameters import parameter_groups
 from ray_ft.training.backends.replicated import norm_of
+from ray_ft.training.backends.saved_state import on_host
 from ray_ft.training.backends.update_guard import Guard
 from ray_ft.training.task import TrainingTask
 
@@ -102,7 +102,7 @@ class DeepSpeedEngine:
             self.engine.save_checkpoint(
                 folder,
                 tag=TAG,
-                client_state={"norms": self._guard.norms},
+                client_state={"norms": self._guard.norms, "shapes": self._shapes()},
                 save_latest=False,
                 exclude_frozen_parameters=True,
             )
@@ -113,7 +113,15 @@ class DeepSpeedEngine:
         loaded, about = self.engine.load_checkpoint(str(folder), tag=TAG, load_module_strict=False)
         if loaded is None:
             raise TrainingError(f"{folder}: DeepSpeed found nothing to load")
+        if (shapes := about.get("shapes", self._shapes())) != self._shapes():  # revision 0de0c56 wrote none
+            other = sorted(name for name, _ in {*shapes.items()} ^ {*self._shapes().items()})
+            raise TrainingError(f"{folder} cannot be gone on from: {other[0]} is not in both, or of another shape")
         self._guard.norms.copy_(about["norms"])
+
+    def _shapes(self) -> dict[str, tuple[int, ...]]:
+        """Of what trains, as it is before ZeRO-3 splits it."""
+        trained = ((name, p) for name, p in self.module.named_parameters() if p.requires_grad)
+        return {name: tuple(getattr(p, "ds_shape", p.shape)) for name, p in trained}
 
     def _judge(self, scaled_norm: Any) -> Any:
         """The norm as DeepSpeed goes on with it: INVALID makes it leave the update out."""

@@ -10,7 +10,6 @@ from ray_ft.kernels import adamw
 class Chunk:
     """Parameters that are updated together, their fp32 masters (themselves in fp32) and the masters' optimizer."""
 
-    names: list[str]
     parameters: list[Any]
     masters: list[Any]
     optimizer: Any
@@ -74,11 +73,11 @@ def adam_state(optimizer: Any, master: Any) -> dict[str, Any]:
     return state
 
 
-def make_chunk(groups: list[dict[str, Any]], names: dict[int, str]) -> Chunk:
+def make_chunk(groups: list[dict[str, Any]]) -> Chunk:
     import torch
 
     parameters = [p for group in groups for p in group["params"]]
     masters = [p if p.dtype == torch.float32 else p.detach().float() for p in parameters]
     of = {id(p): master for p, master in zip(parameters, masters, strict=True)}
     groups = [{**group, "params": [of[id(p)] for p in group["params"]]} for group in groups]
-    return Chunk([names[id(p)] for p in parameters], parameters, masters, torch.optim.AdamW(groups, fused=True))
+    return Chunk(parameters, masters, torch.optim.AdamW(groups, fused=True))

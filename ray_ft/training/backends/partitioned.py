@@ -8,14 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from ray_ft.training.backends.gradients import Gradients, parts_of
-from ray_ft.training.backends.host_copy import on_host
 from ray_ft.training.backends.masters import make_chunk
 from ray_ft.training.backends.parameters import parameter_groups
 from ray_ft.training.backends.partitions import Partition, PartitionedGradients
 from ray_ft.training.backends.replicated import ReplicatedEngine, norm_of
+from ray_ft.training.backends.saved_state import MOMENTS, SavedParameters, on_host, piece
 from ray_ft.training.task import TrainingTask
-
-MOMENTS = ("exp_avg", "exp_avg_sq")
 
 
 class PartitionedEngine(ReplicatedEngine):
@@ -38,9 +36,8 @@ class PartitionedEngine(ReplicatedEngine):
                     rank=dist.get_rank(),
                     world_size=dist.get_world_size(),
                 )
-                name = ",".join(self._names[id(p)] for p in part)
                 self._partitions.append(partition)
-                self._chunks.append(make_chunk([{**group, "params": [partition.share]}], {id(partition.share): name}))
+                self._chunks.append(make_chunk([{**group, "params": [partition.share]}]))
         return PartitionedGradients(self._partitions, every=task.strategy.zero_stage == 2)
 
     def _norm(self) -> Any:
@@ -57,47 +54,39 @@ class PartitionedEngine(ReplicatedEngine):
                 partition.gathered()
 
     def host_state(self) -> dict[str, Any]:
-        """This rank's shares, with where in each partition they begin."""
+        """This rank's share of every parameter that it has a share of."""
         import torch.distributed as dist
 
-        shares = []
+        mine = {}
         for chunk, partition in zip(self._chunks, self._partitions, strict=True):
             (master,) = chunk.masters
-            state = {"weight": master.detach(), **chunk.optimizer.state[master]}
-            shares.append({"names": chunk.names[0], "start": partition.start, **state})
-        return {f"partitioned-{dist.get_rank():05d}.pt": on_host({"shares": shares, **self._about()})}
+            values = chunk.optimizer.state[master]
+            for parameter, start, here in partition.held():
+                state = {key: value if key == "step" else value[here] for key, value in values.items()}
+                mine[self._names[id(parameter)]] = piece(parameter, master[here], state, start=start)
+        return {f"partitioned-{dist.get_rank():05d}.pt": on_host({"parameters": mine, **self._about()})}
 
     def load_state(self, folder: Path) -> None:
         import torch
+        import torch.distributed as dist
 
-        # Mapped, so that each rank reads its own part of all files instead of holding all of them.
-        files = [
-            torch.load(path, map_location="cpu", weights_only=True, mmap=True) for path in sorted(folder.glob("*.pt"))
-        ]
+        saved = SavedParameters(folder, self._shapes())
+        num_filled = torch.zeros((), dtype=torch.int64, device=self._guard.norms.device)
         with torch.no_grad():
-            for index, (chunk, partition) in enumerate(zip(self._chunks, self._partitions, strict=True)):
-                pieces = [file["shares"][index] for file in files]
+            for chunk, partition in zip(self._chunks, self._partitions, strict=True):
                 (master,) = chunk.masters
-                _fill(master, pieces, "weight", start=partition.start)
-                state = chunk.optimizer.state[master]
-                state["step"] = pieces[0]["step"].to(master.device)
-                for key in MOMENTS:
-                    state[key] = torch.empty_like(master)
-                    _fill(state[key], pieces, key, start=partition.start)
+                # Between parameters, and where a share holds none, there are zeros.
+                filled = {"weight": master.zero_(), **{key: torch.zeros_like(master) for key in MOMENTS}}
+                for parameter, start, here in partition.held():
+                    for key, target in filled.items():
+                        saved.copy(self._names[id(parameter)], key, target[here], start=start)
+                    num_filled += here.stop - here.start
+                step = saved.step(self._names[id(partition.parameters[0])])
+                state = {"step": step.to(master.device, copy=True), **{key: filled[key] for key in MOMENTS}}
+                chunk.optimizer.state[master] = state
                 partition.share.copy_(master)
                 partition.gather()
                 partition.gathered()
-        self._restore(files[0])
-
-
-def _fill(share: Any, pieces: list[dict[str, Any]], key: str, *, start: int) -> None:
-    """Copy to `share`, which begins at `start` of its partition, whatever part of it each piece has.
-
-    Partitions of other numbers of workers differ only in the zeros at their end.
-    """
-    share.zero_()
-    for piece in pieces:
-        values, begins = piece[key], piece["start"]
-        first, last = max(start, begins), min(start + len(share), begins + len(values))
-        if first < last:
-            share[first - start : last - start].copy_(values[first - begins : last - begins])
+        dist.all_reduce(num_filled)
+        assert int(num_filled) == sum(p.numel() for part in self._partitions for p in part.parameters)
+        self._restore(saved.about)

@@ -4,6 +4,7 @@ A bucket's weights lie in one flat tensor that the parameters are views of, so t
 and gathering the shares after an update needs no copies.
 """
 
+from collections.abc import Iterator
 from typing import Any
 
 from ray_ft.strategies.zero import BUCKETS_IN_FLIGHT
@@ -33,6 +34,13 @@ class Partition(Bucket):
         self.gradient: Any = None
         self._arriving: Any = None
         self._gathering: Any = None
+
+    def held(self) -> Iterator[tuple[Any, int, slice]]:
+        """Parameters of which this worker's share has a part: where that begins in them, and its place in the share."""
+        for parameter, offset in zip(self.parameters, self.offsets, strict=True):
+            first, last = max(self.start, offset), min(self.stop, offset + parameter.numel())
+            if first < last:
+                yield parameter, first - offset, slice(first - self.start, last - self.start)
 
     def take(self, *, first: bool) -> None:
         """As a bucket does, but a gradient that is all of it goes on its way as it is."""

@@ -13,9 +13,9 @@ from ray_ft.strategies.zero import UPDATE_ELEMENTS
 from ray_ft.training.backends.acceleration import kernel_warnings
 from ray_ft.training.backends.base import Update
 from ray_ft.training.backends.gradients import Gradients, whole_buckets
-from ray_ft.training.backends.host_copy import on_host
 from ray_ft.training.backends.masters import Chunk, make_chunk, update
 from ray_ft.training.backends.parameters import parameter_groups
+from ray_ft.training.backends.saved_state import MOMENTS, SavedParameters, on_host, piece
 from ray_ft.training.backends.update_guard import Guard
 from ray_ft.training.task import Precision, TrainingTask
 
@@ -46,7 +46,7 @@ class ReplicatedEngine:
     def _lay_out(self, task: TrainingTask, *, num_micro_batches: int) -> Gradients:
         """Make `_chunks`, and what adds the gradients up for them."""
         groups = parameter_groups(self.module, weight_decay=task.train.weight_decay)
-        self._chunks = [make_chunk(part, self._names) for part in _split(groups)]
+        self._chunks = [make_chunk(part) for part in _split(groups)]
         parameters = [p for p in self.module.parameters() if p.requires_grad]
         # A whole model's gradients are summed over the ranks in 16 bits, as an fp32 copy would cost 4 bytes for each.
         wide = num_micro_batches > 1 or task.strategy.is_adapter
@@ -106,23 +106,32 @@ class ReplicatedEngine:
         rank, world_size = dist.get_rank(), dist.get_world_size()
         state = {}
         for chunk in self._chunks:
-            for name, master in zip(chunk.names, chunk.masters, strict=True):
-                state[name] = {"weight": master.detach(), **chunk.optimizer.state[master]}
+            for parameter, master in zip(chunk.parameters, chunk.masters, strict=True):
+                state[self._names[id(parameter)]] = piece(parameter, master, chunk.optimizer.state[master])
         mine = {name: state[name] for name in list(state)[rank::world_size]}
         return {f"replicated-{rank:05d}.pt": on_host({"parameters": mine, **self._about()})}
 
     def load_state(self, folder: Path) -> None:
         import torch
 
-        files = [torch.load(path, map_location="cpu", weights_only=True) for path in sorted(folder.glob("*.pt"))]
-        state = {name: values for file in files for name, values in file["parameters"].items()}
+        saved = SavedParameters(folder, self._shapes())
         with torch.no_grad():
             for chunk in self._chunks:
-                for name, master in zip(chunk.names, chunk.masters, strict=True):
-                    master.copy_(state[name].pop("weight"))
-                    chunk.optimizer.state[master] = {k: v.to(master.device) for k, v in state[name].items()}
+                for parameter, master in zip(chunk.parameters, chunk.masters, strict=True):
+                    name = self._names[id(parameter)]
+                    saved.copy(name, "weight", master.view(-1))
+                    state = chunk.optimizer.state[master] = {}
+                    if (step := saved.step(name)) is None:
+                        continue
+                    state["step"] = step.to(master.device, copy=True)
+                    for key in MOMENTS:
+                        state[key] = torch.empty_like(master)
+                        saved.copy(name, key, state[key].view(-1))
                 torch._foreach_copy_(chunk.parameters, chunk.masters)
-        self._restore(files[0])
+        self._restore(saved.about)
+
+    def _shapes(self) -> dict[str, tuple[int, ...]]:
+        return {name: tuple(p.shape) for name, p in self.module.named_parameters() if p.requires_grad}
 
     def _about(self) -> dict[str, Any]:
         """What does not belong to a parameter."""

@@ -5,6 +5,7 @@ Storage that cannot be reached is tried again while training goes on; only the n
 """
 
 import json
+import logging
 import shutil
 import threading
 import time
@@ -13,7 +14,18 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from ray_ft.errors import ConfigError, MissingDependencyError, TrainingError, first_line
-from ray_ft.training.checkpoints.record import FOLDER, RECORD, Checkpoint, complete_checkpoints
+from ray_ft.training.checkpoints.files import damage
+from ray_ft.training.checkpoints.record import (
+    FOLDER,
+    LEFTOVER,
+    RECORD,
+    Checkpoint,
+    complete_checkpoints,
+    folder_name,
+    remove,
+)
+
+log = logging.getLogger("ray_ft")
 
 FIRST_WAIT_SECONDS = 1.0
 LONGEST_WAIT_SECONDS = 60.0
@@ -52,15 +64,20 @@ class CheckpointStore:
                 found[folder.name] = record
         return found
 
-    def fetch(self, name: str, record: dict[str, Any], target: Path) -> None:
-        """Copy a checkpoint here; it appears under `target` by a rename."""
-        partial = target.with_name(f".partial-{name}")
+    def fetch(self, name: str, record: dict[str, Any], target: Path) -> str | None:
+        """Copy a checkpoint here; it appears under `target` by a rename. What is wrong with it, where it does not."""
+        partial = target.with_name(f"{LEFTOVER}{name}")
         shutil.rmtree(partial, ignore_errors=True)
         for file in record["files"]:
             (partial / file).parent.mkdir(parents=True, exist_ok=True)
             self.fs.get_file(str(self.root / name / file), str(partial / file))
         (partial / RECORD).write_text(json.dumps(record, indent=1) + "\n")
+        if (why := damage(partial, record)) is not None:
+            shutil.rmtree(partial, ignore_errors=True)
+            return why
+        remove(target)
         partial.rename(target)
+        return None
 
     def keep_only(self, names: set[str]) -> None:
         """Delete the other checkpoints, their records first."""
@@ -98,18 +115,43 @@ def open_store(uri: str | None, run_path: str | Path) -> CheckpointStore | None:
 
 
 def fetch_newest(store: CheckpointStore, run_path: str | Path) -> Checkpoint | None:
-    """Copy the newest whole checkpoint into the run folder; None where there is none."""
+    """Copy the newest sound checkpoint into the run folder, and the best one until then; None where there is none."""
     try:
         records = store.records()
-        if not records:
-            return None
-        name, record = list(records.items())[-1]
-        folder = Path(run_path) / FOLDER
-        folder.mkdir(parents=True, exist_ok=True)
-        store.fetch(name, record, folder / name)
+        for name, record in reversed(records.items()):
+            if (found := fetch(store, name, run_path)) is not None:
+                if (best := _best(record, records)) is not None and best != name:
+                    fetch(store, best, run_path)
+                return found
     except Exception as error:  # whatever the storage's library raises
         raise TrainingError(f"cannot read checkpoints from {store.uri}: {first_line(error)}") from error
-    return next(c for c in complete_checkpoints(run_path) if c.path.name == name)
+    if records:
+        raise TrainingError(
+            f"none of the {len(records)} checkpoints in {store.uri} is sound; start over with `--force`"
+        )
+    return None
+
+
+def fetch(store: CheckpointStore, name: str, run_path: str | Path) -> Checkpoint | None:
+    """Copy one checkpoint into the run folder; None where it is not there, or not what was written."""
+    record = store.records().get(name)
+    if record is None:
+        return None
+    folder = Path(run_path) / FOLDER
+    folder.mkdir(parents=True, exist_ok=True)
+    if (why := store.fetch(name, record, folder / name)) is not None:
+        log.warning("%s in %s was passed over: %s", name, store.uri, why)
+        return None
+    return next((c for c in complete_checkpoints(run_path) if c.path.name == name), None)
+
+
+def _best(record: dict[str, Any], records: dict[str, dict[str, Any]]) -> str | None:
+    """Folder of the best checkpoint when `record` was written, among `records`."""
+    if "best_step" in record:
+        name = folder_name(record["best_step"])
+        return name if name in records else None
+    losses = {name: r["validation_loss"] for name, r in records.items() if r.get("validation_loss") is not None}
+    return min(losses, key=lambda name: float(losses[name]), default=None)
 
 
 class Uploader:
@@ -118,7 +160,7 @@ class Uploader:
     def __init__(
         self, store: CheckpointStore, *, keep: int, wait: Callable[[threading.Event, float], Any] | None = None
     ) -> None:
-        self.sending: Path | None = None
+        self.sending: set[Path] = set()
         self._store, self._keep = store, keep
         self._wait = wait or (lambda event, seconds: event.wait(seconds))
         self._next: tuple[Path, str | None] | None = None
@@ -141,7 +183,7 @@ class Uploader:
         """Wait until everything is sent, for so long."""
         deadline = time.monotonic() + seconds
         with self._changed:
-            while self._next is not None or self.sending is not None:
+            while self._next is not None or self.sending:
                 if not self._changed.wait(max(0.0, deadline - time.monotonic())):
                     self._warnings.append(f"the last checkpoint could not be sent to {self._store.uri}")
                     break
@@ -162,17 +204,19 @@ class Uploader:
                 if self._next is None or self._closed:
                     return
                 (folder, best), self._next = self._next, None
-                self.sending = folder
+                self.sending = {folder} if best is None else {folder, folder.with_name(best)}
                 self._newer.clear()
             self._send_until_it_is_there(folder, best)
             with self._changed:
-                self.sending = None
+                self.sending = set()
                 self._changed.notify_all()
 
     def _send_until_it_is_there(self, folder: Path, best: str | None) -> None:
         pause = FIRST_WAIT_SECONDS
         while True:
             try:
+                if best is not None and best != folder.name and best not in self._store.records():
+                    self._store.send(folder.with_name(best))  # a newer one had taken its place
                 self._store.send(folder)
                 newest = sorted({*self._store.records()})[-self._keep :]
                 self._store.keep_only({*newest, folder.name, *([best] if best else [])})

@@ -1,8 +1,9 @@
 """Saves checkpoints while training goes on: state is copied to host memory at its step, and a thread writes it.
 
-At most one checkpoint is on its way. Each rank writes its own files and says so in its signals; once all have, rank 0
-lists the files and renames the folder, so that what can be seen is whole. A failure on any rank reaches all of them the
-same way and ends the run with the same error, the checkpoints before it untouched.
+At most one checkpoint is on its way. Each rank writes its own files and says so in its signals; once all have, they
+tell rank 0 names, sizes and digests, which it lists before it renames the folder, so that what can be seen is whole. A
+failure on any rank, or a writer that ends without such a message, reaches all of them the same way and ends the run
+with the same error, the checkpoints before it untouched. restore.py reads them.
 """
 
 import json
@@ -15,22 +16,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ray_ft.errors import TrainingError
+from ray_ft.errors import TrainingError, first_line
 from ray_ft.training.backends.base import Engine
+from ray_ft.training.checkpoints.files import Written, settle, sync, write_tensors
 from ray_ft.training.checkpoints.record import (
     FOLDER,
+    LEFTOVER,
     STATE,
-    Checkpoint,
-    best_checkpoint,
-    check_same_run,
     complete_checkpoints,
-    latest_checkpoint,
-    remove_leftovers,
+    folder_name,
+    remove,
     write_record,
-    write_tensors,
 )
-from ray_ft.training.checkpoints.remote import Uploader, fetch_newest, open_store
-from ray_ft.training.ranks.agreement import agree, attempt, from_rank_0
+from ray_ft.training.checkpoints.remote import Uploader, open_store
+from ray_ft.training.checkpoints.restore import Restorer
+from ray_ft.training.ranks.agreement import agree, attempt, from_every_rank
 from ray_ft.training.ranks.signals import Heard
 from ray_ft.training.task import TrainingTask
 from ray_ft.training.tuned_weights import write_adapter
@@ -49,7 +49,8 @@ class _OnItsWay:
     step: int
     partial: Path
     record: dict[str, Any]
-    thread: threading.Thread
+    files: dict[str, Written] | None = None  # of this rank, once all of them are on the disk
+    thread: threading.Thread | None = None
 
 
 class Checkpointer:
@@ -59,57 +60,57 @@ class Checkpointer:
         import torch.distributed as dist
 
         self.failures: list[str] = []
-        self.best_loss = float("inf")
+        self.best_loss, self.best_step = float("inf"), 0  # of the checkpoints that were validated
         self.validation_losses: list[float] = []  # of all evaluations so far, a resumed run's earlier ones included
         self._task, self._report = task, report
         self._folder = Path(task.run_path) / FOLDER
         self._first = dist.get_rank() == 0
         self._on_its_way: _OnItsWay | None = None
         store = open_store(task.train.checkpoint_uri, task.run_path) if self._first else None
-        self._store = store
+        self._restorer = Restorer(task, store)
         self._uploader = None if store is None else Uploader(store, keep=task.train.num_checkpoints_to_keep)
 
     @property
     def written(self) -> int:
         """The step whose files this rank has written, until all have; 0 when there is none."""
         on_its_way = self._on_its_way
-        return on_its_way.step if on_its_way is not None and not on_its_way.thread.is_alive() else 0
+        return on_its_way.step if on_its_way is not None and on_its_way.files is not None else 0
 
     def restore(self, engine: Engine) -> int:
-        """Go on from the newest complete checkpoint, the same on all ranks; returns the step to go on with."""
-        checkpoint, self.best_loss = from_rank_0(self._find)
+        """Go on from the newest sound checkpoint, the same on all ranks; returns the step to go on with."""
+        checkpoint = self._restorer.newest()
         if checkpoint is None:
             return 0
-        check_same_run(checkpoint, self._task.identity)
         engine.load_state(checkpoint.path / STATE)
         self.validation_losses = list(checkpoint.record.get("validation_losses", []))
+        self.best_step, self.best_loss = self._restorer.best_until(checkpoint)
         return int(checkpoint.step)
 
     def restore_best(self, engine: Engine) -> int | None:
         """Put the weights with the lowest validation loss back; returns their step, None where none was kept."""
         self.finish()
-        best = from_rank_0(lambda: best_checkpoint(self._task.run_path))
-        if best is None:
+        if not self.best_step:
             return None
-        engine.load_state(best.path / STATE)
-        return int(best.step)
+        engine.load_state(self._restorer.sound(self.best_step).path / STATE)
+        return self.best_step
 
     def save(self, engine: Engine, *, step: int, metrics: dict[str, float], validation_loss: float | None) -> None:
         """Start the checkpoint of `step`, after the one before it. `validation_loss` is that of this very step."""
         self.finish()
-        partial = self._folder / f".partial-step-{step:06d}"
+        name = folder_name(step)
+        partial = self._folder / f"{LEFTOVER}{name}"
         if self._first:
             attempt(self.failures, _make_empty, partial)
         agree(self.failures, step=step, partial=partial)
         files = {partial / STATE / name: state for name, state in engine.host_state().items()}
         adapter = engine.trainable_weights() if hasattr(engine.module, "peft_config") else {}
-        thread = threading.Thread(
-            target=self._write, args=(files, engine.module, adapter, partial), name=f"checkpoint-{step}", daemon=True
+        if validation_loss is not None and validation_loss < self.best_loss:
+            self.best_loss, self.best_step = validation_loss, step
+        self._on_its_way = on_its_way = _OnItsWay(step, partial, self._record(step, metrics, validation_loss))
+        on_its_way.thread = threading.Thread(
+            target=self._write, args=(on_its_way, files, engine.module, adapter), name=f"checkpoint-{step}", daemon=True
         )
-        self._on_its_way = _OnItsWay(step, partial, self._record(step, metrics, validation_loss), thread)
-        if validation_loss is not None:
-            self.best_loss = min(self.best_loss, validation_loss)
-        thread.start()
+        on_its_way.thread.start()
 
     def hear(self, heard: Heard, *, problem: str | None) -> None:
         """Act on what the ranks have said: raise together where one has failed, conclude what all have written.
@@ -127,9 +128,12 @@ class Checkpointer:
 
     def finish(self) -> None:
         """Wait until the checkpoint that is on its way is in place, or raise what kept it from getting there."""
-        if self._on_its_way is None:
+        if (on_its_way := self._on_its_way) is None:
             return
-        self._on_its_way.thread.join()
+        assert on_its_way.thread is not None
+        on_its_way.thread.join()
+        if on_its_way.files is None and not self.failures:
+            self.failures.append("the thread that writes the checkpoint ended without a word")
         self._agree()
         self._conclude()
         self._agree()
@@ -150,8 +154,9 @@ class Checkpointer:
             self._uploader.close()
 
     def take_warnings(self) -> list[str]:
-        """Lines about storage that cannot be reached, since the last call; on rank 0."""
-        return [] if self._uploader is None else self._uploader.take_warnings()
+        """Lines about checkpoints that cannot be used or sent, since the last call; on rank 0."""
+        sending = [] if self._uploader is None else self._uploader.take_warnings()
+        return [*self._restorer.take_warnings(), *sending]
 
     def _agree(self) -> None:
         on_its_way = self._on_its_way
@@ -164,19 +169,12 @@ class Checkpointer:
             self._on_its_way = None
             raise
 
-    def _find(self) -> tuple[Checkpoint | None, float]:
-        remove_leftovers(self._task.run_path)
-        newest = latest_checkpoint(self._task.run_path)
-        if newest is None and self._store is not None:
-            newest = fetch_newest(self._store, self._task.run_path)
-        best = best_checkpoint(self._task.run_path)
-        return newest, float("inf") if best is None else float(best.record["validation_loss"])
-
     def _record(self, step: int, metrics: dict[str, float], validation_loss: float | None) -> dict[str, Any]:
         return {
             "step": step,
             "validation_loss": validation_loss,
             "validation_losses": list(self.validation_losses),
+            "best_step": self.best_step,
             "metrics": dict(metrics),
             "run": self._task.identity,
             "config": self._task.config,
@@ -185,46 +183,57 @@ class Checkpointer:
             "git_revision": git_revision(),
         }
 
-    def _write(self, files: dict[Path, Any], model: Any, adapter: dict[str, Any], partial: Path) -> None:
+    def _write(self, on_its_way: _OnItsWay, files: dict[Path, Any], model: Any, adapter: dict[str, Any]) -> None:
         """On a thread: this rank's files, and rank 0's adapter for those who want to look at it."""
+        try:
+            attempt(self.failures, self._write_files, on_its_way, files, model, adapter)
+        except BaseException as error:  # else nobody would hear of it
+            self.failures.append(f"cannot write the checkpoint: {type(error).__name__}: {first_line(error)}")
+
+    def _write_files(self, on_its_way: _OnItsWay, files: dict[Path, Any], model: Any, adapter: dict[str, Any]) -> None:
+        partial, written = on_its_way.partial, {}
         for path, state in files.items():
-            attempt(self.failures, _write_file, state, path)
+            written[path] = write_tensors(state, path)
         if adapter:
-            attempt(self.failures, write_adapter, model, adapter, partial / "adapter", {})
+            write_adapter(model, adapter, partial / "adapter", {})
+            written |= {path: settle(path) for path in (partial / "adapter").rglob("*") if path.is_file()}
+        for folder in {path.parent for path in written}:
+            sync(folder)
+        on_its_way.files = {path.relative_to(partial).as_posix(): about for path, about in written.items()}
 
     def _conclude(self) -> None:
         """All files are there: list them, put the folder in its place, and drop what is no longer kept."""
         on_its_way, self._on_its_way = self._on_its_way, None
         assert on_its_way is not None
-        target = self._folder / f"step-{on_its_way.step:06d}"
+        target = self._folder / folder_name(on_its_way.step)
+        of_ranks: list[dict[str, Written]] = from_every_rank(on_its_way.files)
         if self._first:
-            attempt(self.failures, self._put_in_place, on_its_way, target)
+            files = {name: written for of_rank in of_ranks for name, written in of_rank.items()}
+            attempt(self.failures, self._put_in_place, on_its_way, files, target)
         self._report({"step": on_its_way.step, **on_its_way.record["metrics"]}, target)
 
-    def _put_in_place(self, on_its_way: _OnItsWay, target: Path) -> None:
-        write_record(on_its_way.partial, on_its_way.record)
-        shutil.rmtree(target, ignore_errors=True)  # of a run that died between the rename and its next step
+    def _put_in_place(self, on_its_way: _OnItsWay, files: dict[str, Written], target: Path) -> None:
+        write_record(on_its_way.partial, on_its_way.record, files)
+        remove(target)  # a spoilt one, before which the run went on
         on_its_way.partial.rename(target)
-        best = best_checkpoint(self._task.run_path)
-        if best is not None and best.path == target:
-            about = {"step": best.step, "validation_loss": best.record["validation_loss"]}
+        sync(self._folder)
+        there = {checkpoint.path: checkpoint for checkpoint in complete_checkpoints(self._task.run_path)}
+        if target not in there:
+            raise OSError(None, f"{target.name} cannot be read back")
+        best = self._folder / folder_name(self.best_step)
+        if best == target:
+            about = {"step": on_its_way.step, "validation_loss": self.best_loss}
             (self._folder / "best.json").write_text(json.dumps(about) + "\n")
         if self._uploader is not None:
-            self._uploader.send(target, best=None if best is None else best.path.name)
-        keep = complete_checkpoints(self._task.run_path)[-self._task.train.num_checkpoints_to_keep :]
-        kept = {checkpoint.path for checkpoint in keep} | ({best.path} if best is not None else set())
-        if self._uploader is not None and (sending := self._uploader.sending) is not None:
-            kept.add(sending)
-        for old in complete_checkpoints(self._task.run_path):
-            if old.path not in kept:
-                shutil.rmtree(old.path, ignore_errors=True)
+            self._uploader.send(target, best=best.name if best in there else None)
+        kept = {best, *list(there)[-self._task.train.num_checkpoints_to_keep :]}
+        if self._uploader is not None:
+            kept |= self._uploader.sending
+        for old in there:
+            if old not in kept:
+                remove(old)
 
 
 def _make_empty(folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     (folder / STATE).mkdir(parents=True)
-
-
-def _write_file(state: Any, path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_tensors(state, path)

@@ -22,15 +22,22 @@ def agree(failures: list[str], *, step: int | None = None, partial: Path | None 
     """Compare notes with all ranks: where one has failed, all raise the same TrainingError and none waits for it."""
     import torch.distributed as dist
 
-    everyone: list[str | None] = [None] * dist.get_world_size()
-    dist.all_gather_object(everyone, failures[0] if failures else None)
-    problem = next((p for p in everyone if p is not None), None)
+    problem = next((p for p in from_every_rank(failures[0] if failures else None) if p is not None), None)
     if problem is None:
         return
     if partial is not None and dist.get_rank() == 0:
         shutil.rmtree(partial, ignore_errors=True)
     where = f"at step {step}: " if step is not None else ""
     raise TrainingError(f"{where}{problem}")
+
+
+def from_every_rank(value: Any) -> list[Any]:
+    """What each rank has to tell, by rank, on all of them."""
+    import torch.distributed as dist
+
+    everyone: list[Any] = [None] * dist.get_world_size()
+    dist.all_gather_object(everyone, value)
+    return everyone
 
 
 def from_rank_0(find: Callable[[], Any]) -> Any:

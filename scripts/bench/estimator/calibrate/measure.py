@@ -145,6 +145,7 @@ def make_task(configuration: Configuration, watch: PhaseWatch, *, base: Path, ro
     return TrainingTask(
         training_set_path=str(rows), base_path=str(base), about_base=about_base, chat_template=None,
         run_path=str(run_path), strategy=random_base(configuration, watch), use_gpu=torch.cuda.is_available(),
+        precision="bf16" if torch.cuda.is_available() else "fp32",
         num_threads=1, micro_batch_size=configuration.micro_batch,
         gradient_accumulation_steps=configuration.accumulation,
         gradient_checkpointing=configuration.checkpointing, train=train, learning_rate=1e-4, num_steps=steps + 2,

@@ -2,7 +2,6 @@
 
 import errno
 import json
-import pickle
 import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,21 +10,20 @@ from typing import Any
 import pytest
 
 from ray_ft.config import DataConfig, DatasetConfig
-from ray_ft.data.build import group as group_module
-from ray_ft.data.build.examples import evaluation_qa
-from ray_ft.data.build.job import GroupJob, GroupResult, Placed
-from ray_ft.data.build.packing import Shard
+from ray_ft.data.build import stage as group_module
+from ray_ft.data.build.job import GroupJob, GroupResult, Placed, Shard
 from ray_ft.data.build.publish import merge_questions, publish_group, put_in_place
-from ray_ft.data.build.task import write_group
+from ray_ft.data.build.questions import evaluation_qa
+from ray_ft.data.build.stage import write_group
 from ray_ft.data.dedup.clusters import Placing, place
 from ray_ft.data.dedup.heads import text_of
 from ray_ft.data.dedup.splits import Bounds
 from ray_ft.data.ingest.datasets import cut_into_slices, list_datasets
 from ray_ft.data.ingest.items import Item
-from ray_ft.data.ingest.kept import find_kept, load
 from ray_ft.data.ingest.listing import list_files
-from ray_ft.data.ingest.manifest import keys_of
-from ray_ft.data.ingest.task import ParseJob, parse_batch
+from ray_ft.data.ingest.manifest import keyed
+from ray_ft.data.ingest.stage import ParseJob, find_kept, load, parse_batch
+from ray_ft.data.run.typed import dump
 from ray_ft.data.tokenization.document_tokens import Verbatim
 from ray_ft.data.tokenization.encoded import Encoded
 from ray_ft.recipes import QA, Heading, Paragraph
@@ -80,10 +78,10 @@ def _job(output: Path, **settings: Any) -> GroupJob:
 
 def _parsed(folder: Path, items: list[Item], split: Split | None = "train") -> dict[str, Any]:
     """The row of a group of these items, parsed and placed; None leaves the split to the placement."""
-    keys = keys_of(items, {})
-    done = parse_batch({"work": pickle.dumps(list(zip(keys, items, strict=True)))}, job=ParseJob(str(folder), "run"))
+    batch = keyed(items, "how")
+    done = parse_batch({"work": dump(batch)}, job=ParseJob(str(folder), "run", how="how"))
     assert json.loads(done["result"])["error"] == ""
-    found = find_kept(folder, {key: i for i, key in enumerate(keys)})
+    found = find_kept(folder, {todo.key: i for i, todo in enumerate(batch)})
     kept = [found[i] for i in range(len(items))]
     texts = [text_of(one) for item, k in zip(items, kept, strict=True) for one in load(item, k.ref)]
     how = Placing(Bounds(0.0, 0.0), seed=0)
@@ -92,7 +90,7 @@ def _parsed(folder: Path, items: list[Item], split: Split | None = "train") -> d
     placed = [
         Placed(item, k.ref, tuple(next(placements) for _ in k.heads)) for item, k in zip(items, kept, strict=True)
     ]
-    return {"name": "group", "work": pickle.dumps(placed)}
+    return {"name": "group", "work": dump(placed)}
 
 
 def _write(tmp_path: Path, row: dict[str, Any], **settings: Any) -> GroupResult:
@@ -179,7 +177,7 @@ def test_a_full_disk_comes_back_as_one_line(tmp_path: Path, monkeypatch: pytest.
     def full(*arguments: Any, **keywords: Any) -> None:
         raise OSError(errno.ENOSPC, "No space left on device", "/data/part")
 
-    monkeypatch.setattr("ray_ft.data.build.group_rows.write_part", full)
+    monkeypatch.setattr("ray_ft.data.build.packing.write_part", full)
     assert _run(tmp_path, {"a.md": TEXT}).error == "cannot write /data/part: No space left on device"
 
 

@@ -152,5 +152,5 @@ def fail_until(store: CheckpointStore, is_back: Any) -> None:
 
 def wait_until_sent(uploader: Uploader) -> None:
     with uploader._changed:
-        while uploader._next is not None or uploader.sending is not None:
+        while uploader._next is not None or uploader.sending:
             uploader._changed.wait(10)
