@@ -3,12 +3,11 @@
 import os
 from typing import Any
 
-from ray_ft.errors import ConfigError
 from ray_ft.training.task import Precision, TrainingTask
 
 
 def set_up_device(task: TrainingTask) -> tuple[Any, Precision]:
-    """This rank's device, and the task's precision. Raises ConfigError where that is bf16 and the GPU has none."""
+    """This rank's device, and the task's precision; whether they suit each other, all ranks ask together."""
     import torch
 
     if not task.use_gpu:
@@ -18,7 +17,4 @@ def set_up_device(task: TrainingTask) -> tuple[Any, Precision]:
         return torch.device("cpu"), task.precision
     device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
     torch.cuda.set_device(device)
-    if task.precision == "bf16" and torch.cuda.get_device_capability(device) < (8, 0):
-        name = torch.cuda.get_device_name(device)
-        raise ConfigError(f"train.precision: {name} has no bf16, which the plan is for; fp16 would work")
     return device, task.precision

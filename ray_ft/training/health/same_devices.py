@@ -11,13 +11,21 @@ from ray_ft.errors import ConfigError
 from ray_ft.hardware import catalogue_name
 from ray_ft.training.task import Precision
 
+NO_BF16 = ", which it does not have"
+
 
 def check_devices(device: Any, precision: Precision) -> None:
-    """On all ranks: raise the same ConfigError where one of them has another kind of device or precision."""
+    """On all ranks: raise the same ConfigError where one has another kind of device or precision, or no bf16 for it.
+
+    A rank that raised by itself would leave the others waiting for it.
+    """
+    import torch
     import torch.distributed as dist
 
+    too_old = device.type == "cuda" and precision == "bf16" and torch.cuda.get_device_capability(device) < (8, 0)
+    kind = f"{_kind(device)} in {precision}{NO_BF16 if too_old else ''}"
     everyone: list[tuple[str, str]] = [("", "")] * dist.get_world_size()
-    dist.all_gather_object(everyone, (socket.gethostname(), f"{_kind(device)} in {precision}"))
+    dist.all_gather_object(everyone, (socket.gethostname(), kind))
     if (problem := what_differs(everyone)) is not None:
         raise ConfigError(problem)
 
@@ -26,7 +34,7 @@ def what_differs(everyone: list[tuple[str, str]]) -> str | None:
     """One line on the ranks and what each kind is, of every rank's machine and kind; None where all have the same."""
     kinds = list(dict.fromkeys(kind for _, kind in everyone))
     if len(kinds) == 1:
-        return None
+        return f"train.precision: all workers compute on {kinds[0]}; fp16 would work" if NO_BF16 in kinds[0] else None
     parts = []
     for kind in kinds:
         ranks = [rank for rank, (_, of_rank) in enumerate(everyone) if of_rank == kind]
