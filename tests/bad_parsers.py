@@ -1,7 +1,10 @@
 """Parsers that do what parsers must not, for tests; a child process imports them."""
 
 import ctypes
+import json
 import os
+import socket
+import sys
 import time
 
 from ray_ft.data.formats.base import Parsed, still_working
@@ -43,3 +46,22 @@ def take_long_and_say_so(data: bytes) -> Parsed:
 def tell_process(data: bytes) -> Parsed:
     """The process that parses."""
     return parse_text(str(os.getpid()))
+
+
+def tell_surroundings(data: bytes) -> Parsed:
+    """The environment, and whether a server at a port of this machine can be reached."""
+    try:
+        socket.create_connection(("127.0.0.1", int(data)), timeout=5).close()
+        reached = True
+    except OSError:
+        reached = False
+    return parse_text(json.dumps({"environment": dict(os.environ), "reached": reached}))
+
+
+def forge(data: bytes) -> Parsed:
+    """Answer in the parser's stead, as code that took its process over would."""
+    from multiprocessing.connection import Connection
+
+    Connection(int(sys.argv[1])).send_bytes(data)
+    time.sleep(60)
+    return parse_text("not reached")

@@ -4,6 +4,7 @@ from ray_ft.config import Config
 from ray_ft.models.added_tokens import with_added_tokens
 from ray_ft.models.config_json import load_model_config
 from ray_ft.models.folder import resolve_model
+from ray_ft.models.quantised import refuse_foreign_quantisation
 from ray_ft.models.shape import MODEL_TYPES, ModelShape, load_model_shape
 
 
@@ -24,9 +25,15 @@ def traceable_shape(config: Config) -> ModelShape:
 
 
 def base_path(config: Config, *, tokenizer_only: bool = False) -> str:
-    """Local folder of the base, with the run's own tokens in it."""
+    """Local folder of the base, with the run's own tokens in it; ModelError where its files hold no whole model."""
     model = config.model
     path = resolve_model(
         model.name, output_dir=config.output_dir, revision=model.revision, tokenizer_only=tokenizer_only
     )
+    if tokenizer_only:
+        refuse_foreign_quantisation(load_model_config(path)[0], model.name)
+    else:
+        from ray_ft.models.weights import check_base
+
+        check_base(path)
     return with_added_tokens(path, model.added_tokens, output_dir=config.output_dir, tokenizer_only=tokenizer_only)

@@ -44,6 +44,8 @@ def prepare(config: Config, *, force: bool = False, retry_quarantined: bool = Fa
             inputs_digest=artifacts.digest(inputs),
             retry_quarantined=retry_quarantined,
         )
+    if made.fingerprint != artifacts.digest(inputs):  # of other content than was listed: for no data the set of them
+        inputs["sources"] |= {"changed_while_read": True}
     save(made, config, inputs)
     return made
 
@@ -69,8 +71,8 @@ def inspect(
         facts = {
             "name": config.run_name,
             "version": __version__,
-            "model": config.model.name,
-            "sources": [*config.data.sources, *(d.path for d in config.data.datasets)],
+            "model": to_plain(config.model.name),
+            "sources": to_plain([*config.data.sources, *(d.path for d in config.data.datasets)]),
             "generator": generator and f"{generator['name']} {generator.get('model', config.model.name)}",
             "seed": config.seed,
         }

@@ -8,15 +8,15 @@ from typing import Any
 
 from ray_ft import artifacts
 from ray_ft.artifacts import TrainingSet, TunedModel
-from ray_ft.config import Config, to_plain
+from ray_ft.config import Config, to_identity
 
 
 def data_inputs(config: Config) -> dict[str, Any]:
     """Of a training set, without the digests of what it is made from."""
-    model = to_plain(config.model)
+    model = to_identity(config.model)
     # Where answers lie, what is kept and what parsers may take change how a set is made, not what of.
     runtime = {"answers_path", "keep_parsed", "parse_seconds", "parse_memory_gib"}
-    data = {k: v for k, v in to_plain(config.data).items() if k not in runtime}
+    data = {k: v for k, v in to_identity(config.data).items() if k not in runtime}
     return {"model": model, "data": data, "seed": config.seed}
 
 
@@ -24,17 +24,17 @@ def train_inputs(config: Config, training_set: TrainingSet) -> dict[str, Any]:
     """Of a tuned model."""
     # Workers, micro-batches and logging change how a run is carried out, not what it computes.
     runtime = {
-        "num_workers", "micro_batch_size", "gradient_checkpointing", "log_every", "checkpoint_every",
+        "backend", "num_workers", "micro_batch_size", "gradient_checkpointing", "log_every", "checkpoint_every",
         "num_checkpoints_to_keep", "max_failures", "checkpoint_uri", "min_workers", "on_non_finite",
         "max_grad_norm_ratio", "max_skipped_steps", "hang_timeout_s", "trackers", "num_samples",
     }  # fmt: skip
-    section = {k: v for k, v in to_plain(config.train).items() if k not in runtime}
+    section = {k: v for k, v in to_identity(config.train).items() if k not in runtime}
     if section["precision"] == "auto":  # as before there was the key
         del section["precision"]
     if isinstance(section["strategy"], dict):
         section["strategy"] = {k: v for k, v in section["strategy"].items() if k not in ("zero_stage", "offload")}
     return {
-        "model": to_plain(config.model),
+        "model": to_identity(config.model),
         "train": section,
         "seed": config.seed,
         "training_set": training_set.fingerprint,
@@ -43,8 +43,8 @@ def train_inputs(config: Config, training_set: TrainingSet) -> dict[str, Any]:
 
 def evaluation_inputs(config: Config, tuned: TunedModel) -> dict[str, Any]:
     """Of a report."""
-    engine = {k: v for k, v in to_plain(config.engine).items() if k != "batch_size"}
-    section = to_plain(config.evaluation)
+    engine = {k: v for k, v in to_identity(config.engine).items() if k != "batch_size"}
+    section = to_identity(config.evaluation)
     if config.evaluation.questions is not None:
         path = Path(config.evaluation.questions)
         section["questions_digest"] = artifacts.digest(path.read_text(errors="replace")) if path.is_file() else None

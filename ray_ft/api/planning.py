@@ -6,7 +6,7 @@ from ray_ft import artifacts
 from ray_ft.api.base_model import shape_of_base, traceable_shape
 from ray_ft.api.session import ray_session
 from ray_ft.artifacts import Plan, Sizing, TrainingSet, Workload
-from ray_ft.config import Config, to_plain
+from ray_ft.config import Config, to_identity
 from ray_ft.hardware import Hardware, hardware_for
 from ray_ft.models.config_json import load_model_config
 
@@ -45,7 +45,7 @@ def plan(config: Config, *, hardware: Hardware | None = None, check: bool = Fals
         made = choose_checked_plan(shape, config=values, **known)
     else:
         made = choose_plan(shape, **known)
-    artifacts.save(made, config.run_path, {"model": to_plain(config.model), "plan": to_plain(config.plan)})
+    artifacts.save(made, config.run_path, {"model": to_identity(config.model), "plan": to_identity(config.plan)})
     artifacts.write_text(config.run_path / "plan.html", render_page(made))
     return made
 

@@ -1,19 +1,25 @@
 """`run`, `sweep` and `submit`: the verbs that call the others, once, for many settings, or on another cluster."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
+from ray_ft import artifacts
+from ray_ft.api.base_model import base_path, shape_of_base
 from ray_ft.api.data import prepare
 from ray_ft.api.evaluation import evaluate
 from ray_ft.api.fingerprints import train_inputs
 from ray_ft.api.planning import plan
 from ray_ft.api.session import one_ray_session, ray_session
 from ray_ft.api.training import train
-from ray_ft.artifacts import Job, Report, Sweep
+from ray_ft.artifacts import Job, Report, Sweep, TunedModel
 from ray_ft.config import Config
 
 
 def run(config: Config, *, resume: bool = False, force: bool = False) -> Report:
     """prepare, plan, train and evaluate; what already matches the configuration is skipped."""
+    if not resume and (force or artifacts.load_inputs(TunedModel, config.run_path) is None):
+        shape_of_base(config)  # both raise before documents are read for a base that cannot be trained
+        base_path(config)
     with one_ray_session():
         prepare(config, force=force)
         train(config, resume=resume, force=force)
@@ -50,10 +56,12 @@ def submit(
 
     Raises JobError when the cluster cannot be reached or the job fails.
     """
+    from ray_ft.data.prepare import files_read
     from ray_ft.jobs.submit import submit_job
 
     return submit_job(
         config,
+        files_read=partial(files_read, config.data),
         config_path=config_path,
         overrides=list(overrides),
         verb=verb,

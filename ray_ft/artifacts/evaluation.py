@@ -37,6 +37,8 @@ class Contrast:
     p_holm: float | None = None  # None outside the family
     margin: float = 0.0  # differences within +-margin do not matter
     num_more: int | None = None  # for "undecided": about how many more items would decide
+    p_equivalence: float | None = None  # of a difference beyond the margin, adjusted as p_holm is; None in old reports
+    floor: float = 0.02  # two systems that score no more than this both fail
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,7 @@ class Report:
     fingerprint: str
     notes: tuple[str, ...] = ()  # warnings and limits, as sentences
     details: dict[str, str] = field(default_factory=dict)  # how it was made: digests, seeds, counts, versions
+    baselines: tuple[Score, ...] = ()  # what answers score that know nothing: the question repeated, and silence
 
 
 @dataclass(frozen=True)

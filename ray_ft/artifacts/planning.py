@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
-from ray_ft.strategies import Strategy
+from ray_ft.strategies import Backend, Strategy
 
 
 @dataclass(frozen=True)
@@ -38,8 +38,19 @@ class Memory:
     parts: dict[str, dict[str, int]] = field(default_factory=dict)  # phase -> its components; of the chosen row
 
 
+class RunsOn:
+    """What names a strategy and a backend: the latter is DeepSpeed wherever nothing else can run the former."""
+
+    strategy: Strategy
+    backend: Backend
+
+    def __post_init__(self) -> None:
+        if self.strategy.needs_deepspeed:  # said by nobody in a plan that was made before plans named a backend
+            object.__setattr__(self, "backend", "deepspeed")
+
+
 @dataclass(frozen=True)
-class Estimate:
+class Estimate(RunsOn):
     """One candidate of the plan: what it needs, how long it takes, and why it lost (empty for the chosen one)."""
 
     strategy: Strategy
@@ -56,10 +67,11 @@ class Estimate:
     reason: str = ""
     gpu: str = ""
     host: dict[str, int] = field(default_factory=dict)  # what host_memory_bytes is made of
+    backend: Backend = "native"
 
 
 @dataclass(frozen=True)
-class Plan:
+class Plan(RunsOn):
     """How training will run, and why not otherwise."""
 
     model: str
@@ -76,6 +88,8 @@ class Plan:
     flops_per_token: float = 0.0  # that the method needs, nothing computed twice; padding excluded
     peak_flops: float = 0.0  # of one GPU in 16 bits; 0 where it is not known well, as on a CPU
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"  # that the model computes in; auto: an older plan's
+    backend: Backend = "native"
+    attention: str = ""  # kernel of ray_ft/kernels/attention.py that time is for; "" on a CPU
 
     @property
     def runner_up(self) -> Estimate | None:

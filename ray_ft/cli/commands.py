@@ -1,14 +1,19 @@
-"""The verbs of `ray-ft`: each calls one public function with what was typed and prints what it returns."""
+"""The verbs of `ray-ft`: each calls one public function with what was typed and prints what it returns.
+
+A failure becomes one line and an exit code.
+"""
 
 import argparse
+import logging
 import os
+import re
 import shlex
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from ray_ft.cli.parser import JOB_VERBS
+from ray_ft.cli.parser import JOB_VERBS, RESUMED_VERBS, build_parser
 from ray_ft.cli.results import (
     print_dry_run,
     print_json,
@@ -17,10 +22,35 @@ from ray_ft.cli.results import (
     print_tuned_model,
     shown_path,
 )
-from ray_ft.errors import ConfigError
+from ray_ft.errors import ConfigError, RayFTError
 
 if TYPE_CHECKING:
     from ray_ft.config import Config
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one verb; returns the exit code: 0, 1 for a failure, 2 for a configuration that cannot work."""
+    arguments = build_parser().parse_args(argv)
+    if arguments.verb is None:
+        build_parser().print_help()
+        return 0
+    logging.basicConfig(format="%(message)s", level=logging.WARNING, stream=sys.stderr)
+    logging.getLogger("ray_ft").setLevel(logging.DEBUG if arguments.verbose else logging.INFO)
+    if arguments.address:
+        os.environ["RAY_ADDRESS"] = arguments.address
+    try:
+        return COMMANDS[arguments.verb](arguments)
+    except RayFTError as error:
+        if arguments.verbose:
+            raise
+        from ray_ft.config import mask
+
+        print(mask(f"ray-ft {arguments.verb}: {_with_config(str(error), arguments)}"), file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        way_on = "; `--resume` goes on from the last checkpoint" if arguments.verb in RESUMED_VERBS else ""
+        print(f"ray-ft {arguments.verb}: interrupted{way_on}", file=sys.stderr)
+        return 130
 
 
 def _prepare(arguments: argparse.Namespace) -> int:
@@ -204,6 +234,14 @@ def _load(arguments: argparse.Namespace) -> "Config":
     from ray_ft.config import load_config
 
     return load_config(arguments.config, arguments.overrides)
+
+
+def _with_config(message: str, arguments: argparse.Namespace) -> str:
+    """A command that a message names, as it has to be typed here: stages know no config's path."""
+    if arguments.config is None:
+        return message
+    given = shlex.join([arguments.config, *arguments.overrides])
+    return re.sub(r"(`ray-ft \w+) (?:CONFIG|\.\.\.)", lambda found: f"{found[1]} {given}", message)
 
 
 COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {

@@ -73,9 +73,10 @@ def print_tuned_model(made: "TunedModel") -> None:
 def print_report(made: "Report") -> None:
     """Means per system and stratum, and the differences that carry the verdict."""
     shown = ("key_fact_recall", "token_f1", "rouge_l", "bits_per_byte")
-    means = {(score.stratum, score.system, score.metric): score.mean for score in made.scores}
-    for stratum in dict.fromkeys(score.stratum for score in made.scores):
-        systems = dict.fromkeys(score.system for score in made.scores if score.stratum == stratum)
+    scores = (*made.scores, *made.baselines)
+    means = {(score.stratum, score.system, score.metric): score.mean for score in scores}
+    for stratum in dict.fromkeys(score.stratum for score in scores):
+        systems = dict.fromkeys(score.system for score in scores if score.stratum == stratum)
         metrics = [m for m in shown if any((stratum, s, m) in means for s in systems)]
         if not metrics:
             continue

@@ -7,7 +7,7 @@ import yaml
 
 from ray_ft.artifacts import FILES
 from ray_ft.cli.results import print_json
-from ray_ft.config import Config, load_config, to_plain
+from ray_ft.config import Config, load_config, mask, to_plain
 from ray_ft.engines import ENGINES
 from ray_ft.recipes import RECIPES
 from ray_ft.registry import Registry
@@ -52,7 +52,7 @@ def _show_choices(*, as_json: bool) -> None:
 
 
 def _print_run(config: Config) -> None:
-    print(yaml.safe_dump(to_plain(config), sort_keys=False).rstrip())
+    print(mask(yaml.safe_dump(to_plain(config), sort_keys=False).rstrip()))
     print(f"\n{config.run_path}")
     for file, verb in FILES.values():
         state = "made" if (config.run_path / file).is_file() else f"not yet: ray-ft {verb}"

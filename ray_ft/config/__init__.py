@@ -14,7 +14,7 @@ from ray_ft.config.keys import (
     System,
     TrainConfig,
 )
-from ray_ft.config.load import load_config, parse_config, to_plain
+from ray_ft.config.load import load_config, mask, parse_config, to_identity, to_plain
 
 __all__ = [
     "SLOTS",
@@ -31,9 +31,11 @@ __all__ = [
     "TrainConfig",
     "field_docs",
     "load_config",
+    "mask",
     "parse_config",
     "section_list_of",
     "slot_of",
+    "to_identity",
     "to_plain",
     "type_name",
 ]

@@ -121,6 +121,8 @@ def _check_train(train: TrainConfig, require: Require) -> None:
     trackers = [tracker.name for tracker in train.trackers]
     require(len(set(trackers)) == len(trackers), "train.trackers", trackers, "each named once")
     require(rate is None or rate > 0, "train.learning_rate", rate, "above 0")
+    native = train.backend != "native" or train.strategy is None or not train.strategy.needs_deepspeed
+    require(native, "train.backend", train.backend, "deepspeed or auto with ZeRO-3 or offload, which native has not")
     for key, given, wanted in train.strategy.problems() if train.strategy is not None else ():
         require(False, f"train.strategy.{key}", given, wanted)
 

@@ -66,9 +66,9 @@ class DataConfig:
     max_file_bytes: int = 20_000_000
     """Larger files are skipped and counted."""
     parse_seconds: float = 60.0
-    """Longest time that a parser in a child process may be silent, before its file is put in quarantine."""
+    """Longest time without a sign of life that reading, cleaning or cutting one file may take; then it is left out."""
     parse_memory_gib: float = 1.5
-    """Memory that a parser in a child process may take for one file."""
+    """Memory that reading, cleaning or cutting one file may take."""
     recipes: tuple[Recipe, ...] = ()
     """How documents of data.sources become examples; each takes the documents or the code it applies to."""
     generator: Engine | None = None
@@ -125,6 +125,9 @@ class PlanConfig:
     """YAML of figures measured on your GPUs, as scripts/calibrate writes it; null takes those of the package."""
     num_tokens: int | None = None
     """Training tokens to plan for; null takes the prepared training set's, or 10 million before there is one."""
+    attention: Literal["auto", "flash2", "flash4"] = "auto"
+    """Attention kernel to plan for: flash2 is PyTorch's own FlashAttention-2, flash4 the hopper extra's
+    FlashAttention-4; auto is flash2 for a plan.gpu, and else what is installed here."""
 
 
 @dataclass(frozen=True)
@@ -186,7 +189,7 @@ class TrainConfig:
     max_failures: int = 3
     """Worker failures that are survived by going on from the last checkpoint."""
     min_workers: int | None = None
-    """Fewest workers to go on with when machines leave; null waits for all to come back. ZeRO-0 only."""
+    """Fewest workers to go on with when machines leave; null waits for all to come back. Native backend only."""
     on_non_finite: Literal["stop", "skip"] = "stop"
     """When a loss or gradient is not finite: stop, or leave that update out. bad_batches.jsonl names the rows."""
     max_grad_norm_ratio: float | None = None
@@ -201,6 +204,8 @@ class TrainConfig:
     """Seed of adapters, dropout and the order of rows; null takes the run's, which also draws splits and questions."""
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     """What the model computes in; auto: fp32 on a CPU, bf16 on a GPU, fp16 where the GPU has no bf16."""
+    backend: Literal["auto", "deepspeed", "native"] = "auto"
+    """Who runs the steps: DeepSpeed, any ZeRO stage; our own engines, ZeRO 0 to 2 without offload; auto: the faster."""
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,11 @@ Slots and sections are built here, plain keys are checked against their types by
 import dataclasses
 import difflib
 import functools
+import hashlib
 import logging
+import re
 import typing
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -25,6 +27,33 @@ from ray_ft.registry import Registry
 log = logging.getLogger("ray_ft")
 
 Section = TypeVar("Section")
+
+LEAST_SECRET = 8  # characters
+URI_PASSWORD = re.compile(r"(?<=://)[^/\s@:]{0,100}:[^/\s@]{1,200}@")
+ASSIGNED_SECRET = re.compile(
+    r"\b((?:\w{0,40}[_.-])?(?:token|secret|password|passwd|api_?key|access_?key)=)[^\s'\",\]}]++", re.IGNORECASE
+)
+
+
+class Interpolated(str):
+    """A text that an interpolation such as ${oc.env:TOKEN} gave.
+
+    The program gets what it stands for; files of a run and messages get what was written.
+    """
+
+    written: str
+
+    def __new__(cls, value: str, written: str) -> "Interpolated":
+        """What it stands for, and how the configuration has it."""
+        made = super().__new__(cls, value)
+        made.written = written
+        return made
+
+    def __repr__(self) -> str:
+        return repr(self.written)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Interpolated, (str(self), self.written)
 
 
 def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
@@ -57,10 +86,19 @@ def parse_config(raw: Any, overrides: Iterable[str] = (), *, source: str = "conf
         given = OmegaConf.from_dotlist(overrides)
         _drop_replaced_slots(Config, tree, given)
         merged = OmegaConf.merge(tree, given)
-        plain = OmegaConf.to_container(merged, resolve=True)
+        plain, written = (OmegaConf.to_container(merged, resolve=resolve) for resolve in (True, False))
     except OmegaConfBaseException as error:
         raise ConfigError(f"{source}: {first_line(error)}") from None
-    assert isinstance(plain, dict)
+    interpolated = _interpolated(plain, written)
+    try:
+        config = _parsed(typing.cast(dict[str, Any], plain), source)
+        _restored(config, written, interpolated)
+        return config
+    except ConfigError as error:  # which says what was given
+        raise ConfigError(_hidden(str(error), interpolated)) from None
+
+
+def _parsed(plain: dict[str, Any], source: str) -> Config:
     sweep = plain.get("sweep")
     if isinstance(sweep, dict) and sweep.get("stratum") == "own":
         log.warning("%s: sweep.stratum: own is called user now", source)
@@ -72,14 +110,70 @@ def parse_config(raw: Any, overrides: Iterable[str] = (), *, source: str = "conf
 
 
 def to_plain(value: Any) -> Any:
-    """The YAML form of a config or one of its sections: dicts, lists and scalars."""
+    """The YAML form of a config or a section: dicts, lists and scalars, interpolations as they were written."""
+    return _plain(value, lambda text: text.written)
+
+
+def to_identity(value: Any) -> Any:
+    """The form by which two runs are told apart: as `to_plain`, with a hash of what an interpolation stands for."""
+    return _plain(value, lambda text: f"{text.written} #{hashlib.sha256(text.encode()).hexdigest()[:8]}")
+
+
+def _plain(value: Any, shown: Callable[[Interpolated], str]) -> Any:
+    if isinstance(value, Interpolated):
+        return shown(value)
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {f.name: to_plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+        return {f.name: _plain(getattr(value, f.name), shown) for f in dataclasses.fields(value)}
     if isinstance(value, (tuple, list)):
-        return [to_plain(v) for v in value]
+        return [_plain(v, shown) for v in value]
     if isinstance(value, Mapping):
-        return {k: to_plain(v) for k, v in value.items()}
+        return {k: _plain(v, shown) for k, v in value.items()}
     return value
+
+
+def _interpolated(value: Any, written: Any) -> dict[str, str]:
+    """Texts and numbers that interpolations stand for -> as they were written."""
+    if isinstance(written, str):
+        return {str(value): written} if "${" in written and not isinstance(value, (dict, list)) else {}
+    pairs: Iterable[tuple[Any, Any]] = ()
+    if isinstance(written, dict):
+        pairs = ((value[key], one) for key, one in written.items())
+    elif isinstance(written, list):
+        pairs = zip(value, written, strict=True)
+    return {text: raw for pair in pairs for text, raw in _interpolated(*pair).items()}
+
+
+def _restored(value: Any, written: Any, interpolated: Mapping[str, str]) -> Any:
+    """A config or a value of it in which every text that an interpolation gave knows how it was written.
+
+    Where a whole section is one, or is written as a bare text, its texts are known by what they stand for.
+    """
+    if isinstance(value, str) and isinstance(written, str) and "${" in written:
+        return Interpolated(value, interpolated.get(value, written))
+    if dataclasses.is_dataclass(value) and written is not None:
+        for f in dataclasses.fields(value):
+            old = getattr(value, f.name)
+            new = _restored(old, written.get(f.name) if isinstance(written, dict) else written, interpolated)
+            if new is not old and (isinstance(written, dict) or str(old) in interpolated):
+                object.__setattr__(value, f.name, new)  # frozen, and nobody else has it yet
+    elif isinstance(value, tuple) and isinstance(written, list):
+        parts = [_restored(v, w, interpolated) for v, w in zip(value, written, strict=True)]
+        return value if all(new is old for new, old in zip(parts, value, strict=True)) else tuple(parts)
+    elif isinstance(value, dict) and isinstance(written, dict):
+        return {key: _restored(v, written.get(key), interpolated) for key, v in value.items()}
+    return value
+
+
+def _hidden(message: str, interpolated: Mapping[str, str]) -> str:
+    """A message without what the environment gave, which may be secret."""
+    for text, written in sorted(interpolated.items(), key=lambda pair: -len(pair[0])):
+        message = message.replace(text, "***") if "oc.env" in written and len(text) >= LEAST_SECRET else message
+    return message
+
+
+def mask(text: str) -> str:
+    """A text to be printed, with `***` for passwords in URIs and for what is assigned to the name of a secret."""
+    return ASSIGNED_SECRET.sub(r"\1***", URI_PASSWORD.sub("***@", text))
 
 
 def _drop_replaced_slots(cls: type, tree: Any, given: Any) -> None:

@@ -4,10 +4,8 @@ All steps of prepare share these; none of them lies below.
 """
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
-from ray_ft.data.sources import KINDS
 from ray_ft.rows import Document, Example, Split
 
 
@@ -19,7 +17,7 @@ class SourceFile:
     location: str
     num_bytes: int
     reason: str = ""
-    kind: str = ""  # of the source, a name in KINDS; "" for files and folders
+    kind: str = ""  # of the source, a name in `sources.KINDS`; "" for files and folders
     content: str = ""  # differs when the content does; "" where only reading tells
 
 
@@ -32,8 +30,14 @@ class ReadFile:
     reason: str = ""
     note: str = ""
     encoding: str = ""
-    content_id: str = ""
+    sha256: str = ""  # of the bytes that were read; "" where none were
     document: Document | None = None
+    redacted: tuple[tuple[str, int], ...] = ()  # how much of it, by kind
+
+    @property
+    def content_id(self) -> str:
+        """What tells one content from another in names and ids."""
+        return self.sha256[:16]
 
 
 @dataclass(frozen=True)
@@ -61,8 +65,3 @@ class Record:
     def problem(self) -> str:
         """One line that names a line that cannot be used."""
         return f"{self.name}: {self.reason}{f': {self.note}' if self.note else ''}"
-
-
-def read_bytes(file: SourceFile) -> bytes:
-    """The file's bytes, wherever it lies. Raises OSError."""
-    return KINDS[file.kind].read(file.location) if file.kind else Path(file.location).read_bytes()

@@ -6,10 +6,11 @@ earlier runs finished, whether these were killed or ended; the driver sees only 
 number of deaths, writes the same set.
 """
 
+import logging
 import time
 from pathlib import Path
 
-from ray_ft.artifacts import TrainingSet
+from ray_ft.artifacts import TrainingSet, digest
 from ray_ft.config import DataConfig, ModelConfig
 from ray_ft.data.build.plan import GROUPS, group_job, name_groups, template_problem
 from ray_ft.data.build.publish import publish
@@ -17,14 +18,16 @@ from ray_ft.data.build.stage import tidy, write_groups
 from ray_ft.data.dedup.stage import place_documents
 from ray_ft.data.ingest.datasets import datasets_digest
 from ray_ft.data.ingest.listing import sources_digest
-from ray_ft.data.ingest.manifest import list_items
+from ray_ft.data.ingest.manifest import files_read, list_items
 from ray_ft.data.ingest.stage import read_items
 from ray_ft.data.report.summary import report, require_examples
 from ray_ft.data.run.lock import locked
 from ray_ft.data.tokenization.chat import ChatEncoder
 from ray_ft.models.tokenizer import load_tokenizer
 
-__all__ = ["datasets_digest", "prepare_training_set", "sources_digest"]
+__all__ = ["datasets_digest", "files_read", "prepare_training_set", "sources_digest"]
+
+log = logging.getLogger("ray_ft")
 
 
 def prepare_training_set(
@@ -40,8 +43,9 @@ def prepare_training_set(
     """Make the training set below `output_path`, replacing what is there once the new one is whole. Ray must be up.
 
     What is finished on the way lies in OUTPUT_PATH.work, where a run after a crash or a change of some files finds it.
+    The set's fingerprint is `inputs_digest`, or another one where files changed while they were read.
     Raises ConfigError for a missing source or a chat template that cannot be masked, DataError when the files give
-    nothing to train on or cannot be written.
+    nothing to train on or cannot be written, or a dataset changes meanwhile.
     """
     started = time.monotonic()
     items = list_items(data, model.max_seq_len)
@@ -51,6 +55,12 @@ def prepare_training_set(
     folder = Path(f"{output_path}.work")
     with locked(folder):
         work = read_items(items, data, folder, retry_quarantined=retry_quarantined)
+        if work.changed:
+            inputs_digest = digest(inputs_digest, work.changed)
+            log.warning(
+                "%d files changed while they were read and are taken as they were then, e.g. %s; run prepare again "
+                "with --force once they rest", len(work.changed), work.changed[0],
+            )  # fmt: skip
         placements = place_documents(work.heads, work.text, data, seed)
         job = group_job(
             work,

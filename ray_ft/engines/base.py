@@ -11,7 +11,10 @@ from ray_ft.registry import Registry
 
 @dataclass(frozen=True)
 class GenerateRequest:
-    """One question to a loaded model. `prompt` is the finished text (chat template already applied)."""
+    """One question to a loaded model. `prompt` is the finished text (chat template already applied).
+
+    Special tokens that it spells out are special tokens, except in contents of what `apply_chat_template` made.
+    """
 
     prompt: str
     adapter: str | None = None  # None asks the base model
@@ -92,7 +95,10 @@ class LoadedModel(Protocol):
         ...
 
     def apply_chat_template(self, messages: list[dict[str, str]]) -> str:
-        """The prompt text of a conversation, ending where the assistant's answer begins."""
+        """The prompt text of a conversation, ending where the assistant's answer begins.
+
+        Special tokens that a message spells out must be letters when it is answered (`models.chat_text.ChatText`).
+        """
         ...
 
     def count_tokens(self, text: str) -> int:
@@ -140,8 +146,11 @@ class Engine:
             "template": template_file_digest(model_path, chat_template),
         }
 
-    def check_adapters(self, model_path: str, adapters: Mapping[str, str]) -> None:
-        """Refuse adapters that `load` would refuse, as far as that can be known without loading the base."""
+    def check(self, model_path: str, adapters: Mapping[str, str]) -> None:
+        """Refuse a base and adapters that `load` would refuse, as far as is known without reading the base's weights.
+
+        Raises ModelError.
+        """
 
 
 class _ChatWriter:

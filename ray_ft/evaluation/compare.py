@@ -24,6 +24,7 @@ from ray_ft.evaluation.report.render import render_html, render_markdown
 from ray_ft.evaluation.report.samples import Sample, gather_samples, write_lines
 from ray_ft.evaluation.scores.metrics import nats_to_bits
 from ray_ft.evaluation.scores.scoring import (
+    BASELINES,
     MRR_DEPTH,
     contrasts_of,
     measure_answers,
@@ -85,7 +86,8 @@ def compare(
     proof = provenance.split_proof(training_set, sources, exam.questions, exam.documents)
     report = Report(
         model=model.name,
-        scores=tuple(scores),
+        scores=tuple(score for score in scores if score.system not in BASELINES),
+        baselines=tuple(score for score in scores if score.system in BASELINES),
         contrasts=tuple(contrasts),
         num_questions=len(exam.questions),
         samples_path=str(Path(run_path) / "evaluation" / "samples.jsonl"),

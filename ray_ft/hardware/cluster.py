@@ -1,7 +1,7 @@
 """The hardware that a config's plan section names, or that the Ray cluster has."""
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Protocol
 
@@ -62,6 +62,45 @@ def detect(plan: Assumptions | None = None) -> Hardware:
     return _override(found, plan) if plan else found
 
 
+def placement(gpu: str) -> dict[str, Any]:
+    """What keeps a run's workers on one kind of GPU of the connected cluster, as arguments of Ray's ScalingConfig."""
+    import ray
+
+    nodes = [node for node in ray.nodes() if node["Alive"]]
+    return placement_among(nodes, _ask_nodes(nodes), gpu=gpu)
+
+
+def placement_among(
+    nodes: Sequence[Mapping[str, Any]], asked: Mapping[str, tuple[str, float]], *, gpu: str
+) -> dict[str, Any]:
+    """Ray's label of the kind where it tells the kind apart, else the nodes that have it; {} where nothing is known.
+
+    A GPU that the catalogue does not know is what `gpu` says. Arguments as of `group_nodes`. Raises ConfigError where
+    the one machine there is has another kind.
+    """
+    names: dict[str, str | None] = {}
+    labels: dict[str, set[str]] = {}
+    for node in nodes:
+        if node["Resources"].get("GPU", 0) >= 1:
+            of_node = _labels(node["Resources"])
+            label, mib = asked.get(node["NodeID"], (of_node[0] if of_node else "unknown", None))
+            names[node["NodeID"]], labels[node["NodeID"]] = catalogue_name(label, mib), set(of_node)
+    mine = [node for node, name in names.items() if name in (gpu, None)]
+    if not mine and names:
+        if len(nodes) == 1:
+            there = ", ".join(sorted({str(name) for name in names.values()}))
+            raise ConfigError(f"plan.gpu: the plan is for {gpu} and this machine has {there}; name that, or none")
+        named_alike = not gpu.startswith(("RTX", "MI"))  # by Ray, on nodes that may come yet
+        return {"accelerator_type": gpu.split("-")[0]} if named_alike else {}
+    told = set.intersection(*(labels[node] for node in mine)) if mine else set()
+    told -= {label for node in names if node not in mine for label in labels[node]}
+    if told:
+        return {"accelerator_type": min(told)}
+    if len(mine) == len(names):
+        return {}
+    return {"label_selector": {"ray.io/node-id": f"in({','.join(mine)})"}}
+
+
 def group_nodes(
     nodes: Iterable[Mapping[str, Any]],
     asked: Mapping[str, tuple[str, float]],
@@ -80,7 +119,7 @@ def group_nodes(
         resources = node["Resources"]
         if resources.get("GPU", 0) < 1:
             continue
-        labels = [key.removeprefix("accelerator_type:") for key in resources if key.startswith("accelerator_type:")]
+        labels = _labels(resources)
         label, mib = asked.get(node["NodeID"], (labels[0] if labels else "unknown", None))
         name = catalogue_name(label, mib)
         if name is None:
@@ -140,6 +179,11 @@ def _free_gpus() -> dict[str, float] | None:
     except ImportError:
         return None
     return {node: float(free.get("GPU", 0)) for node, free in available_resources_per_node().items()}
+
+
+def _labels(resources: Mapping[str, float]) -> list[str]:
+    """Ray's names for a node's GPUs."""
+    return [key.removeprefix("accelerator_type:") for key in resources if key.startswith("accelerator_type:")]
 
 
 def _node_memory(resources: Mapping[str, float]) -> int:

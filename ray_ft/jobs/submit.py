@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from ray_ft.artifacts import Job
-from ray_ft.config import Config
+from ray_ft.config import Config, mask
 from ray_ft.errors import ConfigError, JobError, last_line
-from ray_ft.jobs.upload import CONFIG_FILE, pack_upload
+from ray_ft.jobs.upload import CONFIG_FILE, FilesRead, pack_upload
 
 PACKAGE = Path(__file__).parents[1]  # the cluster runs this very code, whatever its image holds
 CONNECT_TIMEOUT_S = 5.0
@@ -38,6 +38,7 @@ def submit_job(
     overrides: list[str],
     verb: str,
     address: str,
+    files_read: FilesRead,
     follow: bool = True,
     on_log: Callable[[str], None] = print,
     python: str = "python",
@@ -58,7 +59,7 @@ def submit_job(
     job_id = f"{re.sub(r'[^A-Za-z0-9_.-]+', '-', config.run_name)}-{verb}-{uuid.uuid4().hex[:8]}"
     with tempfile.TemporaryDirectory(prefix="ray_ft-") as folder:
         archive = Path(folder) / "job.zip"
-        upload = pack_upload(config, verb=verb, archive=archive, config_path=config_path)
+        upload = pack_upload(config, verb=verb, archive=archive, config_path=config_path, files_read=files_read)
         if upload.left_behind:
             on_log(f"left behind: {', '.join(upload.left_behind)}")
         request = {
@@ -235,7 +236,7 @@ def _metadata(config: Config, *, verb: str, config_path: str, overrides: list[st
     metadata = {
         "run": config.run_name,
         "verb": verb,
-        "config": shlex.join([config_path, *overrides]),
+        "config": mask(shlex.join([config_path, *overrides])),
     }
     with suppress(importlib.metadata.PackageNotFoundError):  # run from a checkout that is only on PYTHONPATH
         metadata["ray_ft"] = importlib.metadata.version("ray_ft")

@@ -1,4 +1,4 @@
-"""Packs what a job takes along: the resolved configuration and the relative files that its verb reads.
+"""Packs what a job takes along: the configuration, and of the relative files that it names those that its verb reads.
 
 Absolute paths and URIs stay as they are: the cluster is expected to see them.
 """
@@ -6,7 +6,8 @@ Absolute paths and URIs stay as they are: the cluster is expected to see them.
 import os
 import stat
 import zipfile
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 
@@ -18,8 +19,13 @@ from ray_ft.source_folders import TOOL_FOLDERS, is_marked
 
 MAX_UPLOAD_BYTES = 512 * 2**20  # Ray keeps an upload in the head's key-value store, as one message
 CONFIG_FILE = ".ray_ft/config.yaml"  # inside the upload; a folder of its own, because sources may hold a config.yaml
+MAX_NAMED = 5  # files that are left behind for one reason, before they are counted
 READS_SOURCES = ("prepare", "run", "sweep")
 READS_QUESTIONS = ("evaluate", "run", "sweep")
+
+
+FilesRead = Callable[[str], Iterable[tuple[Path, str]]]
+"""The files of a source or dataset as prepare lists them, each with the reason why it is not read, or ""."""
 
 
 @dataclass(frozen=True)
@@ -32,29 +38,36 @@ class Upload:
 
 
 def pack_upload(
-    config: Config, *, verb: str, archive: Path, config_path: str, max_bytes: int = MAX_UPLOAD_BYTES
+    config: Config,
+    *,
+    verb: str,
+    archive: Path,
+    config_path: str,
+    files_read: FilesRead,
+    max_bytes: int = MAX_UPLOAD_BYTES,
 ) -> Upload:
     """Write the zip archive that becomes the job's working directory; equal content gives equal bytes.
 
-    Raises ConfigError for a relative path that is missing, lies outside of the current folder or makes the archive
-    larger than `max_bytes`.
+    Of sources and datasets go the files that `files_read` gives without a reason, and no others. Raises ConfigError for
+    a relative path that is missing, lies outside of the current folder or makes the archive larger than `max_bytes`.
     """
     packed: set[str] = set()
-    left_behind: list[str] = []
+    outputs = Path(config.output_dir).resolve()
+    left_behind: dict[str, list[str]] = defaultdict(list)
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as zipped:
         _write(zipped, CONFIG_FILE, yaml.safe_dump(to_plain(config), sort_keys=False).encode())
         for key, named in _relative_paths(config, verb):
             where = f"{config_path}: {key}: {named}"
             _check_is_below(named, where)
-            for file in _files(named, config):
+            is_data = key in ("data.sources", "data.datasets")
+            for file, why_not in files_read(named) if is_data else ((f, "") for f in _files(named)):
                 name = os.path.normpath(file)
-                if name in packed:
+                if name in packed or Path(name).resolve().is_relative_to(outputs):  # of earlier runs
                     continue
-                is_source = key == "data.sources"  # what cannot be used there is skipped and counted by prepare
-                if reason := _add(zipped, file, name, config.data.max_file_bytes if is_source else None):
-                    if not is_source:
+                if reason := why_not or _add(zipped, file, name):
+                    if not is_data:
                         raise ConfigError(f"{where}: {name}: {reason}")
-                    left_behind.append(f"{name} ({reason})")
+                    left_behind[reason].append(name)
                     continue
                 packed.add(name)
                 if archive.stat().st_size > max_bytes:
@@ -62,7 +75,11 @@ def pack_upload(
                         f"{where} is larger than the {max_bytes / 2**20:.0f} MiB that a job takes along; put the files "
                         "on storage that the cluster sees and give their absolute path"
                     )
-    return Upload(num_files=len(packed), num_bytes=archive.stat().st_size, left_behind=tuple(left_behind))
+    told = (
+        f"{', '.join(names) if len(names) <= MAX_NAMED else f'{len(names)} files, such as {names[0]}'} ({reason})"
+        for reason, names in sorted(left_behind.items())
+    )
+    return Upload(num_files=len(packed), num_bytes=archive.stat().st_size, left_behind=tuple(told))
 
 
 def _relative_paths(config: Config, verb: str) -> Iterator[tuple[str, str]]:
@@ -93,37 +110,21 @@ def _check_is_below(named: str, where: str) -> None:
         )
 
 
-def _files(named: str, config: Config) -> Iterator[Path]:
-    """The files of one path, in a fixed order; what belongs to other tools and to earlier runs stays behind."""
-    from pathspec import GitIgnoreSpec
-
+def _files(named: str) -> Iterator[Path]:
+    """The files of a model or an adapter, in a fixed order; what is hidden or belongs to tools stays behind."""
     root = Path(named)
     if root.is_file():
         yield root
         return
-    is_source = named in config.data.sources
-    keep = GitIgnoreSpec.from_lines(config.data.include if is_source and config.data.include else ["*"])
-    drop = GitIgnoreSpec.from_lines(config.data.exclude if is_source else [])
-    outputs = Path(config.output_dir).resolve()
     for folder, subfolders, files in os.walk(root):
-        subfolders[:] = sorted(s for s in subfolders if not _is_skipped(Path(folder, s), outputs))
-        for name in sorted(files):
-            path = Path(folder, name)
-            relative = path.relative_to(root).as_posix()
-            if keep.match_file(relative) and not drop.match_file(relative):
-                yield path
+        subfolders[:] = sorted(s for s in subfolders if s not in TOOL_FOLDERS and not is_marked(Path(folder, s)))
+        yield from (Path(folder, name) for name in sorted(files) if not name.startswith("."))
 
 
-def _is_skipped(folder: Path, outputs: Path) -> bool:
-    return is_marked(folder) or folder.name in TOOL_FOLDERS or folder.resolve() == outputs
-
-
-def _add(zipped: zipfile.ZipFile, file: Path, name: str, max_bytes: int | None) -> str:
+def _add(zipped: zipfile.ZipFile, file: Path, name: str) -> str:
     """Pack one file, or say why not."""
     try:
         status = file.stat()
-        if max_bytes is not None and status.st_size > max_bytes:
-            return "larger than data.max_file_bytes"
         if not stat.S_ISREG(status.st_mode):
             return "not a regular file"
         _write(zipped, name, file.read_bytes(), mode=status.st_mode)

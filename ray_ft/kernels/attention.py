@@ -15,6 +15,9 @@ from ray_ft.errors import ModelError
 ATTENTION = "ray_ft_packed"
 """Name under which transformers knows the packed attention."""
 
+DRAWS = ("drop", "jitter", "noise")
+"""Words in the keys of a configuration, such as attention_dropout, resid_pdrop and router_jitter_noise."""
+
 Kernel = Literal["flash4", "flash2", "examples"]
 
 _kernel: Kernel = "examples"
@@ -59,12 +62,24 @@ def packed_lengths(position_ids: Any) -> dict[str, Any]:
 
 
 def _is_plain(config: Any) -> bool:
-    """No logit soft-capping, sinks, or keys wider than values: what both kernels compute forwards and backwards."""
+    """No soft-capping, sinks, dropout, or keys wider than values: what both kernels compute forwards and backwards."""
     capped = getattr(config, "attn_logit_softcapping", None) is not None
     latent = getattr(config, "kv_lora_rank", None) is not None
     head_dim = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-    dropped = getattr(config, "attention_dropout", 0.0) not in (0.0, None)
+    dropped = any("att" in key for key in drawn_keys(config))
     return not (capped or latent or dropped or config.model_type == "gpt_oss") and head_dim % 8 == 0 and head_dim <= 256
+
+
+def drawn_keys(config: Any) -> list[str]:
+    """Keys of a configuration, or of a part of it, by which a forward pass in training draws random numbers."""
+    found, parts = [], [config if isinstance(config, dict) else config.to_dict()]
+    while parts:
+        for key, value in parts.pop().items():
+            if isinstance(value, dict):
+                parts.append(value)
+            elif isinstance(value, float) and value > 0 and any(word in key for word in DRAWS):
+                found.append(key)
+    return found
 
 
 def _has_flash4() -> bool:
@@ -109,7 +124,8 @@ def _interface(
     if borders is None:  # a generated sample: one sequence, with a cache
         out, _ = sdpa_attention_forward(module, query, key, value, attention_mask, scaling=scaling, **kwargs)
         return out, None
-    if attention_mask is not None or kwargs.get("softcap") is not None or kwargs.get("s_aux") is not None:
+    unknown = attention_mask is not None or kwargs.get("softcap") is not None or kwargs.get("s_aux") is not None
+    if unknown or kwargs.get("dropout"):
         raise ModelError(f"{type(module).__name__} asks for an attention that packed rows cannot have")
     rows, _, tokens, _ = query.shape
     query, key, value = (t.transpose(1, 2).reshape(rows * tokens, t.shape[1], t.shape[3]) for t in (query, key, value))

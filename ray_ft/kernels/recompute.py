@@ -7,6 +7,8 @@ in pinned host memory: copied out while the next layers compute, and back while 
 from functools import cache, partial
 from typing import Any, Literal
 
+from ray_ft.kernels.attention import drawn_keys
+
 OFFLOADED_BYTES = 8 * 2**20
 """Smaller tensors, such as rotary angles, which all layers share, stay where they are."""
 
@@ -27,6 +29,8 @@ def recompute_layers(model: Any, layers: Any, *, keep: Keep, offload: bool) -> N
     # The layers of a group hand results to each other (lora.py), which a recomputed forward pass does again.
     torch._dynamo.config.skip_fwd_side_effects_in_bwd_under_checkpoint = True
     store = HostStore(model) if offload else None
+    # Attention and routers draw by a number of the configuration, without a module that would show it.
+    draws = bool(drawn_keys(model.config))
     for layer in layers:
         kind: Any = type(layer)
         layer.__class__ = _recomputed_class(kind)
@@ -34,7 +38,7 @@ def recompute_layers(model: Any, layers: Any, *, keep: Keep, offload: bool) -> N
         # The last layer's backward follows at once.
         layer.host_store = None if layer is layers[-1] else store
         layer.is_first = layer is layers[0]
-        layer.draws = any(getattr(module, "p", 0.0) for module in layer.modules())  # dropout, drawn alike once more
+        layer.draws = draws or any(getattr(module, "p", 0.0) for module in layer.modules())  # drawn alike once more
 
 
 class RecomputedLayer:
@@ -81,8 +85,16 @@ def _policy(kept: tuple[str, ...], mlp_width: int | None, ctx: Any, operator: An
     name = str(operator)
     # The gated product is the largest result of an elementwise operator, and needed at once by the layer after it.
     gated = name == "aten.mul.Tensor" and "aten.mul.Tensor" in kept and args[0].shape[-1] == mlp_width
-    saved = gated or (name in kept and name != "aten.mul.Tensor")
+    saved = gated or (name in kept and name != "aten.mul.Tensor" and not _draws(operator, args, kwargs))
     return CheckpointPolicy.MUST_SAVE if saved else CheckpointPolicy.PREFER_RECOMPUTE
+
+
+def _draws(operator: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+    """Whether attention drops some of its weights: left out of the recomputation, it would not draw, and whatever
+    draws after it would draw something else than in the forward pass."""
+    names = [argument.name for argument in operator._schema.arguments]
+    given = dict(zip(names, args, strict=False)) | kwargs
+    return bool(given.get("dropout_p", 0.0))
 
 
 _ATTENTION = (

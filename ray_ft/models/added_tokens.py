@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from ray_ft.errors import ConfigError, ModelError
 from ray_ft.models.folder import base_digest
+from ray_ft.models.lay_over import write_tokenizer_config
 from ray_ft.models.tokenizer import TOKENIZER_FILES, load_tokenizer, tokenizer_digest
 
 if TYPE_CHECKING:
@@ -81,6 +82,7 @@ def _make(source: Path, tokens: Sequence[str], folder: Path, *, tokenizer_only: 
         if file.is_symlink() and any(file.match(pattern) for pattern in TOKENIZER_FILES):
             file.unlink()
     tokenizer.save_pretrained(folder)
+    write_tokenizer_config(folder, source, pad_token=tokenizer.pad_token)
     (folder / RECORD).write_text(json.dumps({"base": str(source), "tokens": list(tokens), "ids": ids}, indent=1) + "\n")
 
 

@@ -1,6 +1,33 @@
-"""What every loader does with a base that bitsandbytes quantised, so that a pass over it changes nothing."""
+"""Bases with fewer bits to a weight: which are read at all, and how bitsandbytes' stay as they were stored."""
 
+from collections.abc import Mapping
 from typing import Any
+
+from ray_ft.errors import ModelError
+
+OURS = "bitsandbytes"
+
+
+def is_quantised(config: Mapping[str, Any]) -> bool:
+    """Whether a config.json says that its weights are stored in fewer bits, by whatever method."""
+    return bool(_quantisation(config))
+
+
+def refuse_foreign_quantisation(config: Mapping[str, Any], name: str) -> None:
+    """Raise ModelError where a config.json names a method other than bitsandbytes: nothing here reads its weights.
+
+    Without the method's own library transformers does not find them either, and takes random ones.
+    """
+    method = _quantisation(config).get("quant_method", OURS)
+    if method != OURS:
+        raise ModelError(
+            f"model.name: the base {name} is quantised by {method}, says its config.json; name the unquantised one"
+        )
+
+
+def _quantisation(config: Mapping[str, Any]) -> Mapping[str, Any]:
+    found = config.get("quantization_config") or (config.get("text_config") or {}).get("quantization_config")
+    return found or config.get("compression_config") or {}
 
 
 def keep_as_stored(model: Any) -> Any:

@@ -6,6 +6,7 @@ from functools import cached_property
 
 from ray_ft.errors import ModelError
 from ray_ft.models.config_json import Source, load_model_config
+from ray_ft.models.quantised import refuse_foreign_quantisation
 
 MODEL_TYPES = ("gemma", "llama", "mistral", "phi3", "qwen2", "qwen3")
 """Architectures whose formulas are exact here; each is dense, with RMSNorm, rotary positions and a gated MLP."""
@@ -93,7 +94,12 @@ def load_model_shape(name: str, *, revision: str | None = None) -> ModelShape:
 
 
 def shape_from_config(config: Mapping[str, object], name: str) -> ModelShape:
-    """The shape that a config.json describes; ModelError for a missing key or an architecture without formulas."""
+    """The shape that a config.json describes.
+
+    Raises ModelError for a missing key, an architecture without formulas, and weights that another method than
+    bitsandbytes' has quantised.
+    """
+    refuse_foreign_quantisation(config, name)
     model_type = str(_get(config, "model_type", name))
     if model_type not in MODEL_TYPES:
         raise ModelError(_unsupported(config, model_type, name))

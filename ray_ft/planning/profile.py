@@ -51,6 +51,8 @@ class Profile:
     """The same of all arithmetic without those kernels, as under ZeRO-3; None: the catalogue's, of eager training."""
     attention_efficiency: float | None = None
     """Share of the peak that attention reaches with those kernels; None: published runs'."""
+    attention: str = "flash2"
+    """Kernel that this was measured with: flash2, PyTorch's own, or flash4, FlashAttention-4."""
     traffic_efficiency: float | None = None
     """Share of the memory's bandwidth that everything elementwise reaches with them; None: published runs'."""
     dequantise_rate: float | None = None
@@ -122,6 +124,10 @@ def _profile(gpu: str, fields: Mapping[str, Any], path: str) -> Profile:
         if name not in known:
             raise ConfigError(f"plan.profile: {path}: {gpu} has no figure {name!r}; known are {', '.join(known)}")
         if name == "source":
+            continue
+        if name == "attention":
+            if value not in ("flash2", "flash4"):
+                raise ConfigError(f"plan.profile: {path}: {gpu}.attention is {value!r}; it must be flash2 or flash4")
             continue
         whole = isinstance(known[name].default, int)
         if isinstance(value, bool) or not isinstance(value, int if whole else (int, float)) or value < 0:

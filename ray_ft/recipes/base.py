@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
+from ray_ft.recipes.chunking.chunks import make_passages
 from ray_ft.registry import Registry
 from ray_ft.rows import Chunk, CountTokens, Document, Example, Generate
 
@@ -32,8 +33,14 @@ class Recipe:
         return ()
 
     def chunk(self, document: Document, count_tokens: CountTokens) -> list[Chunk]:
-        """Cut the document into passages of at most `max_chunk_tokens`."""
-        raise NotImplementedError
+        """Cut the document into passages of at most `max_chunk_tokens`; here all of it, by sections or definitions."""
+        return make_passages(
+            document,
+            recipe=self.name,
+            max_tokens=self.max_chunk_tokens,
+            count_tokens=count_tokens,
+            overlap_tokens=self.overlap_tokens,
+        )
 
     def examples(self, chunks: list[Chunk], generate: Generate | None) -> list[Example]:
         """Turn passages into examples; `generate` is None when no engine was configured."""

@@ -5,8 +5,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from ray_ft.recipes.base import RECIPES, Recipe
-from ray_ft.recipes.chunking.outline import make_passages
-from ray_ft.rows import Chunk, CountTokens, Document, Example, Generate
+from ray_ft.rows import Chunk, Example, Generate
 
 
 @RECIPES.register("code_raw")
@@ -31,15 +30,6 @@ class CodeRaw(Recipe):
         if len(set(self.fim_tokens)) != 3 or not all(self.fim_tokens):
             found.append(("fim_tokens", list(self.fim_tokens), "three different tokens"))
         return tuple(found)
-
-    def chunk(self, document: Document, count_tokens: CountTokens) -> list[Chunk]:
-        return make_passages(
-            document,
-            recipe=self.name,
-            max_tokens=self.max_chunk_tokens,
-            count_tokens=count_tokens,
-            overlap_tokens=self.overlap_tokens,
-        )
 
     def examples(self, chunks: list[Chunk], generate: Generate | None) -> list[Example]:
         return [self._example(c) for c in chunks]

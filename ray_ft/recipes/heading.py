@@ -3,8 +3,7 @@
 from dataclasses import dataclass
 
 from ray_ft.recipes.base import RECIPES, Recipe
-from ray_ft.recipes.chunking.outline import sections
-from ray_ft.recipes.chunking.pieces import Span, make_chunks
+from ray_ft.recipes.chunking.chunks import Span, make_chunks, sections
 from ray_ft.rows import Chunk, CountTokens, Document, Example, Generate
 
 MIN_WORDS = 5  # a shorter body is a link or a leftover

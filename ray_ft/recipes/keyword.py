@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 
 from ray_ft.recipes.base import RECIPES, Recipe
+from ray_ft.recipes.chunking.chunks import titled
 from ray_ft.recipes.chunking.keywords import keywords
-from ray_ft.recipes.chunking.outline import make_passages, titled
-from ray_ft.rows import Chunk, CountTokens, Document, Example, Generate
+from ray_ft.rows import Chunk, Example, Generate
 
 
 @RECIPES.register("keyword")
@@ -18,15 +18,6 @@ class Keyword(Recipe):
     """Keywords in the prompt, at most."""
     with_headings: bool = False
     """Begin each passage with the path of its headings, which the model then learns to write too."""
-
-    def chunk(self, document: Document, count_tokens: CountTokens) -> list[Chunk]:
-        return make_passages(
-            document,
-            recipe=self.name,
-            max_tokens=self.max_chunk_tokens,
-            count_tokens=count_tokens,
-            overlap_tokens=self.overlap_tokens,
-        )
 
     def examples(self, chunks: list[Chunk], generate: Generate | None) -> list[Example]:
         found = [(c, keywords(c.text, self.max_keywords)) for c in chunks]

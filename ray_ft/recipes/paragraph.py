@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 
 from ray_ft.recipes.base import RECIPES, Recipe
-from ray_ft.recipes.chunking.outline import make_passages, titled
-from ray_ft.rows import Chunk, CountTokens, Document, Example, Generate
+from ray_ft.recipes.chunking.chunks import titled
+from ray_ft.rows import Chunk, Example, Generate
 
 
 @RECIPES.register("paragraph")
@@ -15,15 +15,6 @@ class Paragraph(Recipe):
     name: str = "paragraph"
     with_headings: bool = False
     """Begin each passage with the path of its headings, which the model then learns to write too."""
-
-    def chunk(self, document: Document, count_tokens: CountTokens) -> list[Chunk]:
-        return make_passages(
-            document,
-            recipe=self.name,
-            max_tokens=self.max_chunk_tokens,
-            count_tokens=count_tokens,
-            overlap_tokens=self.overlap_tokens,
-        )
 
     def examples(self, chunks: list[Chunk], generate: Generate | None) -> list[Example]:
         texts = [(c, titled(c) if self.with_headings else c.text) for c in chunks]

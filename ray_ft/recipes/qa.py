@@ -4,9 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ray_ft.recipes.base import RECIPES, Recipe
+from ray_ft.recipes.chunking.chunks import Span, make_chunks, sections
 from ray_ft.recipes.chunking.functions import definition_spans
-from ray_ft.recipes.chunking.outline import sections
-from ray_ft.recipes.chunking.pieces import Span, make_chunks
 from ray_ft.recipes.questions.coverage import allot
 from ray_ft.recipes.questions.from_structure import (
     QuestionAnswer,

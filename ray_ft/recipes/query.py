@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from ray_ft.recipes.base import RECIPES, Recipe
-from ray_ft.recipes.chunking.outline import make_passages, titled
+from ray_ft.recipes.chunking.chunks import titled
 from ray_ft.recipes.grounding.check import off_topic
 from ray_ft.recipes.questions.coverage import allot
 from ray_ft.recipes.questions.from_structure import training_question
@@ -30,14 +30,7 @@ class Query(Recipe):
     """Begin each passage with the path of its headings, which the model then learns to write too."""
 
     def chunk(self, document: Document, count_tokens: CountTokens) -> list[Chunk]:
-        chunks = make_passages(
-            document,
-            recipe=self.name,
-            max_tokens=self.max_chunk_tokens,
-            count_tokens=count_tokens,
-            overlap_tokens=self.overlap_tokens,
-        )
-        return [c for c in chunks if len(c.text.split()) >= MIN_WORDS]
+        return [c for c in super().chunk(document, count_tokens) if len(c.text.split()) >= MIN_WORDS]
 
     def examples(self, chunks: list[Chunk], generate: Generate | None) -> list[Example]:
         if generate is None:

@@ -9,7 +9,7 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
@@ -19,16 +19,25 @@ from ray_ft.artifacts import Endpoint, TunedModel
 from ray_ft.config import Config, ServingConfig, load_config
 from ray_ft.engines import Engine
 from ray_ft.errors import ConfigError, ModelError
-from ray_ft.serving.adapters import catalogue
-from ray_ft.serving.application import build_application
+from ray_ft.serving.adapters import Catalogue, catalogue
+from ray_ft.serving.api.routes import create_api
+from ray_ft.serving.exchange import Ask, Piece, Status
+from ray_ft.serving.refusals import Refusal
+from ray_ft.serving.replica.replica import LoadingReplica
 from ray_ft.serving.replica.resources import check_replicas_fit, replica_resources
 
 if TYPE_CHECKING:
     from ray.serve import Application
+    from ray.serve.handle import DeploymentHandle
+
 
 logger = logging.getLogger(__name__)
 
 APP_NAME = "ray_ft"
+MAX_REQUESTS = 256
+"""Requests one process works on at a time; Ray Serve's own default of 5 would let streams starve each other."""
+MAX_QUEUED = 1024
+"""Requests that wait beyond that before clients are told to come back later."""
 
 
 def deploy(
@@ -48,7 +57,7 @@ def deploy(
     """
     adapters = _absolute(adapters)
     served = catalogue(base_path, base_name, adapters)
-    engine.check_adapters(base_path, adapters)
+    engine.check(base_path, adapters)
     resources = replica_resources(serving)
     check_replicas_fit(serving, resources)
     _check_serve_is_free()
@@ -119,6 +128,79 @@ def models_of_run(config: Config, *, config_path: str = "CONFIG") -> RunModels:
             tuned.base_path, config.model.name, {config.run_name: tuned.path} | dict(config.serving.adapters)
         )
     return RunModels(tuned.path, config.run_name, dict(config.serving.adapters))
+
+
+# --- the application: a gateway that speaks HTTP, and the replicas that hold the model --------------------------------
+
+
+def build_application(
+    served: Catalogue,
+    base_path: str,
+    adapters: Mapping[str, str],
+    *,
+    engine: Engine,
+    serving: ServingConfig,
+    chat_template: str | None,
+    resources: Mapping[str, float],
+) -> "Application":
+    """One gateway in front of `serving.num_replicas` copies of the model."""
+    from ray import serve
+
+    replica = serve.deployment(
+        LoadingReplica,
+        name="model",
+        num_replicas=serving.num_replicas,
+        ray_actor_options=dict(resources),
+        max_ongoing_requests=MAX_REQUESTS,
+        max_queued_requests=MAX_QUEUED,
+        graceful_shutdown_timeout_s=120,  # the default of 20 would cut long answers
+        health_check_timeout_s=120,
+    ).bind(engine, base_path, dict(adapters), max_new_tokens=serving.max_new_tokens, chat_template=chat_template)
+    gateway: Any = serve.deployment(
+        serve.ingress()(Gateway),
+        name="gateway",
+        ray_actor_options={"num_cpus": 0},
+        max_ongoing_requests=serving.num_replicas * MAX_REQUESTS + MAX_QUEUED,
+    )
+    application: Application = gateway.bind(replica, served)
+    return application
+
+
+class Gateway:
+    """Ray Serve's ingress: HTTP in, asks to the replicas, HTTP out."""
+
+    def __init__(self, replica: "DeploymentHandle", served: Catalogue) -> None:
+        self._backend = ReplicaHandle(replica)
+        self._served = served
+
+    def __serve_build_asgi_app__(self) -> Any:
+        return create_api(self._served, self._backend)
+
+
+class ReplicaHandle:
+    """`Backend` over a deployment handle; a reader that goes away cancels the work."""
+
+    def __init__(self, handle: "DeploymentHandle") -> None:
+        self._handle: Any = handle
+
+    async def status(self) -> Status:
+        status: Status = await self._handle.status.remote()
+        return status
+
+    async def answer(self, ask: Ask) -> list[Piece] | Refusal:
+        pieces: list[Piece] | Refusal = await self._handle.answer.remote(ask)
+        return pieces
+
+    async def stream(self, ask: Ask) -> AsyncGenerator[list[Piece] | Refusal, None]:
+        response = self._handle.options(stream=True).stream.remote(ask)
+        try:
+            async for item in response:
+                yield item
+        finally:
+            response.cancel()
+
+
+# --- starting and stopping --------------------------------------------------------------------------------------------
 
 
 def _absolute(adapters: Mapping[str, str]) -> dict[str, str]:

@@ -4,15 +4,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from ray_ft.errors import ModelError, first_line
-from ray_ft.models.quantised import keep_as_stored
 from ray_ft.models.shape import ModelShape
+from ray_ft.models.weights import load_weights
 from ray_ft.registry import Registry
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 Offload = Literal["none", "optimizer", "all"]
+Backend = Literal["native", "deepspeed"]
+"""Who runs the steps: our own engines, or DeepSpeed."""
 AUTO_STAGE = -1
 
 
@@ -35,7 +36,7 @@ class Strategy:
 
     @property
     def needs_deepspeed(self) -> bool:
-        """Whether DeepSpeed trains it, which splits weights and offloads, rather than our own engines of stages 0-2."""
+        """Whether DeepSpeed alone can train it: it splits weights and offloads, our own engines have stages 0 to 2."""
         return self.zero_stage == 3 or self.offload in ("optimizer", "all")
 
     def problems(self) -> Iterator[tuple[str, object, str]]:
@@ -101,32 +102,10 @@ def load_base(model_path: str, *, dtype: Any, device: Any, quantization: Any = N
 
     Attention is PyTorch's SDPA: with restarting position ids and no mask, transformers keeps packed examples apart.
     """
-    import torch
-    from safetensors import SafetensorError
-    from transformers import AutoModelForCausalLM
     from transformers.integrations import is_deepspeed_zero3_enabled
 
     # ZeRO-3 partitions each weight as it is loaded, and chooses the device itself.
     placement = {} if is_deepspeed_zero3_enabled() and quantization is None else {"device_map": {"": str(device)}}
-    try:
-        model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
-            model_path,
-            dtype=dtype,
-            attn_implementation="sdpa",
-            local_files_only=True,
-            quantization_config=quantization,
-            **placement,
-        )
-    except torch.OutOfMemoryError:
-        raise
-    except (
-        OSError,
-        ValueError,
-        KeyError,
-        RuntimeError,
-        SafetensorError,
-    ) as error:  # missing, cut short, of another shape
-        raise ModelError(f"{model_path}: the model cannot be loaded: {first_line(error)}") from error
+    model = load_weights(model_path, dtype=dtype, quantization=quantization, attn_implementation="sdpa", **placement)
     model.config.use_cache = False  # a cache would switch the isolation of packed examples off
-    kept: PreTrainedModel = keep_as_stored(model)
-    return kept
+    return model

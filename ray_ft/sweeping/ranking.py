@@ -7,7 +7,14 @@ from typing import Literal
 
 from ray_ft.artifacts import Standing
 from ray_ft.config import EvaluationConfig, SweepConfig
-from ray_ft.evaluation.scores.statistics import ALPHA, MIN_DOCUMENTS, bootstrap_ratios, decide, interval
+from ray_ft.evaluation.scores.statistics import (
+    ALPHA,
+    MIN_DOCUMENTS,
+    bootstrap_ratios,
+    bounds_asked,
+    decide,
+    worst_difference,
+)
 from ray_ft.sweeping.noise import documents_p, seeds_p
 from ray_ft.sweeping.scores import LOWER_IS_BETTER, Items, table_of
 from ray_ft.sweeping.space import Trial
@@ -93,17 +100,26 @@ def _by_documents(
     seed: int,
 ) -> list[Standing]:
     sums, weights = table_of([[o.items for o in outcomes if o.items is not None] for outcomes in ordered])
-    draws = bootstrap_ratios(sums, weights[:, None], num_draws=evaluation.num_bootstrap, seed=seed)
+    draws = bootstrap_ratios(sums, weights, num_draws=evaluation.num_bootstrap, seed=seed)
     p_values = documents_p(sums, num_draws=evaluation.num_bootstrap, seed=seed)
     best = float(sums[:, 0].sum() / weights.sum())
     made = []
     for i, standing in enumerate(standings):
-        own, difference = interval(draws[:, i]), interval(draws[:, i] - draws[:, 0])
+        margin, worst, bounds, reach = evaluation.margin, 1.0, (0.0, 1.0), (-1.0, 1.0)
+        if sweep.metric in LOWER_IS_BETTER:
+            margin *= best
+            by_document = sums[:, i] - sums[:, 0]
+            bounds, reach = bounds_asked(sums[:, i], weights), bounds_asked(by_document, weights)
+            worst = worst_difference(by_document, weights, margin=margin)
+        own, difference = draws[i].interval(*bounds), draws[i] - draws[0]
+        spread = difference.interval(*reach)
         verdict = decide(
-            low=difference.low,
-            high=difference.high,
+            difference=float(sums[:, i].sum() - sums[:, 0].sum()),
+            low=spread.low,
+            high=spread.high,
             p_value=float(p_values[i, 0]),
-            margin=evaluation.margin * (best if sweep.metric in LOWER_IS_BETTER else 1.0),
+            p_equivalence=difference.equivalence_p(margin=margin, worst=worst),
+            margin=margin,
             num_documents=len(weights),
             higher_is_better=sweep.metric not in LOWER_IS_BETTER,
         )

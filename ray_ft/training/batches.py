@@ -5,6 +5,7 @@ The stream of rows is a seeded permutation of the split per epoch, one after ano
 of an epoch is filled from the start of the next. Workers and accumulation steps only divide a global batch.
 """
 
+import hashlib
 import json
 import math
 from collections.abc import Iterator
@@ -14,28 +15,45 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ray_ft.errors import MissingArtifactError
+from ray_ft.errors import DataError, MissingArtifactError, first_line
 from ray_ft.kernels.attention import packed_lengths
 from ray_ft.rows import Split
 
 INPUT_IDS, LABELS, POSITION_IDS = 0, 1, 2
 IGNORED = -100  # label of a position that the loss does not see
+WAY_OUT = "The set was made anew beside this run, or is damaged: run `ray-ft prepare ... --force`, then train anew."
+
+
+SOUND: set[tuple[Any, ...]] = set()
+"""Shards that this process has hashed: what tells one file from another, and the hash that it was to have."""
 
 
 class PackedRows:
-    """The rows of one split, by index, memory-mapped: int32 [3, max_seq_len] of input ids, labels and position ids."""
+    """The rows of one split, by index, memory-mapped: int32 [3, max_seq_len] of input ids, labels and position ids.
 
-    def __init__(self, training_set_path: str | Path, split: Split) -> None:
+    `data_digest` is that of the set they have to be of. Raises DataError for another one, and where a shard is opened
+    that is not the one its manifest lists: a set that is made anew beside a run must not be mixed with the run's own.
+    """
+
+    def __init__(self, training_set_path: str | Path, split: Split, *, data_digest: str = "") -> None:
         self.folder = Path(training_set_path) / "shards"
         try:
             manifest = json.loads((self.folder / "manifest.json").read_text())
         except FileNotFoundError:
             raise MissingArtifactError(f"No packed rows in {self.folder}. Run `ray-ft prepare CONFIG` first.") from None
+        found = manifest.get("data_digest", "none")
+        if data_digest and found != data_digest:
+            raise DataError(
+                f"{training_set_path} holds another training set (digest {found}) than the run's "
+                f"({data_digest}): it was prepared again. Train anew with --force, under another run_name if both are "
+                "wanted."
+            )
         about = manifest["splits"].get(split, {"num_rows": 0, "num_tokens": 0, "shards": []})
         self.num_rows: int = about["num_rows"]
         self.num_tokens: int = about["num_tokens"]
         self.max_seq_len: int = manifest["max_seq_len"]
         self._files: list[str] = [shard["file"] for shard in about["shards"]]
+        self._hashes: list[str] = [shard.get("sha256", "") for shard in about["shards"]]
         self._ends = np.cumsum([shard["num_rows"] for shard in about["shards"]], dtype=np.int64)
         self._open: dict[int, npt.NDArray[np.int32]] = {}
 
@@ -45,7 +63,7 @@ class PackedRows:
     def __getitem__(self, index: int) -> npt.NDArray[np.int32]:
         shard, offset = self._locate(index)
         if shard not in self._open:
-            self._open[shard] = np.load(self.folder / self._files[shard], mmap_mode="r")
+            self._open[shard] = self._checked(self.folder / self._files[shard], self._hashes[shard])
         row: npt.NDArray[np.int32] = self._open[shard][offset]
         return row
 
@@ -64,6 +82,20 @@ class PackedRows:
                 if number == offset:
                     return [str(chunk) for chunk in json.loads(line)]
         return []
+
+    def _checked(self, path: Path, sha256: str) -> npt.NDArray[np.int32]:
+        """A shard whose bytes are those that the manifest lists; what is mapped stays as it is, whatever follows it."""
+        try:
+            about = path.stat()
+            rows: npt.NDArray[np.int32] = np.load(path, mmap_mode="r")
+        except (OSError, ValueError, EOFError) as error:
+            raise DataError(f"{path} cannot be read ({first_line(error)}). {WAY_OUT}") from None
+        key = (sha256, path, about.st_ino, about.st_size, about.st_mtime_ns)
+        if sha256 and key not in SOUND:
+            if hashlib.sha256(memoryview(rows.base)).hexdigest() != sha256:  # type: ignore[arg-type]
+                raise DataError(f"{path} is not the shard that its manifest lists. {WAY_OUT}")
+            SOUND.add(key)
+        return rows
 
     def _locate(self, index: int) -> tuple[int, int]:
         if not 0 <= index < self.num_rows:

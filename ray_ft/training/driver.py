@@ -4,17 +4,17 @@ folder, and that Ctrl-C ends it.
 Workers hold a lock of their own (worker.py): they may outlive a killed driver for a while.
 """
 
-import fcntl
 import logging
 import os
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from ray_ft.artifacts import Plan
 from ray_ft.errors import ConfigError, DoesNotFitError, TrainingError
+from ray_ft.locks import take_lock
 
 log = logging.getLogger("ray_ft")
 
@@ -30,31 +30,22 @@ def only_driver(run_path: str | Path) -> Iterator[None]:
     folder taken. Raises ConfigError where another process has it, TrainingError where nothing can be written.
     """
     path = Path(run_path) / LOCK_FILE
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        file = path.open("a+")
-    except OSError as error:
-        raise TrainingError(f"cannot write to the run folder {run_path}: {error.strerror or error}") from None
-    with file:
-        _hold(file, run_path)
+    with ExitStack() as held:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            file = held.enter_context(path.open("a+"))
+            mine = take_lock(file)
+        except OSError as error:
+            raise TrainingError(f"cannot write to the run folder {run_path}: {error.strerror or error}") from None
+        if not mine:
+            file.seek(0)
+            who = file.read().strip() or "another process"
+            raise ConfigError(f"{who} is training in {run_path}; wait for it or stop it, or choose another run_name")
+        with suppress(OSError):  # a full disk: only the name is lost
+            file.truncate(0)
+            file.write(f"process {os.getpid()} on {socket.gethostname()}")
+            file.flush()
         yield
-
-
-def _hold(file: IO[str], run_path: str | Path) -> None:
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        file.seek(0)
-        who = file.read().strip() or "another process"
-        raise ConfigError(
-            f"{who} is training in {run_path}; wait for it or stop it, or choose another run_name"
-        ) from None
-    except OSError:  # a file system without locks: the workers' own check has to do
-        return
-    with suppress(OSError):  # a full disk: only the name is lost
-        file.truncate(0)
-        file.write(f"process {os.getpid()} on {socket.gethostname()}")
-        file.flush()
 
 
 def check_cluster(plan: Plan, *, cpus_per_worker: int, min_workers: int | None) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 from ray_ft.artifacts import Plan, TrainingSet, TunedModel, to_json
 from ray_ft.config import ModelConfig, TrainConfig
 from ray_ft.errors import ConfigError, DataError, TrainingError, first_line
+from ray_ft.hardware import placement
 from ray_ft.hardware.gpus import automatic_precision
 from ray_ft.models.folder import base_digest
 from ray_ft.models.tokenizer import tokenizer_digest
@@ -122,12 +123,14 @@ def make_task(
     learning_rate = plan.strategy.default_learning_rate if train.learning_rate is None else train.learning_rate
     planned = automatic_precision(plan.gpu) if plan.precision == "auto" else plan.precision
     precision = planned if train.precision == "auto" else train.precision
-    sharding = {"num_workers": plan.num_workers, "micro_batch_size": plan.micro_batch_size}
+    sharding: dict[str, Any] = {"num_workers": plan.num_workers, "micro_batch_size": plan.micro_batch_size}
+    if not plan.strategy.needs_deepspeed:
+        sharding["backend"] = plan.backend
     identity = {
         "inputs": inputs,
         "strategy": to_json(plan.strategy),
         # DeepSpeed writes one shard per worker; our own engines' state fits any number of them.
-        "sharding": sharding if plan.strategy.needs_deepspeed else {},
+        "sharding": sharding if plan.backend == "deepspeed" else {},
         "data_digest": training_set.data_digest,
         "base_digest": about_base["base_digest"],
         "precision": precision,
@@ -142,6 +145,7 @@ def make_task(
         chat_template=None if model.chat_template is None else str(Path(model.chat_template).resolve()),
         run_path=str(Path(run_path).resolve()),
         strategy=plan.strategy,
+        backend=plan.backend,
         use_gpu=use_gpu,
         precision=precision,
         num_threads=1 if use_gpu else max(1, (num_cpus or _num_cpus()) // plan.num_workers),
@@ -189,11 +193,11 @@ def _check(training_set: TrainingSet, plan: Plan, *, model_path: str, train: Tra
     least = train.min_workers
     if least is not None and least > plan.num_workers:
         raise ConfigError(f"train.min_workers: {least} is more than the {plan.num_workers} workers of the plan")
-    if least is not None and plan.strategy.needs_deepspeed:
+    if least is not None and plan.backend == "deepspeed":
         raise ConfigError(
-            f"train.min_workers: ZeRO-{plan.strategy.zero_stage} with offload={plan.strategy.offload} writes one shard "
-            "of its state per worker, so their number cannot change; set train.strategy.zero_stage=0, 1 or 2 and "
-            "offload=none, or leave train.min_workers out"
+            f"train.min_workers: DeepSpeed (ZeRO-{plan.strategy.zero_stage}, offload={plan.strategy.offload}) writes "
+            "one shard of its state per worker, so their number cannot change; set train.strategy.zero_stage=0, 1 or "
+            "2, offload=none and train.backend=native, or leave train.min_workers out"
         )
 
 
@@ -260,7 +264,12 @@ def _run(task: TrainingTask, *, num_workers: int, cpus_per_worker: int) -> dict[
             train_loop_per_worker=run_worker,
             train_loop_config=task,
             torch_config=TorchConfig(backend="nccl" if task.use_gpu else "gloo"),
-            scaling_config=ScalingConfig(num_workers=count, use_gpu=task.use_gpu, resources_per_worker=resources),
+            scaling_config=ScalingConfig(
+                num_workers=count,
+                use_gpu=task.use_gpu,
+                resources_per_worker=resources,
+                **(placement(task.plan["gpu"]) if task.use_gpu else {}),
+            ),
             run_config=RunConfig(name=FOLDER, storage_path=task.run_path, failure_config=failures),
         ).return_value
     except RayTrainingFailedError as error:
@@ -308,4 +317,4 @@ def _workers(plan: Plan) -> str:
 
 
 def _name(plan: Plan) -> str:
-    return f"{plan.model} by {plan.strategy.name}, ZeRO-{plan.strategy.zero_stage}"
+    return f"{plan.model} by {plan.strategy.name}, ZeRO-{plan.strategy.zero_stage} ({plan.backend} backend)"

@@ -7,7 +7,7 @@ from typing import Any, cast
 from ray_ft.artifacts import to_json
 from ray_ft.config import TrainConfig
 from ray_ft.hardware.gpus import Precision as Precision
-from ray_ft.strategies import Strategy
+from ray_ft.strategies import Backend, Strategy
 
 
 @dataclass(frozen=True)
@@ -20,6 +20,7 @@ class TrainingTask:
     chat_template: str | None
     run_path: str
     strategy: Strategy
+    backend: Backend
     use_gpu: bool
     precision: Precision
     num_threads: int  # of one worker on the CPU

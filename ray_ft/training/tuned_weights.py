@@ -25,12 +25,12 @@ def write_adapter(model: Any, weights: dict[str, Any], path: Path, about_base: d
 
 
 def write_model(model: Any, weights: dict[str, Any], path: Path, base_path: str, chat_template: str | None) -> None:
-    """A Hugging Face folder with tokenizer and chat template."""
-    from ray_ft.models.tokenizer import load_tokenizer
+    """A Hugging Face folder: the weights, and the base's own files with what has changed laid over them."""
+    from ray_ft.models.lay_over import write_beside_weights
 
     buffers = {name: value.cpu() for name, value in model.state_dict().items() if name in dict(model.named_buffers())}
     model.save_pretrained(str(path), state_dict={**weights, **buffers})
-    load_tokenizer(base_path, chat_template).save_pretrained(str(path))
+    write_beside_weights(path, base_path, chat_template)
     open_weights(path, like="config.json")
 
 

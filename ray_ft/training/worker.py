@@ -5,7 +5,6 @@ each rank divides its own sum by it, and gradients add up to the right mean what
 Nothing in a step waits for the device: the engine decides there, and step_log.py reads the numbers one step late.
 """
 
-import fcntl
 import os
 import shutil
 import time
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ray_ft.errors import DoesNotFitError, RayFTError
+from ray_ft.locks import take_lock
 from ray_ft.training.backends.acceleration import as_inputs
 from ray_ft.training.backends.base import Engine
 from ray_ft.training.backends.choose import start_engine
@@ -27,6 +27,7 @@ from ray_ft.training.early_stopping import early_stop
 from ray_ft.training.health.bad_batches import BadBatches
 from ray_ft.training.health.device_memory import out_of_memory
 from ray_ft.training.health.last_words import FATAL, leave_note, read_note
+from ray_ft.training.health.same_devices import check_devices
 from ray_ft.training.health.shared_folders import check_folders
 from ray_ft.training.health.slow_ranks import PassTimer
 from ray_ft.training.health.watchdog import Watchdog, end_this_worker
@@ -65,8 +66,11 @@ def fit(task: TrainingTask, *, report: Report, preempted: Callable[[], bool] = l
 
     rank, device, precision = dist.get_rank(), *set_up_device(task)
     check_folders(task)
-    rows = PackedRows(task.training_set_path, "train")
-    held_out = PackedRows(task.training_set_path, "validation")
+    check_devices(device, precision)
+    rows, held_out = (
+        PackedRows(task.training_set_path, split, data_digest=task.identity["data_digest"])
+        for split in ("train", "validation")
+    )
     order = RowOrder(len(rows), global_batch_size=task.train.global_batch_size, seed=task.seed)
 
     with (
@@ -311,20 +315,22 @@ def _quiet(task: TrainingTask) -> None:
 def _only_run(run_path: str, *, enabled: bool) -> Iterator[None]:
     """Rank 0 holds the run folder, so that workers that outlive a killed driver cannot write into the resumed run."""
     failures: list[str] = []
-    folder = Path(run_path) / FOLDER
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("a") as file:
-        deadline = time.monotonic() + LOCK_SECONDS
-        while enabled and not failures:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() > deadline:
-                    failures.append(f"another process is training in {run_path}; stop it first")
-                time.sleep(0.5)
+    with ExitStack() as held:
+        if enabled:
+            attempt(failures, _wait_for_lock, held, Path(run_path), failures)
         agree(failures)
         yield
+
+
+def _wait_for_lock(held: ExitStack, run_path: Path, failures: list[str]) -> None:
+    folder, deadline = run_path / FOLDER, time.monotonic() + LOCK_SECONDS
+    folder.mkdir(parents=True, exist_ok=True)
+    file = held.enter_context((folder / ".lock").open("a"))
+    while not take_lock(file):
+        if time.monotonic() > deadline:
+            failures.append(f"another process is training in {run_path}; stop it first")
+            return
+        time.sleep(0.5)
 
 
 def _last_metrics(task: TrainingTask) -> dict[str, float]:

@@ -183,7 +183,7 @@ def test_a_file_of_a_dozen_lines_adds_a_recipe() -> None:
     source = """
 from dataclasses import dataclass
 from ray_ft.recipes.base import RECIPES, Recipe
-from ray_ft.recipes.chunking.outline import make_passages
+from ray_ft.recipes.chunking.chunks import make_passages
 from ray_ft.rows import Example
 
 @RECIPES.register("shout")

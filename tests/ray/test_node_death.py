@@ -14,7 +14,7 @@ from training_support import make_training_set, training_lines
 
 from ray_ft.artifacts import to_json
 
-pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
+pytestmark = [pytest.mark.ray, pytest.mark.long, pytest.mark.filterwarnings("ignore")]
 
 NUM_STEPS = 60
 SCRIPT = """

@@ -18,7 +18,7 @@ import pytest
 
 import ray_ft
 
-pytestmark = pytest.mark.ray
+pytestmark = [pytest.mark.ray, pytest.mark.long]
 
 REPOSITORY = Path(__file__).parents[2]
 OLD = REPOSITORY / "tests" / "data" / "run_0de0c56"

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = pytest.mark.ray
+pytestmark = [pytest.mark.ray, pytest.mark.long]
 
 OLD_PROCESSOR = {
     "ATEN_CPU_CAPABILITY": "default",

@@ -7,17 +7,26 @@ import subprocess
 import sys
 import textwrap
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import psutil
 import pytest
 
 from ray_ft.config import Config, parse_config
+from ray_ft.data.prepare import files_read
 from ray_ft.errors import JobError
 from ray_ft.jobs.submit import stop_job, submit_job
+from ray_ft.jobs.upload import FilesRead
 
 pytestmark = pytest.mark.ray
 REPOSITORY = Path(__file__).parents[2]
+
+
+def read_of(config: Config) -> FilesRead:
+    """What prepare reads of each source."""
+    return partial(files_read, config.data)
+
 
 PROBE = """
     import json, os, ray, ray_ft
@@ -101,7 +110,8 @@ def test_a_job_shows_its_configuration_and_its_log_is_followed(
     monkeypatch.setenv("RAY_ADDRESS", "http://127.0.0.1:1")  # must not win over the address that is given
     log: list[str] = []
     job = submit_job(
-        config, config_path="c.yaml", overrides=[], verb="show", address=dashboard, on_log=log.append,
+        config, config_path="c.yaml", overrides=[], verb="show", address=dashboard, files_read=read_of(config),
+        on_log=log.append,
         python=sys.executable,
     )  # fmt: skip
     assert job.status == "SUCCEEDED"
@@ -117,7 +127,8 @@ def test_a_job_runs_this_code_with_the_named_files_and_none_of_the_environment(
     probe.write_text(textwrap.dedent(PROBE))
     log: list[str] = []
     submit_job(
-        config, config_path="c.yaml", overrides=[], verb="prepare", address=dashboard, on_log=log.append,
+        config, config_path="c.yaml", overrides=[], verb="prepare", address=dashboard, files_read=read_of(config),
+        on_log=log.append,
         python=as_python(tmp_path, f"{sys.executable} -P {probe}"),
     )  # fmt: skip
     seen = json.loads(next(line for line in log if line.startswith("PROBE ")).removeprefix("PROBE "))
@@ -130,14 +141,16 @@ def test_a_job_runs_this_code_with_the_named_files_and_none_of_the_environment(
 def test_a_job_that_fails_gives_its_last_line(dashboard: str, config: Config) -> None:
     with pytest.raises(JobError, match=r"handbook-qa-train-\w+ failed with exit code 1: ray-ft train: No training set"):
         submit_job(
-            config, config_path="c.yaml", overrides=[], verb="train", address=dashboard, on_log=lambda line: None,
+            config, config_path="c.yaml", overrides=[], verb="train", address=dashboard, files_read=read_of(config),
+        on_log=lambda line: None,
             python=sys.executable,
         )  # fmt: skip
 
 
 def test_a_job_stops_on_request(dashboard: str, config: Config, tmp_path: Path) -> None:
     job = submit_job(
-        config, config_path="c.yaml", overrides=[], verb="show", address=dashboard, on_log=lambda line: None,
+        config, config_path="c.yaml", overrides=[], verb="show", address=dashboard, files_read=read_of(config),
+        on_log=lambda line: None,
         follow=False, python=as_python(tmp_path, "sleep 600"),
     )  # fmt: skip
     assert job.status == "PENDING"
@@ -155,7 +168,8 @@ def test_an_interrupt_while_following_stops_the_job(dashboard: str, config: Conf
 
     with pytest.raises(JobError, match="was stopped"):
         submit_job(
-            config, config_path="c.yaml", overrides=[], verb="show", address=dashboard, on_log=interrupt_once_it_runs,
+            config, config_path="c.yaml", overrides=[], verb="show", address=dashboard, files_read=read_of(config),
+        on_log=interrupt_once_it_runs,
             python=as_python(tmp_path, "sh -c 'echo it runs; sleep 600'"),
         )  # fmt: skip
     job_id = next(line.split()[1] for line in log if line.startswith("Submitted "))

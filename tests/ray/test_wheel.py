@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = pytest.mark.ray
+pytestmark = [pytest.mark.ray, pytest.mark.long]
 REPOSITORY = Path(__file__).parents[2]
 CONFIG = """\
 run_name: wheel

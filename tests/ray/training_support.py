@@ -16,7 +16,7 @@ import numpy as np
 from ray_ft.artifacts import Estimate, Memory, Plan, TrainingSet
 from ray_ft.config import ModelConfig, TrainConfig
 from ray_ft.models.tokenizer import tokenizer_digest
-from ray_ft.strategies import Full, LoRA, QLoRA, Strategy
+from ray_ft.strategies import Backend, Full, LoRA, QLoRA, Strategy
 from ray_ft.training.fine_tune import make_task
 from ray_ft.training.task import TrainingTask
 from ray_ft.training.worker import fit
@@ -93,6 +93,7 @@ TRAIN = TrainConfig(
 def task_for(
     training_set: TrainingSet, model_path: str, run_path: Path, *, strategy: Strategy, num_workers: int = 1,
     micro_batch_size: int = 2, train: TrainConfig = TRAIN, gradient_checkpointing: bool = False, seed: int = 5,
+    backend: Backend = "native",
 ) -> TrainingTask:  # fmt: skip
     """The task that fine_tune would hand to its workers."""
     plan = make_plan(
@@ -101,6 +102,7 @@ def task_for(
         micro_batch_size=micro_batch_size,
         accumulation=train.global_batch_size // (micro_batch_size * num_workers),
         gradient_checkpointing=gradient_checkpointing,
+        backend=backend,
     )
     task = make_task(
         training_set, plan, model=ModelConfig(name="builtin:tiny"), model_path=model_path, train=train,

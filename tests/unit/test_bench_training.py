@@ -49,6 +49,23 @@ def test_short_examples_have_the_mean_that_was_asked_for(scripts: None) -> None:
     assert max(lengths) <= 2048
 
 
+def test_the_filling_of_padded_batches_is_what_the_file_says(scripts: None) -> None:
+    from bench.training.parts import filling
+
+    file = REPOSITORY / "docs" / "benchmarks" / "short-examples.json"
+    assert json.loads(file.read_text()) == filling()
+
+
+def test_steps_of_two_sizes_have_no_ratio(scripts: None) -> None:
+    from bench.training.tables import findings
+
+    about = {"part": "short", "strategy": "lora", "zero_stage": 0, "world_size": 1, "micro_batch": 4, "sequence": 2048}
+    packed = {**about, "contender": "packed", "stack": "p", "tokens_per_second": 20.0, "loss_per_token": 2.0}
+    padded = {**packed, "contender": "padded", "tokens_per_second": 2.0, "filled": 0.5, "slots_per_step": 1463.2}
+    first, _ = findings([padded, packed])
+    assert first == "packed in steps of 8,192 token slots, padded of 1,463"
+
+
 def test_findings_compare_rows_of_one_run(scripts: None) -> None:
     from bench.training.tables import findings
 
@@ -78,6 +95,8 @@ def test_the_tiny_run_measures_our_loop_and_names_what_it_cannot_run(tmp_path: P
     (run,) = json.loads((tmp_path / "training.json").read_text())
     rows = {row["contender"]: row for row in run["rows"]}
     assert rows["ours"]["tokens_per_second"] > 0
+    assert rows["ours"]["attention"] == "ray_ft_packed, examples"
+    assert rows["peft-bf16"]["attention"] == "sdpa"
     assert len(rows["ours"]["losses"]) >= 2
     # The same weights, batches and optimizer; before the first update the losses are equal.
     assert rows["ours"]["losses"][0] == pytest.approx(rows["peft-bf16"]["losses"][0], rel=1e-5)

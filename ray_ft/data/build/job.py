@@ -6,12 +6,13 @@ from dataclasses import dataclass, field
 
 from ray_ft.artifacts import to_json
 from ray_ft.data.build.mixture import Mixture
-from ray_ft.data.build.packing import Shard
 from ray_ft.data.dedup.clusters import Placement
 from ray_ft.data.generation.response_cache import ResponseCache
 from ray_ft.data.ingest.items import Item
+from ray_ft.data.ingest.sandbox import Limits
 from ray_ft.data.run.journal import Ref
 from ray_ft.recipes import Recipe
+from ray_ft.rows import Split
 
 RESULT = "result.json"  # of a group's folder; it is there when the group is whole
 QUESTION_PARTS = "questions"  # folder of one JSONL per group, merged at the end
@@ -48,6 +49,19 @@ class GroupJob:
     multi_turn_problem: str = ""  # why it cannot be used for conversations of several assistant turns
     answers: ResponseCache | None = None  # of the engine that recipes may ask; None: there is none
     tokenizer_path: str | None = None  # a copy that loads faster (tokenizer_cache.py)
+    limits: Limits = field(default_factory=Limits)  # of what recipes take for one document
+
+
+@dataclass(frozen=True)
+class Shard:
+    """One file of packed rows, as the manifest lists it."""
+
+    split: Split
+    file: str
+    num_rows: int
+    num_tokens: int  # padding excluded
+    num_target_tokens: int
+    sha256: str
 
 
 @dataclass

@@ -1,34 +1,139 @@
-"""Encoded examples to full rows and rows to immutable shards, which training reads by index."""
+"""What a group gives, from examples to full rows: encoded, packed, and written as immutable shards beside its tables.
+
+Training reads the shards by index.
+"""
 
 import hashlib
 import io
 import json
 from bisect import bisect_left, insort
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from ray_ft.data.build.job import NUMBER, QUESTION_PARTS, GroupJob, GroupResult, Shard
+from ray_ft.data.build.mixture import num_repeats
+from ray_ft.data.documents import ReadFile, Record
+from ray_ft.data.schemas import (
+    DOCUMENTS,
+    EXAMPLES,
+    PASSAGES,
+    SPLITS,
+    document_row,
+    example_row,
+    passage_row,
+    record_row,
+    write_part,
+)
+from ray_ft.data.tokenization.chat import ChatEncoder
+from ray_ft.data.tokenization.document_tokens import Verbatim
 from ray_ft.data.tokenization.encoded import IGNORED, Encoded
-from ray_ft.rows import Split
+from ray_ft.rows import Chunk, Example, Question, Split, as_row
 
 MAX_SHARD_BYTES = 64 * 2**20
 INPUT_IDS, LABELS, POSITION_IDS = 0, 1, 2
 
 
 @dataclass(frozen=True)
-class Shard:
-    """One file of packed rows, as the manifest lists it."""
+class Edged:
+    """An example, whether it holds the end of its document, and what it counts for in the mixture."""
 
-    split: Split
-    file: str
-    num_rows: int
-    num_tokens: int  # padding excluded
-    num_target_tokens: int
-    sha256: str
+    example: Example
+    ends: bool
+    part: str = ""  # recipe or dataset that it comes from
+    weight: float = 1.0
+    span: tuple[int, int] = (0, 0)  # characters of the document's text that the chunk is
+
+
+class GroupRows:
+    """What a group has given so far, and the counts of it in `result`."""
+
+    def __init__(self, job: GroupJob, encoder: ChatEncoder) -> None:
+        self.job = job
+        self.encoder = encoder
+        self.result = GroupResult()
+        self.questions: list[Question] = []
+        self._tables: dict[str, list[dict[str, Any]]] = {DOCUMENTS: [], EXAMPLES: [], PASSAGES: []}
+        self._encoded: dict[Split, list[tuple[str, Encoded]]] = {split: [] for split in SPLITS}
+        self._repeats: dict[Split, list[int]] = {split: [] for split in SPLITS}
+
+    def add_file(self, read: ReadFile, split: Split, cluster: str) -> None:
+        """A file's row and its place in the counts."""
+        is_ok = read.status == "ok"
+        self._tables[DOCUMENTS].append(document_row(read, split if is_ok else "", cluster))
+        self.result.files["ok" if is_ok else f"{read.status}: {read.reason}"] += 1
+        self.result.num_bytes += read.file.num_bytes
+        if is_ok:
+            self.result.redacted.update(dict(read.redacted))
+
+    def add_record(self, record: Record, split: str, cluster: str) -> None:
+        """A line's row; `split` is "" for one that is left out."""
+        self._tables[DOCUMENTS].append(record_row(record, split, cluster))
+
+    def add_passages(self, passages: Sequence[Chunk], split: Split) -> None:
+        """Passages of the retrieval index."""
+        self._tables[PASSAGES] += [passage_row(p, split=split) for p in passages]
+
+    def add_example(self, edged: Edged, split: Split, place: Verbatim | None = None) -> None:
+        """Tokenise an example and note how often an epoch shows it; held-out ones count once, whatever the weight."""
+        example, encoded, repeats = edged.example, list[Encoded](), 0
+        if example.origin == "generated":
+            self.result.generated[f"{example.recipe}: {example.dropped or 'kept'}"] += 1
+        if not example.dropped:
+            made = self.encoder.encode(example, ends=edged.ends, place=place)
+            encoded, reason = ([], made) if isinstance(made, str) else (made, "")
+            key = "\0".join((example.recipe, example.chunk_id, example.prompt, example.completion))
+            repeats = num_repeats(edged.weight, key, seed=self.job.seed) if split == "train" else 1
+            if not reason and not any(label != IGNORED for e in encoded for label in e.labels[1:]):
+                reason = "no target token"
+            self._count_share(edged, split, [] if reason else encoded, repeats)
+            example = replace(example, dropped=reason or ("" if repeats else f"not drawn at weight {edged.weight:g}"))
+        if example.dropped:
+            self.result.dropped[example.dropped] += 1
+            encoded, repeats = [], 0
+        self.result.examples[split] += repeats
+        self.result.chats[split] += repeats if example.prompt or example.messages else 0
+        self.result.truncated += sum(e.is_truncated for e in encoded)
+        self.result.shortened += sum(e.is_shortened for e in encoded)
+        self._encoded[split] += [(example.chunk_id, e) for e in encoded]
+        self._repeats[split] += [repeats] * len(encoded)
+        num_tokens = sum(len(e.input_ids) for e in encoded)
+        row = example_row(example, split=split, num_tokens=num_tokens, repeats=repeats, span=edged.span)
+        self._tables[EXAMPLES].append(row)
+
+    def _count_share(self, edged: Edged, split: Split, encoded: Sequence[Encoded], repeats: int) -> None:
+        """Into the mixture's account, with the examples that were not drawn."""
+        if split == "train" and encoded:
+            self.result.mixture.count(
+                edged.part,
+                weight=edged.weight,
+                repeats=repeats,
+                num_tokens=sum(len(e.input_ids) for e in encoded),
+                num_target_tokens=sum(len(rest) - rest.count(IGNORED) for e in encoded if (rest := e.labels[1:])),
+            )
+
+    def write(self, folder: Path) -> None:
+        """All of it, below a folder of the group's own."""
+        for table, rows in self._tables.items():
+            write_part(folder, table, NUMBER, rows)
+        (folder / "shards").mkdir(parents=True, exist_ok=True)
+        for split, examples in self._encoded.items():
+            self.result.shards += write_shards(
+                examples,
+                split=split,
+                group=NUMBER,
+                folder=folder / "shards",
+                max_seq_len=self.job.max_seq_len,
+                pad_id=self.encoder.pad_id,
+                repeats=self._repeats[split],
+            )
+        (folder / QUESTION_PARTS).mkdir(parents=True, exist_ok=True)
+        lines = "".join(json.dumps(as_row(q), ensure_ascii=False) + "\n" for q in self.questions)
+        (folder / QUESTION_PARTS / f"{NUMBER:05d}.jsonl").write_text(lines, encoding="utf-8")
 
 
 def pack_rows(lengths: Sequence[int], max_seq_len: int) -> list[list[int]]:
@@ -121,37 +226,3 @@ def _rows_with_repeats(lengths: Sequence[int], repeats: Sequence[int], max_seq_l
 def _runs(rows: list[list[int]], size: int) -> Iterator[list[list[int]]]:
     for start in range(0, len(rows), size):
         yield rows[start : start + size]
-
-
-def manifest(
-    shards: Sequence[Shard],
-    *,
-    max_seq_len: int,
-    tokenizer_digest: str,
-    template_digest: str,
-    data_digest: str,
-    num_chat_examples: Mapping[str, int] | None = None,
-    mixture: Mapping[str, Any] | None = None,
-) -> dict[str, Any]:
-    """Content of shards/manifest.json: what the rows were made with, and each split's files in order.
-
-    `num_chat_examples` counts, per split, those with a masked prompt; `mixture` holds the share of each recipe and
-    dataset.
-    """
-    splits: dict[str, Any] = {}
-    for shard in sorted(shards, key=lambda s: s.file):
-        about = splits.setdefault(shard.split, {"num_rows": 0, "num_tokens": 0, "num_target_tokens": 0, "shards": []})
-        for key in ("num_rows", "num_tokens", "num_target_tokens"):
-            about[key] += getattr(shard, key)
-        about["shards"].append({"file": shard.file, "num_rows": shard.num_rows, "sha256": shard.sha256})
-    for split, about in splits.items():
-        about["num_chat_examples"] = (num_chat_examples or {}).get(split, 0)
-    return {
-        "version": 1,
-        "max_seq_len": max_seq_len,
-        "tokenizer_digest": tokenizer_digest,
-        "template_digest": template_digest,
-        "data_digest": data_digest,
-        "mixture": dict(mixture or {}),
-        "splits": splits,
-    }

@@ -12,6 +12,7 @@ from ray_ft.data.build.job import GroupJob, Placed
 from ray_ft.data.dedup.clusters import Placement
 from ray_ft.data.generation.response_cache import ResponseCache
 from ray_ft.data.ingest.manifest import code_digest, digest_of, group_items, source_of
+from ray_ft.data.ingest.sandbox import Limits
 from ray_ft.data.ingest.stage import Work
 from ray_ft.data.tokenization.chat import ChatEncoder
 from ray_ft.data.tokenization.conversation import multi_turn_problem
@@ -62,6 +63,7 @@ def group_job(
         multi_turn_problem=chat_problem or multi_turn_problem(encoder),
         answers=_answers(data, model, model_path, Path(output_path).parent / ANSWERS),
         tokenizer_path=save_lean(encoder.tokenizer, work.folder / TOKENIZER),
+        limits=Limits(data.parse_seconds, int(data.parse_memory_gib * 2**30)),
     )
 
 
@@ -84,7 +86,7 @@ def seen_fraction(num_files: int) -> float:
 
 def _digest(job: GroupJob, data: DataConfig, tokenizer: Any) -> str:
     """Of all that groups are made with, but not where."""
-    places = ("output_path", "model_path", "tokenizer_path", "chat_template", "answers")
+    places = ("output_path", "model_path", "tokenizer_path", "chat_template", "answers", "limits")
     return digest_of(
         {
             "job": {f.name: to_json(getattr(job, f.name)) for f in fields(job) if f.name not in places},

@@ -4,22 +4,22 @@ import heapq
 import json
 import os
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from ray_ft.artifacts import TrainingSet, digest, to_json, write_text
 from ray_ft.config import DataConfig, ModelConfig
-from ray_ft.data.build.job import NUMBER, QUESTION_PARTS, RESULT, GroupResult
-from ray_ft.data.build.packing import Shard, manifest
+from ray_ft.data.build.job import NUMBER, QUESTION_PARTS, RESULT, GroupResult, Shard
 from ray_ft.data.dedup.leakage import find_leaks
-from ray_ft.data.ingest.quarantine import write_quarantine
-from ray_ft.data.schemas import SPLITS
+from ray_ft.data.schemas import DOCUMENTS, SPLITS
 from ray_ft.errors import DataError
 from ray_ft.models.tokenizer import template_digest, tokenizer_digest
 
 OWN = f"{NUMBER:05d}"
+QUARANTINE = "quarantine.parquet"
+QUARANTINE_COLUMNS = ("path", "reason", "note", "num_bytes", "id")
 MAX_QUESTIONS = 1000  # per stratum, drawn by the hash of their ids
 
 
@@ -78,6 +78,40 @@ def publish(
     )
 
 
+def manifest(
+    shards: Sequence[Shard],
+    *,
+    max_seq_len: int,
+    tokenizer_digest: str,
+    template_digest: str,
+    data_digest: str,
+    num_chat_examples: Mapping[str, int] | None = None,
+    mixture: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Content of shards/manifest.json: what the rows were made with, and each split's files in order.
+
+    `num_chat_examples` counts, per split, those with a masked prompt; `mixture` holds the share of each recipe and
+    dataset.
+    """
+    splits: dict[str, Any] = {}
+    for shard in sorted(shards, key=lambda s: s.file):
+        about = splits.setdefault(shard.split, {"num_rows": 0, "num_tokens": 0, "num_target_tokens": 0, "shards": []})
+        for key in ("num_rows", "num_tokens", "num_target_tokens"):
+            about[key] += getattr(shard, key)
+        about["shards"].append({"file": shard.file, "num_rows": shard.num_rows, "sha256": shard.sha256})
+    for split, about in splits.items():
+        about["num_chat_examples"] = (num_chat_examples or {}).get(split, 0)
+    return {
+        "version": 1,
+        "max_seq_len": max_seq_len,
+        "tokenizer_digest": tokenizer_digest,
+        "template_digest": template_digest,
+        "data_digest": data_digest,
+        "mixture": dict(mixture or {}),
+        "splits": splits,
+    }
+
+
 def publish_groups(names: Iterable[str], folder: Path, partial: Path) -> None:
     """The groups' files under their numbers, in a new folder."""
     try:
@@ -127,6 +161,17 @@ def _complete(partial: Path, output: Path) -> int:
     except OSError as error:
         raise DataError(f"cannot write {error.filename or output}: {error.strerror}") from None
     return num_questions
+
+
+def write_quarantine(folder: Path) -> int:
+    """Write the table of what the training set below `folder` put aside, in the order of paths; returns its rows."""
+    import pyarrow.compute as pc
+    import pyarrow.parquet as pq
+
+    documents = pq.read_table(folder / DOCUMENTS, columns=[*QUARANTINE_COLUMNS, "status"])
+    table = documents.filter(pc.equal(documents["status"], "quarantined")).select(QUARANTINE_COLUMNS).sort_by("path")
+    pq.write_table(table, folder / QUARANTINE)
+    return int(table.num_rows)
 
 
 def merge_questions(parts: Path, target: Path, max_per_stratum: int) -> int:

@@ -54,13 +54,6 @@ class Cleaning:
         )
 
 
-@dataclass(frozen=True)
-class CleanFile(ReadFile):
-    """A file with how much of it was redacted, by kind."""
-
-    redacted: tuple[tuple[str, int], ...] = ()
-
-
 def clean_file(read: ReadFile, how: Cleaning) -> ReadFile:
     """The file with placeholders in it, or with the reason why it is left out."""
     document = read.document
@@ -77,7 +70,7 @@ def clean_file(read: ReadFile, how: Cleaning) -> ReadFile:
         return read
     counts = tuple(sorted(Counter(one.kind for one in found).items()))
     note = "; ".join(part for part in (read.note, _note(counts)) if part)
-    return CleanFile(**{**vars(read), "document": redact_document(document, found), "note": note}, redacted=counts)
+    return replace(read, document=redact_document(document, found), note=note, redacted=counts)
 
 
 def clean_record(record: Record, how: Cleaning) -> Record:

@@ -5,7 +5,8 @@ import re
 from collections.abc import Iterable, Mapping
 from pathlib import PurePosixPath
 
-from ray_ft.data.documents import SourceFile, read_bytes
+from ray_ft.data.documents import SourceFile
+from ray_ft.data.sources import read_bytes
 
 UNKNOWN = "unknown"
 HEADER = re.compile(r"SPDX-License-Identifier:\s*\(?([A-Za-z0-9.+-]+(?:\s+(?:OR|AND|WITH)\s+[A-Za-z0-9.+-]+)*)")
@@ -43,7 +44,7 @@ def folder_licences(files: Iterable[SourceFile]) -> dict[str, str]:
         path = PurePosixPath(file.path)
         if LICENCE_FILE.match(path.name) and file.num_bytes <= MAX_LICENCE_BYTES:
             try:
-                text = read_bytes(file).decode("utf-8", "replace")
+                text = read_bytes(file.kind, file.location).decode("utf-8", "replace")
             except Exception:  # of archives and stores, whose errors share no base: what is not read tells nothing
                 continue
             name = licence_of_text(text)

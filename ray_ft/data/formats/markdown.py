@@ -21,8 +21,12 @@ KINDS: dict[str, BlockType] = {
 }
 MYST_NAVIGATION = ("{toctree}", "{contents}", "{index}")  # Sphinx directives in Markdown
 FRONT_MATTER = re.compile(r"\A---[ \t]*\n(.*?)^(?:---|\.\.\.)[ \t]*$", re.DOTALL | re.MULTILINE)
-FRONT_MATTER_TITLE = re.compile(r"^title:[ \t]*[\"']?(.*?)[\"']?[ \t]*$", re.MULTILINE)
-NOTHING_TO_READ = re.compile(r"(?:\s|<!--.*?-->|</?\w[^>]*>|\[?!\[[^\]]*\]\([^)]*\)\]?(?:\([^)]*\))?)*", re.DOTALL)
+QUOTES = ("'", '"')
+FRONT_MATTER_TITLE = re.compile(r"^title:(.*)$", re.MULTILINE)
+# Nothing is tried twice (`++`, `*+`): a row of comments can be read as one comment in as many ways as it has parts.
+NOTHING_TO_READ = re.compile(
+    r"(?:\s++|<!--(?:[^-]++|-(?!->))*+-->|</?\w[^>]*+>|\[?+!\[[^\]]*+\]\([^)]*+\)\]?+(?:\([^)]*+\))?+)*+"
+)
 
 
 def parse_markdown(text: str) -> Parsed:
@@ -60,4 +64,6 @@ def _front_matter(text: str) -> tuple[int, dict[str, str]]:
     if match is None:
         return 0, {}
     title = FRONT_MATTER_TITLE.search(match.group(1))
-    return match.group(0).count("\n") + 1, {"title": title.group(1)} if title and title.group(1) else {}
+    words = title.group(1).strip(" \t") if title else ""
+    words = words[words[:1] in QUOTES : len(words) - (len(words) > 1 and words[-1] in QUOTES)].rstrip(" \t")
+    return match.group(0).count("\n") + 1, {"title": words} if words else {}

@@ -60,7 +60,7 @@ class Answered:
         if missing:
             self.missing |= missing
             raise NotAnswered
-        return [str(read_body(ref)) if (ref := self.known[key]) is not None else "" for key in keys]
+        return [read_body(ref, str) if (ref := self.known[key]) is not None else "" for key in keys]
 
 
 @lru_cache(maxsize=2)
@@ -69,9 +69,10 @@ def find_responses(at: ResponseCache) -> dict[bytes, Ref | None]:
     found: dict[bytes, Ref | None] = {}
     for path in sorted(Path(at.folder).glob("*.log")):
         for entry in read_journal(path):
-            if entry.ref is None:
+            head = entry.head_as(tuple[str, str])
+            if entry.ref is None or head is None:
                 continue
-            run, error = entry.head
+            run, error = head
             if not error:
                 found[entry.key] = entry.ref
             elif run == at.run:

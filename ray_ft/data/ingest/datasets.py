@@ -4,13 +4,14 @@ import hashlib
 import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from ray_ft.config import DataConfig, DatasetConfig
 from ray_ft.data.documents import Record
-from ray_ft.data.ingest.listing import READ_AHEAD, unique_prefix
+from ray_ft.data.ingest.listing import READ_AHEAD, leads_inside, unique_prefix
 from ray_ft.data.ingest.records import Origin, read_line, read_value
 from ray_ft.errors import ConfigError, DataError, first_line
 from ray_ft.rows import Split
@@ -34,6 +35,7 @@ class DatasetFile:
     location: str
     kind: Kind
     origin: Origin
+    stamps: tuple[tuple[int, int], ...] = ()  # size and time of change of all that it consists of, when it was listed
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,11 @@ def datasets_digest(data: DataConfig) -> dict[str, Any]:
 def content_of(file: DatasetFile) -> str:
     """SHA-256 of what a file, or a saved dataset, holds."""
     return hashlib.sha256("".join(_hash(path) for path in _contents(file)).encode()).hexdigest()
+
+
+def has_changed(file: DatasetFile, content: str) -> bool:
+    """Whether a file holds something else than when it was listed, and `content_of` said `content`."""
+    return _stamps(Path(file.location), file.kind) != file.stamps and content_of(file) != content
 
 
 def cut_into_slices(files: list[DatasetFile], *, slice_bytes: int) -> list[Slice]:
@@ -117,7 +124,8 @@ def _files_of(dataset: DatasetConfig, prefix: str) -> list[DatasetFile]:
         split: Split | None = own if dataset.split == "auto" else dataset.split
         name = f"{prefix}/{relative}" if relative and prefix else prefix or relative
         origin = Origin("", prefix or root.resolve().name, dataset.format, split, dataset.weight, dataset.turns)
-        files.append(DatasetFile(name, str(location.absolute()), kind, origin))
+        location = location.absolute()
+        files.append(DatasetFile(name, str(location), kind, origin, _stamps(location, kind)))
     return files
 
 
@@ -136,8 +144,22 @@ def _parts(root: Path) -> Iterator[tuple[str, Path, Kind]]:
         for path in sorted(root.rglob("*")):
             relative = path.relative_to(root).as_posix()
             hidden = any(part.startswith(".") for part in relative.split("/"))
-            if path.is_file() and path.suffix.lower() in KINDS and not hidden:
+            if path.is_file() and path.suffix.lower() in KINDS and not hidden and leads_inside(path, root):
                 yield relative, path, KINDS[path.suffix.lower()]
+
+
+def dataset_files(path: str) -> Iterator[Path]:
+    """The files of a dataset, as it names them: what `list_datasets` finds, and what tells how that is read."""
+    root = Path(path).expanduser()
+    for _, location, kind in _parts(root):
+        if kind != "arrow":
+            yield location
+            continue
+        for file in sorted(location.iterdir()):
+            if file.suffix in (".arrow", ".json") and leads_inside(file, root):
+                yield file
+    if (root / SAVED_SPLITS).is_file():
+        yield root / SAVED_SPLITS
 
 
 def _split_word(relative: str) -> Split | None:
@@ -147,8 +169,17 @@ def _split_word(relative: str) -> Split | None:
 
 
 def _contents(file: DatasetFile) -> list[Path]:
-    path = Path(file.location)
-    return sorted(path.glob("*.arrow")) if file.kind == "arrow" else [path]
+    return _files_at(Path(file.location), file.kind)
+
+
+def _files_at(path: Path, kind: Kind) -> list[Path]:
+    return sorted(path.glob("*.arrow")) if kind == "arrow" else [path]
+
+
+def _stamps(path: Path, kind: Kind) -> tuple[tuple[int, int], ...]:
+    with suppress(OSError):
+        return tuple((about.st_size, about.st_mtime_ns) for about in map(Path.stat, _files_at(path, kind)))
+    return ()  # hashing will say why
 
 
 def _hash(path: Path) -> str:

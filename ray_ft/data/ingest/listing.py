@@ -11,10 +11,11 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from ray_ft.config import DataConfig
-from ray_ft.data.documents import SourceFile, read_bytes
+from ray_ft.data.documents import SourceFile
+from ray_ft.data.filters.license import LICENCE_FILE
 from ray_ft.data.filters.rules import dropped_by_path
 from ray_ft.data.formats import FORMATS, format_of
-from ray_ft.data.sources import KINDS, kind_of
+from ray_ft.data.sources import KINDS, kind_of, read_bytes
 from ray_ft.data.sources.git import split
 from ray_ft.errors import ConfigError, DataError
 from ray_ft.source_folders import TOOL_FOLDERS, is_marked
@@ -27,28 +28,28 @@ SKIPPED_FOLDERS = TOOL_FOLDERS | {
     ".ipynb_checkpoints", ".idea", ".vscode",
 }  # fmt: skip
 READ_AHEAD = 8  # threads that hash files
+UNKNOWN_FORMAT, LINK_OUT = "unknown format", "link out of its source"
 
 
 def list_files(data: DataConfig) -> list[SourceFile]:
     """Every file below the sources, sorted by path, each once; those that cannot be read carry the reason.
 
-    Folders of version control, caches and environments are not entered, links to folders not followed, and what
-    data.include and data.exclude leave out is not listed. Raises ConfigError for a source that does not exist,
-    DataError for one without a file that ray_ft reads.
+    Folders of version control, caches and environments are not entered, links to folders not followed, links to files
+    only within their source, and what data.include and data.exclude leave out is not listed. Raises ConfigError for a
+    source that does not exist, DataError for one without a file that ray_ft reads.
     """
     if not data.sources:
         raise ConfigError("data.sources is empty; give at least one file or folder, e.g. [docs, README.md]")
     found: dict[str, SourceFile] = {}
-    seen: set[str] = set()
+    seen: set[tuple[str, str]] = set()
     prefixes: set[str] = set()
     for source in data.sources:
         files = list(_files_of(source, data, unique_prefix(source, prefixes)))
         if not any(not f.reason for f in files):
             raise DataError(_nothing_in(source, files, data))
-        for file in sorted(files, key=lambda f: (not f.kind and Path(f.location).is_symlink(), f.path)):
-            real = file.location if file.kind else os.path.realpath(file.location)
-            if real not in seen:  # overlapping sources and links give a file twice
-                seen.add(real)
+        for file in files:
+            if (file.location, file.reason) not in seen:  # overlapping sources and links give a file twice
+                seen.add((file.location, file.reason))
                 found[file.path] = file
     return [found[path] for path in sorted(found)]
 
@@ -77,25 +78,52 @@ def _files_of(source: str, data: DataConfig, prefix: str) -> Iterator[SourceFile
     if kind := kind_of(source):
         yield from _entries_of(source, kind, data, prefix)
         return
-    root = Path(source).expanduser()
     try:
-        is_folder = stat.S_ISDIR(root.stat().st_mode)
+        for location, relative in _walk(Path(source).expanduser(), data):
+            yield _source_file(location, str(PurePosixPath(prefix) / relative), data, relative, source)
     except OSError as error:
         raise ConfigError(
             f"data.sources: cannot read {source!r} ({error.strerror}, from {Path.cwd()}); "
             "give files or folders that exist"
         ) from None
-    if not is_folder:
-        yield _source_file(root, prefix, data)
+
+
+def _walk(root: Path, data: DataConfig) -> Iterator[tuple[Path, str]]:
+    """Files below a folder with their paths there, links last; a file itself, with "". Raises OSError."""
+    if not stat.S_ISDIR(root.stat().st_mode):
+        yield root, ""
         return
     chosen = _chosen(data)
+    links: list[tuple[Path, str]] = []
     for folder, subfolders, names in os.walk(root, followlinks=False):
         subfolders[:] = sorted(s for s in subfolders if not _is_skipped(Path(folder) / s))
         for name in sorted(names):
             location = Path(folder) / name
             relative = location.relative_to(root).as_posix()
-            if chosen(relative):
-                yield _source_file(location, str(PurePosixPath(prefix) / relative), data, relative)
+            if location.is_symlink():
+                links.append((location, relative))
+            elif chosen(relative):
+                yield location, relative
+    yield from (link for link in links if chosen(link[1]))
+
+
+def source_files(source: str, data: DataConfig) -> Iterator[tuple[Path, str]]:
+    """What `list_files` finds of a source of this machine, each file as the source names it, with why it is not read.
+
+    Files that tell of others, licences and .gitattributes, are read for that.
+    """
+    root = Path(source).expanduser()
+    if kind_of(source):
+        yield root, "" if kind_of(source) == "archive" else "not a folder of this machine"
+        return
+    seen: set[str] = set()
+    for location, relative in _walk(root, data):
+        file = _source_file(location, relative or location.name, data, relative, source)
+        reason = file.reason or ("a link to another one" if file.location in seen else "")
+        if not reason:
+            seen.add(file.location)
+        tells = location.name == ".gitattributes" or (data.licenses and LICENCE_FILE.match(location.name))
+        yield location, "" if tells and reason == UNKNOWN_FORMAT else reason
 
 
 def _entries_of(source: str, kind: str, data: DataConfig, prefix: str) -> Iterator[SourceFile]:
@@ -115,22 +143,32 @@ def _chosen(data: DataConfig) -> Callable[[str], bool]:
     return lambda path: (keep is None or keep.match_file(path)) and not (drop is not None and drop.match_file(path))
 
 
-def _source_file(location: Path, path: str, data: DataConfig, relative: str = "") -> SourceFile:
-    """What can be told of a file without opening it; `relative` is its path below the source, "" for a source."""
-    path = _printable(path)
+def _source_file(location: Path, path: str, data: DataConfig, relative: str, source: str) -> SourceFile:
+    """What can be told of a file without opening it; `relative` is its path below the source, "" for a source.
+
+    It is read where its links lead to now, for a link may be changed.
+    """
+    path, real = _printable(path), os.path.realpath(location)
     try:
         status = location.stat()
     except OSError as error:
-        return SourceFile(path, str(location), 0, f"unreadable: {error.strerror}")
+        return SourceFile(path, str(location.absolute()), 0, f"unreadable: {error.strerror}")
+    if relative and location.is_symlink() and not leads_inside(real, source):
+        return SourceFile(path, str(location.absolute()), 0, LINK_OUT)
     is_file = stat.S_ISREG(status.st_mode)
     reason = _reason(path, status.st_size, data, relative) if is_file else "not a regular file"
-    return SourceFile(path, str(location.absolute()), status.st_size, reason)
+    return SourceFile(path, real, status.st_size, reason)
+
+
+def leads_inside(path: str | Path, source: str | Path) -> bool:
+    """Whether a path of a source still lies in it when all links are followed."""
+    return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(Path(source).expanduser()))
 
 
 def _reason(path: str, num_bytes: int, data: DataConfig, relative: str) -> str:
     """Why a file will not be read, by its name and size."""
     if format_of(path) is None:
-        return "unknown format"
+        return UNKNOWN_FORMAT
     return "larger than data.max_file_bytes" if num_bytes > data.max_file_bytes else dropped_by_path(relative)
 
 
@@ -185,7 +223,7 @@ def _patterns(globs: Iterable[str], key: str) -> "PathSpec[Any] | None":
 def _content_hash(file: SourceFile) -> str:
     try:
         if file.kind:
-            return file.content or hashlib.sha256(read_bytes(file)).hexdigest()
+            return file.content or hashlib.sha256(read_bytes(file.kind, file.location)).hexdigest()
         status = Path(file.location).stat()
         return _hash_file(file.location, status.st_ino, status.st_size, status.st_mtime_ns)
     except OSError as error:

@@ -8,7 +8,7 @@ import hashlib
 import inspect
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -17,9 +17,10 @@ from typing import Any
 from ray_ft.artifacts import to_json
 from ray_ft.config import DataConfig
 from ray_ft.data.documents import SourceFile
-from ray_ft.data.ingest.datasets import Slice, content_of, cut_into_slices, list_datasets
-from ray_ft.data.ingest.items import Item, item_key, size_of
-from ray_ft.data.ingest.listing import content_hashes, list_files
+from ray_ft.data.ingest.datasets import Slice, content_of, cut_into_slices, dataset_files, has_changed, list_datasets
+from ray_ft.data.ingest.items import Item, Todo, item_key, size_of
+from ray_ft.data.ingest.listing import content_hashes, list_files, source_files
+from ray_ft.errors import DataError
 
 ROWS_PER_GROUP = 256  # of packed training data for each recipe, at most; the last row of a group is not full
 BYTES_PER_TOKEN = 4
@@ -28,7 +29,8 @@ MAX_GROUP_FILES = 1000
 LEAST_FILL = 0.25  # of a group, before a name may end it
 
 PACKAGE = Path(__file__).parents[2]
-CODE = ("data", "recipes", "rows.py", "models/tokenizer.py")  # that decides what a document becomes
+# That decides what a document becomes.
+CODE = ("data", "recipes", "rows.py", "models/tokenizer.py", "models/chat_text.py")
 LIBRARIES = (
     "ray_ft", "charset-normalizer", "docutils", "markdown-it-py", "nbformat", "openpyxl", "pypdf", "pypdfium2",
     "python-docx", "python-pptx", "rensa", "selectolax", "tokenizers", "transformers", "tree-sitter", "numpy",
@@ -45,17 +47,40 @@ def list_items(data: DataConfig, max_seq_len: int) -> list[Item]:
     return [*files, *cut_into_slices(list_datasets(data), slice_bytes=group_bytes(max_seq_len))]
 
 
-def keys_of(items: Sequence[Item], settings: Any) -> list[bytes]:
-    """A key for each item, from its content, its name and all that parsing depends on."""
-    how = digest_of({"settings": settings, "code": code_digest()})
+def files_read(data: DataConfig, named: str) -> Iterator[tuple[Path, str]]:
+    """What prepare reads of a source or a dataset of this machine, and of a source also what not, with the reason."""
+    if named in data.sources:
+        yield from source_files(named, data)
+    else:
+        yield from ((file, "") for file in dataset_files(named))
+
+
+def parse_digest(settings: Any) -> str:
+    """Of all that parsing depends on beside the item."""
+    return digest_of({"settings": settings, "code": code_digest()})
+
+
+def keyed(items: Sequence[Item], how: str) -> list[Todo]:
+    """The items, each under a key from its content, its name and how it is parsed.
+
+    Raises DataError for a dataset that changed since it was listed and cut.
+    """
     files = [item for item in items if isinstance(item, SourceFile) and not item.reason]
     contents = dict(zip((f.path for f in files), content_hashes(files), strict=True))
     tables = {item.file.name: item.file for item in items if isinstance(item, Slice)}
-    hashes = {name: content_of(file) for name, file in tables.items()}
-    return [
-        item_key(item, contents.get(item.path, "") if isinstance(item, SourceFile) else hashes[item.file.name], how)
-        for item in items
-    ]
+    for name, file in tables.items():
+        contents[name] = content_of(file)
+        if has_changed(file, ""):
+            raise DataError(f"data.datasets: {name} changed while it was listed; run prepare again")
+    return [_todo(item, contents, how) for item in items]
+
+
+def _todo(item: Item, contents: Mapping[str, str], how: str) -> Todo:
+    if isinstance(item, Slice):
+        content = contents[item.file.name]
+        return Todo(item_key(item, content, how), item, content)
+    content = contents.get(item.path, "")
+    return Todo(item_key(item, content, how), item, "" if item.content else content)
 
 
 def group_bytes(max_seq_len: int) -> int:

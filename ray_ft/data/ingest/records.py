@@ -43,8 +43,9 @@ def read_line(line: bytes, origin: Origin) -> Record:
         value = json.loads(line.decode("utf-8"))
     except UnicodeDecodeError as error:
         return _skipped(origin, BadRecord("not valid UTF-8", f"byte {error.start + 1}"), len(line))
-    except (json.JSONDecodeError, RecursionError) as error:
-        where = f"{error.msg} at column {error.colno}" if isinstance(error, json.JSONDecodeError) else "nested too deep"
+    except (ValueError, RecursionError) as error:
+        where = f"{error.msg} at column {error.colno}" if isinstance(error, json.JSONDecodeError) else ""
+        where = where or ("nested too deep" if isinstance(error, RecursionError) else "a number of thousands of digits")
         return _skipped(origin, BadRecord("not valid JSON", where), len(line))
     return read_value(value, origin, num_bytes=len(line))
 

@@ -5,57 +5,50 @@ the deadline is killed, and one that dies takes nothing but its file with it; th
 """
 
 import os
-import pickle
 import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, Pipe
 from pathlib import Path
 from typing import Any
 
-from ray_ft.data.formats import Format
 from ray_ft.data.formats.base import Parsed, Unreadable
-from ray_ft.data.formats.text import parse_lines
+from ray_ft.data.ingest.sandbox_child import ALIVE, Failure, Job
+from ray_ft.data.run.budget import renew
+from ray_ft.data.run.typed import Malformed, dump, load
 
+LONGEST = 10  # times the seconds that a parser may take as long as it gives signs of life
 MAX_FILES = 300  # of one child: native libraries leak
 START_SECONDS = 60.0  # for a child to begin, on a busy machine
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+PASSED_ON = ("LD_LIBRARY_PATH",)  # where the interpreter finds its own libraries; a child gets nothing else of ours
+BEGIN = (
+    "import sys; sys.path[:] = sys.argv[2:]; from multiprocessing.connection import Connection; "
+    "from ray_ft.data.ingest.sandbox_child import serve; serve(Connection(int(sys.argv[1])))"
+)
+ANSWER: Any = Parsed | Failure
 
 TIMED_OUT, CRASHED, OUT_OF_MEMORY = "parser timed out", "parser crashed", "parser ran out of memory"
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What a parser in a child process may take for one file."""
+    """What may be taken for one file, by a parser in a child process and by what else is done with it."""
 
     seconds: float = 60.0  # without a sign of life
-    memory_bytes: int = 1536 * 2**20  # beyond what the child has when it begins
+    memory_bytes: int = 1536 * 2**20  # beyond what the process has when it begins
 
 
-def parse(source: Any, kind: Format, limits: Limits = Limits()) -> tuple[Parsed, str]:
-    """Parse a text, or the bytes of a binary format; the note says what did not go well, else it is "".
+class ParserError(Exception):
+    """What a parser in a child raised: the name of its class, and its words."""
 
-    A text that its parser cannot take is read as plain lines. Raises Unreadable for what gives no document.
-    """
-    try:
-        parsed = kind.parse(source) if _is_safe(source, kind) else CHILD.parse(kind.parse, source, limits)
-        return parsed, f"{kind.name}: parts do not parse" if "syntax" in parsed.metadata else ""
-    except Unreadable:
-        raise
-    except Exception as error:  # parsers of others fail in ways of their own; one file must not end the job
-        if not kind.is_text:
-            raise Unreadable("damaged", f"{type(error).__name__}: {error}"[:300], broken=True) from None
-        return parse_lines(source), f"read as text: {kind.name} parser: {type(error).__name__}"
-
-
-def _is_safe(source: Any, kind: Format) -> bool:
-    """Whether a parser may run in this process: neither can it take long, nor can it crash as native code may."""
-    if kind.is_binary or len(source) > kind.max_here:
-        return False
-    return kind.max_tags_here > len(source) or source.count("<") <= kind.max_tags_here
+    def __init__(self, kind: str, words: str) -> None:
+        super().__init__(words)
+        self.kind = kind
 
 
 class Child:
@@ -68,8 +61,14 @@ class Child:
         self.num_files = 0
 
     def parse(self, parse: Callable[[Any], Parsed], source: bytes | str, limits: Limits) -> Parsed:
-        """What the parser makes of a file. Raises Unreadable, broken, where it does not come to an end."""
-        job = pickle.dumps((parse, source, limits), protocol=pickle.HIGHEST_PROTOCOL)
+        """What the parser makes of a file.
+
+        Raises Unreadable for what it gives no document of, broken where it does not come to an end, ParserError for
+        all others.
+        """
+        is_text = isinstance(source, str)
+        about = dump(Job.of(parse, is_text=is_text, memory_bytes=limits.memory_bytes))
+        job = (about, source.encode("utf-8", "surrogatepass") if isinstance(source, str) else source)
         with self.lock:
             try:
                 return self._parse(job, limits)
@@ -82,23 +81,39 @@ class Child:
             except (EOFError, OSError):
                 raise self._crashed() from None
 
-    def _parse(self, job: bytes, limits: Limits) -> Parsed:
+    def _parse(self, job: tuple[bytes, bytes], limits: Limits) -> Parsed:
         connection = self._started()
         self.num_files += 1
-        connection.send_bytes(job)
-        while True:
-            if not connection.poll(limits.seconds):
-                self.close()
-                raise Unreadable(TIMED_OUT, f"no sign of life for {limits.seconds:g} s", broken=True)
-            answer = pickle.loads(connection.recv_bytes())
-            if answer is not None:
-                break
+        latest = time.monotonic() + LONGEST * limits.seconds
+        raw = ALIVE
+        try:
+            for part in job:
+                connection.send_bytes(part)
+            while raw == ALIVE:
+                renew()
+                if not connection.poll(limits.seconds):
+                    raise Unreadable(TIMED_OUT, f"no sign of life for {limits.seconds:g} s", broken=True)
+                if time.monotonic() > latest:
+                    raise Unreadable(TIMED_OUT, f"no end after {LONGEST * limits.seconds:g} s", broken=True)
+                raw = connection.recv_bytes()
+        except (EOFError, OSError):
+            raise
+        except BaseException:  # what it says next would be taken for another file's
+            self.close()
+            raise
+        try:
+            answer = load(ANSWER, raw)
+        except Malformed:
+            self.close()
+            raise Unreadable(CRASHED, "its answer is none", broken=True) from None
         if isinstance(answer, Parsed):
             return answer
-        if isinstance(answer, MemoryError):
+        if answer.kind == "memory":
             self.close()
             raise Unreadable(OUT_OF_MEMORY, f"more than {limits.memory_bytes / 2**30:g} GiB", broken=True)
-        raise answer
+        if answer.kind == "unreadable":
+            raise Unreadable(answer.reason, answer.note, broken=answer.broken)
+        raise ParserError(answer.reason, answer.note)
 
     def _started(self) -> Connection:
         """The connection to a child that waits for a file."""
@@ -108,12 +123,13 @@ class Child:
         self.connection, theirs = Pipe()
         with theirs:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "ray_ft.data.ingest.sandbox_child", str(theirs.fileno())],
+                # Isolated: no environment, no folder of the user, and modules from where this process has them.
+                [sys.executable, "-I", "-X", "utf8", "-c", BEGIN, str(theirs.fileno()), *map(_absolute, sys.path)],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
-                env={**os.environ, **ONE_THREAD, "PYTHONPATH": os.pathsep.join(p or str(Path.cwd()) for p in sys.path)},
+                env={**ONE_THREAD, **{name: os.environ[name] for name in PASSED_ON if name in os.environ}},
             )
         if not self.connection.poll(START_SECONDS):
             self.close()
@@ -136,6 +152,10 @@ class Child:
             self.process.kill()
             self.process.wait()
         self.process, self.connection, self.num_files = None, None, 0
+
+
+def _absolute(path: str) -> str:
+    return path or str(Path.cwd())
 
 
 CHILD = Child()

@@ -2,21 +2,28 @@
 
 Every task appends to a file of its own: a note when it begins a document, the document when it is done. A torn end, as
 a killed process leaves it, is not read. Nothing is ever changed: what one run wrote, the next ones take as it is.
+
+A journal may lie in a folder that others can write, so what is read from it is data of a known type and nothing else
+(`typed`); what an earlier version wrote in another form is as if it were not there.
 """
 
 import os
-import pickle
 import struct
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeVar
+
+from ray_ft.data.run.typed import Malformed, dump, load
+from ray_ft.errors import DataError
+
+Kind = TypeVar("Kind")
 
 KEY_BYTES = 32
-FRAME = struct.Struct("<4sB32sIII")  # mark, kind, key, bytes of head and of body, checksum of key and head
-MARK = b"rftj"
+FRAME = struct.Struct("<4sB32sIIII")  # mark, kind, key, bytes of head, body, body unpacked, checksum of key and head
+MARK = b"rft2"
 BEGIN, DONE = 0, 1
 LEVEL = 1  # of zstd; the bodies are texts, read once or twice
 
@@ -33,12 +40,19 @@ class Ref:
 
 @dataclass(frozen=True)
 class Entry:
-    """One line of a journal; `ref` and `head` are None where work on the key began, as `run` noted."""
+    """One line of a journal; `ref` is None and `head` empty where work on the key began, as `run` noted."""
 
     key: bytes
-    head: Any = None
+    head: bytes = b""  # as it was written
     ref: Ref | None = None
     run: str = ""
+
+    def head_as(self, kind: type[Kind]) -> Kind | None:
+        """What is told of the document; None where it is not of the type, so that nobody wrote it for this reader."""
+        try:
+            return load(kind, self.head)
+        except Malformed:
+            return None
 
 
 class Journal:
@@ -66,19 +80,24 @@ class Journal:
 
     def begin(self, key: bytes, run: str) -> None:
         """Note that work on a key begins."""
-        self._append(BEGIN, key, run.encode(), b"")
+        self._append(BEGIN, key, run.encode())
 
     def done(self, key: bytes, head: Any, body: Any) -> None:
         """Keep what became of a key: `head` is read by all who look through the journal, `body` by who needs it."""
         import pyarrow as pa
 
-        raw = pickle.dumps(body, protocol=5)
+        raw = dump(body)
         packed = pa.Codec("zstd", LEVEL).compress(raw, asbytes=True)
-        self._append(DONE, key, pickle.dumps((len(raw), head), protocol=5), packed)
+        self._append(DONE, key, dump(head), packed, len(raw))
 
-    def _append(self, kind: int, key: bytes, head: bytes, body: bytes) -> None:
-        frame = FRAME.pack(MARK, kind, key, len(head), len(body), zlib.crc32(key + head)) + head + body
-        view = memoryview(frame)
+    def copy(self, entry: Entry) -> None:
+        """Keep what another journal holds, as it is."""
+        assert entry.ref is not None
+        self._append(DONE, entry.key, entry.head, _packed(entry.ref), entry.ref.full_bytes)
+
+    def _append(self, kind: int, key: bytes, head: bytes, body: bytes = b"", full_bytes: int = 0) -> None:
+        frame = FRAME.pack(MARK, kind, key, len(head), len(body), full_bytes, zlib.crc32(key + head))
+        view = memoryview(frame + head + body)
         while view:
             try:
                 view = view[os.write(self.stream, view) :]
@@ -92,35 +111,36 @@ def read_journal(path: Path) -> Iterator[Entry]:
     offset = 0
     with path.open("rb") as stream:
         while len(raw := stream.read(FRAME.size)) == FRAME.size:
-            mark, kind, key, head_bytes, body_bytes, checksum = FRAME.unpack(raw)
+            mark, kind, key, head_bytes, body_bytes, full_bytes, checksum = FRAME.unpack(raw)
+            if mark != MARK:
+                return  # a torn end, or an earlier version's
             head = stream.read(head_bytes)
             body = offset + FRAME.size + head_bytes
             offset = body + body_bytes
-            if mark != MARK or offset > size or zlib.crc32(key + head) != checksum:
+            if offset > size or zlib.crc32(key + head) != checksum:
                 return  # a torn end
             if kind == BEGIN:
-                yield Entry(key, run=head.decode())
+                yield Entry(key, run=head.decode("utf-8", "replace"))
             else:
-                try:
-                    full_bytes, value = pickle.loads(head)
-                except (
-                    ImportError,
-                    AttributeError,
-                ):  # an older version's, in classes that are gone: nobody asks for it
-                    pass
-                else:
-                    yield Entry(key, value, Ref(str(path), body, body_bytes, full_bytes))
+                yield Entry(key, head, Ref(str(path), body, body_bytes, full_bytes))
             stream.seek(offset)
 
 
-def read_body(ref: Ref) -> Any:
-    """What was kept for a key."""
+def read_body(ref: Ref, kind: type[Kind]) -> Kind:
+    """What was kept for a key. Raises DataError where it is not of the type."""
     import pyarrow as pa
 
+    try:
+        return load(kind, pa.Codec("zstd").decompress(_packed(ref), ref.full_bytes, asbytes=True))
+    except (OSError, ValueError) as error:  # pyarrow's are among them
+        what = str(error).strip().split("\n")[0]
+        raise DataError(f"{ref.journal} is damaged ({what}); delete it and run prepare again") from None
+
+
+def _packed(ref: Ref) -> bytes:
     with Path(ref.journal).open("rb") as stream:
         stream.seek(ref.offset)
-        packed = stream.read(ref.num_bytes)
-    return pickle.loads(pa.Codec("zstd").decompress(packed, ref.full_bytes, asbytes=True))
+        return stream.read(ref.num_bytes)
 
 
 def compact(folder: Path, live: set[bytes]) -> None:
@@ -135,8 +155,7 @@ def compact(folder: Path, live: set[bytes]) -> None:
         if entries:
             with Journal(folder, path.name.split(".")[0]) as journal:
                 for entry in entries:
-                    assert entry.ref is not None
-                    journal.done(entry.key, entry.head, read_body(entry.ref))
+                    journal.copy(entry)
         path.unlink()
 
 
@@ -148,6 +167,6 @@ def strike(folder: Path, keys: set[bytes]) -> None:
             continue
         with Journal(folder, path.name.split(".")[0]) as journal:
             for entry in entries:
-                if entry.key not in keys and entry.ref is not None:
-                    journal.done(entry.key, entry.head, read_body(entry.ref))
+                if entry.key not in keys:
+                    journal.copy(entry)
         path.unlink()

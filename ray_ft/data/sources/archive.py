@@ -19,7 +19,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import IO, Any
 
-from ray_ft.data.sources.base import Entry, plain
+from ray_ft.data.sources.base import MAX_MEMBERS, Entry, plain
 from ray_ft.errors import ConfigError, DataError
 
 COMPRESSED: dict[str, Callable[..., Any]] = {
@@ -30,7 +30,6 @@ COMPRESSED: dict[str, Callable[..., Any]] = {
 }
 SUFFIXES = (".zip", ".tar", *COMPRESSED)
 MAX_RATIO, SMALL_BYTES = 100, 2**30  # an archive that unpacks to more than both is a bomb
-MAX_MEMBERS = 1_000_000
 CHUNK = 2**22
 
 

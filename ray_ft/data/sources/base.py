@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
+MAX_MEMBERS = 1_000_000  # of an archive or a revision; beyond it is no collection that somebody wrote
+
 
 @dataclass(frozen=True)
 class Entry:

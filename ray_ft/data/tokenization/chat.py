@@ -4,7 +4,6 @@ The end-of-turn token that the template writes after an answer is a target too, 
 """
 
 import copy
-import re
 from collections.abc import Iterator
 from functools import cache
 from typing import Any
@@ -14,6 +13,7 @@ from ray_ft.data.tokenization.conversation import encode_conversation
 from ray_ft.data.tokenization.document_tokens import DocumentTokens, Splicer, Verbatim, num_ids
 from ray_ft.data.tokenization.encoded import IGNORED, Encoded
 from ray_ft.errors import ConfigError
+from ray_ft.models.chat_text import ControlTokens, Hidden
 from ray_ft.rows import CountTokens, Example
 
 MAX_PROMPT_FRACTION = 0.5  # of a row: a longer prompt leaves too little of its answer
@@ -27,18 +27,14 @@ class ChatEncoder:
         self.tokenizer = tokenizer
         self.system_prompt = system_prompt
         self.max_seq_len = max_seq_len
-        self.specials = {str(t) for t in tokenizer.all_special_tokens} | {
-            str(t) for t in tokenizer.added_tokens_decoder.values() if t.special
-        }
+        self.control = ControlTokens(tokenizer)
         adds = tokenizer("a").input_ids != tokenizer("a", add_special_tokens=False).input_ids
         first = tokenizer("a").input_ids[:1]
         self.bos = first if adds and first == [tokenizer.bos_token_id] else []
         self.eos = [] if tokenizer.eos_token_id is None else [int(tokenizer.eos_token_id)]
         self.pad_id = int(tokenizer.pad_token_id if tokenizer.pad_token_id is not None else (self.eos or [0])[0])
         tokenizer.model_max_length = 10**9  # lengths are ours to watch; no warning for each long document
-        self.splicer = _splicer(tokenizer)
-        # Of two that begin alike the shorter one, as it ends first.
-        self._any_special = re.compile("|".join(map(re.escape, sorted(filter(None, self.specials), key=len))) or "(?!)")
+        self.splicer = _splicer(tokenizer, self.control)
 
     def count_tokens(self, text: str) -> int:
         """Tokens of a text that is content: special tokens written out in it count as the letters they are."""
@@ -74,7 +70,7 @@ class ChatEncoder:
             conversation = encode_conversation(self, example.messages)
             return conversation if isinstance(conversation, str) else [conversation]
         if not example.prompt:
-            if unknown := [mark for mark in example.marks if mark not in self.specials]:
+            if unknown := [mark for mark in example.marks if mark not in self.control.special]:
                 return f"the tokenizer has no special token {unknown[0]}"
             return list(self._plain(example, ends=ends or bool(example.marks), place=place))
         encoded = self._turn(example.prompt, example.completion, place)
@@ -107,12 +103,12 @@ class ChatEncoder:
 
     def _turn(self, prompt: str, completion: str, place: Verbatim | None = None) -> Encoded | None:
         """One question and answer; None when the template does not show the answer as it is."""
-        messages: list[dict[str, str]] = []
-        if self.system_prompt is not None:
-            messages.append({"role": "system", "content": self.system_prompt})
-        messages.append({"role": "user", "content": prompt})
+        answer, system = completion.strip(), self.system_prompt
+        hidden = Hidden(self.control, (system or "", prompt, answer))
+        answer = hidden.hide(answer)
+        messages = [] if system is None else [{"role": "system", "content": hidden.hide(system)}]
+        messages.append({"role": "user", "content": hidden.hide(prompt)})
         asked = self._render(messages, add_generation_prompt=True)
-        answer = completion.strip()
         full = self._render([*messages, {"role": "assistant", "content": answer}], add_generation_prompt=False)
         # What an engine sees before it answers is `asked`; a template that rewrites it can only be cut at the answer.
         keeps_prompt = full.startswith(asked)
@@ -121,27 +117,40 @@ class ChatEncoder:
             return None
         start = len(asked) if keeps_prompt else body
         end, stop = self._end_of_turn(full, body + len(answer))
-        return self._masked(full[:start], full[start:body], answer, full[body + len(answer) : end], stop, place)
+        pieces = (full[:start], full[start:body], answer, full[body + len(answer) : end])
+        return self._masked(*pieces, stop, place, hidden)
 
     def _end_of_turn(self, full: str, answer_end: int) -> tuple[int, list[int]]:
         """Where the turn ends: after the first special token behind the answer; else end-of-text is added."""
-        found = self._any_special.search(full, answer_end)
+        found = self.control.special_pattern.search(full, answer_end)
         return (found.end(), []) if found else (len(full.rstrip()), self.eos)
 
     def _masked(
-        self, prompt: str, opening: str, answer: str, closing: str, stop: list[int], place: Verbatim | None
+        self,
+        prompt: str,
+        opening: str,
+        answer: str,
+        closing: str,
+        stop: list[int],
+        place: Verbatim | None,
+        hidden: Hidden,
     ) -> Encoded:
         """Ids of the parts with labels on all but the prompt.
 
         The text is tokenised as a whole when that keeps the prompt's own ids, as it does where a template closes the
         prompt with a special token or a newline; else prompt and answer are tokenised apart, as generation sees them.
-        Special tokens that stand written out in the answer are encoded as text: none may end the turn early.
+        Special tokens that stand written out in question or answer are encoded as text: none may open a turn or end
+        it early.
         """
-        if self._any_special.search(answer):
-            prompt_ids = self.ids(prompt)
-            ids = prompt_ids + self.ids(opening) + self.ids(answer, is_content=True) + self.ids(closing) + stop
+        if hidden.stands_in(answer):
+            prompt_ids = hidden.ids(prompt, self.ids)
+            letters = self.ids(hidden.show(answer), is_content=True)
+            ids = prompt_ids + self.ids(opening) + letters + self.ids(closing) + stop
         else:
-            if place is None:
+            if hidden.stands_in(prompt):
+                prompt_ids = hidden.ids(prompt, self.ids)
+                whole = hidden.ids(prompt + opening + answer + closing, self.ids)
+            elif place is None:
                 prompt_ids, whole = self.ids(prompt), self.ids(prompt + opening + answer + closing)
             else:
                 prompt_ids, whole = place.ids_behind(prompt, opening=opening, after=closing)
@@ -164,21 +173,18 @@ class ChatEncoder:
         )
 
 
-def _splicer(tokenizer: Any) -> Splicer | None:
+def _splicer(tokenizer: Any, control: ControlTokens) -> Splicer | None:
     """Copies of the tokenizer's Rust part; None for tokenizers in pure Python.
 
     Counting is most of the work of chunking, and transformers' own call costs several times what a short passage does.
     """
-    if not getattr(tokenizer, "is_fast", False):
+    if control.content_backend is None:
         return None
-    backends = []
-    for is_content in (True, False):
-        backend = copy.deepcopy(tokenizer.backend_tokenizer)
-        backend.encode_special_tokens = is_content
-        backend.no_truncation()
-        backend.no_padding()
-        backends.append(backend)
-    return Splicer(*backends)
+    backend = copy.deepcopy(tokenizer.backend_tokenizer)
+    backend.encode_special_tokens = False
+    backend.no_truncation()
+    backend.no_padding()
+    return Splicer(control.content_backend, backend)
 
 
 class TokenCounter:

@@ -7,11 +7,12 @@ same whatever follows it; the others are refused.
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ray_ft.data.tokenization.encoded import IGNORED, Encoded, TurnEncoder
 from ray_ft.errors import first_line
+from ray_ft.models.chat_text import Hidden
 from ray_ft.rows import Message
 
 GENERATION_MARK = re.compile(r"\{%-?\s*generation\s*-?%\}")
@@ -53,9 +54,11 @@ def encode_conversation(encoder: TurnEncoder, messages: Sequence[Message]) -> En
     """Ids up to the last trained turn that fits a row, with labels on the trained turns; or why there are none."""
     if encoder.system_prompt is not None and messages[0].role != "system":
         messages = (Message("system", encoder.system_prompt), *messages)
+    hidden = Hidden(encoder.control, (message.content for message in messages))
+    messages = [replace(message, content=hidden.hide(message.content)) for message in messages]
     try:
         text, turns = _rendered(encoder, messages)
-        ids, labels, ends = _tokenised(encoder, text, turns)
+        ids, labels, ends = _tokenised(encoder, hidden, text, turns)
     except Refused as refused:
         return str(refused)
     if len(ids) <= encoder.max_seq_len:
@@ -125,13 +128,13 @@ def _marked_turn(encoder: TurnEncoder, messages: Sequence[Message], i: int, text
     if text.startswith(asked) and start <= len(asked) <= end:
         start = len(asked)  # some marks hold the turn's header too, which an engine writes and no model
     space = len(text[end:]) - len(text[end:].lstrip())
-    behind = max((len(t) for t in encoder.specials if t and text.startswith(t, end + space)), default=0)
+    behind = max((len(t) for t in encoder.control.special if text.startswith(t, end + space)), default=0)
     limit = end + space + behind if behind else end
     content = messages[i].content.strip()
     answer = text.find(content, start, end)
     if answer < 0:  # thoughts may be set apart from the answer; the mark says what is trained
         marked = text[start:end].rstrip()
-        ending = max((len(t) for t in encoder.specials if t and marked.endswith(t)), default=0)
+        ending = max((len(t) for t in encoder.control.special if marked.endswith(t)), default=0)
         answer, content = start, marked[: len(marked) - ending]
     return _ended(encoder, text, start, answer, content, limit)
 
@@ -167,7 +170,7 @@ def _ending(turns: list[Turn]) -> list[Turn]:
 def _ended(encoder: TurnEncoder, text: str, start: int, answer: int, content: str, limit: int) -> Turn:
     """The turn up to the first special token behind its answer and before `limit`; without one, end-of-text ends it."""
     answer_end = answer + len(content)
-    ends = [(i, i + len(t)) for t in encoder.specials if t and (i := text.find(t, answer_end, limit)) >= 0]
+    ends = [(i, i + len(t)) for t in encoder.control.special if (i := text.find(t, answer_end, limit)) >= 0]
     end = min(ends)[1] if ends else answer_end + len(text[answer_end:limit].rstrip())
     return Turn(start, answer, answer_end, end, adds_stop=not ends)
 
@@ -192,19 +195,20 @@ def _plain(messages: Sequence[Message]) -> list[dict[str, str]]:
 # --- tokens -----------------------------------------------------------------------------------------------------------
 
 
-def _tokenised(encoder: TurnEncoder, text: str, turns: Sequence[Turn]) -> tuple[list[int], list[int], list[int]]:
+def _tokenised(
+    encoder: TurnEncoder, hidden: Hidden, text: str, turns: Sequence[Turn]
+) -> tuple[list[int], list[int], list[int]]:
     """Ids and labels of the text up to the last turn's end, and the token at which each turn has ended.
 
     The text is tokenised as a whole when a token begins and ends where each turn does, as after a special token or a
-    newline; else in pieces, as generation sees them. Special tokens that stand written out in an answer are encoded
-    as text: none may end the turn early.
+    newline; else in pieces, as generation sees them. Special tokens that stand written out in a message are encoded
+    as text: none may open a turn or end it early.
     """
-    written_out = any(t and t in text[turn.answer : turn.answer_end] for turn in turns for t in encoder.specials)
-    whole = None if written_out else _whole(encoder, text, turns)
+    whole = None if hidden.stands_in(text) else _whole(encoder, text, turns)
     ids: list[int] = []
     labels: list[int] = []
     ends: list[int] = []
-    for piece, turn in _pieces(encoder, text, turns) if whole is None else whole:
+    for piece, turn in _pieces(encoder, hidden, text, turns) if whole is None else whole:
         whole_piece = [*piece, *(encoder.eos if turn is not None and turn.adds_stop else [])]
         ids += whole_piece
         labels += [IGNORED] * len(whole_piece) if turn is None else whole_piece
@@ -235,12 +239,14 @@ def _whole(encoder: TurnEncoder, text: str, turns: Sequence[Turn]) -> list[tuple
     return pieces
 
 
-def _pieces(encoder: TurnEncoder, text: str, turns: Sequence[Turn]) -> Iterator[tuple[list[int], Turn | None]]:
+def _pieces(
+    encoder: TurnEncoder, hidden: Hidden, text: str, turns: Sequence[Turn]
+) -> Iterator[tuple[list[int], Turn | None]]:
     """Ids of each part by itself."""
     position = 0
     for turn in turns:
-        yield encoder.ids(text[position : turn.start]), None
-        answer = encoder.ids(text[turn.answer : turn.answer_end], is_content=True)
+        yield hidden.ids(text[position : turn.start], encoder.ids), None
+        answer = encoder.ids(hidden.show(text[turn.answer : turn.answer_end]), is_content=True)
         opening, closing = text[turn.start : turn.answer], text[turn.answer_end : turn.end]
         yield [*encoder.ids(opening), *answer, *encoder.ids(closing)], turn
         position = turn.end

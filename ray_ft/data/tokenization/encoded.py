@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from ray_ft.models.chat_text import ControlTokens
+
 IGNORED = -100  # label of a position that the loss does not see
 
 
@@ -22,7 +24,7 @@ class TurnEncoder(Protocol):
     tokenizer: Any
     system_prompt: str | None
     max_seq_len: int
-    specials: set[str]
+    control: ControlTokens
     eos: list[int]
 
     def ids(self, text: str, *, is_content: bool = False) -> list[int]:

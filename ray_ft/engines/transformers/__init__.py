@@ -35,8 +35,10 @@ class TransformersEngine(Engine):
     def write_batch_size(self) -> int:
         return max(16, 4 * self.batch_size)
 
-    def check_adapters(self, model_path: str, adapters: Mapping[str, str]) -> None:
+    def check(self, model_path: str, adapters: Mapping[str, str]) -> None:
         from ray_ft.engines.transformers.adapters import check_adapter
+        from ray_ft.models.weights import check_base
 
+        check_base(model_path)
         for name, folder in adapters.items():
             check_adapter(name, folder, model_path=model_path)

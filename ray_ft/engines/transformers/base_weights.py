@@ -1,10 +1,9 @@
 """Loads the base model's weights from a local folder, in the dtype and quantisation that the config asks for."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ray_ft.errors import MissingDependencyError, ModelError, first_line
-from ray_ft.models.quantised import keep_as_stored
+from ray_ft.errors import MissingDependencyError, ModelError
+from ray_ft.models.weights import load_weights
 
 if TYPE_CHECKING:
     import torch
@@ -16,26 +15,14 @@ def load_base(model_path: str, *, dtype: str, quantization: str) -> Any:
     `dtype` and `quantization` are `TransformersEngine`'s words. Raises ModelError when the folder holds no such model.
     """
     import torch
-    from safetensors import SafetensorError
-    from transformers import AutoModelForCausalLM
 
-    if not (Path(model_path) / "config.json").is_file():
-        raise ModelError(f"no model in {model_path}: it has no config.json; give a folder in Hugging Face format")
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     compute_dtype = _compute_dtype(dtype, device)
     try:
-        model = AutoModelForCausalLM.from_pretrained(
-            model_path,
-            dtype=compute_dtype,
-            device_map={"": device},
-            quantization_config=_quantization_config(quantization, compute_dtype),
-            local_files_only=True,
-        )
+        packed = _quantization_config(quantization, compute_dtype)
+        return load_weights(model_path, dtype=compute_dtype, quantization=packed, device_map={"": device}).eval()
     except torch.OutOfMemoryError:
         raise ModelError(f"{model_path} does not fit the GPU's memory; set engine.quantization=nf4 or int8") from None
-    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
-        raise ModelError(f"cannot load the model in {model_path}: {first_line(error)}") from None
-    return keep_as_stored(model.eval())
 
 
 def _compute_dtype(dtype: str, device: "torch.device") -> "torch.dtype":

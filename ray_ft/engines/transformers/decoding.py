@@ -1,16 +1,99 @@
-"""The decode loop: rows that share one adapter go through the model together, one token each per step."""
+"""The decode loop: rows that share one adapter go through the model together, one token each per step.
 
-from collections.abc import Callable, Iterator
+How a row chooses its next token, and when its tokens become text, stands first.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from ray_ft.engines.base import TextDelta
-from ray_ft.engines.transformers.sampling import Sampler
-from ray_ft.engines.transformers.text_stream import TextStream
 from ray_ft.errors import GenerationError
 
 if TYPE_CHECKING:
     import torch
+
+
+REPLACEMENT = "�"
+"""What a decoder returns for bytes that are no character, or not one yet."""
+
+
+# --- a row ------------------------------------------------------------------------------------------------------------
+
+
+class Sampler:
+    """Draws tokens for one request; its random numbers depend on its seed alone, not on neighbours or the device."""
+
+    def __init__(self, *, temperature: float, top_p: float, seed: int) -> None:
+        import torch
+
+        self.temperature = temperature
+        self.top_p = top_p
+        self._random = torch.Generator().manual_seed(seed)
+
+    def next_token(self, logits: "torch.Tensor") -> int:
+        """The next token id, given float logits of shape [vocabulary]."""
+        import torch
+
+        if self.temperature == 0:
+            return int(logits.argmax())
+        # float32 first: a small temperature would overflow float16
+        logits = logits.float()
+        probabilities, ids = ((logits - logits.max()) / self.temperature).softmax(-1).sort(descending=True, stable=True)
+        cumulative = probabilities.cumsum(-1)
+        # nucleus (arXiv 1904.09751): the fewest tokens whose probability reaches top_p; the likeliest always stays
+        inside = max(int((cumulative - probabilities < self.top_p).sum()), 1)
+        total = float(cumulative[inside - 1])
+        point = float(torch.rand((), generator=self._random)) * total
+        chosen = int((cumulative[:inside] <= point).sum())
+        return int(ids[min(chosen, inside - 1)])
+
+
+class TextStream:
+    """The text of one answer as its tokens arrive; the pieces join to what decoding all tokens at once would give."""
+
+    def __init__(self, decode: Callable[[list[int]], str], stop: Sequence[str] = ()) -> None:
+        self._decode = decode
+        self._stop = tuple(s for s in stop if s)
+        self._ids: list[int] = []
+        self._window = 0  # ids from here give the decoder its context, so that joins and spaces come out right
+        self._read = 0  # ids before this have left the decoder as text
+        self._held = ""  # text that may yet become a stop string
+        self.stopped = False
+
+    def push(self, token_id: int) -> str:
+        """Take the next token; returns the text that is now certain, possibly none."""
+        assert not self.stopped, "a stopped stream takes no more tokens"
+        self._ids.append(token_id)
+        return self._release(self._new_text(final=False))
+
+    def finish(self) -> str:
+        """The text still held back, once no token follows."""
+        if self.stopped:
+            return ""
+        text = self._release(self._new_text(final=True))
+        held, self._held = self._held, ""
+        return text + ("" if self.stopped else held)
+
+    def _new_text(self, *, final: bool) -> str:
+        """Text since the last read; nothing while its last character is incomplete."""
+        known = self._decode(self._ids[self._window : self._read])
+        text = self._decode(self._ids[self._window :])
+        if len(text) <= len(known) or (text.endswith(REPLACEMENT) and not final):
+            return ""
+        self._window, self._read = self._read, len(self._ids)
+        return text[len(known) :]
+
+    def _release(self, text: str) -> str:
+        """Pass text on up to a stop string, or up to what could become one."""
+        text = self._held + text
+        found = [at for at in (text.find(stop) for stop in self._stop) if at >= 0]
+        if found:
+            self.stopped, self._held = True, ""
+            return text[: min(found)]
+        keep = max((_overlap(text, stop) for stop in self._stop), default=0)
+        self._held = text[len(text) - keep :]
+        return text[: len(text) - keep]
 
 
 @dataclass
@@ -121,3 +204,8 @@ def _advance(
     if mask is not None:
         mask = torch.cat([mask, mask.new_ones(len(kept), 1)], dim=1)
     return torch.tensor(chosen)[:, None], mask
+
+
+def _overlap(text: str, stop: str) -> int:
+    """Length of the longest end of `text` that begins `stop`, the whole of `stop` excluded."""
+    return next((n for n in range(min(len(text), len(stop) - 1), 0, -1) if text.endswith(stop[:n])), 0)

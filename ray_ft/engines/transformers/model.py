@@ -1,4 +1,4 @@
-"""A base with its adapters, loaded and ready to answer: `LoadedModel` over the decode loop."""
+"""A base with its adapters, loaded and ready to answer: `LoadedModel` over the decode loop, and its tokenizer."""
 
 from collections.abc import Iterator, Mapping
 from itertools import groupby
@@ -7,11 +7,10 @@ from typing import Any
 from ray_ft.engines.base import GenerateRequest, GenerateResult, TextDelta
 from ray_ft.engines.transformers.adapters import AdapterSet
 from ray_ft.engines.transformers.base_weights import load_base
-from ray_ft.engines.transformers.decoding import Row, decode
-from ray_ft.engines.transformers.prompts import Prompts
-from ray_ft.engines.transformers.sampling import Sampler
-from ray_ft.engines.transformers.text_stream import TextStream
-from ray_ft.errors import GenerationError
+from ray_ft.engines.transformers.decoding import Row, Sampler, TextStream, decode
+from ray_ft.errors import GenerationError, ModelError, first_line
+from ray_ft.models.chat_text import ChatText, ControlTokens, chat_ids, render_chat
+from ray_ft.models.tokenizer import load_tokenizer
 
 SCORING_WINDOW = 2048
 """Most tokens scored in one pass; the logits of more, over a large vocabulary, would not fit beside the weights."""
@@ -30,6 +29,104 @@ def load_model(
     base = load_base(model_path, dtype=dtype, quantization=quantization)
     prompts = Prompts(model_path, base.generation_config, chat_template=chat_template)
     return TransformersModel(AdapterSet(base, model_path, adapters), prompts, batch_size=batch_size)
+
+
+class Prompts:
+    """The tokenizer of a base, with what a decode loop needs to know about it."""
+
+    def __init__(self, model_path: str, generation_config: Any, *, chat_template: str | None) -> None:
+        self.tokenizer: Any = load_tokenizer(model_path, chat_template)
+        self._model_path = model_path
+        self._control = ControlTokens(self.tokenizer)
+        turn = self._rendered_turn()
+        self.end_ids = self._find_end_ids(generation_config, turn)
+        self._bos = self._find_bos(turn)
+
+    def render(self, messages: list[dict[str, str]]) -> ChatText:
+        """The prompt text of a conversation, ending where the assistant's answer begins.
+
+        Special tokens that a message spells out are letters in it.
+        """
+        from jinja2 import TemplateError
+
+        if not self.tokenizer.chat_template:
+            raise ModelError(f"{self._model_path} has no chat template; set model.chat_template to a Jinja file")
+        try:
+            return render_chat(self.tokenizer, self._control, messages, add_generation_prompt=True)
+        except (TemplateError, KeyError, TypeError) as error:
+            raise GenerationError(f"the chat template refuses these messages: {first_line(error)}") from None
+
+    def encode(self, prompt: str) -> list[int]:
+        """Ids of a finished prompt text; special tokens written in the text become their ids, in `render`'s its own.
+
+        The beginning-of-text id is put in front where the model expects one and the text does not spell it out, which
+        a rendered chat template does by itself.
+        """
+        ids = self.encode_text(prompt)
+        if self._bos is not None and ids[:1] != [self._bos]:
+            return [self._bos, *ids]
+        return ids
+
+    def encode_text(self, text: str) -> list[int]:
+        """Ids of a prompt text alone."""
+        return chat_ids(text, self._ids)
+
+    def encode_content(self, text: str) -> list[int]:
+        """Ids of a document's text, in which special tokens that are written out are letters."""
+        return self._control.content_ids(text)
+
+    def decode(self, ids: list[int]) -> str:
+        """Text of ids, without special tokens."""
+        return str(self.tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False))
+
+    @property
+    def document_start_id(self) -> int | None:
+        """The id that stands before a document when its first token is to be predicted."""
+        bos = self.tokenizer.bos_token_id
+        return int(bos) if bos is not None else self.tokenizer.eos_token_id
+
+    def _ids(self, text: str, *, is_content: bool) -> list[int]:
+        return self._control.content_ids(text) if is_content else self.tokenizer.encode(text, add_special_tokens=False)
+
+    def _rendered_turn(self) -> tuple[str, str] | None:
+        """What the chat template puts before a user's message and after an assistant's; None without a template."""
+        question, answer = "ray-ft-question", "ray-ft-answer"
+        messages: list[Mapping[str, str]] = [
+            {"role": "user", "content": question},
+            {"role": "assistant", "content": answer},
+        ]
+        if not self.tokenizer.chat_template:
+            return None
+        try:
+            text = str(self.tokenizer.apply_chat_template(messages, tokenize=False))
+        except Exception:  # a template may raise anything on a shape it does not like; the probe is optional
+            return None
+        if question not in text or answer not in text:
+            return None
+        return text.split(question)[0], text.rsplit(answer, 1)[1]
+
+    def _find_end_ids(self, generation_config: Any, turn: tuple[str, str] | None) -> frozenset[int]:
+        """End-of-text of config and tokenizer, and the special token with which the template ends an answer.
+
+        Many bases name only end-of-text as eos and would never stop in a chat.
+        """
+        configured = getattr(generation_config, "eos_token_id", None)
+        ids = set(configured if isinstance(configured, list) else [configured])
+        ids.add(self.tokenizer.eos_token_id)
+        if turn is not None:
+            after = self.encode_text(turn[1].lstrip())
+            if after and after[0] in self.tokenizer.added_tokens_decoder:  # not a piece of ordinary text
+                ids.add(after[0])
+        return frozenset(int(i) for i in ids if i is not None)
+
+    def _find_bos(self, turn: tuple[str, str] | None) -> int | None:
+        """The id that starts prompts: the one the tokenizer adds itself, unless the chat template goes without it."""
+        bos = self.tokenizer.bos_token_id
+        if bos is None or list(self.tokenizer.encode(""))[:1] != [bos]:
+            return None
+        if turn is not None and not turn[0].startswith(self.tokenizer.bos_token):
+            return None
+        return int(bos)
 
 
 class TransformersModel:
@@ -127,7 +224,7 @@ class TransformersModel:
 
         model: Any = self._adapters.model
         start_id = self._prompts.document_start_id
-        ids = ([] if start_id is None else [start_id]) + self._prompts.encode_text(text)
+        ids = ([] if start_id is None else [start_id]) + self._prompts.encode_content(text)
         window = min(self.max_seq_len, SCORING_WINDOW)
         total = 0.0
         for start in range(0, len(ids) - 1, window):

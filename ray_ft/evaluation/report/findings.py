@@ -7,7 +7,7 @@ from typing import Literal
 from ray_ft import rows
 from ray_ft.artifacts import Contrast, Score
 from ray_ft.evaluation.scores.scoring import BITS_PER_BYTE, FLOOR, UNANSWERABLE
-from ray_ft.evaluation.scores.statistics import MIN_DOCUMENTS, OPTIMISTIC_DOCUMENTS
+from ray_ft.evaluation.scores.statistics import MIN_DOCUMENTS, fewest_documents
 
 WORDY = 1.5
 """A winner whose answers are this many times longer may owe its recall to their length."""
@@ -76,16 +76,22 @@ def verdict_sentence(contrast: Contrast) -> str:
     figures = f"{metric.title} {difference}, {span}, p {p_text(contrast)}{holm}"
     pair = f"{contrast.treatment} against {contrast.control}"
     if contrast.verdict in ("better", "worse"):
-        return f"On {where}, {contrast.treatment} is {contrast.verdict} than {contrast.control}: {figures}."
+        wide = "; the interval allows for a document that nobody asked about" * (contrast.low <= 0 <= contrast.high)
+        return f"On {where}, {contrast.treatment} is {contrast.verdict} than {contrast.control}: {figures}{wide}."
     if contrast.verdict == "no meaningful difference":
         margin = metric.format_difference(contrast.margin).lstrip("+")
+        tested = (
+            "" if contrast.p_equivalence is None else f", and a difference beyond has p {_p(contrast.p_equivalence)}"
+        )
         return (
-            f"On {where}, {pair} makes no meaningful difference: {figures}; the interval lies within ±{margin}{unit}."
+            f"On {where}, {pair} makes no meaningful difference: {figures}; "
+            f"the interval lies within ±{margin}{unit}{tested}{holm if tested else ''}."
         )
     if contrast.num_more is None:
+        nothing = ", which repeating the question or saying nothing reaches" if contrast.floor > FLOOR else ""
         return (
-            f"On {where}, {pair} is undecided: {figures}; both score below {metric.format(FLOOR)}, "
-            "so the questions are too hard for either to show a difference."
+            f"On {where}, {pair} is undecided: {figures}; both score no more than {metric.format(contrast.floor)}"
+            f"{nothing}, so the questions are too hard for either to show a difference."
         )
     items = "documents" if contrast.metric == BITS_PER_BYTE else "questions"
     more = f"about {contrast.num_more:,} more {items} from documents like these would decide"
@@ -94,7 +100,10 @@ def verdict_sentence(contrast: Contrast) -> str:
 
 def p_text(contrast: Contrast) -> str:
     """The p that the verdict used, adjusted where there is a family: `= 0.031`, or `< 0.001`."""
-    p_value = contrast.p_value if contrast.p_holm is None else contrast.p_holm
+    return _p(contrast.p_value if contrast.p_holm is None else contrast.p_holm)
+
+
+def _p(p_value: float) -> str:
     return f"= {p_value:.3f}" if p_value >= 0.001 else "< 0.001"
 
 
@@ -135,7 +144,8 @@ def warnings(scores: Sequence[Score], contrasts: Sequence[Contrast]) -> list[str
     """What the figures themselves say against trusting them."""
     primary = [c for c in contrasts if c.primary]
     means = {(s.stratum, s.system, s.metric): s.mean for s in scores}
-    few = [_few_documents(*group) for group in sorted({(c.stratum, c.num_documents) for c in primary})]
+    strata = dict.fromkeys(c.stratum for c in sorted(primary, key=lambda c: c.stratum))
+    few = [_few_documents([c for c in primary if c.stratum == stratum], len(primary)) for stratum in strata]
     doubts = [doubt for c in primary for doubt in (_wordy(c, means), _contradicted(c, contrasts))]
     cut = sorted({s.system for s in scores if s.metric == "truncated" and s.mean > OFTEN_TRUNCATED})
     truncated = (
@@ -147,14 +157,21 @@ def warnings(scores: Sequence[Score], contrasts: Sequence[Contrast]) -> list[str
 Means = Mapping[tuple[str, str, str], float]
 
 
-def _few_documents(stratum: str, documents: int) -> str | None:
+def _few_documents(contrasts: Sequence[Contrast], family_size: int) -> str | None:
+    """What the number of documents rules out, of one stratum's primary contrasts."""
+    documents, stratum, margin = contrasts[0].num_documents, contrasts[0].stratum, contrasts[0].margin
     origin = f"The questions on {stratum_title(stratum)} come from {documents} document{'s' * (documents != 1)}"
     if documents < MIN_DOCUMENTS:
         return (
             f"{origin}; with fewer than {MIN_DOCUMENTS}, chance explains any difference and every verdict is undecided."
         )
-    if documents < OPTIMISTIC_DOCUMENTS:
-        return f"{origin}; with fewer than {OPTIMISTIC_DOCUMENTS}, intervals come out too narrow."
+    fewest = fewest_documents(margin, num_contrasts=family_size)
+    small = any(c.verdict == "undecided" and c.num_more and abs(c.difference) < margin for c in contrasts)
+    if small and fewest is not None and documents < fewest:
+        return (
+            f"{origin}; with fewer than {fewest}, even equal answers cannot show that no difference of "
+            f"{100 * margin:g} points is there."
+        )
     return None
 
 

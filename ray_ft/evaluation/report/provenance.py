@@ -134,8 +134,8 @@ def details(
         "engine": _settings(engine),
         "system prompt": model.system_prompt or "none",
         "prompts": f"{len({d.prompt_sha256 for d in answers})} different ones, digest {prompts}",
-        "statistics": f"{evaluation.num_bootstrap:,} bootstrap draws over documents, sign-flip test, Holm, "
-        f"margin {evaluation.margin:g}",
+        "statistics": f"{evaluation.num_bootstrap:,} bootstrap draws over documents and one more, sign-flip "
+        f"and equivalence tests, Holm, margin {evaluation.margin:g}",
         "seed": str(seed),
         "versions": ", ".join(
             f"{name} {_version(name)}" for name in ("ray_ft", "ray", "torch", "transformers", "peft")

@@ -43,7 +43,7 @@ def _view(report: Report) -> dict[str, Any]:
     """What both templates show, in order and in words."""
     primary = [c for c in report.contrasts if c.primary]
     primary = sorted(primary, key=lambda c: list(STRATA).index(c.stratum))
-    answers = [s for s in report.scores if s.metric != BITS_PER_BYTE and s.system != RETRIEVER]
+    answers = [s for s in (*report.scores, *report.baselines) if s.metric != BITS_PER_BYTE and s.system != RETRIEVER]
     return {
         "report": report,
         "advice": findings.advice(primary),

@@ -6,15 +6,17 @@ from typing import TYPE_CHECKING
 
 from ray_ft.artifacts import Contrast, Score
 from ray_ft.evaluation.exam.tasks import Done
-from ray_ft.evaluation.scores.metrics import nats_to_bits, recall_at, reciprocal_rank
+from ray_ft.evaluation.scores.metrics import nats_to_bits, recall_at, reciprocal_rank, score_answer
 from ray_ft.evaluation.scores.statistics import (
+    Draws,
+    adjusted,
     bootstrap_ratios,
+    bounds_asked,
     decide,
-    holm,
-    interval,
     num_more_needed,
     sign_flip_p,
     sum_by_document,
+    worst_difference,
 )
 from ray_ft.rows import STRATA, Chunk, Question
 
@@ -27,13 +29,17 @@ PRIMARY_PAIRS = (("tuned", "base"), ("tuned+rag", "base+rag"), ("tuned", "base+r
 QUALITY_METRICS = ("key_fact_recall", "token_f1", "rouge_l", "exact_match", "abstention")
 """Judged better or worse; the others, length_ratio and truncated, are guards that are shown beside them."""
 FLOOR = 0.02
-"""Where two systems both score below this, both fail, and no difference between them can be told."""
+"""Where two systems both score no more than this, or than a baseline, both fail, and no difference can be told."""
+BASELINES = ("echo", "empty")
+"""Answers that know nothing, scored in the same exam: the question repeated, and silence."""
 UNANSWERABLE = "unanswerable"
 BITS_PER_BYTE = "bits_per_byte"
 RETRIEVER = "retriever"
 """The system that retrieval's own scores stand under."""
 MRR_DEPTH = 10
 """Passages looked at for the mean reciprocal rank."""
+UNBOUNDED = ("length_ratio", BITS_PER_BYTE)
+"""Metrics that are no shares."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +50,7 @@ class Measured:
     num_items: int
     sums: Mapping[tuple[str, str], "Floats"]  # [documents]
     weights: "Floats"  # [documents]
-    draws: Mapping[tuple[str, str], "Floats"]  # [num_bootstrap]
+    draws: Mapping[tuple[str, str], Draws]
 
     @property
     def num_documents(self) -> int:
@@ -72,13 +78,13 @@ def measure(
     sums = [sum_by_document(columns[name], documents)[0] for name in names]
     by_document = sum_by_document(weights if weights is not None else [1.0] * len(documents), documents)[0]
     table = np.stack(sums, axis=1)
-    draws = bootstrap_ratios(table, by_document[:, None], num_draws=num_bootstrap, seed=seed)
+    draws = bootstrap_ratios(table, by_document, num_draws=num_bootstrap, seed=seed)
     return Measured(
         stratum=stratum,
         num_items=len(documents),
         sums=dict(zip(names, sums, strict=True)),
         weights=by_document,
-        draws={name: draws[:, i] for i, name in enumerate(names)},
+        draws=dict(zip(names, draws, strict=True)),
     )
 
 
@@ -100,9 +106,21 @@ def measure_answers(
             for system in answers[indexes[0]]
             for metric in first.scores
         }
+        columns |= _baselines([questions[i] for i in indexes])
         documents = [questions[i].document_id for i in indexes]
         groups.append(measure(stratum, columns, documents, num_bootstrap=num_bootstrap, seed=seed))
     return groups
+
+
+def _baselines(questions: Sequence[Question]) -> dict[tuple[str, str], list[float]]:
+    """What answers that know nothing score on the same questions."""
+    columns: dict[tuple[str, str], list[float]] = {}
+    for q in questions:
+        for name, answer in zip(BASELINES, (q.question, ""), strict=True):
+            scores = score_answer(answer, reference=q.reference, key_facts=q.key_facts, answerable=q.answerable)
+            for metric, value in {**scores, "truncated": 0.0}.items():
+                columns.setdefault((name, metric), []).append(value)
+    return columns
 
 
 def measure_documents(done: Iterable[Done], texts: Sequence[str], *, num_bootstrap: int, seed: int) -> Measured | None:
@@ -154,7 +172,8 @@ def scores_of(measured: Measured) -> list[Score]:
     """Mean and 95% interval of every system and metric."""
     scores = []
     for system, metric in measured.sums:
-        spread = interval(measured.draws[system, metric])
+        bounds = bounds_asked(measured.sums[system, metric], measured.weights) if metric in UNBOUNDED else (0.0, 1.0)
+        spread = measured.draws[system, metric].interval(*bounds)
         scores.append(
             Score(
                 system=system,
@@ -171,7 +190,10 @@ def scores_of(measured: Measured) -> list[Score]:
 
 
 def contrasts_of(groups: Sequence[Measured], *, margin: float, num_bootstrap: int, seed: int) -> list[Contrast]:
-    """Every pair on every quality metric; Holm runs over the pairs on the primary metric in all strata together."""
+    """Every pair on every quality metric; Holm runs over the pairs on the primary metric in all strata together.
+
+    Both tests of a pair, for a difference and for its absence, belong to that family.
+    """
     found: list[_Unjudged] = []
     for group in groups:
         metrics = dict.fromkeys(metric for _, metric in group.sums)
@@ -182,8 +204,9 @@ def contrasts_of(groups: Sequence[Measured], *, margin: float, num_bootstrap: in
                         _contrast(group, metric, treatment, control, margin=margin, num_draws=num_bootstrap, seed=seed)
                     )
     family = [i for i, unjudged in enumerate(found) if unjudged.contrast.primary]
-    adjusted = dict(zip(family, holm([found[i].contrast.p_value for i in family]), strict=True))
-    return [_judged(unjudged, p_holm=adjusted.get(i), family_size=len(family)) for i, unjudged in enumerate(found)]
+    together = adjusted([(found[i].contrast.p_value, found[i].p_equivalence) for i in family])
+    by_holm = dict(zip(family, together, strict=True))
+    return [_judged(unjudged, by_holm=by_holm.get(i), family_size=len(family)) for i, unjudged in enumerate(found)]
 
 
 @dataclass(frozen=True)
@@ -192,14 +215,24 @@ class _Unjudged:
 
     contrast: Contrast
     standard_error: float
+    p_equivalence: float
+    worst: float  # difference on a document that was not asked about
     both_fail: bool
 
 
 def _contrast(
     group: Measured, metric: str, treatment: str, control: str, *, margin: float, num_draws: int, seed: int
 ) -> _Unjudged:
-    spread = interval(group.draws[treatment, metric] - group.draws[control, metric])
     by_document = group.sums[treatment, metric] - group.sums[control, metric]
+    draws = group.draws[treatment, metric] - group.draws[control, metric]
+    bounds, worst = (-1.0, 1.0), 1.0
+    if metric == BITS_PER_BYTE:
+        # A difference in bits per byte has no scale of its own: it is held against the control's figure.
+        margin *= group.mean(control, metric)
+        bounds = bounds_asked(by_document, group.weights)
+        worst = worst_difference(by_document, group.weights, margin=margin)
+    spread = draws.interval(*bounds)
+    floor = max(FLOOR, *_knowing_nothing(group, metric))
     contrast = Contrast(
         metric=metric,
         treatment=treatment,
@@ -213,22 +246,39 @@ def _contrast(
         stratum=group.stratum,
         num_documents=group.num_documents,
         primary=metric == PRIMARY_METRIC,
-        # A difference in bits per byte has no scale of its own: it is held against the control's figure.
-        margin=margin * group.mean(control, metric) if metric == BITS_PER_BYTE else margin,
+        margin=margin,
+        floor=floor,
     )
     best = max(group.mean(treatment, metric), group.mean(control, metric))
-    return _Unjudged(contrast, spread.standard_error, both_fail=metric != BITS_PER_BYTE and best < FLOOR)
+    return _Unjudged(
+        contrast,
+        spread.standard_error,
+        draws.equivalence_p(margin=margin, worst=worst),
+        worst,
+        both_fail=metric != BITS_PER_BYTE and best <= floor,
+    )
 
 
-def _judged(unjudged: _Unjudged, *, p_holm: float | None, family_size: int) -> Contrast:
+def _knowing_nothing(group: Measured, metric: str) -> tuple[float, ...]:
+    """What the baselines score; nothing where silence is the right answer."""
+    if group.stratum == UNANSWERABLE:
+        return (0.0,)
+    return (0.0, *(group.mean(name, metric) for name in BASELINES if (name, metric) in group.sums))
+
+
+def _judged(unjudged: _Unjudged, *, by_holm: tuple[float, float] | None, family_size: int) -> Contrast:
     """The contrast with its verdict; two systems that both fail stay undecided, and more of the same would not help."""
     contrast = unjudged.contrast
+    p_value, p_equivalence = by_holm or (contrast.p_value, unjudged.p_equivalence)
+    contrast = replace(contrast, p_holm=p_value if by_holm else None, p_equivalence=p_equivalence)
     if unjudged.both_fail:
-        return replace(contrast, p_holm=p_holm)
+        return contrast
     verdict = decide(
+        difference=contrast.difference,
         low=contrast.low,
         high=contrast.high,
-        p_value=contrast.p_value if p_holm is None else p_holm,
+        p_value=p_value,
+        p_equivalence=p_equivalence,
         margin=contrast.margin,
         num_documents=contrast.num_documents,
         higher_is_better=contrast.metric != BITS_PER_BYTE,
@@ -242,5 +292,6 @@ def _judged(unjudged: _Unjudged, *, p_holm: float | None, family_size: int) -> C
             num_items=contrast.num_items,
             num_documents=contrast.num_documents,
             num_contrasts=family_size if contrast.primary else 1,
+            worst=unjudged.worst,
         )
-    return replace(contrast, verdict=verdict, p_holm=p_holm, num_more=num_more)
+    return replace(contrast, verdict=verdict, num_more=num_more)

@@ -38,7 +38,10 @@ def answer_all(
 ) -> list[Done]:
     """Perform and score every task; the order is that of systems and indexes, whoever finished first."""
     done: list[Done] = []
-    for model_path, adapters, part in _loads(tasks, tuned):
+    loads = list(_loads(tasks, tuned))
+    for model_path, adapters, _ in loads:
+        engine.check(model_path, adapters)
+    for model_path, adapters, part in loads:
         worker = {
             "engine": engine,
             "model_path": model_path,

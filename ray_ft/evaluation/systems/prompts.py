@@ -59,7 +59,7 @@ def _answer(
             index=task.index,
             kind="question",
             system=task.system,
-            prompt=prompt.text,
+            prompt=str(prompt.text),  # as it is shown
             prompt_sha256=prompt.sha256,
             num_passages=prompt.num_passages,
             answer=result.text,

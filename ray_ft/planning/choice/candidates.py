@@ -9,7 +9,7 @@ from ray_ft.config import TrainConfig
 from ray_ft.errors import ConfigError
 from ray_ft.planning.choice.estimate import Job, estimate, shortage
 from ray_ft.planning.memory.state import Candidate
-from ray_ft.strategies import AUTO_STAGE, STRATEGIES, Strategy
+from ray_ft.strategies import AUTO_STAGE, STRATEGIES, Backend, Strategy
 
 Offload = Literal["none", "optimizer", "all"]
 OFFLOADS: tuple[Offload, ...] = ("none", "optimizer", "all")
@@ -66,7 +66,9 @@ def _strategies(train: TrainConfig, job: Job) -> Iterator[Strategy]:
                 if base.offload == "auto" and not _worth_offloading(base, stage, offload, job):
                     continue
                 found = True
-                yield replace(base, zero_stage=stage, offload=offload)
+                strategy = replace(base, zero_stage=stage, offload=offload)
+                if train.backend != "native" or not strategy.needs_deepspeed:
+                    yield strategy
         if not found:
             raise ConfigError(
                 f"train.strategy: offload={base.offload} does not go with zero_stage={base.zero_stage}: the optimizer "
@@ -122,7 +124,8 @@ def _micro_batches(
     share = job.workload.global_batch_size // workers
 
     def row(micro: int) -> Estimate:
-        return estimate(Candidate(strategy, workers, micro, share // micro, checkpointing), job, detailed=False)
+        asked: Backend = "deepspeed" if train.backend == "deepspeed" else "native"
+        return estimate(Candidate(strategy, workers, micro, share // micro, checkpointing, asked), job, detailed=False)
 
     if train.micro_batch_size is not None:
         if share % train.micro_batch_size:

@@ -7,11 +7,12 @@ from ray_ft.artifacts import Estimate, Plan, Workload
 from ray_ft.config import PlanConfig, TrainConfig
 from ray_ft.errors import ConfigError
 from ray_ft.hardware import Hardware
+from ray_ft.hardware.attention import ATTENTION_NAMES, FLASH4_GPUS, has_flash4
 from ray_ft.models.shape import ModelShape
 from ray_ft.planning.choice.candidates import best, rank, search
 from ray_ft.planning.choice.does_not_fit import does_not_fit
 from ray_ft.planning.choice.estimate import Job, as_candidate, estimate, shortage
-from ray_ft.planning.choice.reasons import reason
+from ray_ft.planning.choice.reasons import reason, why_backend
 from ray_ft.planning.profile import Profile, profile_for
 from ray_ft.planning.speed.throughput import needed_flops_per_token
 
@@ -41,6 +42,8 @@ def choose_plan(
     chosen = best(list(winners.values()), plan.objective)
     job = next(job for job, row in winners.items() if row is chosen)
     others = [(row, job) for row in rows[job] if row is not chosen]
+    if train.backend == "auto" and chosen.backend == "native" and not job.hardware.is_cpu:
+        others.append((estimate(replace(as_candidate(chosen), backend="deepspeed"), job, detailed=False), job))
     for other in (other for other in jobs if other is not job and rows[other]):  # the best of every other kind of GPU
         closest = min(rows[other], key=lambda row: shortage(row, other))
         others.append((winners.get(other, closest), other))
@@ -56,11 +59,13 @@ def choose_plan(
         gradient_checkpointing=chosen.gradient_checkpointing,
         estimate=detailed,
         rejected=tuple(sorted(rejected, key=lambda row: (not row.fits, rank(row, plan.objective)))),
-        notes=(*notes, *_notes(job, chosen, jobs)),
+        notes=(*notes, why_backend(chosen, asked=train.backend), *_notes(job, chosen, jobs)),
         memory_limit_bytes=job.usable_bytes,
         flops_per_token=needed_flops_per_token(job.shape, chosen.strategy, workload=workload),
         peak_flops=0.0 if job.hardware.is_cpu else job.hardware.peak_flops,
         precision=job.compute_precision,
+        backend=chosen.backend,
+        attention=job.attention,
     )
 
 
@@ -92,9 +97,20 @@ def make_jobs(
             offload_activations=train.offload_activations is not False,
             precision=None if train.precision == "auto" else train.precision,
             profile=profile_for(kind.gpu, profiles),
+            attention=_attention(plan, kind),
         )
         for kind in kinds
     ]
+
+
+def _attention(plan: PlanConfig, hardware: Hardware) -> str:
+    """The kernel that will attend: what the plan names, else what is installed here unless the GPU is elsewhere."""
+    if hardware.is_cpu or not hardware.has_bf16:
+        return ""
+    if not hardware.gpu.startswith(FLASH4_GPUS) or plan.attention == "flash2":
+        return "flash2"
+    installed = plan.attention == "auto" and plan.gpu is None and has_flash4()
+    return "flash4" if plan.attention == "flash4" or installed else "flash2"
 
 
 def _notes(job: Job, chosen: Estimate, jobs: list[Job]) -> list[str]:
@@ -125,6 +141,12 @@ def _notes(job: Job, chosen: Estimate, jobs: list[Job]) -> list[str]:
         notes.append("time on CPU is a rough guess")
     else:
         notes.append(f"{hardware.price_per_hour:.2f} USD per GPU and hour; plan.price_per_hour sets your own")
+        if job.attention:
+            other = f"; time is converted from {ATTENTION_NAMES[job.profile.attention]}, with which it was measured"
+            converted = job.profile.num_runs and job.attention != job.profile.attention
+            notes.append(
+                f"attention is by {ATTENTION_NAMES[job.attention]} (plan.attention){other if converted else ''}"
+            )
         notes.append(_how_sure(job))
         if job.compute_precision == "fp32":
             notes.append("train.precision=fp32: memory is for 32 bits, time for 16, so it takes longer than this says")
@@ -132,10 +154,17 @@ def _notes(job: Job, chosen: Estimate, jobs: list[Job]) -> list[str]:
 
 
 def _how_sure(job: Job) -> str:
-    """Where memory and time come from, and how far off nine of ten runs are."""
+    """Where memory and time come from, and how far off nine of ten runs are; no confidence in what nobody measured."""
     profile = job.profile
+    if not job.shape.exact:
+        return (
+            f"no {job.shape.model_type} was measured: how far off memory and time are is not known; "
+            "leave more free by plan.headroom_fraction"
+        )
     memory, hours = (f"{100 * 1.645 * error:.0f}%" for error in (profile.memory_error, profile.time_error))
     where = f"{profile.num_runs} runs on this GPU" if profile.num_runs else profile.source
+    if not profile.num_runs:
+        return f"nothing was measured on this GPU: memory may be off by {memory} and time by {hours}, by {where}"
     return (
         f"a row fits with {100 * job.confidence:g}% confidence; memory may be off by {memory} and time by {hours}, "
         f"by {where}"

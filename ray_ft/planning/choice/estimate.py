@@ -42,6 +42,8 @@ class Job:
     precision: Precision | None = None
     """What the model computes in; None for what suits the hardware."""
     profile: Profile = DEFAULT
+    attention: str = ""
+    """Kernel that attends on a GPU: flash2 or flash4; "" is the profile's."""
     num_evaluations: int = 4
     num_checkpoints: int = 10
 
@@ -79,6 +81,7 @@ def stack_for(candidate: Candidate, job: Job) -> Stack:
         masked_attention=on_gpu and (wide or not job.hardware.has_bf16),
         step_bytes=0 if compiled else 4,
         padding_factor=_reserved_ratio(strategy, profile),
+        attention=job.attention,
         kernels=compiled,
         gated=compiled and job.shape.model_type in GATED,
         liger=on_gpu and not compiled,
@@ -152,6 +155,7 @@ def estimate(candidate: Candidate, job: Job, *, detailed: bool = True) -> Estima
         reason=reason,
         gpu=hardware.gpu,
         host=host_parts,
+        backend=candidate.backend,
     )
 
 
@@ -163,6 +167,7 @@ def as_candidate(row: Estimate) -> Candidate:
         row.micro_batch_size,
         row.gradient_accumulation_steps,
         row.gradient_checkpointing,
+        row.backend,
     )
 
 

@@ -36,7 +36,9 @@ def host_memory_per_node(
         parts["offloaded activations"] = here * held.on_host
     if strategy.offload != "none":  # master, gradient and moments of this node's shards, pinned
         shard = share if strategy.zero_stage else trained * here
-        parts["offloaded optimizer"] = round((stack.optimizer_bytes + 4) * shard)
+        # Sums over micro-batches wait there, in fp32 under ZeRO-3 and in the parameters' dtype under 1 and 2.
+        sums = (4 if strategy.zero_stage == 3 else c) if candidate.gradient_accumulation_steps > 1 else 0
+        parts["offloaded optimizer"] = round((stack.optimizer_bytes + 4 + sums) * shard)
     if strategy.offload == "all":
         parts["offloaded weights"] = round(strategy.weight_bytes(shape, compute_bytes=c) * here / candidate.num_workers)
     if strategy.zero_stage == 3 and not strategy.dequantised_parameters(shape):

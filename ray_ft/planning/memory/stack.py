@@ -18,6 +18,7 @@ class Stack:
     liger: bool = False  # without kernels: Liger's norms and gates, which keep 16 bits and compute in place
     fused_adapters: bool = True  # with kernels: an adapter adds itself to the frozen product, of which nothing is kept
     own_recomputation: bool = False  # checkpointing keeps attention's output (recompute.py); kernels imply it
+    attention: str = ""  # kernel that attends: flash2 or flash4; "" is the one that the profile was measured with
     offload_activations: bool = False  # with own recomputation on a GPU: what is kept waits in host memory
 
     @property

@@ -171,6 +171,7 @@ def _table(plan: Plan) -> str:
     head = (
         "strategy",
         "ZeRO",
+        "backend",
         "offload",
         "GPUs",
         "batch",
@@ -184,8 +185,9 @@ def _table(plan: Plan) -> str:
     lines = ["<tr>" + "".join(f"<th>{cell}</th>" for cell in head) + "</tr>"]
     for index, row in enumerate([plan.estimate, *plan.rejected]):
         cells = (
-            row.strategy.name, row.strategy.zero_stage, row.strategy.offload, f"{row.num_workers} x {row.gpu}",
-            f"{row.micro_batch_size}x{row.gradient_accumulation_steps}", "yes" if row.gradient_checkpointing else "no",
+            row.strategy.name, row.strategy.zero_stage, row.backend, row.strategy.offload,
+            f"{row.num_workers} x {row.gpu}", f"{row.micro_batch_size}x{row.gradient_accumulation_steps}",
+            "yes" if row.gradient_checkpointing else "no",
             f"{row.memory.total / GIB:.1f}", f"{row.host_memory_bytes / GIB:.1f}", f"{row.hours:,.2f}",
             f"{row.cost:,.2f}", row.reason or "chosen",
         )  # fmt: skip
@@ -196,7 +198,8 @@ def _table(plan: Plan) -> str:
 
 def _name(row: Estimate) -> str:
     offload = "" if row.strategy.offload == "none" else f", {row.strategy.offload} offloaded"
-    return f"{row.strategy.name}, ZeRO-{row.strategy.zero_stage}{offload} on {row.num_workers} x {row.gpu}"
+    by = " by DeepSpeed" if row.backend == "deepspeed" else ""
+    return f"{row.strategy.name}, ZeRO-{row.strategy.zero_stage}{by}{offload} on {row.num_workers} x {row.gpu}"
 
 
 def _names(plan: Plan) -> list[str]:

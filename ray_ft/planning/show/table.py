@@ -58,13 +58,13 @@ def render_sizing(sizing: Sizing) -> str:
     lines = [
         f"{sizing.model} in at most {sizing.max_hours:g} hours: {first.num_workers} x {first.gpu}, {_strategy(first)}",
         "",
-        f"  {'GPUs':<17}{'strategy':<9}{'ZeRO':<5}{'offload':<10}{'batch':<7}{'ckpt':<5}"
+        f"  {'GPUs':<17}{'strategy':<9}{'ZeRO':<5}{'backend':<10}{'offload':<10}{'batch':<7}{'ckpt':<5}"
         f"{'GiB':>6}{'hours':>7}{'USD':>8}  result",
     ]
     for row in (*sizing.clusters, *sizing.rejected):
         left = (
             f"{'>' if row is first else ' '} {f'{row.num_workers} x {row.gpu}':<17}{row.strategy.name:<9}"
-            f"{row.strategy.zero_stage:<5}{row.strategy.offload:<10}"
+            f"{row.strategy.zero_stage:<5}{row.backend:<10}{row.strategy.offload:<10}"
             f"{f'{row.micro_batch_size}x{row.gradient_accumulation_steps}':<7}"
             f"{'yes' if row.gradient_checkpointing else 'no':<5}"
             f"{gib(row.memory.total):>6}{_short(row.hours):>7}{_short(row.cost):>8}  "
@@ -105,16 +105,16 @@ def _candidates(plan: Plan) -> str:
     rows = [dataclasses.replace(plan.estimate, reason="chosen"), *plan.rejected]
     wide = max((len(row.gpu) for row in rows), default=0) + 1 if len({row.gpu for row in rows}) > 1 else 0
     lines = [
-        f"  {'strategy':<9}{'ZeRO':<5}{'offload':<10}{'GPU'[:wide]:<{wide}}{'workers':<8}{'batch':<7}{'ckpt':<5}"
-        f"{'GiB':>6}{'hours':>7}{'USD':>8}  result"
+        f"  {'strategy':<9}{'ZeRO':<5}{'backend':<10}{'offload':<10}{'GPU'[:wide]:<{wide}}{'workers':<8}{'batch':<7}"
+        f"{'ckpt':<5}{'GiB':>6}{'hours':>7}{'USD':>8}  result"
     ]
     for index, row in enumerate(rows):
         strategy = row.strategy
         batch = f"{row.micro_batch_size}x{row.gradient_accumulation_steps}"
         again = "yes" if row.gradient_checkpointing else "no"
         left = (
-            f"{'>' if index == 0 else ' '} {strategy.name:<9}{strategy.zero_stage:<5}{strategy.offload:<10}"
-            f"{row.gpu[:wide]:<{wide}}{row.num_workers:<8}{batch:<7}{again:<5}"
+            f"{'>' if index == 0 else ' '} {strategy.name:<9}{strategy.zero_stage:<5}{row.backend:<10}"
+            f"{strategy.offload:<10}{row.gpu[:wide]:<{wide}}{row.num_workers:<8}{batch:<7}{again:<5}"
             f"{gib(row.memory.total):>6}{_short(row.hours):>7}{_short(row.cost):>8}  "
         )
         lines += _wrapped(left, row.reason)
@@ -127,7 +127,8 @@ def _notes(plan: Plan) -> str:
 
 def _strategy(row: Estimate) -> str:
     offloaded = {"none": "", "optimizer": ", optimizer offloaded", "all": ", weights and optimizer offloaded"}
-    return f"{row.strategy.name}, ZeRO-{row.strategy.zero_stage}{offloaded[row.strategy.offload]}"
+    by = " by DeepSpeed" if row.backend == "deepspeed" else ""
+    return f"{row.strategy.name}, ZeRO-{row.strategy.zero_stage}{by}{offloaded[row.strategy.offload]}"
 
 
 def _count(number: int, noun: str) -> str:

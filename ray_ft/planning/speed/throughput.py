@@ -18,13 +18,24 @@ from ray_ft.planning.memory.state import Candidate, trained_parameters
 from ray_ft.planning.profile import DEFAULT, Profile
 from ray_ft.strategies import Strategy
 
+FLASH2_OF_FLASH4 = (0.276 + 0.788) / (0.495 + 1.409)  # rates there and back, H200: docs/benchmarks/training-h200.md
 ATTENTION_EFFICIENCY = 0.5  # share of the peak, where nothing was measured: FlashAttention-2, there and back
 TRAFFIC_EFFICIENCY = 0.85  # share of the memory's bandwidth, likewise
 CPU_DEQUANTISE_RATE = 1e8  # parameters per second that bitsandbytes turns back from NF4 on a CPU
 DEQUANTISE_BYTES = 4.75  # moved per parameter, at 45% of the memory's bandwidth
 DEQUANTISE_LAUNCH = 0.08  # of a layer's launches: one dequantisation from Python
+DEEPSPEED_WAITS = 0.15  # of a step of our own engines that DeepSpeed's ZeRO 0 to 2 take longer: full, two H200
 HEAD_BANDWIDTH = 0.8  # of the memory's, in products of few tokens with the head
 KERNEL_DEQUANTISE_BYTES = 2.52  # in one pass, at 71% of it: measured on an H200
+
+
+def _attention_efficiency(stack: Stack, profile: Profile) -> float:
+    """Share of the peak; a profile of the other kernel is converted by what both reach on an H200."""
+    if profile.attention_efficiency is None:
+        return ATTENTION_EFFICIENCY
+    if stack.attention in ("", profile.attention):
+        return profile.attention_efficiency
+    return profile.attention_efficiency * (FLASH2_OF_FLASH4 if stack.attention == "flash2" else 1 / FLASH2_OF_FLASH4)
 
 
 class StepTime(NamedTuple):
@@ -57,7 +68,7 @@ def step_time(
     compute = tokens * products / (peak * efficiency * _saturation(tokens))
     if stack.kernels:
         moved = traffic_per_token(shape, candidate.strategy, again=again, stack=stack)
-        compute += tokens * attention / (peak * (profile.attention_efficiency or ATTENTION_EFFICIENCY))
+        compute += tokens * attention / (peak * _attention_efficiency(stack, profile))
         bandwidth = hardware.memory_bandwidth * (profile.traffic_efficiency or TRAFFIC_EFFICIENCY)
         compute += tokens * moved / bandwidth
         compute += _loss_seconds(shape, candidate.strategy, tokens, hardware, peak * efficiency, stack)
@@ -72,13 +83,16 @@ def step_time(
         rate = profile.dequantise_rate or 0.71 * hardware.memory_bandwidth / KERNEL_DEQUANTISE_BYTES
     dequantise = (passes - 1) * candidate.strategy.dequantised_parameters(shape) / rate
     per_micro, per_step = communication(shape, candidate, hardware=hardware, stack=stack, profile=profile)
-    return StepTime(
+    found = StepTime(
         compute=micro_steps * compute,
         dequantise=micro_steps * dequantise,
         communication=micro_steps * per_micro + per_step,
         optimizer=optimizer_seconds(shape, candidate, hardware=hardware, profile=profile),
         other=profile.step_seconds,
     )
+    if candidate.backend == "native" or candidate.strategy.zero_stage == 3:  # whose hooks are in its own figures
+        return found
+    return found._replace(other=found.other + DEEPSPEED_WAITS * sum(found))
 
 
 def _efficiency(hardware: Hardware, stack: Stack, profile: Profile) -> float:

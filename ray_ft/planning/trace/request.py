@@ -58,7 +58,7 @@ class TraceRequest:
 
 @dataclass(frozen=True)
 class Line:
-    """Bytes that grow with the number of layers."""
+    """Bytes that grow with the number of layers; where these are of several kinds, by their mean."""
 
     fixed: int
     per_layer: int
@@ -77,6 +77,8 @@ class TraceResult:
     """Beside weights and optimizer, at the phase's peak."""
     trained: Line = Line(0, 0)
     """Parameters that get gradients."""
+    num_parameters: int = 0
+    """Of the whole model, as its config.json describes it."""
     seconds: float = 0.0
 
     def to_json(self) -> str:

@@ -17,6 +17,4 @@ def shape_by_trace(config: Mapping[str, Any], name: str) -> ModelShape:
     inner = {**config, **(config.get("text_config") or {})}
     alike = shape_from_config({**inner, "model_type": "llama"}, name)
     found = run_trace(TraceRequest(config=dict(config), rows=1, max_seq_len=64, fused_loss=False, compiled=False))
-    return replace(
-        alike, model_type=str(config.get("model_type")), num_parameters=found.trained.at(found.num_layers), exact=False
-    )
+    return replace(alike, model_type=str(config.get("model_type")), num_parameters=found.num_parameters, exact=False)

@@ -1,8 +1,8 @@
 """One training step of a model of few layers, traced with tensors that have no data; run by worker.py."""
 
-from collections.abc import Iterator
+import copy
+from collections.abc import Hashable, Iterator
 from contextlib import contextmanager
-from types import SimpleNamespace
 from typing import Any
 
 import torch
@@ -21,14 +21,28 @@ from ray_ft.planning.trace.request import TraceRequest
 EXAMPLES = 4  # of a packed row; their number changes a few bytes
 
 
-def trace_step(request: TraceRequest, config: Any, *, mode: Any, traced: dict[Any, Any]) -> dict[str, int]:
+def whole_model(request: TraceRequest) -> tuple[list[Hashable], int]:
+    """The kind of every decoder layer, equal for layers that hold and compute the same, and the model's parameters."""
+    with torch.device("meta"):
+        model = _model(config_of(request.config, None), request)
+    return [_kind(layer) for layer in _layers(model)], sum(p.numel() for p in model.parameters())
+
+
+def _kind(layer: Any) -> Hashable:
+    """What a layer's memory depends on: its modules, the shapes of its weights, and how far its attention sees."""
+    windows = [getattr(module, "sliding_window", None) for module in layer.modules()]
+    types = [type(module).__name__ for module in layer.modules()]
+    return repr((types, windows, [(name, tuple(p.shape)) for name, p in layer.named_parameters()]))
+
+
+def trace_step(request: TraceRequest, order: list[int], *, mode: Any, traced: dict[Any, Any]) -> dict[str, int]:
     """Bytes of "weights", of "trained" parameters, and of each phase beside weights and optimizer.
 
-    `config` is a transformers config whose number of layers is the one to trace. Steps that share a FakeTensorMode can
-    share what was `traced` for compiled layers.
+    `order` names the layers of the whole model that are traced, one after the other. Steps that share a FakeTensorMode
+    can share what was `traced` for compiled layers.
     """
     with mode, Ledger(_working(request)) as ledger:
-        model = _build(request, config)
+        model = _build(request, order)
         weights = ledger.storages([*model.parameters(), *model.buffers()])
         found: dict[str, int] = {
             "weights": ledger.live(),
@@ -50,12 +64,16 @@ def _let_go(parameter: Any) -> None:
     parameter.grad = None
 
 
-def _build(request: TraceRequest, config: Any) -> Any:
+def _model(config: Any, request: TraceRequest) -> Any:
     from transformers import AutoModelForCausalLM
 
-    model = AutoModelForCausalLM.from_config(
-        config, dtype=getattr(torch, request.dtype), attn_implementation="sdpa"
-    ).train()
+    dtype = getattr(torch, request.dtype)
+    return AutoModelForCausalLM.from_config(config, dtype=dtype, attn_implementation="sdpa").train()
+
+
+def _build(request: TraceRequest, order: list[int]) -> Any:
+    model = _model(config_of(request.config, max(order) + 1), request)
+    _keep_layers(model, order)
     if request.packed and getattr(model, "_supports_flash_attn", False) and attention._is_plain(model.config):
         attention._register()
         model.set_attn_implementation(attention.ATTENTION)
@@ -67,6 +85,20 @@ def _build(request: TraceRequest, config: Any) -> Any:
     elif request.liger:
         use_liger(model)
     return model
+
+
+def _keep_layers(model: Any, order: list[int]) -> None:
+    """Leave only these layers, in this order."""
+    layers, config = _layers(model), model.config.get_text_config()
+    if order == list(range(len(layers))):
+        return
+    for parent in list(model.modules()):
+        for name, child in parent.named_children():
+            if isinstance(child, torch.nn.ModuleList) and len(child) and child[0] is layers[0]:
+                setattr(parent, name, torch.nn.ModuleList([layers[i] for i in order]))
+    config.num_hidden_layers = len(order)
+    if kinds := getattr(config, "layer_types", None):
+        config.layer_types = [kinds[i] for i in order]
 
 
 def _layers(model: Any) -> list[Any]:
@@ -205,18 +237,18 @@ def _working(request: TraceRequest) -> dict[str, Any]:
     }
 
 
-def config_of(values: dict[str, Any], num_layers: int) -> Any:
-    """The transformers config of a config.json with another number of layers.
+def config_of(values: dict[str, Any], num_layers: int | None) -> Any:
+    """The transformers config of a config.json, with its first layers alone where `num_layers` says how many.
 
     Raises ModelError for a model type that transformers does not know or that has its code on the hub.
     """
     from transformers import AutoConfig
 
-    values = dict(values)
+    values = copy.deepcopy(values)  # what is inside changes, too
     model_type = values.pop("model_type", None)
     for inner in (values, values.get("text_config") or {}):
         before = inner.get("num_hidden_layers")
-        if before:
+        if before and num_layers is not None:
             inner["num_hidden_layers"] = num_layers
             for key, value in inner.items():  # one entry per layer, such as which layers see a window alone
                 if isinstance(value, list) and len(value) == before:
@@ -225,6 +257,6 @@ def config_of(values: dict[str, Any], num_layers: int) -> Any:
         config = AutoConfig.for_model(model_type, **values)
     except (ValueError, KeyError, TypeError) as error:
         raise ModelError(f"transformers cannot make a {model_type!r}: {str(error).splitlines()[0]}") from None
-    if not SimpleNamespace(**config.to_dict()).__dict__.get("num_hidden_layers"):
+    if num_layers is not None and not config.to_dict().get("num_hidden_layers"):
         config.get_text_config().num_hidden_layers = num_layers
     return config

@@ -4,9 +4,10 @@ import re
 import textwrap
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from functools import cache
+from functools import lru_cache
 
-from ray_ft.recipes.chunking.pieces import MAX_CHARACTERS_PER_TOKEN, Span, exact_counter, trim
+from ray_ft.recipes.chunking.chunks import Span
+from ray_ft.recipes.chunking.pieces import MAX_CHARACTERS_PER_TOKEN, exact_counter, trim
 from ray_ft.recipes.chunking.uses import Place, Uses, place_of, uses_of
 from ray_ft.rows import Chunk, CountTokens, Definition, Document
 
@@ -72,7 +73,7 @@ def dedented(code: str) -> str:
     return code[len(margin) :].replace(f"\n{margin}", "\n") if margin else code
 
 
-@cache
+@lru_cache(maxsize=64)
 def _less_than(margin: str) -> re.Pattern[str]:
     """A line that is not blank and does not begin with the margin."""
     return re.compile(rf"\n(?!{re.escape(margin)}|\n)")

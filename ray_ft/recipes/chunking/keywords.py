@@ -25,7 +25,7 @@ ENGLISH = """
 """
 STOP_WORDS = frozenset(ENGLISH.split())
 NOT_PROSE = re.compile(
-    r"```.*?(?:```|\Z)|`{1,2}|https?://\S+|<[^<>\n]{1,80}>|\]\([^)]*\)|^[=\-~^\"'*#+]{3,}$", re.DOTALL | re.MULTILINE
+    r"```.*?(?:```|\Z)|`{1,2}|https?://\S+|<[^<>\n]{1,80}>|\]\([^)\]]*+\)|^[=\-~^\"'*#+]{3,}$", re.DOTALL | re.MULTILINE
 )
 WORD = re.compile(r"[^\W\d_][\w]*(?:[-'’./][\w]+)*|\S|\n")
 MAX_WORDS = 4

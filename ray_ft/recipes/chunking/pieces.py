@@ -5,10 +5,9 @@ Pieces are spans of the text, never re-joined strings, so a chunk always stands 
 
 import re
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
 
-from ray_ft.rows import Chunk, CountTokens, Document
+from ray_ft.rows import CountTokens, Document
 
 PROSE = tuple(
     re.compile(p)
@@ -23,7 +22,7 @@ PROSE = tuple(
 CODE = tuple(
     re.compile(p)
     for p in (
-        r"\n(?:[ \t]*\n)+(?=\S)",  # top-level statements set apart by blank lines
+        r"(?<=\S)(?:[^\S\n]*+\n){2,}+(?=\S)",  # top-level statements set apart by blank lines
         r"\n(?:[ \t]*\n)+",  # blank lines
         r"\n",
         r"\s+",
@@ -34,68 +33,6 @@ EDGES = 2  # tokens that a span may have more by itself than where it stands
 SHORT = 2  # characters for each token allowed: a span that may well fit as it is, is counted at once
 
 Count = Callable[[int, int], int]  # tokens of a span
-
-
-@dataclass(frozen=True)
-class Span:
-    """A stretch of a document that wants to be a chunk."""
-
-    start: int
-    end: int
-    heading_path: tuple[str, ...] = ()
-    metadata: Mapping[str, str] = field(default_factory=dict)
-
-
-def make_chunks(
-    document: Document,
-    spans: Iterable[Span],
-    *,
-    recipe: str,
-    max_tokens: int,
-    count_tokens: CountTokens,
-    overlap_tokens: int = 0,
-) -> list[Chunk]:
-    """Chunks of the spans, in order; a span that is too long becomes several, numbered in `metadata["part"]`.
-
-    Each of these begins with up to `overlap_tokens` of the one before; how many characters says `metadata["overlap"]`.
-    """
-    boundaries, whole = (CODE, []) if document.language else (PROSE, blocks_to_keep(document))
-    chunks: list[Chunk] = []
-    exactly = exact_counter(document.text, count_tokens)
-    for span in spans:
-        pieces = split_span(
-            document.text, span.start, span.end,
-            max_tokens=max_tokens, count_tokens=count_tokens, boundaries=boundaries, whole=whole,
-        )  # fmt: skip
-        if len(pieces) > 1 and overlap_tokens:
-            pieces = split_span(
-                document.text, span.start, span.end,
-                max_tokens=max_tokens - overlap_tokens, count_tokens=count_tokens, boundaries=boundaries, whole=whole,
-            )  # fmt: skip
-        previous = -1
-        several = len(pieces) > 1
-        for part, (start, end, num_tokens) in enumerate(pieces, start=1):
-            parts = {"part": str(part), "parts": str(len(pieces))} if several else {}
-            if part > 1 and overlap_tokens:
-                first = pieces[part - 2][0]
-                begin = overlap_start(document.text, first, start, max_tokens=overlap_tokens, count_tokens=count_tokens)
-                if begin < previous and (total := exactly(begin, end)) <= max_tokens:
-                    start, num_tokens = begin, total
-                    parts["overlap"] = str(previous - begin)
-            previous = end
-            chunks.append(
-                Chunk(
-                    id=f"{document.id}#{recipe}-{len(chunks)}",
-                    document_id=document.id,
-                    text=document.text[start:end],
-                    num_tokens=num_tokens,
-                    heading_path=span.heading_path,
-                    start=start,
-                    end=end,
-                    metadata={"path": document.path, **span.metadata, **parts},
-                )
-            )
-    return chunks
 
 
 def split_span(

@@ -79,16 +79,6 @@ def off_topic(question: str, passage: str) -> str:
     return "" if words and shared >= MIN_TOPIC * len(words) else "question is not about the passage"
 
 
-def find_evidence(evidence: str, passage: str) -> tuple[int, int] | None:
-    """Characters of the passage that a quotation stands for: as it is, or but for marks and white space."""
-    place = passage.find(evidence)
-    if place >= 0:
-        return place, place + len(evidence)
-    pattern = r"[\W_]+".join(re.escape(word) for word in re.findall(r"[^\W_]+", evidence))
-    found = re.search(pattern, passage, re.IGNORECASE) if pattern else None
-    return found.span() if found else None
-
-
 def _is_quoted(evidence: str, source: Passage) -> bool:
     words = plain(evidence)
     if words in source.plain:

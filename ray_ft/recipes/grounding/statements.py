@@ -29,7 +29,7 @@ MARKS = ".,;:!?()。；，"
 TOKEN = re.compile(
     r"""
       \d[\d,]*(?:\.\d+)*(?=[^\w.:-]|[.:-](?!\w)|[a-z°µ]{1,2}\b|$)   # a number, its unit may follow at once
-    | [#@/$-]*\w+(?:[-.:/=@#]+\w+)*(?:\(\))?(?:'s)?(?:'t)?   # words, paths, options, keys, times
+    | (?:(?<![#@/$-])[#@/$-]++)?\w+(?:[-.:/=@#]+\w+)*(?:\(\))?(?:'s)?(?:'t)?   # words, paths, options, keys, times
     | [%°€$£]
     | [.,;:!?()。；，]
     """,

@@ -6,8 +6,8 @@ A tuned model is asked about documents it saw in words that it did not see, or t
 import re
 from dataclasses import dataclass
 
+from ray_ft.recipes.chunking.chunks import clean_title
 from ray_ft.recipes.chunking.keywords import keywords
-from ray_ft.recipes.chunking.outline import clean_title
 from ray_ft.rows import Chunk
 
 VERBS = """
@@ -24,7 +24,9 @@ IMPERATIVES = frozenset(VERBS.split())
 MAX_REFERENCE_WORDS = 80
 MIN_REFERENCE_WORDS = 5
 IDENTIFIER = re.compile(
-    r"(?<!\w)--?[a-z][\w-]+(?:=\S+)?|\b[A-Za-z]\w*(?:[._][A-Za-z]\w*)+(?:\(\))?|\b[a-z]+[A-Z]\w*|\b[A-Z][a-z0-9]+[A-Z]\w*|\b[A-Z][A-Z0-9_]{2,}\b"
+    r"(?<!\w)--?[a-z][\w-]+(?:=\S+)?"
+    r"|\b[A-Za-z](?:\w*+(?:\.[A-Za-z]\w*+)++|(?=\w*?_[A-Za-z])\w*+)(?:\(\))?"
+    r"|\b[a-z]+[A-Z]\w*|\b[A-Z][a-z0-9]+[A-Z]\w*|\b[A-Z][A-Z0-9_]{2,}\b"
 )
 NUMBER = re.compile(
     r"(?<![\w.])\d[\d,]*(?:\.\d+)?(?:\s?(?:%|(?:[KMGT]i?B|ms|s|seconds?|minutes?|hours?|days?|tokens?|bytes?)\b))?"
@@ -84,7 +86,8 @@ def question_kind(chunk: Chunk) -> str:
     title = _topic(chunk)[0]
     if _instruction(title):
         return "procedure"
-    return "list" if re.search(r"^\s*(?:[-*+]|\d+[.)])\s", reference_lines(chunk.text), re.MULTILINE) else "definition"
+    is_list = re.search(r"^[ \t]*+(?:[-*+]|\d+[.)])\s", reference_lines(chunk.text), re.MULTILINE)
+    return "list" if is_list else "definition"
 
 
 def leading_prose(text: str) -> str:
@@ -149,7 +152,7 @@ def _without_code(text: str) -> str:
 
 def _sentences(paragraph: str) -> list[str]:
     """Sentences of a paragraph; items of a list stay apart."""
-    items = re.split(r"\n(?=\s*(?:[-*+]|\d+[.)])\s)", paragraph)
+    items = re.split(r"\n(?=[ \t]*+(?:[-*+]|\d+[.)])\s)", paragraph)
     return [
         s.strip()
         for item in items

@@ -2,7 +2,7 @@
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ray_ft.rows import Chunk
@@ -30,10 +30,7 @@ REPLY = (
     'Reply with JSON alone: {"pairs": [{"question": ..., "answer": ..., '
     '"evidence": the words that prove the answer, copied from the passage, '
 )
-LINES = re.compile(
-    r"^\s*Q(?:uestion)?\s*\d*\s*[:.)]\s*(.+?)\s*^\s*A(?:nswer)?\s*\d*\s*[:.)]\s*(.+?)\s*(?=^\s*Q(?:uestion)?\s*\d*\s*[:.)]|\Z)",
-    re.DOTALL | re.MULTILINE,
-)
+LINE = re.compile(r"^[ \t]*+(Q(?:uestion)?|A(?:nswer)?)[ \t]*+\d*+[ \t]*+[:.)]", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -105,8 +102,19 @@ def read_pairs(text: str) -> list[Pair]:
         for item in _list(_read(text, "pairs"))
         if isinstance(item, dict)
     ]
-    found = found or [Pair(" ".join(m.group(1).split()), m.group(2).strip()) for m in LINES.finditer(text)]
-    return [pair for pair in found if pair.question and pair.answer]
+    return [pair for pair in found or _lines(text) if pair.question and pair.answer]
+
+
+def _lines(text: str) -> list[Pair]:
+    """Pairs written as lines that begin with Q: and A:; what follows belongs to the last of them."""
+    found: list[Pair] = []
+    _, *parts = LINE.split(text)
+    for mark, words in zip(parts[::2], parts[1::2], strict=True):
+        if mark.startswith("Q"):
+            found.append(Pair(" ".join(words.split()), ""))
+        elif found:
+            found[-1] = replace(found[-1], answer=f"{found[-1].answer}\n{words}".strip())
+    return found
 
 
 def read_questions(text: str) -> list[str]:

@@ -7,8 +7,7 @@ from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ray_ft.serving.adapters import Catalogue
-from ray_ft.serving.api.requests import ChatBody, CompletionBody
-from ray_ft.serving.api.responses import DONE, Reply, error_event, event, model_row
+from ray_ft.serving.api.bodies import DONE, ChatBody, CompletionBody, Reply, error_event, event, model_row
 from ray_ft.serving.exchange import Ask, Backend, Piece
 from ray_ft.serving.refusals import ApiError, Refusal, invalid
 

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from ray_ft.kernels.attention import use_packed_attention
+from ray_ft.hardware.attention import ATTENTION_NAMES
+from ray_ft.kernels.attention import Kernel, use_packed_attention
 from ray_ft.kernels.compiler import can_build_kernels, has_c_compiler
 from ray_ft.kernels.lora import fuse_lora
 from ray_ft.kernels.recompute import recompute_layers
@@ -30,7 +31,8 @@ def accelerate(model: Any, task: TrainingTask) -> Any:
     if task.use_gpu:
         base.fused_loss = _use_liger(base, loss_only=compiled)
         base.kernel_warnings = _missing(base, compiled=compiled, whole=whole, task=task)
-    use_packed_attention(base)
+    kernel = use_packed_attention(base)
+    base.kernel_warnings += _another_attention(kernel, task) if task.use_gpu else []
     if whole and task.strategy.is_adapter:
         fuse_lora(model)
     if compiled and can_build_kernels():
@@ -97,6 +99,17 @@ def _missing(model: Any, *, compiled: bool, whole: bool, task: TrainingTask) -> 
     if whole and not compiled and task.train.compile is None:
         found.append("there is no C compiler, so decoder layers are not compiled: slower, and more memory than planned")
     return found
+
+
+def _another_attention(kernel: Kernel | None, task: TrainingTask) -> list[str]:
+    """What to say where the plan's time is for another kernel than the one that attends."""
+    planned = task.plan.get("attention")
+    if not planned or kernel == planned:
+        return []
+    return [
+        f"attention is by {ATTENTION_NAMES[kernel]}, and the plan counted on {ATTENTION_NAMES[planned]}: steps take "
+        "another time than planned; plan.attention says what to plan for"
+    ]
 
 
 def _wants_compile(task: TrainingTask) -> bool:

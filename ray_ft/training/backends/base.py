@@ -11,7 +11,7 @@ class Update:
 
     grad_norm: Any  # scalar: norm of the whole global batch's gradient before clipping
     skipped: Any  # scalar, 1 where the update was left out and the weights are what they were
-    excused: Any = None  # scalar, 1 where fp16's loss scale was merely too large, which is no fault of the batch
+    excused: Any  # scalar, 1 where fp16's loss scale was merely too large, which is no fault of the batch
 
 
 class Engine(Protocol):

@@ -1,7 +1,7 @@
-"""Chooses what holds the weights by a task's ZeRO stage and offload, loads the model and hands it over.
+"""Makes what holds the weights, by a task's backend and ZeRO stage, loads the model and hands it over.
 
-`ReplicatedEngine` (ZeRO-0) keeps everything on every worker, `PartitionedEngine` (ZeRO 1 and 2) splits gradients and
-optimizer state, and `DeepSpeedEngine` (ZeRO-3, and offload of any stage) the weights too.
+Of our own, `ReplicatedEngine` (ZeRO-0) keeps everything on every worker and `PartitionedEngine` (ZeRO 1 and 2) splits
+gradients and optimizer state. `DeepSpeedEngine` has every stage, and alone splits weights and offloads.
 """
 
 from collections.abc import Iterator
@@ -22,8 +22,8 @@ from ray_ft.training.task import Precision, TrainingTask
 
 
 def start_engine(task: TrainingTask, *, device: Any, precision: Precision) -> Engine:
-    """Load the model as the strategy says and give it to the engine that its ZeRO stage needs."""
-    if not task.strategy.needs_deepspeed:
+    """Load the model as the strategy says and give it to the engine that the plan names."""
+    if task.backend == "native":
         kind = PartitionedEngine if task.strategy.zero_stage else ReplicatedEngine
         return kind(_load_model(task, device=device, precision=precision), task, precision=precision)
     compile_nothing(task)

@@ -1,9 +1,12 @@
-"""ZeRO 1-3 and offload: DeepSpeed splits optimizer state, gradients and weights over the workers."""
+"""Any ZeRO stage, with offload or without: DeepSpeed splits optimizer state, gradients and weights over workers."""
 
 import importlib.util
+import math
 import os
 import shutil
 import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +14,13 @@ from ray_ft.errors import TrainingError
 from ray_ft.training.backends.acceleration import kernel_warnings
 from ray_ft.training.backends.base import Update
 from ray_ft.training.backends.parameters import parameter_groups
+from ray_ft.training.backends.replicated import norm_of
 from ray_ft.training.backends.saved_state import on_host
 from ray_ft.training.backends.update_guard import Guard
 from ray_ft.training.task import TrainingTask
 
 TAG = "deepspeed"
+INVALID = -1.0  # DeepSpeed's own mark of a norm that is not finite
 
 
 class DeepSpeedEngine:
@@ -31,13 +36,22 @@ class DeepSpeedEngine:
 
         self.warnings: list[str] = kernel_warnings(model)
         optimizer = _make_optimizer(model, task, self.warnings)
-        self.engine, *_ = deepspeed.initialize(model=model, optimizer=optimizer, config=config)
+        self.warnings += _rounding(config)
+        whole = config["zero_optimization"]["stage"] == 0
+        with _no_update_at_start(optimizer) if whole else nullcontext():
+            self.engine, *_ = deepspeed.initialize(model=model, optimizer=optimizer, config=config)
         self.module = self.engine.module
         self._world_size = dist.get_world_size()
-        self._guard = Guard(task.train.max_grad_norm_ratio, device=self.engine.device)
+        scaled = "fp16" in config
+        self._guard = Guard(task.train.max_grad_norm_ratio, device=self.engine.device, scaled=scaled)
         self._loss: Any = None
-        self._norm: Any = None
-        _judge_norms(self.engine.optimizer, self._judge)
+        self._verdict: Update | None = None
+        several = config["gradient_accumulation_steps"] > 1
+        self._whole = _WholeGradients(self.engine, several=several) if whole else None
+        if not whole:
+            _judge_norms(self.engine.optimizer, self._judge)
+        if scaled:
+            _spare_loss_scale(self.engine.optimizer, self._gradient_is_finite)
 
     def __call__(self, **batch: Any) -> Any:
         return self.engine(**batch)
@@ -49,20 +63,26 @@ class DeepSpeedEngine:
         self.engine.eval()
 
     def backward(self, loss: Any, *, last: bool) -> None:
-        self.engine.backward(loss * self._world_size, scale_wrt_gas=False)
+        if self._whole is not None:
+            self._whole.backward(loss * self._world_size, last=last)
+        else:
+            self.engine.backward(loss * self._world_size, scale_wrt_gas=False)
         if not last:
             self.engine.step()  # only counts the micro-batch
 
     def step(self, loss: Any, *, learning_rate: float) -> Update:
         import torch
 
-        self._loss, self._norm = loss, None
+        self._loss, self._verdict = loss, None
         for group in self.engine.optimizer.param_groups:
             group["lr"] = learning_rate
-        self.engine.step()
-        skipped = torch.tensor(float(self.engine.optimizer.overflow), device=loss.device)
-        norm = torch.full_like(skipped, float("inf")) if self._norm is None else self._norm
-        return Update(norm, skipped)
+        if self._whole is not None:
+            self._whole.step(self._judge(self._whole.norm()) == INVALID)
+        else:
+            self.engine.step()
+        if self._verdict is None:  # DeepSpeed saw that a gradient is not finite before it asked for the norm
+            self._verdict = self._guard.judge(torch.full_like(loss, torch.inf), loss)
+        return self._verdict
 
     def trainable_weights(self) -> dict[str, Any]:
         import torch.distributed as dist
@@ -105,12 +125,103 @@ class DeepSpeedEngine:
         return {name: tuple(getattr(p, "ds_shape", p.shape)) for name, p in trained}
 
     def _judge(self, scaled_norm: Any) -> Any:
-        """The norm as DeepSpeed goes on with it: -1, its own mark for an overflow, makes it leave the update out."""
+        """The norm as DeepSpeed goes on with it: INVALID makes it leave the update out."""
         import torch
 
-        self._norm = scaled_norm / self.engine.optimizer.loss_scale
-        skipped = self._guard.skips(self._norm, self._loss)
-        return torch.where(skipped > 0, torch.full_like(scaled_norm, -1.0), scaled_norm)
+        norm = torch.where(scaled_norm == INVALID, torch.inf, scaled_norm)
+        norm = norm / getattr(self.engine.optimizer, "loss_scale", 1.0)
+        self._verdict = self._guard.judge(norm, self._loss)
+        return torch.where(self._verdict.skipped > 0, INVALID, scaled_norm)
+
+    def _gradient_is_finite(self) -> bool:
+        return self._verdict is not None and math.isfinite(self._verdict.grad_norm)
+
+
+def _judge_norms(optimizer: Any, judge: Callable[[Any], Any]) -> None:
+    """Let `judge` see every norm of ZeRO 1 to 3, and put INVALID in its place where the update is to be left out.
+
+    DeepSpeed has an optimizer for ZeRO 1 and 2, one for ZeRO 3, and one for ZeRO 1 in bf16 with sums in fp32.
+    """
+    import torch
+    from deepspeed.runtime.utils import combine_grad_norm_groups, get_global_norm_of_tensors
+
+    if hasattr(optimizer, "scaled_global_norm"):
+        norm = optimizer.scaled_global_norm
+        optimizer.check_grad_overflow = True
+        optimizer.scaled_global_norm = lambda *arguments, **options: judge(norm(*arguments, **options))
+    elif hasattr(optimizer, "_get_norm_groups"):
+        groups = optimizer._get_norm_groups
+        optimizer._get_norm_groups = lambda: [judge(combine_grad_norm_groups(groups()))]
+    else:
+        gradients = optimizer.get_grads_for_norm
+
+        def judged(for_clipping: bool = False) -> Any:
+            if for_clipping:
+                return gradients(for_clipping=True)
+            found = judge(get_global_norm_of_tensors(gradients()[0]))
+            return [torch.where(found == INVALID, torch.inf, found)], {}  # it takes the norm of what it gets
+
+        optimizer.get_grads_for_norm = judged
+
+
+def _spare_loss_scale(optimizer: Any, is_spared: Callable[[], bool]) -> None:
+    """Let fp16's loss scale fall for gradients that are not finite alone, and never end the run by itself."""
+    if hasattr(optimizer, "loss_scaler"):
+        optimizer.loss_scaler.raise_error_at_min_scale = False
+    update = optimizer._update_scale
+    optimizer._update_scale = lambda overflow=False: update(overflow and not is_spared())
+
+
+class _WholeGradients:
+    """ZeRO-0's: added up over micro-batches in fp32, where DeepSpeed would in 16 bits, then averaged by DeepSpeed."""
+
+    def __init__(self, engine: Any, *, several: bool) -> None:
+        import torch
+
+        self._engine = engine
+        self._parameters = [p for p in engine.module.parameters() if p.requires_grad]
+        self._sums: dict[Any, Any] = {}
+        for parameter in self._parameters if several else ():
+            if parameter.dtype != torch.float32:
+                parameter.register_post_accumulate_grad_hook(self._add)
+
+    def backward(self, loss: Any, *, last: bool) -> None:
+        """DeepSpeed's backward pass, which at this stage does not scale the loss that its step unscales."""
+        self._engine.set_gradient_accumulation_boundary(False)
+        self._engine.backward(loss * getattr(self._engine.optimizer, "loss_scale", 1.0), scale_wrt_gas=False)
+        if last:
+            while self._sums:
+                parameter, total = self._sums.popitem()
+                parameter.grad = total.to(parameter.dtype)
+            self._engine.set_gradient_accumulation_boundary(True)
+            self._engine.allreduce_gradients()
+
+    def norm(self) -> Any:
+        """Of all ranks' gradients, with the loss scale."""
+        return norm_of([p.grad for p in self._parameters if p.grad is not None])
+
+    def step(self, skipped: Any) -> None:
+        """Update, unless `skipped` (a scalar on the device)."""
+        import torch
+
+        inner = getattr(self._engine.optimizer, "optimizer", self._engine.optimizer)
+        inner.found_inf, inner.grad_scale = skipped.float(), torch.ones((), device=skipped.device)
+        self._engine.step()
+
+    def _add(self, parameter: Any) -> None:
+        total, gradient, parameter.grad = self._sums.get(parameter), parameter.grad, None
+        self._sums[parameter] = gradient.float() if total is None else total.add_(gradient)
+
+
+@contextmanager
+def _no_update_at_start(optimizer: Any) -> Iterator[None]:
+    """While DeepSpeed is set up: at stage 0 in 16 bits it would make moments by a step, which decays the weights."""
+    import torch
+
+    device = optimizer.param_groups[0]["params"][0].device
+    optimizer.found_inf = optimizer.grad_scale = torch.ones((), device=device)
+    yield
+    del optimizer.found_inf, optimizer.grad_scale
 
 
 def compile_nothing(task: TrainingTask) -> None:
@@ -121,17 +232,16 @@ def compile_nothing(task: TrainingTask) -> None:
         vars(deepspeed.ops)["__compatible_ops__"] = {"deepspeed_shm_comm": False}
 
 
-def _judge_norms(optimizer: Any, judge: Any) -> None:
-    """Let `judge` see, and change, every norm before DeepSpeed clips or skips by it."""
-    if hasattr(optimizer, "scaled_global_norm"):  # stages 1 and 2
-        norm = optimizer.scaled_global_norm
-        optimizer.check_grad_overflow = True
-        optimizer.scaled_global_norm = lambda *arguments, **options: judge(norm(*arguments, **options))
-        return
-    from deepspeed.runtime.zero.stage3 import combine_grad_norm_groups
-
-    groups = optimizer._get_norm_groups
-    optimizer._get_norm_groups = lambda: [judge(combine_grad_norm_groups(groups()))]
+def _rounding(config: dict[str, Any]) -> list[str]:
+    """A line where sums of gradients are less exact than everywhere else."""
+    zero, several = config["zero_optimization"], config["gradient_accumulation_steps"] > 1
+    wide = "data_types" in config or not ({"bf16", "fp16"} & config.keys())
+    if wide or not several or zero["stage"] == 0:
+        return []
+    return [
+        f"DeepSpeed adds micro-batches up in 16 bits where ZeRO-{zero['stage']} offloads, which loses small gradients; "
+        "train.strategy.zero_stage=3 adds in fp32, and fewer, larger micro-batches lose less"
+    ]
 
 
 def _make_optimizer(model: Any, task: TrainingTask, warnings: list[str]) -> Any:

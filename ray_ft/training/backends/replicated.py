@@ -39,7 +39,7 @@ class ReplicatedEngine:
         self._chunks: list[Chunk] = []
         self._gradients = self._lay_out(task, num_micro_batches=several)
         device = next(p.device for p in model.parameters() if p.requires_grad)
-        self._guard = Guard(task.train.max_grad_norm_ratio, device=device)
+        self._guard = Guard(task.train.max_grad_norm_ratio, device=device, scaled=precision == "fp16")
         self._scale = torch.full((), FIRST_SCALE, device=device) if precision == "fp16" else None
         self._growth = torch.zeros((), dtype=torch.int32, device=device)
 
@@ -76,21 +76,20 @@ class ReplicatedEngine:
         with torch.no_grad():
             scaled_norm = self._norm()
             norm = scaled_norm if self._scale is None else scaled_norm / self._scale
-            skipped = self._guard.skips(norm, loss)
-            divisor = torch.ones_like(skipped) if self._scale is None else self._scale.clone()
+            verdict = self._guard.judge(norm, loss)
+            divisor = torch.ones_like(verdict.skipped) if self._scale is None else self._scale.clone()
             if self._max_grad_norm > 0:
                 divisor = divisor * ((norm.float() + 1e-6) / self._max_grad_norm).clamp(min=1.0)
             gradients = self._gradients.by_parameter()
             for number, chunk in enumerate(self._chunks):
                 mine = [gradients.pop(id(p)) for p in chunk.parameters]
-                update(chunk, mine, divisor=divisor, skipped=skipped, learning_rate=learning_rate)
+                update(chunk, mine, divisor=divisor, skipped=verdict.skipped, learning_rate=learning_rate)
                 self._updated(number)
             self._gradients.clear()
             if self._scale is not None:
                 overflown = (~torch.isfinite(norm)).float()
                 torch._amp_update_scale_(self._scale, self._growth, overflown, 2.0, 0.5, SCALE_GROWTH_STEPS)
-            excused = (~torch.isfinite(norm) & torch.isfinite(loss)).float() if self._scale is not None else None
-        return Update(norm, skipped, excused)
+        return verdict
 
     def trainable_weights(self) -> dict[str, Any]:
         import torch.distributed as dist

@@ -42,7 +42,7 @@ def check_training_set(training_set: TrainingSet, *, model_path: str, chat_templ
         )
     seen = _Seen(end_id=end_of_turn_id(tokenizer))
     for split in ("train", "validation"):
-        rows = PackedRows(training_set.path, split)
+        rows = PackedRows(training_set.path, split, data_digest=training_set.data_digest)
         _check_rows(rows, split=split, seen=seen)
         if split == "train":
             _check_end_of_turn(training_set, seen, tokenizer)

@@ -22,7 +22,7 @@ def show_examples(
 ) -> tuple[ShownExample, ...]:
     """Two neighbours of a packed row and one of another, drawn by `seed`; fewer where there are no more."""
     tokenizer = load_tokenizer(model_path, chat_template)
-    rows = PackedRows(training_set.path, "train")
+    rows = PackedRows(training_set.path, "train", data_digest=training_set.data_digest)
     drawn = [int(i) for i in np.random.default_rng(seed).permutation(len(rows))[:NUM_LOOKED_AT]]
     packed = [i for i in drawn if len(list(examples_of(np.asarray(rows[i])))) > 1]
     order = dict.fromkeys([*packed[:1], *drawn])

@@ -205,6 +205,7 @@ def _plan(run: RunFacts) -> Rows:
     kind = "CPU" if plan.gpu == "cpu" else plan.gpu
     return [
         ("strategy", f"{plan.strategy.name}, ZeRO-{plan.strategy.zero_stage}, offload {plan.strategy.offload}"),
+        ("backend", plan.backend),
         ("workers", f"{plan.num_workers} x {kind}"),
         ("rows per worker and pass", str(plan.micro_batch_size)),
         ("accumulation steps", str(plan.gradient_accumulation_steps)),

@@ -11,7 +11,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ray_ft.artifacts import TunedModel
-from ray_ft.errors import ConfigError, ModelError, first_line
+from ray_ft.errors import ConfigError, ModelError
+from ray_ft.models.lay_over import write_beside_weights
+from ray_ft.models.quantised import is_quantised
+from ray_ft.models.weights import load_weights
 from ray_ft.training.export.model_card import RunFacts, model_card
 from ray_ft.training.tuned_weights import open_weights
 
@@ -62,28 +65,6 @@ def export_model(
     return target
 
 
-def write_generation_config(folder: Path, base_path: str, tokenizer: Any) -> None:
-    """The base's generation config, that also ends where the chat template ends a turn, and knows what to pad with.
-
-    Many bases name only end-of-text as eos, and a model tuned on turns would then talk on behind its answer.
-    """
-    from transformers import GenerationConfig
-
-    from ray_ft.models.tokenizer import end_of_turn_id
-
-    try:
-        config = GenerationConfig.from_pretrained(base_path, local_files_only=True)
-    except (OSError, ValueError):
-        config = GenerationConfig()
-    named = config.eos_token_id if isinstance(config.eos_token_id, list) else [config.eos_token_id]
-    ends = dict.fromkeys(i for i in (end_of_turn_id(tokenizer), *named, tokenizer.eos_token_id) if i is not None)
-    config.eos_token_id = list(ends)
-    config.pad_token_id = tokenizer.pad_token_id
-    config.bos_token_id = tokenizer.bos_token_id
-    text = json.dumps(config.to_diff_dict(), indent=2, sort_keys=True)  # save_pretrained refuses what some bases ship
-    (folder / "generation_config.json").write_text(text + "\n")
-
-
 def cast_weights(folder: Path, dtype: Dtype) -> None:
     """Turn the floating-point weights of a Hugging Face folder into `dtype`, one file after the other."""
     from safetensors import safe_open
@@ -97,8 +78,8 @@ def cast_weights(folder: Path, dtype: Dtype) -> None:
         total += sum(value.nbytes for value in weights.values())
         save_file(weights, file, metadata=about)
     config = json.loads((folder / "config.json").read_text())
-    config.pop("torch_dtype", None)
-    (folder / "config.json").write_text(json.dumps({**config, "dtype": str(wanted).split(".")[-1]}, indent=2) + "\n")
+    config["torch_dtype" if "torch_dtype" in config else "dtype"] = str(wanted).split(".")[-1]
+    (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n")
     if (folder / INDEX).is_file():
         index = json.loads((folder / INDEX).read_text())
         index["metadata"] = {**index.get("metadata", {}), "total_size": total}
@@ -124,22 +105,16 @@ def _merge(tuned: TunedModel, path: Path, *, dtype: Dtype | None) -> None:
     The sum of base and adapter is rounded once to `dtype`; None keeps the base's own.
     """
     from peft import PeftModel
-    from safetensors import SafetensorError
-    from transformers import AutoModelForCausalLM
 
     from ray_ft.engines.transformers.adapters import check_adapter
 
     check_adapter("export", tuned.path, model_path=tuned.base_path)
-    wanted = "auto" if dtype is None else _torch_dtype(dtype)
-    try:
-        base = AutoModelForCausalLM.from_pretrained(tuned.base_path, dtype=wanted, local_files_only=True)
-    except (OSError, ValueError, SafetensorError) as error:
-        raise ModelError(f"{tuned.base_path}: the base cannot be loaded: {first_line(error)}") from error
-    if getattr(base.config, "quantization_config", None) is not None:
+    if is_quantised(json.loads((Path(tuned.base_path) / "config.json").read_text())):
         raise ModelError(
             f"{tuned.base_path} is quantised, and merging into a few bits would lose a part of what was learned; "
             "export the adapter without --merge, or train from the unquantised base"
         )
+    base = load_weights(tuned.base_path, dtype="auto" if dtype is None else _torch_dtype(dtype))
     _untie(base, tuned.path)
     merged = PeftModel.from_pretrained(base, tuned.path).merge_and_unload()
     merged.config.use_cache = True
@@ -160,24 +135,10 @@ def _untie(base: Any, adapter_path: str) -> None:
 
 def _write_around(tuned: TunedModel, folder: Path, *, merge: bool, chat_template: str | None, run: RunFacts) -> None:
     """Everything that belongs to the weights."""
-    from ray_ft.models.tokenizer import load_tokenizer
-
-    tokenizer = load_tokenizer(tuned.base_path, chat_template)
-    tokenizer.save_pretrained(folder)
-    write_generation_config(folder, tuned.base_path, tokenizer)
-    if not tuned.is_adapter or merge:
-        _name_pad_token(folder, tokenizer)
+    tokenizer = write_beside_weights(folder, tuned.base_path, chat_template)
     is_chat = bool(tokenizer.chat_template)
     card = model_card(tuned, run, is_merged=merge, dtype=_written_dtype(folder), is_chat=is_chat)
     (folder / "README.md").write_text(card, encoding="utf-8")
-
-
-def _name_pad_token(folder: Path, tokenizer: Any) -> None:
-    """Batches are padded by the model's config where nothing else says with what."""
-    config = json.loads((folder / "config.json").read_text())
-    if config.get("pad_token_id") is None:
-        config["pad_token_id"] = tokenizer.pad_token_id
-        (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n")
 
 
 def _torch_dtype(dtype: Dtype) -> Any:

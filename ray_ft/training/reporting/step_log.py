@@ -167,8 +167,7 @@ class _OnItsWay:
         import torch
 
         update, totals = launched.update, launched.totals
-        excused = torch.zeros_like(update.skipped) if update.excused is None else update.excused
-        scalars = [update.grad_norm, update.skipped, excused]
+        scalars = [update.grad_norm, update.skipped, update.excused]
         values = torch.cat([torch.stack([s.detach().to(totals.device, totals.dtype) for s in scalars]), totals])
         self._there: Any = None
         if values.device.type == "cuda":

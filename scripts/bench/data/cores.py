@@ -172,8 +172,8 @@ def _wait_for_workers(n: int) -> None:
     import ray
 
     def ready() -> int:
-        import ray_ft.data.build.task
-        import ray_ft.data.ingest.task  # noqa: F401
+        import ray_ft.data.build.stage
+        import ray_ft.data.ingest.stage  # noqa: F401
 
         time.sleep(0.5)  # long enough that no worker takes two
         return os.getpid()
@@ -207,7 +207,7 @@ def _parse_alone(folder: str) -> float:
     from ray_ft.data.dedup.heads import heads_of
     from ray_ft.data.documents import SourceFile
     from ray_ft.data.filters.apply import Cleaning
-    from ray_ft.data.ingest.task import parse_item
+    from ray_ft.data.ingest.stage import parse_item
 
     paths = sorted(Path(folder).rglob("*.py"))
     files = [SourceFile(path.name, str(path), path.stat().st_size) for path in paths]

@@ -14,6 +14,7 @@ PARTS = {
     "copies": ("copies", "what telling copies costs, and how many of the true pairs it finds"),
     "tree": ("tree", "prepare over a whole source tree, step by step"),
     "cores": ("cores", "prepare on more and more processors"),
+    "fuzz": ("fuzz", "texts that nobody writes through every parser, filter, recipe and pattern"),
     "rivals": ("rivals.main", "prepare beside datatrove and data-juicer"),
     "kills": ("kills", "prepare with workers, nodes and drivers killed"),
     "autoscaling": ("autoscaling", "prepare on a cluster that grows"),

@@ -9,7 +9,8 @@ from typing import Any
 
 SCRIPTS = Path(__file__).resolve().parents[2]
 PACKAGES = (
-    "torch", "triton", "transformers", "peft", "bitsandbytes", "liger-kernel", "deepspeed", "flash-attn-4", "unsloth"
+    "torch", "triton", "transformers", "peft", "accelerate", "bitsandbytes", "liger-kernel", "deepspeed",
+    "flash-attn-4", "flash-attn", "xformers", "unsloth", "unsloth_zoo", "cut-cross-entropy", "trl",
 )  # fmt: skip
 
 

@@ -54,6 +54,8 @@ RUNS: dict[str, Callable[[Spec], dict[str, Any]]] = {
     "fit": ours.run_fit,
     "bare": ours.run_bare,
     "curves": curves.run_curves,
+    "losses": curves.run_losses,
+    "save_base": curves.run_save_base,
 }
 
 

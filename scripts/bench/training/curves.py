@@ -45,6 +45,27 @@ def run_curves(spec: Spec) -> dict[str, Any]:
     return found
 
 
+def run_losses(spec: Spec) -> dict[str, Any]:
+    """The losses of `spec.steps` steps from weights that every process of every run of the part reads."""
+    from ray_ft.training.reporting.metrics import METRICS_FILE, read_metrics
+    from ray_ft.training.worker import fit
+
+    device, _ = device_and_dtype()
+    start_process_group(device)
+    run_path = Path(spec.scratch) / f"run-{spec.file_name}"
+    task = make_task(spec, plain_strategy(spec), run_path=run_path, max_steps=spec.steps, learning_rate=1e-3)
+    fit(task, report=lambda *_: None)
+    losses = [line["loss"] for line in read_metrics(run_path / METRICS_FILE) if "loss" in line]
+    return {"losses": losses, "tolerance": TOLERANCES[device.type]}
+
+
+def run_save_base(spec: Spec) -> dict[str, Any]:
+    """Random weights into the folder of the base."""
+    device, dtype = device_and_dtype()
+    random_model(SHAPES[spec.shape], device=device, dtype=dtype, seed=spec.seed).save_pretrained(spec.options["base"])
+    return {}
+
+
 def reference_model(task: Any, device: Any) -> Any:
     """The strategy's model in PyTorch's and transformers' own kernels, with fp32 weights wherever something trains."""
     import torch

@@ -13,9 +13,9 @@ from typing import Any
 from bench.timed_steps.processes import num_gpus
 from bench.training import kills
 from bench.training.launch import run_spec
-from bench.training.parts import PARTS, Setting
+from bench.training.parts import PARTS, Setting, filling
 from bench.training.spec import Spec
-from bench.training.tables import markdown, with_shares
+from bench.training.tables import beside_one_worker, markdown, with_shares
 
 DESCRIPTION = """Measure ray_ft's training beside other stacks in one run: tokens per second, the share of the chip's
 rate, peak memory, loss curves, packing and scaling. Every contender gets processes of its own, and what fails or is not
@@ -45,16 +45,22 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
         help="keys of the train section for ray_ft, e.g. compile=false",
     )
     parser.add_argument("--list", action="store_true", help="print what would be measured")
+    parser.add_argument(
+        "--filling", type=Path, metavar="JSON", help="measure nothing: how full batches of the short examples are"
+    )
     parser.add_argument("--merge", type=Path, nargs="+", metavar="JSON", help="only join files of earlier runs")
     return parser.parse_args(arguments)
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """0 if every contender that could run gave figures."""
+    """0 if every contender that could run gave figures, within their tolerance where there is one."""
     arguments = sys.argv[1:] if arguments is None else arguments
     if arguments[:1] == ["kills"]:  # which measures no speed
         return kills.main(arguments[1:])
     options = parse(arguments)
+    if options.filling:
+        options.filling.write_text(json.dumps(filling(), indent=1) + "\n")
+        return 0
     if options.merge:
         runs = [run for path in options.merge for run in json.loads(path.read_text())]
         write(runs, options.output)
@@ -87,11 +93,12 @@ def measure(options: argparse.Namespace, scratch: Path) -> int:
     print(f"rate: {rate.get('flops_per_second', 0) / 1e12:.1f} TFLOP/s on {rate.get('device')}", flush=True)
     for spec in specs:
         row = run_one(spec, setting, folder=folder, timeout=options.timeout, gpus=gpus)
-        run["rows"].append(with_shares(row, rate.get("flops_per_second", float("nan"))))
+        run["rows"].append(beside_one_worker(with_shares(row, rate.get("flops_per_second", float("nan"))), run["rows"]))
         write([run], folder)  # after each, so that a run that is cut off leaves what it has
         print(one_line(run["rows"][-1]), flush=True)
     print((folder / "training.md").read_text())
-    return int(any("error" in row and not row.get("skipped") for row in run["rows"]))
+    failed = ("error" in row and not row.get("skipped") for row in run["rows"])
+    return int(any(failed) or not all(row.get("within", True) for row in run["rows"]))
 
 
 def chosen(only: str, setting: Setting) -> list[Spec]:
@@ -121,6 +128,10 @@ def run_one(spec: Spec, setting: Setting, *, folder: Path, timeout: float, gpus:
             return row | {"error": made["error"], "skipped": "not installed" in made["error"]}
         for file in Path(spec.options["base"]).glob("tokenizer*"):
             shutil.copy(file, weights)
+    if spec.run == "losses" and not any(Path(spec.options["base"]).glob("*.safetensors")):
+        alone = replace(spec, contender="base", run="save_base", world_size=1)
+        if "error" in (made := run_spec(alone, folder=folder, timeout=timeout)):
+            return row | {"error": made["error"], "skipped": False}
     return run_spec(spec, folder=folder, timeout=timeout)
 
 
@@ -129,7 +140,8 @@ def one_line(row: dict[str, Any]) -> str:
     if "error" in row:
         return f"{row['part']}/{row['contender']}: {row['error']} ({seconds})"
     if "tokens_per_second" not in row:
-        return f"{row['part']}/{row['contender']}: within tolerance: {row.get('within')} ({seconds})"
+        within = f"within tolerance: {row['within']}" if "within" in row else f"loss {row['losses'][-1]:.4f}"
+        return f"{row['part']}/{row['contender']}: {within} ({seconds})"
     return (
         f"{row['part']}/{row['contender']}: {row['tokens_per_second']:,.0f} tokens/s, share {row['share']:.3f}, "
         f"{row.get('peak_gib', 0):.1f} GiB ({seconds})"

@@ -39,7 +39,7 @@ def run_fit(spec: Spec) -> dict[str, Any]:
     tokens_per_step = spec.micro_batch * spec.world_size * rows.num_tokens / len(rows)
     lines = read_metrics(Path(task.run_path) / METRICS_FILE)
     losses = [line["loss"] for line in lines if "loss" in line]
-    return found | watch.result(tokens_per_step=tokens_per_step) | {"losses": losses}
+    return found | watch.result(tokens_per_step=tokens_per_step) | {"losses": losses, "attention": attention_kernel()}
 
 
 def run_bare(spec: Spec) -> dict[str, Any]:
@@ -73,7 +73,15 @@ def run_bare(spec: Spec) -> dict[str, Any]:
             losses.append(loss.detach())
     except Finished:
         pass
-    return watch.result(tokens_per_step=spec.micro_batch * spec.sequence) | {"losses": [float(x) for x in losses]}
+    found = watch.result(tokens_per_step=spec.micro_batch * spec.sequence)
+    return found | {"losses": [float(x) for x in losses], "attention": attention_kernel()}
+
+
+def attention_kernel() -> str:
+    """Which of ray_ft's kernels the last model took."""
+    from ray_ft.kernels import attention
+
+    return f"{attention.ATTENTION}, {attention._kernel}"
 
 
 def loss_per_token(spec: Spec, device: Any) -> float:

@@ -13,6 +13,7 @@ from bench.timed_steps.shapes import SHAPES
 from bench.training.spec import Spec
 
 SHORT_MEAN, SHORT_EXAMPLES = 200, 512
+WORLDS = (1, 2, 4, 8)
 
 
 class Setting:
@@ -140,6 +141,18 @@ def short(setting: Setting) -> list[Spec]:
     ]
 
 
+def filling() -> dict[str, dict[str, float]]:
+    """Token slots and filling of batches of four of the short examples: padded as they come, and grouped by length."""
+    made = shards.short_examples(SHORT_EXAMPLES, mean=SHORT_MEAN, limit=2048, vocabulary=32_000, seed=Spec.seed)
+    lengths = [len(example.input_ids) for example in made]
+    found = {}
+    for name, ordered in (("as they come", lengths), ("grouped by length", sorted(lengths))):
+        batches = [ordered[i : i + 4] for i in range(0, len(ordered), 4)]
+        slots = sum(max(batch) * len(batch) for batch in batches)
+        found[name] = {"slots_per_step": slots / len(batches), "filled": sum(lengths) / slots, "tokens": sum(lengths)}
+    return found
+
+
 def curves(setting: Setting) -> list[Spec]:
     """Small models, 30 steps of 2 x `micro_batch` rows, beside two references each.
 
@@ -177,7 +190,7 @@ def scaling(setting: Setting) -> list[Spec]:
     """Full fine-tuning recomputes activations, so that one GPU has room for it."""
     specs = []
     for strategy, stage in (("lora", 0), ("lora", 1), ("full", 2), ("full", 3)):
-        for gpus in (1, 2, 4, 8):
+        for gpus in WORLDS:
             if gpus <= setting.gpus:
                 stack = f"ray_ft, {strategy}, ZeRO-{stage}, {gpus} GPU{'s' if gpus > 1 else ''}"
                 specs.append(
@@ -190,6 +203,40 @@ def scaling(setting: Setting) -> list[Spec]:
                         zero_stage=stage,
                         world_size=gpus,
                         checkpointing=strategy == "full",
+                    )
+                )
+    return specs
+
+
+def workers(setting: Setting) -> list[Spec]:
+    """The same global batches from the same weights on one worker and on 2, 4 and 8, under every ZeRO stage."""
+    steps, shape, sequence = (4, "tiny", 64) if setting.tiny else (20, "small", 512)
+    folder, most = setting.scratch / "learnable-workers", max(count for count in WORLDS if count <= setting.gpus)
+    examples = shards.learnable_examples(
+        60 if setting.tiny else 1200, limit=sequence, vocabulary=SHAPES[shape].vocabulary, seed=setting.base.seed
+    )
+    shards.write_training_set(folder, shards.pack(examples, sequence=sequence))
+    base = setting.scratch / "base-workers"
+    shards.write_base_folder(base, SHAPES[shape])
+    specs = []
+    for strategy, stages in (("full", (0, 1, 2, 3)), ("lora", (0, 2, 3)), ("qlora", (0, 3))):
+        for stage in stages:
+            for world in WORLDS[: WORLDS.index(most) + 1] if stage else (1, most):
+                options = {"training_set": str(folder), "base": str(base), "accumulation": most // world}
+                specs.append(
+                    setting.spec(
+                        "workers",
+                        f"{strategy}-zero{stage}-{world}",
+                        f"ray_ft, {strategy}, ZeRO-{stage}, {world} worker{'s' if world > 1 else ''}",
+                        "losses",
+                        strategy=strategy,
+                        zero_stage=stage,
+                        world_size=world,
+                        shape=shape,
+                        sequence=sequence,
+                        steps=steps,
+                        micro_batch=1,
+                        options=options,
                     )
                 )
     return specs
@@ -212,5 +259,6 @@ PARTS: dict[str, Callable[[Setting], list[Spec]]] = {
     "short": short,
     "curves": curves,
     "scaling": scaling,
+    "workers": workers,
     "70b": large,
 }

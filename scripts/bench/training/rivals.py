@@ -89,7 +89,10 @@ def run_short_padded(spec: Spec) -> dict[str, Any]:
     found = watch.result(tokens_per_step=0)
     found["tokens_per_second"] = sum(tokens[spec.warmup :]) / (watch.seconds * steps)
     slots = sum(batch["input_ids"].numel() for batch in batches)
-    return found | {"losses": losses, "loss_per_token": total / count, "filled": sum(tokens) / slots}
+    return found | {
+        "losses": losses, "loss_per_token": total / count, "filled": sum(tokens) / slots,
+        "slots_per_step": slots / len(batches), "attention": model.config._attn_implementation,
+    }  # fmt: skip
 
 
 def padded_batches(spec: Spec, device: Any) -> Iterator[dict[str, Any]]:
@@ -121,7 +124,10 @@ def train(spec: Spec, model: Any, *, device: Any, autocast: bool) -> dict[str, A
         model, lambda step: {"input_ids": rows[step][:, 0], "labels": rows[step][:, 1]}, watch, device=device,
         autocast=autocast,
     )  # fmt: skip
-    return watch.result(tokens_per_step=spec.micro_batch * spec.sequence) | {"losses": losses}
+    # Unsloth replaces the layers' forward, whatever its configuration says.
+    attention = f"{getattr(model.config, '_attn_implementation', 'not told')}{' (replaced)' * (spec.run == 'unsloth')}"
+    found = watch.result(tokens_per_step=spec.micro_batch * spec.sequence)
+    return found | {"losses": losses, "attention": attention}
 
 
 def loop(

@@ -21,6 +21,22 @@ def with_shares(row: Row, rate: float) -> Row:
     return row | shares
 
 
+def beside_one_worker(row: Row, earlier: list[Row]) -> Row:
+    """A row of the part `workers` with its largest relative difference to a loss of the same run on one worker."""
+    if row["part"] != "workers" or row["world_size"] == 1 or "losses" not in row:
+        return row
+    alone = next((r for r in earlier if "losses" in r and r["contender"] == f"{run_of(row)}-1"), None)
+    if alone is None:
+        return row | {"error": "nothing to compare with: the run on one worker failed"}
+    pairs = zip(row["losses"], alone["losses"], strict=True)
+    difference = max(abs(one - other) / abs(other) for one, other in pairs)
+    return row | {"difference": difference, "within": difference <= row["tolerance"]}
+
+
+def run_of(row: Row) -> str:
+    return f"{row['strategy']}-zero{row['zero_stage']}"
+
+
 def markdown(runs: list[Row]) -> str:
     """All runs, each with the rate that its shares are of."""
     lines: list[str] = []
@@ -47,6 +63,11 @@ def table(rows: list[Row]) -> Iterator[str]:
         yield "|---|---|---|---|---|---|---|"
         yield from (curve_line(row) for row in rows)
         return
+    if rows[0]["part"] == "workers":
+        yield "| run | loss | largest difference to one worker | tolerance | within |"
+        yield "|---|---|---|---|---|"
+        yield from (workers_line(row) for row in rows)
+        return
     yield "| stack | micro-batch | tokens/s | share | with embedding | peak GiB (reserved) | ms/step | warm-up | loss |"
     yield "|---|---|---|---|---|---|---|---|---|"
     yield from (speed_line(row) for row in rows)
@@ -67,6 +88,15 @@ def speed_line(row: Row) -> str:
     return f"| {' | '.join(map(str, cells))} |"
 
 
+def workers_line(row: Row) -> str:
+    if "error" in row:
+        return f"| {row['stack']} | {row['error'].replace('|', '/')} | | | |"
+    cells = [row["stack"], f"{row['losses'][0]:.4f} → {row['losses'][-1]:.4f}"]
+    if "within" in row:
+        cells += [f"{row['difference']:.1e}", f"{row['tolerance']:.0e}", "yes" if row["within"] else "NO"]
+    return f"| {' | '.join(cells)} |{' | | |' if 'within' not in row else ''}"
+
+
 def curve_line(row: Row) -> str:
     if "error" in row:
         return f"| {row['strategy']} | {row['steps']} | {row['error'].replace('|', '/')} | | | | |"
@@ -83,7 +113,7 @@ def findings(rows: list[Row]) -> Iterator[str]:
     there = {row["contender"]: row for row in rows if "tokens_per_second" in row}
     for name, other in (
         ("ours", "peft"), ("ours", "peft-liger"), ("ours", "unsloth"), ("ours-checkpointing", "unsloth-checkpointing"),
-        ("ours", "liger"), ("packed", "padded"),
+        ("ours", "liger"),
     ):  # fmt: skip
         if name in there and other in there:
             yield beside(there[name], there[other])
@@ -92,13 +122,16 @@ def findings(rows: list[Row]) -> Iterator[str]:
         yield f"the loop adds {100 * cost:.1f}% to a bare loop over the same model and kernels"
     if "packed" in there and "padded" in there:
         packed, padded = there["packed"]["loss_per_token"], there["padded"]["loss_per_token"]
+        # No ratio of speeds: the steps are not of one size, and a GPU needs many tokens to be busy.
+        slots = there["packed"]["micro_batch"] * there["packed"]["sequence"]
+        yield f"packed in steps of {slots:,} token slots, padded of {there['padded']['slots_per_step']:,.0f}"
         yield (
             f"loss per token before training: packed {packed:.5f}, padded {padded:.5f}, "
             f"difference {abs(packed - padded) / padded:.1e}; "
             f"{100 * there['padded']['filled']:.0f}% of the padded batches are tokens"
         )
     for row in rows:
-        single = there.get(f"{row['strategy']}-zero{row['zero_stage']}-1") if row["part"] == "scaling" else None
+        single = there.get(f"{run_of(row)}-1") if row["part"] == "scaling" else None
         if single is not None and row["world_size"] > 1 and "tokens_per_second" in row:
             efficiency = row["tokens_per_second"] / row["world_size"] / single["tokens_per_second"]
             yield f"{row['stack']}: scaling efficiency {efficiency:.3f}"

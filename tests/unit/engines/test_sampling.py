@@ -4,7 +4,7 @@ import math
 
 import torch
 
-from ray_ft.engines.transformers.sampling import Sampler
+from ray_ft.engines.transformers.decoding import Sampler
 
 # Probabilities 0.5, 0.3, 0.15, 0.05 at ids 2, 0, 3, 1.
 LOGITS = torch.tensor([math.log(0.3), math.log(0.05), math.log(0.5), math.log(0.15)])

@@ -7,8 +7,8 @@ import pytest
 from random_adapter import write_random_adapter
 
 from ray_ft.engines import GenerateRequest, TransformersEngine
-from ray_ft.engines.transformers.prompts import Prompts
-from ray_ft.engines.transformers.text_stream import TextStream
+from ray_ft.engines.transformers.decoding import TextStream
+from ray_ft.engines.transformers.model import Prompts
 from ray_ft.errors import ConfigError, GenerationError, ModelError
 from ray_ft.models.tokenizer import load_tokenizer
 
@@ -76,6 +76,13 @@ def test_the_beginning_token_is_added_once_where_the_template_spells_it(tiny_mod
     rendered = prompts.encode(prompts.render([{"role": "user", "content": "Hi"}]))
     assert rendered.count(bos) == 1
     assert prompts.encode("Hi")[:1] == [bos]
+
+
+def test_a_document_that_is_scored_is_content(tiny_model_path: str) -> None:
+    prompts = Prompts(tiny_model_path, None, chat_template=None)
+    ids = prompts.encode_content("it ends with <|im_end|> there")
+    assert not set(ids) & set(prompts.tokenizer.added_tokens_decoder)
+    assert prompts.decode(ids) == "it ends with <|im_end|> there"
 
 
 def test_a_model_without_a_template_says_how_to_give_one(tiny_model_path: str) -> None:

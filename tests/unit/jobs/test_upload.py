@@ -1,6 +1,7 @@
 """What a job takes along, and what it refuses to."""
 
 import zipfile
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,8 @@ import pytest
 import yaml
 
 from ray_ft.config import parse_config
+from ray_ft.data.ingest.listing import list_files
+from ray_ft.data.prepare import files_read
 from ray_ft.errors import ConfigError
 from ray_ft.jobs.upload import CONFIG_FILE, pack_upload
 
@@ -30,17 +33,28 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def pack(folder: Path, verb: str = "prepare", max_bytes: int = 2**20, **changes: Any) -> tuple[list[str], bytes]:
-    """Names in the upload except the configuration, and its bytes."""
-    raw = {
+def _raw(folder: Path, data: dict[str, Any], **changes: Any) -> dict[str, Any]:
+    return {
         "run_name": "handbook",
         "output_dir": str(folder / "outputs"),
         "model": {"name": "builtin:tiny", **changes.pop("model", {})},
-        "data": {"sources": ["docs"], "recipes": ["paragraph"], **changes.pop("data", {})},
+        "data": {"sources": ["docs"], "recipes": ["paragraph"], **data},
         **changes,
     }
+
+
+def pack(folder: Path, verb: str = "prepare", max_bytes: int = 2**20, **changes: Any) -> tuple[list[str], bytes]:
+    """Names in the upload except the configuration, and its bytes."""
+    config = parse_config(_raw(folder, changes.pop("data", {}), **changes))
     archive = folder.parent / "job.zip"
-    pack_upload(parse_config(raw), verb=verb, archive=archive, config_path="handbook.yaml", max_bytes=max_bytes)
+    pack_upload(
+        config,
+        verb=verb,
+        archive=archive,
+        config_path="handbook.yaml",
+        files_read=partial(files_read, config.data),
+        max_bytes=max_bytes,
+    )
     with zipfile.ZipFile(archive) as zipped:
         names = zipped.namelist()
     assert names[0] == CONFIG_FILE
@@ -49,7 +63,7 @@ def pack(folder: Path, verb: str = "prepare", max_bytes: int = 2**20, **changes:
 
 def test_the_relative_sources_travel_without_folders_of_other_tools(project: Path) -> None:
     names, _ = pack(project)
-    assert names == ["docs/a.md", "docs/draft.tmp", "docs/deep/b.md"]
+    assert names == ["docs/a.md", "docs/deep/b.md"]
 
 
 def test_include_and_exclude_keep_files_at_home(project: Path) -> None:
@@ -106,7 +120,43 @@ def test_sources_that_prepare_would_skip_stay_behind(project: Path) -> None:
     (project / "docs" / "big.md").write_bytes(b"x" * 2000)
     (project / "docs" / "gone.md").symlink_to(project / "nowhere.md")
     names, _ = pack(project, data={"sources": ["docs"], "max_file_bytes": 1000})
-    assert names == ["docs/a.md", "docs/draft.tmp", "docs/deep/b.md"]
+    assert names == ["docs/a.md", "docs/deep/b.md"]
+
+
+def test_what_prepare_does_not_read_stays_behind_and_what_it_reads_goes(project: Path) -> None:
+    (project / "secret.md").write_text("# Not below the source\n")
+    docs = project / "docs"
+    for name in (".env", "id_rsa", "server.pem", "deep/.netrc", "LICENSE", "dump.sqlite"):
+        (docs / name).write_text("TOKEN=not-for-others\n")
+    (docs / "vendor").mkdir()
+    (docs / "vendor" / "theirs.py").write_text("x = 1\n")
+    (docs / ".gitattributes").write_text("gen/** linguist-generated\n")
+    (docs / "out.md").symlink_to("../secret.md")
+    (docs / "in.md").symlink_to("draft.tmp")
+    (docs / "folder").symlink_to("..")
+    settings: dict[str, Any] = {"sources": ["docs"]}
+    read = {f.path for f in list_files(parse_config(_raw(project, settings)).data) if not f.reason}
+    assert set(pack(project, data=settings)[0]) == read | {"docs/.gitattributes"}
+    assert read == {"docs/a.md", "docs/deep/b.md", "docs/in.md"}
+    named = {**settings, "licenses": ["MIT"]}  # which the licence file decides
+    assert set(pack(project, data=named)[0]) == read | {"docs/.gitattributes", "docs/LICENSE"}
+
+
+def test_of_a_dataset_its_own_files_go(project: Path) -> None:
+    (project / "chats").mkdir()
+    for name in ("a.jsonl", "notes.txt", ".env", ".hidden.jsonl"):
+        (project / "chats" / name).write_text('{"text": "words"}\n')
+    (project / "outside.jsonl").write_text('{"text": "not for others"}\n')
+    (project / "chats" / "link.jsonl").symlink_to("../outside.jsonl")
+    assert pack(project, data={"sources": [], "recipes": [], "datasets": ["chats"]})[0] == ["chats/a.jsonl"]
+
+
+def test_of_a_model_no_hidden_file_goes(project: Path) -> None:
+    (project / "base").mkdir()
+    for name in ("config.json", "model.safetensors", ".env", ".git-credentials"):
+        (project / "base" / name).write_text("{}")
+    names, _ = pack(project, verb="train", model={"name": "base"})
+    assert names == ["base/config.json", "base/model.safetensors"]
 
 
 @pytest.mark.parametrize(

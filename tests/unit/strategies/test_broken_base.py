@@ -26,6 +26,7 @@ def test_broken_weights_are_one_line(harm: str, tiny_model_path: str, tmp_path: 
     else:
         config = json.loads((base / "config.json").read_text())
         (base / "config.json").write_text(json.dumps({**config, "intermediate_size": config["intermediate_size"] + 8}))
-    with pytest.raises(ModelError, match=r"base: the model cannot be loaded: \S") as raised:
+    says = "12 weights have another shape" if harm == "other shape" else r"the model cannot be loaded: \S"
+    with pytest.raises(ModelError, match=f"base: {says}") as raised:
         load_base(str(base), dtype=torch.float32, device="cpu")
     assert "\n" not in str(raised.value)

@@ -1,10 +1,13 @@
+import hashlib
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from ray_ft.errors import MissingArtifactError
+from ray_ft.errors import DataError, MissingArtifactError
+from ray_ft.training import batches
 from ray_ft.training.batches import PackedRows, RowOrder, micro_batches, num_steps
 
 
@@ -49,6 +52,63 @@ def test_a_split_without_rows_is_empty(tmp_path: Path) -> None:
 def test_rows_that_nobody_prepared_name_the_verb(tmp_path: Path) -> None:
     with pytest.raises(MissingArtifactError, match="ray-ft prepare"):
         PackedRows(tmp_path, "train")
+
+
+def digested(folder: Path, digest: str) -> None:
+    """Write into the manifest what its shards hash to."""
+    path = folder / "shards" / "manifest.json"
+    about = {**json.loads(path.read_text()), "data_digest": digest}
+    for shard in about["splits"]["train"]["shards"]:
+        shard["sha256"] = hashlib.sha256((folder / "shards" / shard["file"]).read_bytes()).hexdigest()
+    path.write_text(json.dumps(about))
+
+
+def test_a_set_that_was_made_anew_is_not_taken_for_the_runs_own(tmp_path: Path) -> None:
+    write_shards(tmp_path, [2])
+    digested(tmp_path, "d1")
+    assert len(PackedRows(tmp_path, "train", data_digest="d1")) == 2
+    with pytest.raises(DataError, match=r"another training set \(digest d1\) than the run's \(d2\)") as caught:
+        PackedRows(tmp_path, "train", data_digest="d2")
+    assert "\n" not in str(caught.value)
+
+
+def test_no_shard_of_a_set_made_anew_is_mixed_with_those_that_are_open(tmp_path: Path) -> None:
+    write_shards(tmp_path / "set", [2, 2])
+    digested(tmp_path / "set", "d1")
+    rows = PackedRows(tmp_path / "set", "train", data_digest="d1")
+    assert int(rows[0][0, 0]) == 0
+    write_shards(tmp_path / "new", [3, 3])
+    digested(tmp_path / "new", "d2")
+    (tmp_path / "set").rename(tmp_path / "old")
+    (tmp_path / "new").rename(tmp_path / "set")
+    shutil.rmtree(tmp_path / "old")
+    assert int(rows[1][0, 0]) == 1  # of the shard that is open
+    with pytest.raises(DataError, match=r"train-1\.npy is not the shard that its manifest lists\. .*prepare"):
+        rows[2]
+
+
+@pytest.mark.parametrize("harm", ["flipped", "truncated", "gone"])
+def test_a_damaged_shard_is_told_in_one_line(tmp_path: Path, harm: str) -> None:
+    write_shards(tmp_path, [4])
+    digested(tmp_path, "d1")
+    shard = tmp_path / "shards" / "train-0.npy"
+    content = bytearray(shard.read_bytes())
+    content[-1] ^= 1
+    if harm == "gone":
+        shard.unlink()
+    else:
+        shard.write_bytes(bytes(content) if harm == "flipped" else bytes(content[:-9]))
+    with pytest.raises(DataError, match=r"train-0\.npy.*ray-ft prepare") as caught:
+        PackedRows(tmp_path, "train")[0]
+    assert "\n" not in str(caught.value)
+
+
+def test_a_shard_is_hashed_once_a_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_shards(tmp_path, [4])
+    digested(tmp_path, "d1")
+    assert len(PackedRows(tmp_path, "train")[0]) == 3
+    monkeypatch.setattr(batches, "hashlib", None)
+    assert len(PackedRows(tmp_path, "train")[3]) == 3
 
 
 def test_every_epoch_holds_every_row_once() -> None:

@@ -14,13 +14,15 @@ if TYPE_CHECKING:
     import numpy as np
     from tree_sitter import Node
 
-TRIVIAL = re.compile(rb"[\s{};]*(?:pass|\.\.\.|end)?[\s{};]*")
+TRIVIAL = re.compile(rb"[\s{};]*+(?:pass|\.\.\.|end)?+[\s{};]*+")
 MAX_TRIVIAL = 200  # bytes of a body that may be nothing
-SPACES_OF_BREAKS = re.compile(r"(?<=[(\[])\s+|,?\s+(?=[)\]])")
-COMMENT_MARKS = re.compile(r"^[ \t]*(?:/\*+!?|\*+/|\*|//+!?|#+|--+)?[ \t]?|\s*\*+/[ \t]*$", re.MULTILINE)
+SPACES_OF_BREAKS = re.compile(r"(?<=[(\[])\s++|(?:,|(?<!\s))\s++(?=[)\]])")
+COMMENT_MARKS = re.compile(
+    r"^[ \t]*(?:/\*+!?|\*+/|\*|//+!?|#+|--+)?[ \t]?|(?<!\s)\s*+(?<!\*)\*++/[ \t]*+$", re.MULTILINE
+)
 XML_TAG = re.compile(r"</?(?:summary|remarks|para)>")
 FUNCTION_VALUES = frozenset({"arrow_function", "function_expression", "generator_function"})
-LAST_NAME = re.compile(r"(\w+)\W*$")
+LAST_NAME = re.compile(r"(?<!\w)(\w++)\W*+$")
 STRING_OR_COMMENT = re.compile(rb"[\s\\]*(?:#|[A-Za-z]*[\"'])")
 QUOTES = ('"""', "'''")
 

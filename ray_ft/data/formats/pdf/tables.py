@@ -14,7 +14,6 @@ MIN_LINES, MAX_LINES = 4, 500  # of a page: fewer rule no table, more are a draw
 MAX_OBJECTS = 5000  # looked at on a page
 MAX_THICKNESS, MIN_LENGTH = 2.5, 8.0  # points
 SAME = 3.0  # points between places that count as one
-MAX_SEGMENTS = 64  # of one path
 
 Ruling = tuple[float, float, float, float]  # left, bottom, right, top
 

@@ -7,8 +7,8 @@ from ray_ft.data.formats.rst.sections import section_headings
 from ray_ft.data.formats.text import LIST_ITEM
 from ray_ft.rows import Block, BlockType
 
-ROLE = re.compile(r":[a-zA-Z][\w:+.-]*:`(~|!)?([^`<]+?)(?:\s*<[^`>]*>)?`")
-LINK = re.compile(r"(?<!`)`([^`<]+?)(?:\s*<[^`>]+>)?`_{1,2}(?!\w)")
+ROLE = re.compile(r":[a-zA-Z][\w:+.-]{0,60}:`(~|!)?([^`<]++)(?:<[^`>]*+>)?`")
+LINK = re.compile(r"(?<!`)`([^`<]++)(?:<[^`>]++>)?`_{1,2}(?!\w)")
 DIRECTIVE = re.compile(r"\.\. (?:\|[^|]+\| )?([\w:.-]+)::(.*)")
 CODE_DIRECTIVES = {"code", "code-block", "sourcecode", "parsed-literal", "literalinclude", "doctest", "testcode"}
 NAVIGATION = {
@@ -21,7 +21,7 @@ TABLE = re.compile(r"\+[-=+]+\+\s*|=+(?:\s+=+)+\s*")
 
 def parse_rst(text: str) -> Parsed:
     """Sections, paragraphs, lists, code and tables; roles and links are replaced by the words that a reader sees."""
-    text = LINK.sub(lambda m: _same_lines(m, m.group(1)), ROLE.sub(_shown, text))
+    text = LINK.sub(lambda m: _same_lines(m, m.group(1).rstrip()), ROLE.sub(_shown, text))
     lines = Lines(text)
     headings = section_headings(text, lines)
     blocks: list[Block] = []

@@ -14,7 +14,7 @@ from ray_ft.data.formats.base import Lines
 from ray_ft.rows import Block
 
 # Directives, comments, targets and notes, with their bodies.
-EXPLICIT = re.compile(r"^\.\.[ \t].*\n(?:(?:[ \t]+.*)?\n)*", re.MULTILINE)
+EXPLICIT = re.compile(r"^\.\.[ \t].*\n(?:(?:[ \t].*+)?\n)*+", re.MULTILINE)
 
 
 def section_headings(text: str, lines: Lines) -> list[Block]:

@@ -71,6 +71,7 @@ def show(options: argparse.Namespace) -> int:
 
 def fit(options: argparse.Namespace) -> int:
     """Write the profile that a CSV speaks for and the table of errors; 1 where the CSV tells nothing of a known GPU."""
+    from bench.estimator.calibrate import held_out
     from bench.estimator.calibrate.errors import compare, report
     from bench.estimator.calibrate.fitting import fit_profile
     from ray_ft.hardware import GPUS, catalogue_name
@@ -85,7 +86,9 @@ def fit(options: argparse.Namespace) -> int:
     options.output.mkdir(parents=True, exist_ok=True)
     profile = fit_profile(rows, gpu=gpu, source=f"{len(measured)} runs of the grid ({options.report.name})")
     save_profiles({gpu: profile}, options.output / "profile.yaml")
-    text = report(compare(rows, gpu=gpu, profile=profile))
+    thrice = list(held_out.predicted_thrice(rows, gpu=gpu))
+    held_out.write(thrice, options.output / "held-out.csv")
+    text = "\n".join([*held_out.table(thrice), "", report(compare(rows, gpu=gpu, profile=profile))])
     (options.output / "errors.md").write_text(text)
     print(text + (options.output / "profile.yaml").read_text())
     return 0

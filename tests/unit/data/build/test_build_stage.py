@@ -11,8 +11,7 @@ from ray_ft.data.build.job import RESULT
 from ray_ft.data.build.plan import GROUPS, seen_fraction
 from ray_ft.data.build.stage import tidy
 from ray_ft.data.documents import SourceFile
-from ray_ft.data.ingest.kept import Kept, find_kept
-from ray_ft.data.ingest.stage import PARSED, Work
+from ray_ft.data.ingest.stage import PARSED, Kept, Work, find_kept
 from ray_ft.data.run.journal import Journal, read_journal
 from ray_ft.data.run.lock import locked
 from ray_ft.errors import ConfigError

@@ -2,7 +2,7 @@
 
 import errno
 import json
-import pickle
+import re
 import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,21 +11,21 @@ from typing import Any
 import pytest
 
 from ray_ft.config import DataConfig, DatasetConfig
-from ray_ft.data.build import group as group_module
-from ray_ft.data.build.examples import evaluation_qa
-from ray_ft.data.build.job import GroupJob, GroupResult, Placed
-from ray_ft.data.build.packing import Shard
+from ray_ft.data.build import stage as group_module
+from ray_ft.data.build.job import GroupJob, GroupResult, Placed, Shard
 from ray_ft.data.build.publish import merge_questions, publish_group, put_in_place
-from ray_ft.data.build.task import write_group
+from ray_ft.data.build.questions import evaluation_qa
+from ray_ft.data.build.stage import write_group
 from ray_ft.data.dedup.clusters import Placing, place
 from ray_ft.data.dedup.heads import text_of
 from ray_ft.data.dedup.splits import Bounds
 from ray_ft.data.ingest.datasets import cut_into_slices, list_datasets
 from ray_ft.data.ingest.items import Item
-from ray_ft.data.ingest.kept import find_kept, load
 from ray_ft.data.ingest.listing import list_files
-from ray_ft.data.ingest.manifest import keys_of
-from ray_ft.data.ingest.task import ParseJob, parse_batch
+from ray_ft.data.ingest.manifest import keyed
+from ray_ft.data.ingest.sandbox import Limits
+from ray_ft.data.ingest.stage import ParseJob, find_kept, load, parse_batch
+from ray_ft.data.run.typed import dump
 from ray_ft.data.tokenization.document_tokens import Verbatim
 from ray_ft.data.tokenization.encoded import Encoded
 from ray_ft.recipes import QA, Heading, Paragraph
@@ -59,6 +59,18 @@ class Failing(Paragraph):
         return super().chunk(document, count_tokens)
 
 
+@dataclass(frozen=True)
+class Endless(Paragraph):
+    """A recipe whose expression never ends on one document."""
+
+    name: str = "paragraph"
+
+    def chunk(self, document: Document, count_tokens: CountTokens) -> list[Chunk]:
+        if "strait" in document.text:
+            re.match("(?:a|a)*b", "a" * 60)
+        return super().chunk(document, count_tokens)
+
+
 @pytest.fixture(autouse=True)
 def words(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(group_module, "_encoder", lambda *arguments: WordEncoder())
@@ -80,10 +92,10 @@ def _job(output: Path, **settings: Any) -> GroupJob:
 
 def _parsed(folder: Path, items: list[Item], split: Split | None = "train") -> dict[str, Any]:
     """The row of a group of these items, parsed and placed; None leaves the split to the placement."""
-    keys = keys_of(items, {})
-    done = parse_batch({"work": pickle.dumps(list(zip(keys, items, strict=True)))}, job=ParseJob(str(folder), "run"))
+    batch = keyed(items, "how")
+    done = parse_batch({"work": dump(batch)}, job=ParseJob(str(folder), "run", how="how"))
     assert json.loads(done["result"])["error"] == ""
-    found = find_kept(folder, {key: i for i, key in enumerate(keys)})
+    found = find_kept(folder, {todo.key: i for i, todo in enumerate(batch)})
     kept = [found[i] for i in range(len(items))]
     texts = [text_of(one) for item, k in zip(items, kept, strict=True) for one in load(item, k.ref)]
     how = Placing(Bounds(0.0, 0.0), seed=0)
@@ -92,7 +104,7 @@ def _parsed(folder: Path, items: list[Item], split: Split | None = "train") -> d
     placed = [
         Placed(item, k.ref, tuple(next(placements) for _ in k.heads)) for item, k in zip(items, kept, strict=True)
     ]
-    return {"name": "group", "work": pickle.dumps(placed)}
+    return {"name": "group", "work": dump(placed)}
 
 
 def _write(tmp_path: Path, row: dict[str, Any], **settings: Any) -> GroupResult:
@@ -151,6 +163,23 @@ def test_a_recipe_that_fails_on_a_document_skips_it_and_keeps_the_others(tmp_pat
     assert dict(result.documents) == {"train": 1}
 
 
+def test_a_recipe_that_does_not_end_on_a_document_skips_it_and_keeps_the_others(tmp_path: Path) -> None:
+    files = {"a.md": TEXT, "b.md": "Other words stand here."}
+    result = _run(tmp_path, files, recipes=(Endless(),), limits=Limits(0.3, 2**30))
+    assert dict(result.files) == {"ok": 1, "skipped: recipe took too long": 1}
+    assert dict(result.documents) == {"train": 1}
+
+
+def test_tokenising_that_does_not_end_is_named_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def encode(self: WordEncoder, example: Example, **settings: Any) -> list[Encoded]:
+        re.match("(?:a|a)*b", "a" * 60)
+        return []
+
+    monkeypatch.setattr(WordEncoder, "encode", encode)
+    result = _run(tmp_path, {"a.md": TEXT}, limits=Limits(0.3, 2**30))
+    assert result.error == "s/a.md took more than 0.3 s; leave it out, or raise data.parse_seconds"
+
+
 def test_what_is_personal_reaches_no_table_and_is_counted(tmp_path: Path) -> None:
     result = _run(tmp_path, {"a.md": f"{TEXT}\nThen write to anna.berg@ferries.no at once.\n"})
     assert dict(result.redacted) == {"EMAIL": 1}
@@ -179,7 +208,7 @@ def test_a_full_disk_comes_back_as_one_line(tmp_path: Path, monkeypatch: pytest.
     def full(*arguments: Any, **keywords: Any) -> None:
         raise OSError(errno.ENOSPC, "No space left on device", "/data/part")
 
-    monkeypatch.setattr("ray_ft.data.build.group_rows.write_part", full)
+    monkeypatch.setattr("ray_ft.data.build.packing.write_part", full)
     assert _run(tmp_path, {"a.md": TEXT}).error == "cannot write /data/part: No space left on device"
 
 

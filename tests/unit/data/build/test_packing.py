@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ray_ft.data.build.packing import INPUT_IDS, LABELS, POSITION_IDS, fill_row, manifest, pack_rows, write_shards
+from ray_ft.data.build.packing import INPUT_IDS, LABELS, POSITION_IDS, fill_row, pack_rows, write_shards
+from ray_ft.data.build.publish import manifest
 from ray_ft.data.tokenization.encoded import IGNORED, Encoded
 
 A = Encoded([5, 6, 7], [IGNORED, IGNORED, 7])

@@ -1,7 +1,6 @@
 """Answers of engines: asked for once, kept one by one, and found again by what was asked."""
 
 import json
-import pickle
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -10,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from ray_ft.data.build import group as group_module
+from ray_ft.data.build import stage as group_module
 from ray_ft.data.build.job import GroupJob, GroupResult, Placed
-from ray_ft.data.build.task import requests_of, write_group
+from ray_ft.data.build.stage import requests_of, write_group
 from ray_ft.data.dedup.clusters import Placement
 from ray_ft.data.documents import ReadFile, SourceFile
 from ray_ft.data.generation.requests import Answerer
@@ -26,6 +25,7 @@ from ray_ft.data.generation.response_cache import (
 )
 from ray_ft.data.report.summary import _kept_rates
 from ray_ft.data.run.journal import Journal
+from ray_ft.data.run.typed import dump
 from ray_ft.engines import Engine, Writer, WriteRequest, Written
 from ray_ft.errors import GenerationError, ModelError
 from ray_ft.recipes import QA, Query
@@ -143,7 +143,7 @@ def _row(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     read = ReadFile(SourceFile("a.md", "/a.md", len(TEXT)), "ok", document=document)
     monkeypatch.setattr(group_module, "load", lambda item, ref: [read])
     placed = Placed(read.file, None, (Placement("train"),))
-    return {"name": "g", "work": pickle.dumps([placed])}
+    return {"name": "g", "work": dump([placed])}
 
 
 def test_rounds_of_asking_end_in_a_group_whose_examples_the_engine_wrote(

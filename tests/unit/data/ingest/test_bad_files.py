@@ -1,8 +1,12 @@
 """A corpus with one file of each bad kind: none stops the reading, and each ends as it should."""
 
 import io
+import json
 import os
+import pickle
 import signal
+import socket
+import subprocess
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +14,7 @@ from typing import Any
 
 import docx
 import pytest
-from bad_parsers import crash, hang, leave, swell, take_long_and_say_so, tell_process
+from bad_parsers import crash, forge, hang, leave, swell, take_long_and_say_so, tell_process, tell_surroundings
 from pdf_files import PdfPage, manual, pdf_file
 from pypdf import PdfReader, PdfWriter
 
@@ -19,8 +23,8 @@ from ray_ft.data.documents import ReadFile
 from ray_ft.data.formats import FORMATS, Format
 from ray_ft.data.formats.base import Unreadable
 from ray_ft.data.ingest.listing import list_files
-from ray_ft.data.ingest.reading import read_file
-from ray_ft.data.ingest.sandbox import CHILD, Limits, parse
+from ray_ft.data.ingest.reading import parse, read_file
+from ray_ft.data.ingest.sandbox import CHILD, CRASHED, ONE_THREAD, PASSED_ON, Limits
 
 LIMITS = Limits(seconds=2, memory_bytes=400 * 2**20)
 LFS = b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 12345\n"
@@ -177,3 +181,41 @@ def test_a_child_is_gone_with_its_parent() -> None:
     CHILD.close()
     with pytest.raises(ProcessLookupError):
         os.kill(process, 0)
+
+
+def test_a_child_has_nothing_of_its_parents_environment_and_no_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    CHILD.close()
+    monkeypatch.setenv("HF_TOKEN", "hf_secret")
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = str(server.getsockname()[1]).encode()
+        parsed, _ = parse(port, Format("test", tell_surroundings, is_binary=True), LIMITS)
+    told = json.loads(parsed.text)
+    assert not set(told["environment"]) - {*ONE_THREAD, *PASSED_ON, "LC_CTYPE"}
+    may_unshare = subprocess.run(["unshare", "-n", "true"], check=False, capture_output=True).returncode == 0
+    may_unshare |= subprocess.run(["unshare", "-U", "-n", "true"], check=False, capture_output=True).returncode == 0
+    assert told["reached"] is not may_unshare
+
+
+class Forged:
+    """Leaves a folder where it is read by pickle."""
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return os.mkdir, ("forged",)
+
+
+@pytest.mark.parametrize("answer", [pickle.dumps(Forged()), b"[]", b'["Parsed","text",[["Block","exec"]],{},[]]', b"x"])
+def test_an_answer_that_is_none_costs_the_file_and_runs_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answer: bytes
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(Unreadable) as caught:
+        parse(answer, Format("test", forge, is_binary=True, is_text=False), LIMITS)
+    assert (caught.value.reason, caught.value.note) == (CRASHED, "its answer is none")
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_error_of_a_parser_comes_back_with_its_name() -> None:
+    with pytest.raises(Unreadable) as caught:
+        parse(b"no number", Format("test", tell_surroundings, is_binary=True, is_text=False), LIMITS)
+    assert caught.value.reason == "damaged"
+    assert caught.value.note.startswith("ValueError: invalid literal for int()")

@@ -6,10 +6,8 @@ from pathlib import Path
 import pytest
 
 from ray_ft.config import DataConfig
-from ray_ft.data.ingest.byte_offsets import byte_spans
-from ray_ft.data.ingest.decode import decode
 from ray_ft.data.ingest.listing import list_files
-from ray_ft.data.ingest.reading import read_file
+from ray_ft.data.ingest.reading import byte_spans, decode, read_file
 
 TEXT = "# Fähre\r\n\r\nDie Straße – täglich.\r\n\r\nÜber\nalles 🚢 hinweg.\n"
 

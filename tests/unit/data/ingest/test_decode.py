@@ -2,7 +2,7 @@
 
 import pytest
 
-from ray_ft.data.ingest.decode import decode
+from ray_ft.data.ingest.reading import decode
 
 GERMAN = "Die Fähre fährt über die Straße. Größe und Übertragung prüfen wir täglich. " * 4
 

@@ -69,6 +69,40 @@ def test_a_file_named_twice_is_listed_once(tmp_path: Path, monkeypatch: pytest.M
     assert [f.path for f in two] == ["docs/a.md", "docs/sub/b.md", "docs~2/a.md"]
 
 
+def test_a_link_is_followed_within_its_source_alone(tmp_path: Path) -> None:
+    root = _write(tmp_path / "s", {"a.md": "x", "deep/b.bin": "y"})
+    _write(tmp_path, {"private.md": "z", "private/c.md": "z", "s2/d.md": "z"})
+    for name, target in (
+        ("out.md", "../private.md"),
+        ("far.md", str(tmp_path / "private.md")),
+        ("beside.md", "../s2/d.md"),  # its path begins as the source's
+        ("deep/up.md", "../../private/c.md"),
+        ("in.md", "deep/b.bin"),
+        ("chain.md", "out.md"),
+    ):
+        (root / name).symlink_to(target)
+    (root / "folder").symlink_to("../private")
+    reasons = {f.path: f.reason for f in list_files(_data(root))}
+    out = "link out of its source"
+    assert reasons == {
+        "s/a.md": "", "s/in.md": "", "s/deep/b.bin": "unknown format", "s/out.md": out, "s/far.md": out,
+        "s/beside.md": out, "s/deep/up.md": out, "s/chain.md": out,
+    }  # fmt: skip
+    (tmp_path / "link").symlink_to("s")  # a source may be a link, as may a file that is one
+    assert {f.path for f in list_files(_data(tmp_path / "link")) if not f.reason} == {"s/a.md", "s/in.md"}
+    (tmp_path / "named.md").symlink_to("private.md")
+    assert [f.reason for f in list_files(_data(tmp_path / "named.md"))] == [""]
+
+
+def test_a_link_in_the_place_of_a_listed_file_is_not_followed(tmp_path: Path) -> None:
+    root = _write(tmp_path / "s", {"a.md": "x", "b.md": "y"})
+    _write(tmp_path, {"private.md": "z"})
+    files = list_files(_data(root))
+    (root / "a.md").unlink()
+    (root / "a.md").symlink_to("../private.md")
+    assert [read_file(f).reason for f in files] == ["unreadable: Too many levels of symbolic links", ""]
+
+
 def test_a_single_file_may_be_a_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _write(tmp_path, {"notes/a.md": "x"})
     monkeypatch.chdir(tmp_path)

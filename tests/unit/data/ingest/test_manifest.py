@@ -5,8 +5,16 @@ from pathlib import Path
 
 from ray_ft.config import DataConfig
 from ray_ft.data.documents import SourceFile
-from ray_ft.data.ingest.items import BATCH_BYTES, BATCH_FILES, Item, batches, size_of
-from ray_ft.data.ingest.manifest import MAX_GROUP_FILES, digest_of, group_bytes, group_items, keys_of, list_items
+from ray_ft.data.ingest.items import BATCH_BYTES, BATCH_FILES, Item, Todo, batches, size_of
+from ray_ft.data.ingest.manifest import (
+    MAX_GROUP_FILES,
+    digest_of,
+    group_bytes,
+    group_items,
+    keyed,
+    list_items,
+    parse_digest,
+)
 
 
 def _files(sizes: list[int], prefix: str = "docs/page") -> list[Item]:
@@ -46,36 +54,40 @@ def test_a_file_that_comes_changes_only_the_groups_around_it() -> None:
     assert len(after - before) <= 3
 
 
+def _keys(items: list[Item], settings: object) -> list[bytes]:
+    return [todo.key for todo in keyed(items, parse_digest(settings))]
+
+
 def test_a_key_tells_content_name_and_settings(tmp_path: Path) -> None:
     for name in ("a.md", "b.md"):
         (tmp_path / name).write_text("Equal words.\n")
     items = list_items(DataConfig(sources=(str(tmp_path),)), 64)
-    keys = keys_of(items, {"clean": 1})
+    keys = _keys(items, {"clean": 1})
     assert len(set(keys)) == 2
-    assert keys_of(items, {"clean": 1}) == keys
-    assert not set(keys_of(items, {"clean": 2})) & set(keys)
+    assert _keys(items, {"clean": 1}) == keys
+    assert not set(_keys(items, {"clean": 2})) & set(keys)
     (tmp_path / "a.md").write_text("Other words.\n")  # as long as before
-    changed = keys_of(list_items(DataConfig(sources=(str(tmp_path),)), 64), {"clean": 1})
+    changed = _keys(list_items(DataConfig(sources=(str(tmp_path),)), 64), {"clean": 1})
     assert [new == old for new, old in zip(changed, keys, strict=True)] == [False, True]
 
 
 def test_batches_hold_every_item_once_the_largest_first() -> None:
     items = _files([(7919 * i) % 400_000 for i in range(1000)] + [3 * BATCH_BYTES])
-    keyed = [(i.to_bytes(32, "big"), item) for i, item in enumerate(items)]
-    made = batches(keyed)
-    assert sorted(key for batch in made for key, _ in batch) == [key for key, _ in keyed]
-    assert size_of(made[0][0][1]) == 3 * BATCH_BYTES
+    todo = [Todo(i.to_bytes(32, "big"), item) for i, item in enumerate(items)]
+    made = batches(todo)
+    assert sorted((one for batch in made for one in batch), key=lambda one: one.key) == todo
+    assert size_of(made[0][0].item) == 3 * BATCH_BYTES
     assert all(len(batch) <= BATCH_FILES for batch in made)
-    assert all(sum(size_of(item) for _, item in batch) <= BATCH_BYTES for batch in made[1:])
-    assert batches(reversed(keyed)) == made
+    assert all(sum(size_of(one.item) for one in batch) <= BATCH_BYTES for batch in made[1:])
+    assert batches(reversed(todo)) == made
 
 
 def test_more_processors_get_more_batches_until_these_are_too_small_for_a_task() -> None:
-    keyed = [(i.to_bytes(32, "big"), item) for i, item in enumerate(_files([100_000] * 4000))]
+    todo = [Todo(i.to_bytes(32, "big"), item) for i, item in enumerate(_files([100_000] * 4000))]
     # 400 MB in 64 batches are 62 files in each; in 8 for each of 64 processors 7; and two fit into the least 256 KiB.
-    assert len(batches(keyed, 1)) == len(batches(keyed, 4)) == -(-4000 // 62)
-    assert len(batches(keyed, 64)) == -(-4000 // 7)
-    assert len(batches(keyed[:64], 64)) == 32
+    assert len(batches(todo, 1)) == len(batches(todo, 4)) == -(-4000 // 62)
+    assert len(batches(todo, 64)) == -(-4000 // 7)
+    assert len(batches(todo[:64], 64)) == 32
 
 
 def test_digests_take_dataclasses_and_tell_values_apart() -> None:

@@ -1,22 +1,21 @@
 """Quarantine: remembered from run to run, tried again when asked, and a table of its own."""
 
 import json
-import pickle
 from pathlib import Path
 
 import pytest
 from bad_parsers import leave
 
 from ray_ft.config import DataConfig
+from ray_ft.data.build.publish import QUARANTINE, write_quarantine
 from ray_ft.data.documents import ReadFile
 from ray_ft.data.formats import FORMATS, Format
 from ray_ft.data.formats.text import parse_text
-from ray_ft.data.ingest.items import Item
-from ray_ft.data.ingest.kept import Kept, find_kept, load
+from ray_ft.data.ingest.items import Item, Todo
 from ray_ft.data.ingest.listing import list_files
-from ray_ft.data.ingest.quarantine import QUARANTINE, release, write_quarantine
 from ray_ft.data.ingest.sandbox import CHILD
-from ray_ft.data.ingest.task import ParseJob, parse_batch
+from ray_ft.data.ingest.stage import Kept, ParseJob, find_kept, load, parse_batch, release
+from ray_ft.data.run.typed import dump
 from ray_ft.data.schemas import DOCUMENTS, document_row, write_part
 
 
@@ -37,12 +36,10 @@ def items(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Item]:
 def _parsed(folder: Path, items: list[Item], keys: list[bytes]) -> tuple[dict[int, Kept], dict[str, int]]:
     """What is kept after parsing what was not, and the states of what was parsed."""
     wanted = {key: i for i, key in enumerate(keys)}
-    left = [(key, items[i]) for key, i in wanted.items() if i not in find_kept(folder, wanted)]
+    left = [Todo(key, items[i]) for key, i in wanted.items() if i not in find_kept(folder, wanted)]
     states: dict[str, int] = {}
     if left:
-        states = json.loads(parse_batch({"work": pickle.dumps(left)}, job=ParseJob(str(folder), "run"))["result"])[
-            "states"
-        ]
+        states = json.loads(parse_batch({"work": dump(left)}, job=ParseJob(str(folder), "run"))["result"])["states"]
     return find_kept(folder, wanted), states
 
 

@@ -15,7 +15,7 @@ from pdf_files import manual
 
 from ray_ft.artifacts import TrainingSet
 from ray_ft.config import DataConfig, ModelConfig
-from ray_ft.data.ingest.quarantine import QUARANTINE
+from ray_ft.data.build.publish import QUARANTINE
 from ray_ft.data.prepare import prepare_training_set
 from ray_ft.recipes import Paragraph
 

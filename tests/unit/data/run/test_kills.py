@@ -3,7 +3,6 @@
 import hashlib
 import multiprocessing
 import os
-import pickle
 import random
 import shutil
 import signal
@@ -17,16 +16,16 @@ from typing import Any
 import pytest
 
 from ray_ft.config import DataConfig
-from ray_ft.data.build import group as group_module
+from ray_ft.data.build import stage as group_module
 from ray_ft.data.build.job import RESULT, GroupJob, Placed
-from ray_ft.data.build.task import write_group
+from ray_ft.data.build.stage import write_group
 from ray_ft.data.dedup.clusters import Placement
 from ray_ft.data.dedup.heads import text_of
 from ray_ft.data.ingest.items import Item
-from ray_ft.data.ingest.kept import find_kept, load
-from ray_ft.data.ingest.manifest import keys_of, list_items
-from ray_ft.data.ingest.task import ParseJob, parse_batch
+from ray_ft.data.ingest.manifest import keyed, list_items
+from ray_ft.data.ingest.stage import ParseJob, find_kept, load, parse_batch
 from ray_ft.data.run.journal import read_journal
+from ray_ft.data.run.typed import dump
 from ray_ft.data.tokenization.document_tokens import Verbatim
 from ray_ft.data.tokenization.encoded import Encoded
 from ray_ft.recipes import Heading, Paragraph
@@ -62,9 +61,10 @@ def _killed(work: Callable[[], Any], is_time: Callable[[], bool]) -> bool:
 def test_reading_killed_twenty_times_keeps_every_document_and_reads_hardly_any_twice(
     items: list[Item], tmp_path: Path
 ) -> None:
-    keys = keys_of(items, {})
-    row = {"work": pickle.dumps(list(zip(keys, items, strict=True)))}
-    parse_batch(row, job=ParseJob(str(tmp_path / "undisturbed"), "run"))
+    batch = keyed(items, "how")
+    keys = [todo.key for todo in batch]
+    row = {"work": dump(batch)}
+    parse_batch(row, job=ParseJob(str(tmp_path / "undisturbed"), "run", how="how"))
     draw, killed = random.Random(0), tmp_path / "killed"
 
     def num_bytes() -> int:
@@ -75,8 +75,8 @@ def test_reading_killed_twenty_times_keeps_every_document_and_reads_hardly_any_t
         # A task dies after some dozens of documents, and the next one of the same run takes its place.
         enough = num_bytes() + draw.uniform(0.002, 0.04) * size
         has_enough = partial(lambda enough: num_bytes() > enough, enough)
-        assert _killed(lambda: parse_batch(row, job=ParseJob(str(killed), "run")), has_enough)
-    parse_batch(row, job=ParseJob(str(killed), "run"))
+        assert _killed(lambda: parse_batch(row, job=ParseJob(str(killed), "run", how="how")), has_enough)
+    parse_batch(row, job=ParseJob(str(killed), "run", how="how"))
 
     def texts(folder: Path) -> list[str]:
         kept = find_kept(folder, {key: i for i, key in enumerate(keys)})
@@ -105,13 +105,11 @@ def test_writing_killed_twenty_times_leaves_a_group_that_is_whole_or_none(
     items: list[Item], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(group_module, "_encoder", lambda *arguments: WordEncoder())
-    keys = keys_of(items[:100], {})
-    parse_batch(
-        {"work": pickle.dumps(list(zip(keys, items[:100], strict=True)))}, job=ParseJob(str(tmp_path / "p"), "run")
-    )
-    kept = find_kept(tmp_path / "p", {key: i for i, key in enumerate(keys)})
+    batch = keyed(items[:100], "how")
+    parse_batch({"work": dump(batch)}, job=ParseJob(str(tmp_path / "p"), "run", how="how"))
+    kept = find_kept(tmp_path / "p", {todo.key: i for i, todo in enumerate(batch)})
     placed = [Placed(item, kept[i].ref, (Placement("train"),)) for i, item in enumerate(items[:100])]
-    row = {"name": "group", "work": pickle.dumps(placed)}
+    row = {"name": "group", "work": dump(placed)}
 
     def job(folder: str) -> GroupJob:
         recipes = (Paragraph(), Heading())

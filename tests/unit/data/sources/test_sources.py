@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from ray_ft.config import DataConfig
-from ray_ft.data.documents import SourceFile, read_bytes
+from ray_ft.data.documents import SourceFile
 from ray_ft.data.ingest.listing import list_files, sources_digest
 from ray_ft.data.ingest.reading import read_file
+from ray_ft.data.sources import read_bytes
 from ray_ft.data.sources.archive import read_member
 from ray_ft.errors import ConfigError, DataError
 
@@ -31,7 +32,7 @@ def _data(source: Path | str, **settings: object) -> DataConfig:
 
 
 def _found(files: list[SourceFile]) -> dict[str, bytes | str]:
-    return {f.path: f.reason or read_bytes(f) for f in files}
+    return {f.path: f.reason or read_bytes(f.kind, f.location) for f in files}
 
 
 def _expected(prefix: str) -> dict[str, bytes | str]:
@@ -191,7 +192,7 @@ def test_archives_that_are_missing_or_damaged_are_named(tmp_path: Path) -> None:
 def test_a_uri_gives_what_its_folder_would(folder: Path) -> None:
     assert _found(list_files(_data(folder.as_uri()))) == _expected("ferry")
     (one,) = list_files(_data((folder / "docs" / "a.md").as_uri()))
-    assert (one.path, read_bytes(one)) == ("a.md", b"# A\n")
+    assert (one.path, read_bytes(one.kind, one.location)) == ("a.md", b"# A\n")
 
 
 def test_a_uri_in_memory_is_read_through_fsspec(monkeypatch: pytest.MonkeyPatch) -> None:

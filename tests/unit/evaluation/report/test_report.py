@@ -15,6 +15,7 @@ from ray_ft.evaluation import compare as stage
 from ray_ft.evaluation.exam.tasks import Done, Task
 from ray_ft.evaluation.report.findings import metric_of
 from ray_ft.evaluation.report.samples import Sample, choose_telling
+from ray_ft.evaluation.scores.scoring import BASELINES
 from ray_ft.evaluation.systems import answering
 from ray_ft.evaluation.systems.prompts import perform
 
@@ -113,7 +114,7 @@ def test_answers_and_names_are_escaped(make_report: ReportMaker) -> None:
 def test_the_page_holds_every_figure_of_the_report(make_report: ReportMaker) -> None:
     report = make_report()
     text = " ".join(" ".join(Page(make_report.html).texts).split())
-    for score in report.scores:
+    for score in (*report.scores, *report.baselines):
         metric = metric_of(score.metric)
         shown = f"{metric.format(score.mean)} {metric.format(score.low)} – {metric.format(score.high)}"
         assert shown in text, score
@@ -162,6 +163,7 @@ def test_every_prompt_and_answer_is_kept(make_report: ReportMaker) -> None:
 def test_any_choice_of_systems_gives_a_report(make_report: ReportMaker, systems: tuple[System, ...]) -> None:
     report = make_report(dataclasses.replace(SETTINGS, systems=systems))
     assert {s.system for s in report.scores} - {"retriever"} == set(systems)
+    assert {s.system for s in report.baselines} == set(BASELINES)
     assert Page(make_report.html).open == []
 
 

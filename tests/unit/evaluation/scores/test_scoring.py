@@ -1,6 +1,7 @@
 """From answers to scores and contrasts: strata apart, one family for Holm, lower bits are better, gold found by id."""
 
 import math
+from dataclasses import replace
 
 import pytest
 
@@ -43,9 +44,9 @@ def answered(questions: list[Question], right: dict[str, int]) -> list[Done]:
     return done
 
 
-def groups(right: dict[str, int], number: int = 20) -> list[Measured]:
+def groups(right: dict[str, int], number: int = 20, **draws: int) -> list[Measured]:
     questions = make_questions("seen", number) + make_questions("held_out", number)
-    return measure_answers(answered(questions, right), questions, **DRAWS)
+    return measure_answers(answered(questions, right), questions, **{**DRAWS, **draws})
 
 
 RIGHT = {"base": 5, "tuned": 15, "base+rag": 15, "tuned+rag": 15}
@@ -80,10 +81,56 @@ def test_the_difference_is_paired_and_judged() -> None:
 
 def test_two_systems_that_both_fail_are_undecided_and_not_equal() -> None:
     contrast = contrasts_of(groups(dict.fromkeys(SYSTEMS, 0)), margin=0.02, **DRAWS)[0]
-    assert (contrast.low, contrast.high) == (0.0, 0.0)  # within the margin, and yet no evidence of anything
     assert (contrast.verdict, contrast.num_more) == ("undecided", None)
     assert "too hard for either" in findings.verdict_sentence(contrast)
     assert findings.advice([contrast]).startswith("Nothing is shown: every system fails")
+
+
+@pytest.mark.parametrize("number", [6, 20])
+def test_a_few_equal_answers_do_not_show_that_nothing_changed(number: int) -> None:
+    # Half of the questions are answered rightly, the same by both: nothing says that the next one would be.
+    contrast = contrasts_of(groups(dict.fromkeys(SYSTEMS, number // 2), number), margin=0.02, **DRAWS)[0]
+    assert (contrast.difference, contrast.verdict) == (0.0, "undecided")
+    assert contrast.low < -0.02 < 0.02 < contrast.high
+    assert contrast.num_more is not None
+    assert contrast.num_more + number >= 237  # 0.98^237 is 0.05 / 6, of six primary contrasts
+    (warning,) = warned(contrast)
+    assert f"come from {number} documents; with fewer than 183" in warning
+
+
+def test_many_equal_answers_do() -> None:
+    found = groups(dict.fromkeys(SYSTEMS, 150), 300, num_bootstrap=10_000)
+    contrast = contrasts_of(found, margin=0.02, **DRAWS)[0]
+    assert contrast.verdict == "no meaningful difference"
+    # 0.98^300 = 0.0023, times six contrasts
+    assert contrast.p_equivalence == pytest.approx(6 * 0.98**300, abs=0.008)
+    assert "±2.0 points, and a difference beyond has p = 0.0" in findings.verdict_sentence(contrast)
+
+
+def test_systems_that_score_no_more_than_the_question_repeated_both_fail() -> None:
+    # The question states the fact of every fourth: an echo scores 25%. Both systems state those and no others.
+    questions = [
+        replace(q, question="which red door?" if i % 4 == 0 else "q") for i, q in enumerate(make_questions("seen", 300))
+    ]
+    done = [
+        Done(i, "question", system, answer=answer, scores={**scores, "truncated": 0.0})
+        for system in ("base", "tuned")
+        for i, q in enumerate(questions)
+        for answer in ["red door" if i % 4 == 0 else "window"]
+        for scores in [score_answer(answer, reference=q.reference, key_facts=q.key_facts)]
+    ]
+    found = measure_answers(done, questions, **DRAWS)
+    means = {(s.system, s.metric): s.mean for s in scores_of(found[0])}
+    assert (means["echo", "key_fact_recall"], means["empty", "key_fact_recall"]) == (0.25, 0.0)
+    contrast = contrasts_of(found, margin=0.02, **DRAWS)[0]
+    assert (contrast.verdict, contrast.num_more, contrast.floor) == ("undecided", None, 0.25)
+    assert "both score no more than 25.0%, which repeating the question" in findings.verdict_sentence(contrast)
+
+
+def test_silence_is_no_baseline_where_it_is_the_answer() -> None:
+    questions = make_questions("user", 8, answerable=False)
+    contrasts = contrasts_of(measure_answers(answered(questions, RIGHT), questions, **DRAWS), margin=0.02, **DRAWS)
+    assert {c.floor for c in contrasts} == {0.02}
 
 
 def test_an_undecided_difference_says_how_many_more() -> None:
@@ -211,7 +258,8 @@ def test_a_loss_that_only_other_metrics_see_is_warned_of() -> None:
 
 def test_few_documents_wordiness_and_cut_answers_are_warned_of() -> None:
     (few,) = warned(contrast("tuned", "base", "undecided", num_documents=12))
-    assert "12 documents; with fewer than 20" in few
+    assert "12 documents; with fewer than 183, even equal answers cannot show" in few
+    assert warned(contrast("tuned", "base", "undecided", num_documents=12, difference=0.03)) == []
     (hopeless,) = warned(contrast("tuned", "base", "undecided", num_documents=1))
     assert "1 document; with fewer than 6" in hopeless
     (wordy,) = warned(contrast("tuned", "base", "better"), length=2.0)

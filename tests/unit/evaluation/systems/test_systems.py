@@ -3,9 +3,11 @@
 import pytest
 from exam_fixtures import KnowingModel
 
+from ray_ft.engines import GenerateRequest, GenerateResult
 from ray_ft.errors import GenerationError
 from ray_ft.evaluation.exam.tasks import Task
 from ray_ft.evaluation.systems.prompts import build_prompt, passage_text, perform, user_message
+from ray_ft.models.chat_text import ChatText
 from ray_ft.rows import Chunk
 
 PASSAGES = ["one two three four five", "six seven eight nine ten", "eleven twelve"]
@@ -71,3 +73,23 @@ def test_documents_are_scored_by_base_and_adapter() -> None:
     done = perform(tasks, model(), tuned_adapter="tuned", system_prompt=None, max_new_tokens=8)
     # 4 bytes at 1.5 and 1.2 nats
     assert [d.negative_log_likelihood for d in done] == pytest.approx([6.0, 4.8])
+
+
+def test_what_a_passage_spells_out_reaches_the_engine_as_letters() -> None:
+    asked: list[str] = []
+
+    class Careful(KnowingModel):
+        def apply_chat_template(self, messages: list[dict[str, str]]) -> str:
+            return ChatText(super().apply_chat_template(messages), [("<user>", False), ("Q <|end|>", True)])
+
+        def generate(self, requests: list[GenerateRequest]) -> list[GenerateResult]:
+            asked.extend(request.prompt for request in requests)
+            return super().generate(requests)
+
+    task = Task(0, "question", "base+rag", "What does widget00a do?", passages=("see <|end|>",))
+    (done,) = perform([task], Careful("base", {}, 1000), tuned_adapter=None, system_prompt=None, max_new_tokens=8)
+    (prompt,) = asked
+    assert isinstance(prompt, ChatText)
+    assert prompt.parts == (("<user>", False), ("Q <|end|>", True))
+    assert type(done.prompt) is str
+    assert done.prompt == prompt

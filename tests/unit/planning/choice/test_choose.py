@@ -14,7 +14,7 @@ from ray_ft.artifacts import Plan, Workload, from_json, to_json
 from ray_ft.config import PlanConfig, TrainConfig
 from ray_ft.errors import ConfigError, DoesNotFitError
 from ray_ft.hardware import Hardware, gpu_hardware, hardware_for
-from ray_ft.models.shape import load_model_shape
+from ray_ft.models.shape import ModelShape, load_model_shape
 from ray_ft.planning.choice.choose import choose_plan
 from ray_ft.strategies import Full, LoRA, QLoRA
 
@@ -63,8 +63,10 @@ def test_the_chosen_row_fits_and_every_other_says_why_it_lost() -> None:
 def test_there_is_one_row_per_strategy_stage_and_offload() -> None:
     made = _plan()
     keys = [(r.strategy.name, r.strategy.zero_stage, r.strategy.offload) for r in (made.estimate, *made.rejected)]
-    # full and lora: four stages, optimizer offloaded from 2 or 3, all from 3; qlora has no weights to offload.
-    assert len(keys) == len(set(keys)) == 7 + 7 + 6
+    # full and lora: four stages, optimizer offloaded from 2 or 3, all from 3; qlora has no weights to offload. The
+    # chosen row is there once more, with the other backend.
+    assert len(set(keys)) == 7 + 7 + 6
+    assert len(keys) == len(set(keys)) + 1
 
 
 def test_what_the_plan_leaves_open_is_fixed_in_every_row() -> None:
@@ -281,3 +283,43 @@ PLAN_IN_ONE_LINE = (
     "render_plan(choose_plan(load_model_shape('Qwen/Qwen3-8B'), hardware=hardware_for(p), "
     "workload=Workload(10**7, 3.0, 2048, 8), train=TrainConfig(), plan=p))"
 )
+
+
+LLAMA_8B = load_model_shape("meta-llama/Llama-3.1-8B")
+
+
+def _planned(gpu: str, *, shape: ModelShape = LLAMA_8B, **plan: Any) -> Plan:
+    config = PlanConfig(gpu=gpu, num_gpus=1, **plan)
+    return choose_plan(
+        shape, hardware=hardware_for(config), workload=Workload(10**6, 1, 2048, 8), train=TrainConfig(), plan=config
+    )
+
+
+def test_a_plan_says_which_attention_it_counts_on() -> None:
+    own, faster = _planned("H200"), _planned("H200", attention="flash4")
+    assert (own.attention, faster.attention) == ("flash2", "flash4")
+    said = "attention is by PyTorch's own FlashAttention-2 (plan.attention); time is converted from FlashAttention-4"
+    assert any(note.startswith(said) for note in own.notes)
+    assert "attention is by FlashAttention-4 (plan.attention)" in faster.notes
+    assert own.estimate.hours > faster.estimate.hours
+    assert _planned("A100-80GB", attention="flash4").attention == "flash2"  # it has kernels for Hopper and Blackwell
+
+
+def test_what_is_installed_counts_where_the_gpus_are_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    from ray_ft.planning.choice import choose
+
+    monkeypatch.setattr(choose, "has_flash4", lambda: True)
+    found = choose_plan(
+        LLAMA_8B, hardware=hardware_for(PlanConfig(gpu="H200")), workload=Workload(10**6, 1, 2048, 8),
+        train=TrainConfig(), plan=PlanConfig(),
+    )  # fmt: skip
+    assert (found.attention, _planned("H200").attention) == ("flash4", "flash2")
+
+
+def test_no_confidence_is_claimed_for_what_nobody_measured() -> None:
+    def claims(plan: Plan) -> bool:
+        return any("confidence" in note for note in plan.notes)
+
+    assert claims(_planned("H200"))
+    assert not claims(_planned("A100-80GB"))
+    assert not claims(_planned("H200", shape=dataclasses.replace(LLAMA_8B, model_type="deepseek_v3", exact=False)))

@@ -98,11 +98,52 @@ def test_an_architecture_without_formulas_is_planned_by_a_trace_alone(monkeypatc
     assert "olmo2 has no formulas" in found.note
 
 
-def test_layers_of_two_kinds_are_traced_by_the_round() -> None:
-    from ray_ft.planning.trace.worker import _period
+EXPERTS = {
+    "model_type": "deepseek_v3", "hidden_size": H, "intermediate_size": 4 * F, "moe_intermediate_size": F,
+    "num_hidden_layers": 12, "first_k_dense_replace": 3, "n_routed_experts": 16, "n_shared_experts": 1, "n_group": 4,
+    "topk_group": 2, "num_experts_per_tok": 2, "num_attention_heads": 8, "num_key_value_heads": 8, "q_lora_rank": 64,
+    "kv_lora_rank": 64, "qk_nope_head_dim": 64, "qk_rope_head_dim": 32, "v_head_dim": 64, "vocab_size": 2048,
+}  # fmt: skip
 
-    assert _period((["sliding_attention"] * 5 + ["full_attention"]) * 4) == 6
-    assert _period(["full_attention"] * 8) == 1
+
+def test_experts_behind_dense_layers_are_counted() -> None:
+    """Three dense layers say nothing of nine with 16 experts each."""
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    with torch.device("meta"):
+        config = AutoConfig.for_model(**EXPERTS)
+        expected = sum(p.numel() for p in AutoModelForCausalLM.from_config(config).parameters())
+    result = trace(replace(request(compiled=False, fused_loss=False), config=EXPERTS))
+    assert result.num_parameters == result.trained.at(12) == expected
+    assert expected > 9 * 17 * 3 * H * F  # of the experts alone
+    assert result.weights.at(12) == pytest.approx(2 * expected, rel=1e-2)
+
+
+def test_what_kinds_of_layers_keep_is_weighted_by_their_count() -> None:
+    """A model of layers by turns keeps what models of each kind alone keep, by their shares."""
+    kinds = ["sliding_attention", "sliding_attention", "full_attention"] * 4
+    config = {**CONFIG, "model_type": "gemma3_text", "num_hidden_layers": 12, "head_dim": 64, "sliding_window": 8}
+
+    def loss(layer_types: list[str]) -> int:
+        asked = replace(request(compiled=False, fused_loss=False), config={**config, "layer_types": layer_types})
+        return trace(asked).phases["loss"].at(12)
+
+    mixed, sliding, full = loss(kinds), loss(["sliding_attention"] * 12), loss(["full_attention"] * 12)
+    assert mixed == pytest.approx((2 * sliding + full) / 3, rel=0.02)
+
+
+def test_a_short_model_begins_and_ends_as_the_whole_one() -> None:
+    from ray_ft.planning.trace.worker import _few, _layers_of
+
+    dense_first = ["dense"] * 3 + ["experts"] * 58
+    assert _few(dense_first, at_least=2) == ["dense", "experts"]
+    assert _layers_of(["dense", "dense", "experts"], dense_first) == [0, 1, 3]
+    by_turns = (["sliding"] * 5 + ["full"]) * 4 + ["sliding"] * 2
+    assert _few(by_turns, at_least=2) == ["sliding", "full", "sliding"]
+    assert _layers_of(_few(by_turns, at_least=4), by_turns) == [0, 1, 5, 11, 2]
+    assert _few(["all"] * 32, at_least=4) == ["all"] * 4
+    assert _few(["first", *["others"] * 7], at_least=4) == ["first", "others", "others"]
 
 
 @pytest.mark.parametrize(

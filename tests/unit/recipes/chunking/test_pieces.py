@@ -5,7 +5,7 @@ import random
 
 from ray_ft.data.formats.markdown import parse_markdown
 from ray_ft.recipes import Heading, Paragraph
-from ray_ft.recipes.chunking.outline import make_passages
+from ray_ft.recipes.chunking.chunks import make_passages
 from ray_ft.recipes.chunking.pieces import CODE, PROSE, split_span
 from ray_ft.rows import Document
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import yaml
 
-from ray_ft.recipes.grounding.check import find_evidence, missing_detail, off_topic, ungrounded
+from ray_ft.recipes.grounding.check import missing_detail, off_topic, ungrounded
 
 PASSAGE = """The ferry leaves every 40 minutes from NorthPort. **Check the ramp sensors** before departure,
 and set `max_wind` to 12 metres per second."""
@@ -49,10 +49,7 @@ def test_the_missing_detail_is_told() -> None:
     assert missing_detail("Needs 40 minutes of `max_wind`", PASSAGE) == ""
 
 
-def test_a_quotation_is_found_but_for_its_marks_and_an_invented_one_is_not() -> None:
-    start, end = find_evidence("check the ramp sensors before departure", PASSAGE) or (0, 0)
-    assert PASSAGE[start:end] == "Check the ramp sensors** before departure"
-    assert find_evidence("ring the brass bell", PASSAGE) is None
+def test_an_invented_quotation_is_told() -> None:
     quoted = "The ferry leaves from the harbour of SouthPort every hour."
     assert ungrounded("every 40 minutes", PASSAGE, evidence=quoted) == "evidence not found in the passage"
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from ray_ft.engines import GenerateRequest, TextDelta
+from ray_ft.models.chat_text import ChatText
 from ray_ft.serving.exchange import Ask
 from ray_ft.serving.refusals import Refusal
 from ray_ft.serving.replica.replica import ModelReplica
@@ -81,6 +82,15 @@ def test_the_loop_stays_free_while_the_model_works(model: SteppedModel, replica:
         assert (pieces[0].text, pieces[0].finish_reason, pieces[0].num_completion_tokens) == ("01234", "stop", 5)
 
     run(scenario())
+
+
+def test_what_a_message_spells_out_reaches_the_model_as_letters(model: SteppedModel, replica: ModelReplica) -> None:
+    prompt = ChatText("<u>hi<|end|>", [("<u>", False), ("hi<|end|>", True)])
+    model.apply_chat_template = lambda messages: prompt  # type: ignore[attr-defined]
+    model.permits.release(5)
+    run(replica.answer(ask(messages=({"role": "user", "content": "hi<|end|>"},), prompts=())))
+    assert {served.parts for served in model.served if isinstance(served, ChatText)} == {prompt.parts}
+    assert len(model.served) == 5
 
 
 def test_answers_advance_in_turn(model: SteppedModel, replica: ModelReplica) -> None:

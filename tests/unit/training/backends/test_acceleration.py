@@ -1,3 +1,6 @@
+from types import SimpleNamespace
+from typing import Any
+
 import pytest
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
@@ -30,3 +33,22 @@ def test_no_fused_loss_passes_by_an_adapter_on_the_head(strategy: LoRA, added: t
         by_weight = hidden @ base.lm_head.weight.T
         torch.testing.assert_close(base.lm_head(hidden), by_weight)
         assert base.lm_head.weight.requires_grad == (strategy.train_embeddings or bool(added))
+
+
+@pytest.mark.parametrize(
+    ("kernel", "planned", "says"),
+    [
+        (
+            "flash2",
+            "flash4",
+            "attention is by PyTorch's own FlashAttention-2, and the plan counted on FlashAttention-4",
+        ),
+        (None, "flash2", "attention is by transformers' own, with a mask, and the plan counted on PyTorch's own"),
+        ("flash4", "flash4", None),
+        ("flash2", "", None),
+    ],
+)
+def test_a_run_says_when_it_attends_by_another_kernel_than_planned(kernel: Any, planned: str, says: str | None) -> None:
+    task: Any = SimpleNamespace(plan={"attention": planned})
+    found = acceleration._another_attention(kernel, task)
+    assert found == [] if says is None else found[0].startswith(says)

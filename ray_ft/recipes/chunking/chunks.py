@@ -1,0 +1,215 @@
+"""A document to chunks: its sections with their heading paths, passages that respect them, and spans cut to size."""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
+
+from ray_ft.recipes.chunking.pieces import (
+    CODE,
+    PROSE,
+    blocks_to_keep,
+    cut_span,
+    exact_counter,
+    overlap_start,
+    span_counter,
+    split_span,
+)
+from ray_ft.rows import Block, Chunk, CountTokens, Document
+
+SMALL_FRACTION = 0.25  # passages below this share of the budget are joined to a neighbour when both fit
+LINK = re.compile(r"!?\[([^\[\]]*+)\](?:\([^)\[]*+\)|\[[^\[\]]*+\])")
+MARKS = re.compile(r"[`*]+|\{#[^{}]*+\}|(?<!\w)_++|(?<!_)_++(?!\w)")
+
+
+@dataclass(frozen=True)
+class Span:
+    """A stretch of a document that wants to be a chunk."""
+
+    start: int
+    end: int
+    heading_path: tuple[str, ...] = ()
+    metadata: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Section:
+    """A heading and what stands below it up to the next heading; `heading` is None before the first one."""
+
+    path: tuple[str, ...]
+    heading: Block | None
+    blocks: tuple[Block, ...]
+    start: int  # offset of the heading's first line
+    body_start: int
+    end: int
+
+
+def document_title(document: Document) -> str:
+    """The title that a reader would name: given by the document, its first top heading, or the file's name."""
+    if document.metadata.get("title"):
+        return clean_title(document.metadata["title"])
+    headings = [b for b in document.blocks if b.type == "heading"]
+    if headings and headings[0].level == min(h.level for h in headings):
+        return clean_title(headings[0].text)
+    return PurePosixPath(document.path).name
+
+
+def sections(document: Document) -> list[Section]:
+    """Sections in order, empty ones included; without headings the whole document is one."""
+    line_starts = [0, *(m.end() for m in re.finditer("\n", document.text))]
+    found: list[Section] = []
+    stack: list[Block] = []
+    heading: Block | None = None
+    blocks: list[Block] = []
+    title = document_title(document)
+
+    def close() -> None:
+        if heading is None and not blocks:
+            return
+        path = tuple(clean_title(h.text) for h in stack) or (title,)
+        starts = line_starts[(heading or blocks[0]).line_start - 1]
+        body_start = line_starts[blocks[0].line_start - 1] if blocks else (heading or blocks[0]).end
+        end = blocks[-1].end if blocks else max((heading or blocks[0]).end, _line_end(document, line_starts, heading))
+        found.append(Section(path, heading, tuple(blocks), starts, body_start, end))
+
+    for block in document.blocks:
+        if block.type != "heading":
+            blocks.append(block)
+            continue
+        close()
+        stack = [h for h in stack if h.level < block.level] + [block]
+        heading, blocks = block, []
+    close()
+    return found
+
+
+def clean_title(text: str) -> str:
+    """A heading without markup: backticks, emphasis and link targets."""
+    return " ".join(MARKS.sub("", LINK.sub(r"\1", text)).split())
+
+
+def titled(chunk: Chunk) -> str:
+    """A passage below the path of its headings."""
+    return f"{' > '.join(chunk.heading_path)}\n\n{chunk.text}" if chunk.heading_path else chunk.text
+
+
+def make_passages(
+    document: Document, *, recipe: str, max_tokens: int, count_tokens: CountTokens, overlap_tokens: int = 0
+) -> list[Chunk]:
+    """The document from end to end in chunks that keep to sections (prose) or definitions (code).
+
+    A small section is joined to its neighbour; the heading path of the result is what both have in common. Tables and
+    code blocks of prose stay whole where they fit. Where a section is cut, the next chunk begins with up to
+    `overlap_tokens` of the one before, and says in `metadata["overlap"]` how many characters they share.
+    """
+    boundaries, whole = (CODE, []) if document.language else (PROSE, blocks_to_keep(document))
+    if document.language:
+        units: list[tuple[int, int, tuple[str, ...]]] = [(b.start, b.end, (document.path,)) for b in document.blocks]
+    else:
+        units = [(s.start, s.end, s.path) for s in sections(document)]
+    count = span_counter(document.text, count_tokens)  # what comes out is counted exactly, as chunks are made of it
+    pieces: list[tuple[int, int, int, tuple[str, ...]]] = []
+    continued: set[int] = set()  # where a unit goes on that was cut
+    for start, end, path in units:
+        found = cut_span(document.text, start, end, max_tokens - overlap_tokens, count, boundaries, whole)
+        pieces += [(a, b, n, path) for a, b, n in found]
+        continued |= {a for a, _, _ in found[1:]}
+    small = max_tokens if document.language else SMALL_FRACTION * max_tokens
+    joined: list[tuple[int, int, int, tuple[str, ...]]] = []
+    for start, end, num_tokens, path in pieces:
+        if joined and min(num_tokens, joined[-1][2]) < small and joined[-1][2] + num_tokens + 1 <= max_tokens:
+            total = count(joined[-1][0], end)
+            shared = _common(joined[-1][3], path)
+            if total <= max_tokens and shared:
+                joined[-1] = (joined[-1][0], end, total, shared)
+                continue
+        joined.append((start, end, num_tokens, path))
+    spans = [Span(start, end, path) for start, end, _, path in joined]
+    for i in range(1, len(spans)) if overlap_tokens else ():
+        if spans[i].start in continued:
+            spans[i] = _overlapping(document.text, joined[i - 1], spans[i], max_tokens, overlap_tokens, count_tokens)
+    return make_chunks(document, spans, recipe=recipe, max_tokens=max_tokens, count_tokens=count_tokens)
+
+
+def make_chunks(
+    document: Document,
+    spans: Iterable[Span],
+    *,
+    recipe: str,
+    max_tokens: int,
+    count_tokens: CountTokens,
+    overlap_tokens: int = 0,
+) -> list[Chunk]:
+    """Chunks of the spans, in order; a span that is too long becomes several, numbered in `metadata["part"]`.
+
+    Each of these begins with up to `overlap_tokens` of the one before; how many characters says `metadata["overlap"]`.
+    """
+    boundaries, whole = (CODE, []) if document.language else (PROSE, blocks_to_keep(document))
+    chunks: list[Chunk] = []
+    exactly = exact_counter(document.text, count_tokens)
+    for span in spans:
+        pieces = split_span(
+            document.text, span.start, span.end,
+            max_tokens=max_tokens, count_tokens=count_tokens, boundaries=boundaries, whole=whole,
+        )  # fmt: skip
+        if len(pieces) > 1 and overlap_tokens:
+            pieces = split_span(
+                document.text, span.start, span.end,
+                max_tokens=max_tokens - overlap_tokens, count_tokens=count_tokens, boundaries=boundaries, whole=whole,
+            )  # fmt: skip
+        previous = -1
+        several = len(pieces) > 1
+        for part, (start, end, num_tokens) in enumerate(pieces, start=1):
+            parts = {"part": str(part), "parts": str(len(pieces))} if several else {}
+            if part > 1 and overlap_tokens:
+                first = pieces[part - 2][0]
+                begin = overlap_start(document.text, first, start, max_tokens=overlap_tokens, count_tokens=count_tokens)
+                if begin < previous and (total := exactly(begin, end)) <= max_tokens:
+                    start, num_tokens = begin, total
+                    parts["overlap"] = str(previous - begin)
+            previous = end
+            chunks.append(
+                Chunk(
+                    id=f"{document.id}#{recipe}-{len(chunks)}",
+                    document_id=document.id,
+                    text=document.text[start:end],
+                    num_tokens=num_tokens,
+                    heading_path=span.heading_path,
+                    start=start,
+                    end=end,
+                    metadata={"path": document.path, **span.metadata, **parts},
+                )
+            )
+    return chunks
+
+
+def _overlapping(
+    text: str,
+    before: tuple[int, int, int, tuple[str, ...]],
+    span: Span,
+    max_tokens: int,
+    overlap_tokens: int,
+    count_tokens: CountTokens,
+) -> Span:
+    """A span that begins with the end of the one before, if both fit."""
+    begin = overlap_start(text, before[0], span.start, max_tokens=overlap_tokens, count_tokens=count_tokens)
+    if begin >= before[1] or exact_counter(text, count_tokens)(begin, span.end) > max_tokens:
+        return span
+    return Span(begin, span.end, span.heading_path, {"overlap": str(before[1] - begin)})
+
+
+def _line_end(document: Document, line_starts: list[int], heading: Block | None) -> int:
+    """Offset after a heading's last line, which may be its underline."""
+    if heading is None or heading.line_end >= len(line_starts):
+        return len(document.text)
+    return line_starts[heading.line_end] - 1
+
+
+def _common(a: tuple[str, ...], b: tuple[str, ...]) -> tuple[str, ...]:
+    """The common beginning of two paths; paths that share nothing stay apart."""
+    shared: list[str] = []
+    for x, y in zip(a, b, strict=False):
+        if x != y:
+            break
+        shared.append(x)
+    return tuple(shared)
