@@ -171,6 +171,7 @@ def make_task(spec: Spec, strategy: Any, *, run_path: Path, **train: Any) -> Any
     return TrainingTask(
         training_set_path=spec.options["training_set"], base_path=spec.options["base"], about_base=about_base,
         chat_template=None, run_path=str(run_path), strategy=strategy, use_gpu=torch.cuda.is_available(),
+        backend="deepspeed" if strategy.needs_deepspeed or train.get("backend") == "deepspeed" else "native",
         precision="bf16" if torch.cuda.is_available() else "fp32",
         num_threads=1 if spec.shape == "tiny" else os.cpu_count() or 1, micro_batch_size=spec.micro_batch,
         gradient_accumulation_steps=accumulation,
