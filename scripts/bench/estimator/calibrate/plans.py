@@ -13,10 +13,12 @@ from bench.estimator.predict import hardware_of
 from ray_ft.api import load_config, plan
 from ray_ft.artifacts import Plan
 from ray_ft.config import Config
+from ray_ft.hardware import GPUS
 from ray_ft.models.shape import load_model_shape
 from ray_ft.planning.choice.choose import make_jobs
 from ray_ft.planning.choice.estimate import Job, as_candidate, estimate
 from ray_ft.planning.memory.state import Candidate
+from ray_ft.planning.profile import profile_for
 
 CONFIGS = Path(__file__).parents[4] / "configs"
 CHOSEN, NEXT, MOST, BEYOND = "chosen", "next micro-batch", "most that fits", "one row more"
@@ -100,7 +102,9 @@ def _runs_of(case: Case, *, gpu: str) -> list[Planned]:
 
 def configured(case: Case, *, gpu: str, output_dir: str) -> Config:
     """The config with the machine's GPUs, all of which are to be used."""
-    machine = (f"plan.gpu={gpu}", f"plan.num_gpus={case.num_gpus}", f"train.num_workers={case.num_gpus}")
+    machine = [f"plan.gpu={gpu}", f"plan.num_gpus={case.num_gpus}", f"train.num_workers={case.num_gpus}"]
+    if gpu in GPUS:  # as rows of the grid are predicted: by the kernel of the profile
+        machine.append(f"plan.attention={profile_for(gpu).attention}")
     return load_config(str(CONFIGS / f"{case.config}.yaml"), [*case.overrides, *machine, f"output_dir={output_dir}"])
 
 
