@@ -17,14 +17,16 @@ torch = pytest.importorskip("torch")
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA GPU")]
 DOCUMENTS = Path(__file__).parents[2] / "docs"
 LORA = {"name": "lora", "r": 8, "zero_stage": 0}
-PLAIN = {"compile": False}  # compiled layers are test_kernels_gpu.py's, and one run's: they cost 20 seconds a run
+PLAIN = {
+    "compile": False
+}  # compiled layers are test_kernels_gpu.py's, and the served run's: they cost 20 seconds a run
 RUNS: dict[str, dict[str, Any]] = {
-    "lora": {"strategy": LORA},
     "full-1": {"strategy": {"name": "full", "zero_stage": 1, "offload": "none"}, **PLAIN},
     "lora-fp16": {"strategy": LORA, "precision": "fp16", **PLAIN},
     "qlora-nf4": {"strategy": {"name": "qlora", "lora_dropout": 0.1, "zero_stage": 0}, **PLAIN},
     "qlora-int8": {"strategy": {"name": "qlora", "zero_stage": 0, "bits": 8}, **PLAIN},
 }
+RESUMED = ("full-1", "qlora-nf4")
 
 
 @pytest.fixture(scope="module")
@@ -76,6 +78,8 @@ def test_the_validation_loss_falls_and_a_resumed_run_ends_in_the_same_weights(na
     # A random base starts near ln(4096) = 8.3 nats; 20 steps must be worth more than rounding in 16 bits.
     assert tuned.metrics["validation_loss"] < first - 0.05
 
+    if name not in RESUMED:
+        return
     resumed = parse_config(ray_ft.config.to_plain(config) | {"run_name": f"{name}-resumed"})
     moved(config.run_path, resumed.run_path, "adapter", "model", "tuned_model.json", "checkpoints/step-000020")
     assert weights(ray_ft.train(resumed, resume=True)) == weights(tuned)

@@ -25,7 +25,7 @@ from ray_ft.strategies import QLoRA
 from ray_ft.training.fine_tune import fine_tune
 from ray_ft.training.reporting.metrics import read_metrics
 
-pytestmark = [pytest.mark.ray, pytest.mark.filterwarnings("ignore")]
+pytestmark = [pytest.mark.ray, pytest.mark.long, pytest.mark.filterwarnings("ignore")]
 
 NUM_STEPS = 60
 HANG_SECONDS = 4.0
