@@ -17,9 +17,7 @@ torch = pytest.importorskip("torch")
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA GPU")]
 DOCUMENTS = Path(__file__).parents[2] / "docs"
 LORA = {"name": "lora", "r": 8, "zero_stage": 0}
-PLAIN = {
-    "compile": False
-}  # compiled layers are test_kernels_gpu.py's and the served run's; they cost 20 seconds each
+PLAIN = {"compile": False}  # compiled layers are test_kernels_gpu.py's and the served run's; they cost 20 seconds each
 RUNS: dict[str, dict[str, Any]] = {
     "full-1": {"strategy": {"name": "full", "zero_stage": 1, "offload": "none"}, **PLAIN},
     "lora-fp16": {"strategy": LORA, "precision": "fp16", **PLAIN},
