@@ -265,3 +265,16 @@ def test_a_changed_figure_is_found(tmp_path: Path) -> None:
     kept = [row for row in read_csv(BENCHMARKS / "training-h200.csv") if row["table"] != "0"]
     differing = [r for r in table_rows(page) if r["section"] != "What is measured" and r not in kept]
     assert [r["value"] for r in differing] == ["19,373"]
+
+
+def test_speeds_in_turns_are_those_of_the_file() -> None:
+    rows = read_csv(BENCHMARKS / "turns-h200.csv")
+    page = (BENCHMARKS / "turns-h200.md").read_text()
+    for name, part in (("LoRA", "lora"), ("QLoRA", "qlora")):
+        of_part = [row for row in rows if row["part"] == part]
+        of_commit = {row["commit"]: [] for row in of_part}
+        for row in of_part:
+            of_commit[row["commit"]].append(f"{float(row['tokens_per_second']):,.0f}")
+        assert f"| {name} | {' | '.join(', '.join(speeds) for speeds in of_commit.values())} |" in page
+    least_and_most = {gib for row in rows if (gib := row["peak_gib"])}
+    assert least_and_most == {"36.54", "27.61"}
