@@ -62,7 +62,7 @@ def patterns_of_package() -> tuple[dict[str, Expression], list[str]]:
         name = module.__name__
         for key, value in vars(module).items():
             for i, pattern in enumerate(_patterns_in(value)):
-                if all(pattern is not e.pattern for e in found.values()):
+                if all(pattern != e.pattern for e in found.values()):
                     asked = {ALIKE.get(way, way) for way in re.findall(rf"\b{key}\.({'|'.join(CALLS)})\b", whole)}
                     found[f"{name}.{key}{f'[{i}]' if i else ''}"] = Expression(pattern, tuple(sorted(asked)) or WAYS)
         for call in ast.walk(ast.parse(sources[name])):
@@ -82,7 +82,7 @@ def patterns_of_package() -> tuple[dict[str, Expression], list[str]]:
             pattern = re.compile(written, flag)
             if call.func.attr != "compile":
                 found[place] = Expression(pattern, (ALIKE.get(call.func.attr, call.func.attr),))
-            elif all(pattern is not e.pattern for e in found.values()):
+            elif all(pattern != e.pattern for e in found.values()):
                 found[place] = Expression(pattern, WAYS)
     return found, open_places
 
