@@ -211,7 +211,7 @@ def scaling(setting: Setting) -> list[Spec]:
 def workers(setting: Setting) -> list[Spec]:
     """The same global batches from the same weights on one worker and on 2, 4 and 8, under every ZeRO stage."""
     steps, shape, sequence = (4, "tiny", 64) if setting.tiny else (20, "small", 512)
-    folder, most = setting.scratch / "learnable-workers", max(count for count in WORLDS if count <= setting.gpus)
+    folder, worlds = setting.scratch / "learnable-workers", [count for count in WORLDS if count <= setting.gpus]
     examples = shards.learnable_examples(
         60 if setting.tiny else 1200, limit=sequence, vocabulary=SHAPES[shape].vocabulary, seed=setting.base.seed
     )
@@ -221,8 +221,8 @@ def workers(setting: Setting) -> list[Spec]:
     specs = []
     for strategy, stages in (("full", (0, 1, 2, 3)), ("lora", (0, 2, 3)), ("qlora", (0, 3))):
         for stage in stages:
-            for world in WORLDS[: WORLDS.index(most) + 1] if stage else (1, most):
-                options = {"training_set": str(folder), "base": str(base), "accumulation": most // world}
+            for world in worlds:
+                options = {"training_set": str(folder), "base": str(base), "accumulation": worlds[-1] // world}
                 specs.append(
                     setting.spec(
                         "workers",
