@@ -55,7 +55,6 @@ RUNS: dict[str, Callable[[Spec], dict[str, Any]]] = {
     "bare": ours.run_bare,
     "curves": curves.run_curves,
     "losses": curves.run_losses,
-    "save_base": curves.run_save_base,
 }
 
 

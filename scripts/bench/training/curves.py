@@ -1,5 +1,6 @@
 """Loss curves of our loop beside transformers.Trainer's on the same batches, and beside the same examples unpacked."""
 
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -53,17 +54,11 @@ def run_losses(spec: Spec) -> dict[str, Any]:
     device, _ = device_and_dtype()
     start_process_group(device)
     run_path = Path(spec.scratch) / f"run-{spec.file_name}"
+    spec = replace(spec, options=spec.options | {"base": spec.options["weights"]})
     task = make_task(spec, plain_strategy(spec), run_path=run_path, max_steps=spec.steps, learning_rate=1e-3)
     fit(task, report=lambda *_: None)
     losses = [line["loss"] for line in read_metrics(run_path / METRICS_FILE) if "loss" in line]
     return {"losses": losses, "tolerance": TOLERANCES[device.type]}
-
-
-def run_save_base(spec: Spec) -> dict[str, Any]:
-    """Random weights into the folder of the base."""
-    device, dtype = device_and_dtype()
-    random_model(SHAPES[spec.shape], device=device, dtype=dtype, seed=spec.seed).save_pretrained(spec.options["base"])
-    return {}
 
 
 def reference_model(task: Any, device: Any) -> Any:

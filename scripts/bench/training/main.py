@@ -123,15 +123,13 @@ def run_one(spec: Spec, setting: Setting, *, folder: Path, timeout: float, gpus:
         return row | {"error": "needs a CUDA GPU"}
     weights = spec.options.get("weights")
     if weights and not Path(weights).is_dir():
-        made = run_spec(replace(spec, contender="weights", run="save_weights"), folder=folder, timeout=timeout)
+        made = run_spec(
+            replace(spec, contender="weights", run="save_weights", world_size=1), folder=folder, timeout=timeout
+        )
         if "error" in made:
             return row | {"error": made["error"], "skipped": "not installed" in made["error"]}
         for file in Path(spec.options["base"]).glob("tokenizer*"):
             shutil.copy(file, weights)
-    if spec.run == "losses" and not any(Path(spec.options["base"]).glob("*.safetensors")):
-        alone = replace(spec, contender="base", run="save_base", world_size=1)
-        if "error" in (made := run_spec(alone, folder=folder, timeout=timeout)):
-            return row | {"error": made["error"], "skipped": False}
     return run_spec(spec, folder=folder, timeout=timeout)
 
 

@@ -216,13 +216,12 @@ def workers(setting: Setting) -> list[Spec]:
         60 if setting.tiny else 1200, limit=sequence, vocabulary=SHAPES[shape].vocabulary, seed=setting.base.seed
     )
     shards.write_training_set(folder, shards.pack(examples, sequence=sequence))
-    base = setting.scratch / "base-workers"
-    shards.write_base_folder(base, SHAPES[shape])
+    weights = setting.scratch / "weights-workers"
     specs = []
     for strategy, stages in (("full", (0, 1, 2, 3)), ("lora", (0, 2, 3)), ("qlora", (0, 3))):
         for stage in stages:
             for world in worlds:
-                options = {"training_set": str(folder), "base": str(base), "accumulation": worlds[-1] // world}
+                options = {"training_set": str(folder), "weights": str(weights), "accumulation": worlds[-1] // world}
                 specs.append(
                     setting.spec(
                         "workers",

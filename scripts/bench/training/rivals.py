@@ -58,7 +58,7 @@ def run_unsloth(spec: Spec) -> dict[str, Any]:
 
 
 def run_save_weights(spec: Spec) -> dict[str, Any]:
-    """The base that Unsloth loads from a folder, since it takes no model that is already made."""
+    """The base in a folder: for Unsloth, which takes no model that is made, and for runs that begin with the same."""
     device, dtype = device_and_dtype()
     model = random_model(SHAPES[spec.shape], device=device, dtype=dtype, seed=spec.seed)
     model.save_pretrained(spec.options["weights"])
