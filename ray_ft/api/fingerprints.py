@@ -9,6 +9,7 @@ from typing import Any
 from ray_ft import artifacts
 from ray_ft.artifacts import TrainingSet, TunedModel
 from ray_ft.config import Config, to_identity
+from ray_ft.engines import PACE
 
 
 def data_inputs(config: Config) -> dict[str, Any]:
@@ -43,7 +44,7 @@ def train_inputs(config: Config, training_set: TrainingSet) -> dict[str, Any]:
 
 def evaluation_inputs(config: Config, tuned: TunedModel) -> dict[str, Any]:
     """Of a report."""
-    engine = {k: v for k, v in to_identity(config.engine).items() if k != "batch_size"}
+    engine = {k: v for k, v in to_identity(config.engine).items() if k not in PACE}
     section = to_identity(config.evaluation)
     if config.evaluation.questions is not None:
         path = Path(config.evaluation.questions)

@@ -2,11 +2,15 @@
 
 from ray_ft.engines.base import (
     ENGINES,
+    PACE,
+    Deliver,
     Engine,
+    EngineStatus,
     GenerateRequest,
     GenerateResult,
     LoadedModel,
     TextDelta,
+    TokenLogprob,
     Writer,
     WriteRequest,
     Written,
@@ -16,12 +20,16 @@ from ray_ft.engines.transformers import TransformersEngine
 
 __all__ = [
     "ENGINES",
+    "PACE",
+    "Deliver",
     "Engine",
+    "EngineStatus",
     "GenerateRequest",
     "GenerateResult",
     "LoadedModel",
     "OpenAIEngine",
     "TextDelta",
+    "TokenLogprob",
     "TransformersEngine",
     "WriteRequest",
     "Writer",

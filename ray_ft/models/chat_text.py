@@ -150,13 +150,40 @@ def _turn_tokens(tokenizer: Any, added: Collection[str]) -> set[str]:
 
 
 def render_chat(
-    tokenizer: Any, control: ControlTokens, messages: Sequence[Mapping[str, str]], *, add_generation_prompt: bool
+    tokenizer: Any,
+    control: ControlTokens,
+    messages: Sequence[Mapping[str, Any]],
+    *,
+    add_generation_prompt: bool,
+    **options: Any,
 ) -> ChatText:
-    """A conversation in the tokenizer's chat template. Raises what the template raises."""
-    hidden = Hidden(control, (value for message in messages for value in message.values()))
-    given = [{key: hidden.hide(value) for key, value in message.items()} for message in messages]
-    text = str(tokenizer.apply_chat_template(given, tokenize=False, add_generation_prompt=add_generation_prompt))
+    """A conversation in the tokenizer's chat template, which gets the options. Raises what the template raises."""
+    hidden = Hidden(control, _texts([messages, options]))
+    given, options = _changed([messages, options], hidden.hide)
+    text = str(
+        tokenizer.apply_chat_template(given, tokenize=False, add_generation_prompt=add_generation_prompt, **options)
+    )
     return ChatText(hidden.show(text), hidden.parts(text))
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """All strings in messages and tools."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        yield from _texts(list(value.values()))
+    elif isinstance(value, Sequence):
+        for item in value:
+            yield from _texts(item)
+
+
+def _changed(value: Any, change: Callable[[str], str]) -> Any:
+    """The same messages and tools with every string changed."""
+    if isinstance(value, str):
+        return change(value)
+    if isinstance(value, Mapping):
+        return {key: _changed(item, change) for key, item in value.items()}
+    return [_changed(item, change) for item in value] if isinstance(value, Sequence) else value
 
 
 def chat_ids(text: str, encode: Callable[..., list[int]]) -> list[int]:

@@ -22,6 +22,7 @@ class Ask:
     top_p: float
     stop: tuple[str, ...]
     seed: int
+    is_streamed: bool = True
 
 
 @dataclass(frozen=True)

@@ -17,8 +17,10 @@ class TransformersEngine(Engine):
     """Compute dtype; auto is bfloat16 on GPUs that have it, float16 on older ones, float32 on CPU."""
     quantization: Literal["none", "int8", "nf4"] = "none"
     """How the base's weights are held; an adapter trained by QLoRA is served beside 16-bit weights by default."""
-    batch_size: int = 1
-    """Requests decoded together; 1 makes an answer independent of its neighbours, more is faster on GPUs."""
+    batch_size: int | None = None
+    """Answers that are open together and share the model's passes; default 16 on CPUs, 128 on GPUs."""
+    max_adapters: int = 16
+    """Different adapters among them; others are held in the machine's memory and take their turns."""
 
     def load(self, model_path: str, adapters: Mapping[str, str], *, chat_template: str | None = None) -> LoadedModel:
         from ray_ft.engines.transformers.model import load_model
@@ -30,10 +32,11 @@ class TransformersEngine(Engine):
             dtype=self.dtype,
             quantization=self.quantization,
             batch_size=self.batch_size,
+            max_adapters=self.max_adapters,
         )
 
     def write_batch_size(self) -> int:
-        return max(16, 4 * self.batch_size)
+        return 4 * (self.batch_size or 16)
 
     def check(self, model_path: str, adapters: Mapping[str, str]) -> None:
         from ray_ft.engines.transformers.adapters import check_adapter

@@ -1,79 +1,159 @@
-"""Loads LoRA adapters beside their base through a strict gate, and switches between them.
+"""Reads LoRA adapters through a strict gate: what is loaded is what was trained, or an error in one line.
 
-PEFT itself accepts an adapter whose keys match nothing and then answers like the base; here that is an error.
+PEFT itself accepts an adapter whose keys match nothing and then answers like the base.
 """
 
 import json
 import logging
-from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ray_ft.errors import ModelError, first_line
 from ray_ft.models.folder import base_digest
 from ray_ft.models.tokenizer import tokenizer_digest
+
+if TYPE_CHECKING:
+    import torch
 
 logger = logging.getLogger(__name__)
 
 BASE_FILE = "ray_ft_base.json"
 """Written beside an adapter by training: base_model, base_digest and tokenizer_digest of what it was trained on."""
 WEIGHTS_FILE = "adapter_model.safetensors"
+PREFIX = "base_model.model."
+"""Stands before the base's own names in PEFT's files."""
 
 
-class AdapterSet:
-    """A base with its adapters: `model` runs whichever `activate` chose last."""
+@dataclass
+class Adapter:
+    """An adapter's tensors by the base's module names, in the dtype in which it answers, in the machine's memory."""
 
-    def __init__(self, base: Any, model_path: str, adapters: Mapping[str, str]) -> None:
-        self.model = base
-        # PEFT forbids dots in names and finds an adapter's keys by substring; numbered names of one length avoid both.
-        self._slots = {name: f"adapter_{i:04d}" for i, name in enumerate(adapters)}
-        self._active: str | None = None
-        for name, folder in adapters.items():
-            check_adapter(name, folder, model_path=model_path)
-            self._add(name, folder)
-        if adapters:
-            self.model.eval()
-            self.model.base_model.disable_adapter_layers()
+    name: str
+    rank: int = 0  # the largest of its modules
+    factors: "dict[str, tuple[torch.Tensor, torch.Tensor]]" = field(
+        default_factory=dict
+    )  # A [r, in], scaled B [r, out]
+    magnitudes: "dict[str, torch.Tensor]" = field(default_factory=dict)  # DoRA's factor of each output [out]
+    matrices: "dict[str, torch.Tensor]" = field(
+        default_factory=dict
+    )  # embedding or head of its own [vocabulary, width]
 
     @property
-    def names(self) -> tuple[str, ...]:
-        """Names of the adapters, in the order given."""
-        return tuple(self._slots)
+    def is_plain(self) -> bool:
+        """Whether it is two factors beside linear layers and nothing else."""
+        return not self.magnitudes and not self.matrices
 
-    def activate(self, name: str | None) -> None:
-        """Make the next forward pass answer as this adapter, or as the base for None; free when nothing changes."""
-        if name == self._active:
-            return
-        if name is None:
-            self.model.base_model.disable_adapter_layers()
+
+def read_adapter(name: str, folder: str, *, base: Any, model_path: str) -> Adapter:
+    """Read an adapter for a loaded base. Raises ModelError unless all of it has its place, in its shape, and counts."""
+    check_adapter(name, folder, model_path=model_path)
+    where = f"adapter {name!r} ({folder})"
+    try:
+        return _read(where, name, folder, base)
+    except (ValueError, TypeError, KeyError, RuntimeError) as error:
+        raise ModelError(f"{where} does not fit this base: {first_line(error)}") from None
+
+
+def _read(where: str, name: str, folder: str, base: Any) -> Adapter:
+    import torch
+    from peft import PeftConfig
+    from safetensors.torch import load_file
+
+    config: Any = PeftConfig.from_pretrained(folder)
+    weights = {key.removeprefix(PREFIX): value for key, value in load_file(Path(folder) / WEIGHTS_FILE).items()}
+    modules = {key: module for key, module in base.named_modules() if key}
+    targets = [key for key, module in modules.items() if _is_target(config, key, module)]
+    wanted = {f"{key}.lora_{side}.weight" for key in targets for side in "AB"}
+    if config.use_dora:
+        wanted |= {f"{key}.lora_magnitude_vector" for key in targets}
+    own = _own_matrices(config, modules)
+    wanted |= set(own)
+    missing, unexpected = sorted(wanted - weights.keys()), sorted(weights.keys() - wanted)
+    if missing or unexpected or not wanted:
+        example = (unexpected or missing or ["no target"])[0]
+        raise ModelError(
+            f"{where} does not fit this base: {len(missing)} keys missing, {len(unexpected)} unexpected, e.g. {example}"
+        )
+    dtype = base.get_input_embeddings().weight.dtype
+    adapter = Adapter(name)
+    for key in targets:
+        a, b = weights[f"{key}.lora_A.weight"], weights[f"{key}.lora_B.weight"]
+        rank, module = len(a), modules[key]
+        for tensor, shape, side in ((a, (rank, module.in_features), "A"), (b, (module.out_features, rank), "B")):
+            if tuple(tensor.shape) != shape:
+                raise ValueError(
+                    f"size mismatch for {key}.lora_{side}: {list(tensor.shape)}, the base has {list(shape)}"
+                )
+        scaling = _scaling(config, key, rank)
+        grown = b.float() * scaling
+        if config.use_dora:
+            norm = (_dense(module).float() + (grown @ a.float()).to(module.weight.device)).norm(dim=1).cpu()
+            factor = weights[f"{key}.lora_magnitude_vector"].float() / norm
+            adapter.magnitudes[key] = factor.to(dtype)
+            grown = grown * factor[:, None]
+        adapter.factors[key] = (a.to(dtype), grown.t().contiguous().to(dtype))
+        adapter.rank = max(adapter.rank, rank)
+    for key, (module_name, rows) in own.items():
+        matrix = modules[module_name].weight
+        if rows is None:
+            if weights[key].shape != matrix.shape:
+                raise ValueError(
+                    f"size mismatch for {key}: {list(weights[key].shape)}, the base has {list(matrix.shape)}"
+                )
+            adapter.matrices[module_name] = weights[key].to(dtype)
         else:
-            self.model.base_model.enable_adapter_layers()
-            self.model.set_adapter(self._slots[name], inference_mode=True)
-        self._active = name
+            changed = matrix.detach().cpu().clone()
+            changed[torch.tensor(rows)] = weights[key].to(dtype)
+            adapter.matrices[module_name] = changed
+    if base.config.get_text_config().tie_word_embeddings:
+        embedding, head = (_name_of(modules, m) for m in (base.get_input_embeddings(), base.get_output_embeddings()))
+        if embedding in adapter.matrices and head is not None:
+            adapter.matrices.setdefault(head, adapter.matrices[embedding])
+    return adapter
 
-    def _add(self, name: str, folder: str) -> None:
-        """Create the adapter's layers and load its weights; every key must find its place."""
-        from peft import PeftConfig, PeftModelForCausalLM
 
-        slot = self._slots[name]
-        try:
-            config = PeftConfig.from_pretrained(folder)
-            config.inference_mode = True
-            if isinstance(self.model, PeftModelForCausalLM):
-                self.model.add_adapter(slot, config)
-            else:
-                self.model = PeftModelForCausalLM(self.model, config, adapter_name=slot)
-            device = str(next(self.model.parameters()).device)
-            report = self.model.load_adapter(folder, slot, torch_device=device)
-        except (ValueError, TypeError, KeyError, RuntimeError) as error:
-            raise ModelError(f"adapter {name!r} ({folder}) does not fit this base: {_cause(error)}") from None
-        missing, unexpected = list(report.missing_keys), list(report.unexpected_keys)
-        if missing or unexpected:
-            example = (unexpected or missing)[0].replace(f".{slot}", "")
-            raise ModelError(
-                f"adapter {name!r} ({folder}) does not fit this base: {len(missing)} keys missing, "
-                f"{len(unexpected)} unexpected, e.g. {example}"
-            )
+def _is_target(config: Any, key: str, module: Any) -> bool:
+    from peft.tuners.tuners_utils import check_target_module_exists
+
+    return hasattr(module, "in_features") and bool(check_target_module_exists(config, key))
+
+
+def _scaling(config: Any, key: str, rank: int) -> float:
+    """LoRA's alpha over r (arXiv 2106.09685), or over its root (arXiv 2312.03732)."""
+    from peft.utils.other import get_pattern_key
+
+    alpha = config.alpha_pattern.get(get_pattern_key(config.alpha_pattern.keys(), key), config.lora_alpha)
+    return float(alpha) / (rank**0.5 if config.use_rslora else rank)
+
+
+def _own_matrices(config: Any, modules: dict[str, Any]) -> dict[str, tuple[str, list[int] | None]]:
+    """Keys of whole matrices, or of rows, that an adapter brings: each with its module, and which rows."""
+    own: dict[str, tuple[str, list[int] | None]] = {}
+    for wanted in config.modules_to_save or ():
+        for key in modules:
+            if key == wanted or key.endswith(f".{wanted}"):
+                own[f"{key}.weight"] = (key, None)
+    if config.modules_to_save and getattr(config, "ensure_weight_tying", False) and "lm_head" in modules:
+        own["lm_head.weight"] = ("lm_head", None)
+    indices = config.trainable_token_indices or {}
+    for wanted, rows in (indices if isinstance(indices, dict) else {"embed_tokens": indices}).items():
+        for key in modules:
+            if key == wanted or key.endswith(f".{wanted}"):
+                own[f"{key}.token_adapter.trainable_tokens_delta"] = (key, list(rows))
+    return own
+
+
+def _dense(module: Any) -> "torch.Tensor":
+    """A linear layer's weight [out, in], unpacked where it is quantised."""
+    from peft.utils.integrations import dequantize_module_weight
+
+    weight: torch.Tensor = dequantize_module_weight(module)
+    return weight.detach()
+
+
+def _name_of(modules: dict[str, Any], wanted: Any) -> str | None:
+    return next((key for key, module in modules.items() if module is wanted), None)
 
 
 def check_adapter(name: str, folder: str, *, model_path: str) -> None:
@@ -99,6 +179,11 @@ def _check_config(where: str, path: Path) -> None:
         raise ModelError(f"{where}: cannot read adapter_config.json: {first_line(error)}") from None
     if config.get("peft_type") != "LORA":
         raise ModelError(f"{where}: is of type {config.get('peft_type')}; only LORA adapters can be loaded")
+    unknown = [
+        key for key in ("lora_bias", "fan_in_fan_out", "target_parameters", "layer_replication") if config.get(key)
+    ]
+    if unknown:
+        raise ModelError(f"{where}: was trained with {unknown[0]}, which is not answered with")
     if config.get("bias", "none") != "none":
         raise ModelError(
             f"{where}: was trained with bias={config['bias']!r}, which would change the base's own answers"
@@ -145,11 +230,3 @@ def _check_weights(where: str, path: Path) -> None:
     effective = [key for key in weights if "lora_A" not in key and "lora_embedding_A" not in key]
     if not any(bool(weights[key].any()) for key in effective):
         raise ModelError(f"{where} changes nothing: all its lora_B weights are zero")
-
-
-def _cause(error: BaseException) -> str:
-    """Torch lists one mismatch per line below a headline; the first mismatch says more than the headline."""
-    lines = [line.strip() for line in str(error).strip().splitlines() if line.strip()]
-    return next(
-        (line for line in lines if line.startswith("size mismatch")), lines[0] if lines else type(error).__name__
-    )

@@ -1,18 +1,21 @@
 """Temperature, nucleus and seed of one row's sampler."""
 
 import math
+from typing import Any
 
+import pytest
 import torch
 
-from ray_ft.engines.transformers.decoding import Sampler
+from ray_ft.engines import GenerateRequest
+from ray_ft.engines.transformers.sampling import Choice, choose_tokens, log_probabilities
 
 # Probabilities 0.5, 0.3, 0.15, 0.05 at ids 2, 0, 3, 1.
 LOGITS = torch.tensor([math.log(0.3), math.log(0.05), math.log(0.5), math.log(0.15)])
 
 
-def draw(count: int, *, temperature: float = 1.0, top_p: float = 1.0, seed: int = 0) -> list[int]:
-    sampler = Sampler(temperature=temperature, top_p=top_p, seed=seed)
-    return [sampler.next_token(LOGITS) for _ in range(count)]
+def draw(count: int, *, logits: torch.Tensor = LOGITS, **asked: Any) -> list[int]:
+    choice = Choice(GenerateRequest("", **{"temperature": 1.0, **asked}), [])
+    return [choose_tokens(logits[None], [choice])[0] for _ in range(count)]
 
 
 def test_temperature_zero_takes_the_likeliest() -> None:
@@ -47,5 +50,44 @@ def test_a_seed_repeats_its_draws_and_another_does_not() -> None:
 
 
 def test_half_precision_logits_survive_a_small_temperature() -> None:
-    sampler = Sampler(temperature=0.001, top_p=1.0, seed=0)
-    assert sampler.next_token((LOGITS * 100).half()) == 2
+    assert draw(1, logits=(LOGITS * 100).half(), temperature=0.001) == [2]
+
+
+def test_top_k_leaves_the_likeliest() -> None:
+    assert set(draw(500, top_k=2)) == {2, 0}
+
+
+def test_min_p_leaves_what_is_likely_enough_beside_the_likeliest() -> None:
+    assert set(draw(500, min_p=0.31)) == {2, 0}  # 0.15 is 0.3 of 0.5
+
+
+def test_a_bias_moves_the_choice_and_penalties_take_from_what_was_said() -> None:
+    assert draw(1, temperature=0.0, logit_bias=((1, 5.0),)) == [1]
+    choice = Choice(GenerateRequest("", frequency_penalty=0.4), [])
+    said = []
+    for _ in range(3):
+        said += choose_tokens(LOGITS[None], [choice])
+        choice.accept(said[-1])
+    # 0.5 loses 0.4 nats, becomes 0.335, still the first; then 0.225, below 0.3
+    assert said == [2, 2, 0]
+
+
+def test_a_repetition_penalty_counts_the_prompt() -> None:
+    choice = Choice(GenerateRequest("", repetition_penalty=2.0), [2])
+    assert choose_tokens(LOGITS[None], [choice]) == [0]  # ln 0.5 * 2 = ln 0.25, below 0.3
+
+
+def test_rows_do_not_change_each_other() -> None:
+    requests = [
+        GenerateRequest("", temperature=1.0, seed=seed, top_p=top_p) for seed, top_p in [(1, 1.0), (2, 0.7), (3, 0.9)]
+    ]
+    alone = [choose_tokens(LOGITS[None], [Choice(r, [])])[0] for r in requests]
+    assert choose_tokens(LOGITS.expand(3, -1), [Choice(r, []) for r in requests]) == alone
+
+
+def test_log_probabilities_are_the_models_own_and_the_likeliest_come_first() -> None:
+    choice = Choice(GenerateRequest("", temperature=2.0, num_logprobs=2), [])
+    told = log_probabilities(LOGITS[None], [3], [choice], lambda ids: str(ids[0]))[0][0]
+    assert (told.token_id, told.token, told.logprob) == (3, "3", pytest.approx(math.log(0.15)))
+    assert [(i, text) for i, text, _ in told.top] == [(2, "2"), (0, "0")]
+    assert [value for *_, value in told.top] == pytest.approx([math.log(0.5), math.log(0.3)])

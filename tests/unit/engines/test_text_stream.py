@@ -2,7 +2,7 @@
 
 import pytest
 
-from ray_ft.engines.transformers.decoding import TextStream
+from ray_ft.engines.text_stream import TextStream
 
 
 def bytes_to_text(ids: list[int]) -> str:

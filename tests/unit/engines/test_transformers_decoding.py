@@ -1,5 +1,6 @@
 """Where the decode loop ends a row, and how prompts get their special tokens."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -7,8 +8,7 @@ import pytest
 from random_adapter import write_random_adapter
 
 from ray_ft.engines import GenerateRequest, TransformersEngine
-from ray_ft.engines.transformers.decoding import TextStream
-from ray_ft.engines.transformers.model import Prompts
+from ray_ft.engines.prompts import Prompts
 from ray_ft.errors import ConfigError, GenerationError, ModelError
 from ray_ft.models.tokenizer import load_tokenizer
 
@@ -20,23 +20,16 @@ def model(tiny_model_path: str) -> Any:
 
 def test_an_end_token_stops_the_answer_and_is_no_text(model: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     request = GenerateRequest("def lock", max_new_tokens=12, temperature=1.0, seed=4)
-    tokens: list[int] = []
-    push = TextStream.push
-
-    def push_and_note(stream: TextStream, token: int) -> str:
-        tokens.append(token)
-        return push(stream, token)
-
-    monkeypatch.setattr(TextStream, "push", push_and_note)
-    model.generate([request])
+    tokens = [i for delta in model.stream(request) for i in delta.token_ids]
     num_before = 7
     end = tokens[num_before]
     assert tokens.index(end) == num_before, "the seed must give a token there that did not come before"
-    monkeypatch.setattr(model._prompts, "end_ids", frozenset({end}))
+    monkeypatch.setattr(model._scheduler, "_end_ids", frozenset({end}))
     result = model.generate([request])[0]
     # the end token was generated, so it is counted, but it is not text
     assert result.text == model._prompts.decode(tokens[:num_before])
     assert (result.num_completion_tokens, result.finish_reason) == (num_before + 1, "stop")
+    assert model.generate([replace(request, ignore_end=True)])[0].num_completion_tokens == 12
 
 
 def test_the_end_of_a_chat_turn_ends_an_answer(model: Any, tiny_model_path: str) -> None:

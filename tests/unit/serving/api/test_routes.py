@@ -6,53 +6,14 @@ from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
+from scripted_model import ScriptedModel
 
-from ray_ft.engines import GenerateRequest, GenerateResult, TextDelta
-from ray_ft.errors import GenerationError
 from ray_ft.serving.adapters import Catalogue, ServedModel
 from ray_ft.serving.api.routes import create_api
 from ray_ft.serving.replica.replica import ModelReplica
 
 CONTEXT = 50  # words
 MAX_NEW_TOKENS = 20
-
-
-class ScriptedModel:
-    """Answers "<model> <seed> <temperature>: <prompt's last words>", one word per token; counts words as tokens."""
-
-    max_seq_len = CONTEXT
-
-    def __init__(self) -> None:
-        self.requests: list[GenerateRequest] = []
-
-    def stream(self, request: GenerateRequest) -> Iterator[TextDelta]:
-        if not request.prompt:
-            raise GenerationError("the prompt is empty; give at least one token")
-        self.requests.append(request)
-        return self._deltas(request)
-
-    def _deltas(self, request: GenerateRequest) -> Iterator[TextDelta]:
-        text = f"{request.adapter} {request.seed} {request.temperature}: {request.prompt}"
-        words = text.split(" ")
-        kept = words[: request.max_new_tokens]
-        for i, word in enumerate(kept):
-            if "explode" in word:
-                raise RuntimeError("the device is on fire\nand more lines")
-            last = i == len(kept) - 1
-            reason: Any = None if not last else "stop" if len(kept) == len(words) else "length"
-            yield TextDelta(word if last else word + " ", reason, self.count_tokens(request.prompt), i + 1)
-
-    def generate(self, requests: list[GenerateRequest]) -> list[GenerateResult]:
-        raise AssertionError("serving streams")
-
-    def apply_chat_template(self, messages: list[dict[str, str]]) -> str:
-        return " ".join(f"{m['role']}={m['content']}" for m in messages)
-
-    def count_tokens(self, text: str) -> int:
-        return len(text.split(" "))
-
-    def negative_log_likelihood(self, texts: list[str], *, adapter: str | None) -> list[float]:
-        raise AssertionError("serving does not score")
 
 
 CATALOGUE = Catalogue((
@@ -63,7 +24,7 @@ CATALOGUE = Catalogue((
 
 @pytest.fixture
 def model() -> ScriptedModel:
-    return ScriptedModel()
+    return ScriptedModel(max_seq_len=CONTEXT)
 
 
 @pytest.fixture
@@ -164,7 +125,7 @@ def test_nothing_is_added_to_the_conversation(client: TestClient, model: Scripte
         {"role": "tool", "content": "d"},
     ]
     post(client, chat(messages=messages))
-    assert model.requests[0].prompt == "system=be brief user=ab assistant=c tool=d"
+    assert model.prompt(model.requests[0]) == "system=be brief user=ab assistant=c tool=d"
 
 
 def test_sampling_reaches_the_engine(client: TestClient, model: ScriptedModel) -> None:

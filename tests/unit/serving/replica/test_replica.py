@@ -1,13 +1,15 @@
-"""A replica keeps its event loop free, advances answers in turn and stops work that nobody waits for."""
+"""A replica keeps its event loop free, passes text on as it comes and stops work that nobody waits for."""
 
 import asyncio
+import dataclasses
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from ray_ft.engines import GenerateRequest, TextDelta
+from ray_ft.engines import Deliver, EngineStatus, GenerateRequest, TextDelta
+from ray_ft.errors import GenerationError
 from ray_ft.models.chat_text import ChatText
 from ray_ft.serving.exchange import Ask
 from ray_ft.serving.refusals import Refusal
@@ -18,145 +20,164 @@ ASK = Ask(
 )  # fmt: skip
 
 
-class SteppedModel:
-    """Gives one token for every permit; notes which prompt each token was for."""
+class TalkingModel:
+    """Delivers what a test tells it to; a prompt's ids are the code points of its letters."""
 
     max_seq_len = 1000
 
-    def __init__(self, num_tokens: int = 5) -> None:
-        self.num_tokens = num_tokens
-        self.permits = threading.Semaphore(0)
-        self.served: list[str] = []
-        self.closed: list[str] = []
+    def __init__(self) -> None:
+        self.open: list[tuple[GenerateRequest, Deliver]] = []
+        self.cancelled: list[GenerateRequest] = []
+        self.tokenised: list[str] = []
+        self.may_tokenise = threading.Event()
+        self.may_tokenise.set()
 
-    def count_tokens(self, text: str) -> int:
-        return 1
+    def prompt_ids(self, prompt: str) -> list[int]:
+        self.may_tokenise.wait(20)
+        self.tokenised.append(prompt)
+        return [ord(letter) for letter in prompt]
 
-    def stream(self, request: GenerateRequest) -> Iterator[TextDelta]:
-        try:
-            for i in range(self.num_tokens):
-                self.permits.acquire()
-                self.served.append(request.prompt)
-                yield TextDelta(f"{i}", "stop" if i == self.num_tokens - 1 else None, 1, i + 1)
-        finally:
-            self.closed.append(request.prompt)
+    def submit(self, request: GenerateRequest, deliver: Deliver) -> Callable[[], None]:
+        if request.adapter == "missing":
+            raise GenerationError("no adapter 'missing' is loaded")
+        self.open.append((request, deliver))
+        return lambda: self.cancelled.append(request)
 
+    def status(self) -> EngineStatus:
+        return EngineStatus(num_running=len(self.open))
 
-def ask(**fields: Any) -> Ask:
-    import dataclasses
-
-    return dataclasses.replace(ASK, **fields)
-
-
-def run(coroutine: Any) -> Any:
-    return asyncio.run(asyncio.wait_for(coroutine, 20))
+    def say(self, *texts: str) -> None:
+        """In the engine's thread: every open answer goes on by these texts; the last one ends it."""
+        for _, deliver in self.open:
+            for i, text in enumerate(texts):
+                deliver(TextDelta(text, "stop" if i == len(texts) - 1 else None, 1, i + 1))
 
 
-async def open_answers(replica: ModelReplica, count: int) -> None:
-    """Let other tasks and the model's thread run until so many answers are open; the caller's time limit ends it."""
-    while (await replica.status()).num_open != count:
+def run(scenario: Any) -> Any:
+    return asyncio.run(asyncio.wait_for(scenario(), 20))
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Let other tasks and threads run; the scenario's time limit ends it."""
+    while not condition():
         await asyncio.sleep(0.001)
 
 
 @pytest.fixture
-def model() -> SteppedModel:
-    return SteppedModel()
+def model() -> TalkingModel:
+    return TalkingModel()
 
 
 @pytest.fixture
-def replica(model: SteppedModel) -> Iterator[ModelReplica]:
-    replica = ModelReplica(model, max_new_tokens=100)  # type: ignore[arg-type]
-    yield replica
-    model.permits.release(1000)
-    replica.close()
+def replica(model: TalkingModel) -> ModelReplica:
+    return ModelReplica(model, max_new_tokens=100)  # type: ignore[arg-type]
 
 
-def test_the_loop_stays_free_while_the_model_works(model: SteppedModel, replica: ModelReplica) -> None:
+def ask(**fields: Any) -> Ask:
+    return dataclasses.replace(ASK, **fields)
+
+
+def test_the_loop_stays_free_while_prompts_are_tokenised(model: TalkingModel, replica: ModelReplica) -> None:
     async def scenario() -> None:
+        model.may_tokenise.clear()
         answer = asyncio.create_task(replica.answer(ASK))
-        await open_answers(replica, 1)
-        assert (await replica.status()).num_open == 1  # answered although the model is busy
-        model.permits.release(5)
+        assert (await replica.status()).num_open == 0  # answered although the tokenizer is busy
+        model.may_tokenise.set()
+        await until(lambda: bool(model.open))
+        model.say("0", "1", "234")
         pieces = await answer
         assert not isinstance(pieces, Refusal)
-        assert (pieces[0].text, pieces[0].finish_reason, pieces[0].num_completion_tokens) == ("01234", "stop", 5)
+        assert (pieces[0].text, pieces[0].finish_reason, pieces[0].num_completion_tokens) == ("01234", "stop", 3)
 
-    run(scenario())
+    run(scenario)
 
 
-def test_what_a_message_spells_out_reaches_the_model_as_letters(model: SteppedModel, replica: ModelReplica) -> None:
+def test_what_a_message_spells_out_reaches_the_model_as_letters(model: TalkingModel, replica: ModelReplica) -> None:
     prompt = ChatText("<u>hi<|end|>", [("<u>", False), ("hi<|end|>", True)])
     model.apply_chat_template = lambda messages: prompt  # type: ignore[attr-defined]
-    model.permits.release(5)
-    run(replica.answer(ask(messages=({"role": "user", "content": "hi<|end|>"},), prompts=())))
-    assert {served.parts for served in model.served if isinstance(served, ChatText)} == {prompt.parts}
-    assert len(model.served) == 5
 
-
-def test_answers_advance_in_turn(model: SteppedModel, replica: ModelReplica) -> None:
     async def scenario() -> None:
-        answers = asyncio.create_task(replica.answer(ask(prompts=("a", "b", "c"))))
-        model.permits.release(15)
-        await answers
-        assert model.served == ["a", "b", "c"] * 5
+        messages = ({"role": "user", "content": "hi<|end|>"},)
+        answer = asyncio.create_task(replica.answer(ask(messages=messages, prompts=())))
+        await until(lambda: bool(model.open))
+        model.say("")
+        await answer
 
-    run(scenario())
+    run(scenario)
+    assert [text.parts for text in model.tokenised if isinstance(text, ChatText)] == [prompt.parts]
 
 
-def test_the_first_piece_leaves_at_once_and_the_next_ones_together(model: SteppedModel, replica: ModelReplica) -> None:
+def test_choices_come_prompt_by_prompt_with_a_seed_for_each_sample(model: TalkingModel, replica: ModelReplica) -> None:
+    async def scenario() -> None:
+        answer = asyncio.create_task(replica.answer(ask(prompts=("a", "b"), n=2, seed=7)))
+        await until(lambda: len(model.open) == 4)
+        model.say("x")
+        await answer
+
+    run(scenario)
+    asked = [(chr(request.prompt[0]), request.seed, request.is_streamed) for request, _ in model.open]
+    assert asked == [("a", 7, False), ("a", 8, False), ("b", 7, False), ("b", 8, False)]
+    assert model.tokenised == ["a", "b"]
+
+
+def test_the_first_piece_leaves_at_once_and_the_next_ones_together(model: TalkingModel, replica: ModelReplica) -> None:
     async def scenario() -> None:
         stream = replica.stream(ASK)
         assert await anext(stream) == []  # accepted
-        model.permits.release(1)
+        model.open[0][1](TextDelta("0"))
         first = await anext(stream)
-        model.permits.release(4)
+        model.say("1", "2", "34")
         rest = await anext(stream)
         assert not isinstance(first, Refusal)
         assert not isinstance(rest, Refusal)
         assert [piece.text for piece in first + rest] == ["0", "1234"]
 
-    run(scenario())
+    run(scenario)
 
 
-def test_a_closed_stream_frees_its_row_at_the_next_token(model: SteppedModel, replica: ModelReplica) -> None:
+def test_a_closed_stream_is_cancelled(model: TalkingModel, replica: ModelReplica) -> None:
     async def scenario() -> None:
-        stream = replica.stream(ASK)
-        await anext(stream)
-        model.permits.release(1)
+        stream = replica.stream(ask(n=2))
         await anext(stream)
         await stream.aclose()
-        model.permits.release(1)  # the token that was being made
-        await open_answers(replica, 0)
-        assert len(model.served) <= 2
-        assert model.closed == ["p"]
+        assert model.cancelled == [request for request, _ in model.open]
+        assert len(model.cancelled) == 2
 
-    run(scenario())
+    run(scenario)
 
 
-def test_a_cancelled_answer_frees_its_row_and_others_go_on(model: SteppedModel, replica: ModelReplica) -> None:
+def test_a_cancelled_answer_is_cancelled_and_others_go_on(model: TalkingModel, replica: ModelReplica) -> None:
     async def scenario() -> None:
-        unwanted = asyncio.create_task(replica.answer(ask(prompts=("unwanted",))))
-        wanted = asyncio.create_task(replica.answer(ask(prompts=("wanted",))))
-        await open_answers(replica, 2)
+        unwanted = asyncio.create_task(replica.answer(ask(prompts=("u",))))
+        await until(lambda: len(model.open) == 1)
+        wanted = asyncio.create_task(replica.answer(ask(prompts=("w",))))
+        await until(lambda: len(model.open) == 2)
         unwanted.cancel()
         await asyncio.wait([unwanted])
-        model.permits.release(6)  # five for the wanted answer, at most one for the token that was being made
+        model.say("done")
         assert not isinstance(await wanted, Refusal)
-        assert model.served.count("unwanted") <= 1
+        assert model.open[0][0] in model.cancelled
 
-    run(scenario())
+    run(scenario)
 
 
-def test_a_cancelled_answer_that_waits_is_never_started(model: SteppedModel, replica: ModelReplica) -> None:
+def test_a_choice_that_is_refused_cancels_those_before_it(model: TalkingModel, replica: ModelReplica) -> None:
     async def scenario() -> None:
-        running = asyncio.create_task(replica.answer(ask(prompts=tuple(f"p{i}" for i in range(8)))))
-        await open_answers(replica, 8)
-        waiting = asyncio.create_task(replica.answer(ask(prompts=("late",))))
-        await asyncio.sleep(0)
-        waiting.cancel()
-        await asyncio.wait([waiting])
-        model.permits.release(8 * 5)
-        await running
-        assert "late" not in model.served
+        answer = await replica.answer(ask(adapter="missing"))
+        assert isinstance(answer, Refusal)
+        assert (answer.status, answer.message) == (400, "no adapter 'missing' is loaded")
 
-    run(scenario())
+    run(scenario)
+
+
+def test_an_answer_that_breaks_midway_is_the_engines_fault(model: TalkingModel, replica: ModelReplica) -> None:
+    async def scenario() -> None:
+        answer = asyncio.create_task(replica.answer(ASK))
+        await until(lambda: bool(model.open))
+        model.open[0][1](TextDelta("half"))
+        model.open[0][1](GenerationError("out of memory"))
+        broken = await answer
+        assert isinstance(broken, Refusal)
+        assert (broken.status, broken.code) == (500, "engine_error")
+
+    run(scenario)

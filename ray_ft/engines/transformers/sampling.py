@@ -1,0 +1,118 @@
+"""How the next token of each answer is chosen, for all answers of a pass at once."""
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from ray_ft.engines.base import GenerateRequest, TokenLogprob
+
+if TYPE_CHECKING:
+    import torch
+
+
+class Choice:
+    """What one answer has asked for, and what its choice depends on: not on neighbours, nor on the device."""
+
+    def __init__(self, request: GenerateRequest, prompt_ids: Sequence[int], grammar: Any = None) -> None:
+        import torch
+
+        self.request = request
+        self.grammar = grammar
+        self._random = torch.Generator().manual_seed(request.seed) if request.temperature > 0 else None
+        self._prompt = set(prompt_ids) if request.repetition_penalty != 1 else set[int]()
+        self._answered: Counter[int] = Counter()
+        self._counts = bool(
+            request.repetition_penalty != 1 or request.presence_penalty or request.frequency_penalty
+        )  # fmt: skip
+        self.is_adjusted = self._counts or bool(request.logit_bias) or grammar is not None
+
+    def point(self) -> float:
+        """The next random number of this answer, in [0, 1)."""
+        import torch
+
+        return float(torch.rand((), generator=self._random))
+
+    def accept(self, token_id: int) -> None:
+        """The answer goes on with this token."""
+        if self._counts:
+            self._answered[token_id] += 1
+        if self.grammar is not None:
+            self.grammar.accept(token_id)
+
+    def adjust(self, scores: "torch.Tensor") -> None:
+        """Change one row of scores [vocabulary] in place: penalties, biases, and what the grammar allows."""
+        request = self.request
+        if request.repetition_penalty != 1 and (seen := self._prompt | self._answered.keys()):
+            ids = _ids(seen, scores)
+            at = scores[ids]
+            scores[ids] = at / request.repetition_penalty ** at.sign()  # nearer to -inf, whichever the sign
+        if self._answered and (request.presence_penalty or request.frequency_penalty):
+            ids = _ids(self._answered, scores)
+            counts = scores.new_tensor(list(self._answered.values()))
+            scores[ids] -= request.presence_penalty + request.frequency_penalty * counts
+        if request.logit_bias:
+            ids = _ids([i for i, _ in request.logit_bias], scores)
+            scores[ids] += scores.new_tensor([bias for _, bias in request.logit_bias])
+        if self.grammar is not None:
+            scores.masked_fill_(~self.grammar.allowed(len(scores)).to(scores.device), float("-inf"))
+
+
+def choose_tokens(logits: "torch.Tensor", choices: Sequence[Choice]) -> list[int]:
+    """The next token of each row of logits [rows, vocabulary]."""
+    adjusted = [i for i, choice in enumerate(choices) if choice.is_adjusted]
+    drawn = [i for i, choice in enumerate(choices) if choice.request.temperature > 0]
+    if not adjusted and not drawn:
+        chosen: list[int] = logits.argmax(-1).tolist()
+        return chosen
+    logits = logits.float() if logits.dtype != logits.float().dtype else logits.clone()
+    for i in adjusted:
+        choices[i].adjust(logits[i])
+    tokens = logits.argmax(-1)
+    if drawn:
+        tokens[drawn] = _draw(logits[drawn], [choices[i] for i in drawn])
+    chosen = tokens.tolist()
+    return chosen
+
+
+def _draw(logits: "torch.Tensor", choices: Sequence[Choice]) -> "torch.Tensor":
+    """Samples of each row: the likeliest tokens that top_k, min_p and the nucleus leave, by a random number each."""
+    import torch
+
+    asked = [choice.request for choice in choices]
+    column = logits.new_tensor([[r.temperature, r.top_p, r.min_p, r.top_k or logits.shape[1]] for r in asked])
+    temperature, top_p, min_p, top_k = column.T[:, :, None]
+    scaled = (logits - logits.amax(-1, keepdim=True)) / temperature
+    probabilities, ids = scaled.softmax(-1).sort(descending=True, stable=True)
+    cumulative = probabilities.cumsum(-1)
+    rank = torch.arange(logits.shape[1], device=logits.device)
+    # nucleus (arXiv 1904.09751): the fewest tokens whose probability reaches top_p; the likeliest always stays
+    inside = (cumulative - probabilities < top_p) & (rank < top_k) & (probabilities >= min_p * probabilities[:, :1])
+    count = inside.sum(-1, keepdim=True).clamp(min=1)
+    total = cumulative.gather(1, count - 1)
+    points = logits.new_tensor([[choice.point()] for choice in choices]) * total
+    places = (cumulative <= points).sum(-1, keepdim=True).minimum(count - 1)
+    drawn: torch.Tensor = ids.gather(1, places)[:, 0]
+    return drawn
+
+
+def log_probabilities(
+    logits: "torch.Tensor", tokens: Sequence[int], choices: Sequence[Choice], decode: Any
+) -> list[tuple[TokenLogprob, ...]]:
+    """What each row that asked for it is told of its token; `decode` makes a token's text. Logits as the model gave."""
+    wanted = [i for i, choice in enumerate(choices) if choice.request.num_logprobs is not None]
+    told: list[tuple[TokenLogprob, ...]] = [()] * len(choices)
+    if not wanted:
+        return told
+    rows = logits[wanted].float().log_softmax(-1)
+    for row, i in zip(rows, wanted, strict=True):
+        most = choices[i].request.num_logprobs or 0
+        values, ids = row.topk(min(most, len(row))) if most else (row[:0], row[:0].long())
+        top = tuple((k, decode([k]), v) for k, v in zip(ids.tolist(), values.tolist(), strict=True))
+        told[i] = (TokenLogprob(tokens[i], decode([tokens[i]]), float(row[tokens[i]]), top),)
+    return told
+
+
+def _ids(ids: Any, like: "torch.Tensor") -> "torch.Tensor":
+    import torch
+
+    return torch.tensor(list(ids), device=like.device)
