@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from training_support import make_plan, make_training_set
+from training_support import MODULES, make_plan, make_training_set
 
 from ray_ft.artifacts import TrainingSet, TunedModel, to_json
 from ray_ft.config import ModelConfig, TrainConfig
@@ -112,9 +112,9 @@ def workers_of(run_path: Path) -> list[int]:
 
 
 DRIVER = """
-import json, sys
+import json, os, sys
 from pathlib import Path
-sys.path.insert(0, sys.argv[1])
+sys.path[:0] = sys.argv[1].split(os.pathsep)
 import ray
 ray.init(address=sys.argv[2], log_to_driver=False)
 from test_training import *
@@ -181,9 +181,7 @@ def _driver(training_set: TrainingSet, model_path: str, run_path: Path) -> subpr
 
     arguments = [ray.get_runtime_context().gcs_address, json.dumps(to_json(training_set)), model_path, str(run_path)]
     with (run_path / "driver.log").open("wb") as log:
-        return subprocess.Popen(
-            [sys.executable, "-c", DRIVER, str(Path(__file__).parent), *arguments], stdout=log, stderr=log
-        )
+        return subprocess.Popen([sys.executable, "-c", DRIVER, MODULES, *arguments], stdout=log, stderr=log)
 
 
 def _signal_worker(run_path: Path, number: signal.Signals) -> int:
