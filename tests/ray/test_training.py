@@ -35,6 +35,8 @@ PLAN = make_plan(
     num_workers=2,
     micro_batch_size=1,
     accumulation=2,
+    backend_reason="native, as train.backend says",
+    notes=("backend is the first word of this note, which is none on who runs the steps",),
 )
 TRAIN = TrainConfig(max_steps=NUM_STEPS, global_batch_size=4, learning_rate=1e-3, checkpoint_every=10, eval_every=30)
 
@@ -218,6 +220,11 @@ def test_the_terminal_shows_every_step_with_loss_speed_and_time_left(unbroken: t
     pattern = re.compile(rf"step (\d+)/{NUM_STEPS}  loss \d+\.\d{{4}}  [\d,]+ tokens/s  .* left")
     steps = [int(found[1]) for line in lines if (found := pattern.fullmatch(line))]
     assert steps == list(range(1, NUM_STEPS + 1))
+
+
+def test_the_terminal_says_once_who_runs_the_steps(unbroken: tuple[TunedModel, list[str]]) -> None:
+    _, lines = unbroken
+    assert [line for line in lines if line.startswith("backend ")] == ["backend native, as train.backend says"]
 
 
 def test_the_newest_checkpoints_are_kept(unbroken: tuple[TunedModel, list[str]]) -> None:
