@@ -98,6 +98,7 @@ def task_of(config: Config, hardware: Hardware) -> TrainingTask:
 def trained(task: TrainingTask) -> dict[str, float]:
     """The metrics of a run that has to succeed; nothing of the runs before it is left on the GPU, or counted."""
     gc.collect()
+    torch.compiler.reset()  # the limit of recompilations counts those of the tests before
     torch._C._cuda_clearCublasWorkspaces()
     torch.cuda.empty_cache()
     torch.cuda.reset_peak_memory_stats()
