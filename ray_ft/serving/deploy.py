@@ -156,25 +156,27 @@ def build_application(
         graceful_shutdown_timeout_s=120,  # the default of 20 would cut long answers
         health_check_timeout_s=120,
     ).bind(engine, base_path, dict(adapters), max_new_tokens=serving.max_new_tokens, chat_template=chat_template)
+    described = {"engine": engine.name, "quantization": getattr(engine, "quantization", None)}
     gateway: Any = serve.deployment(
         serve.ingress()(Gateway),
         name="gateway",
         ray_actor_options={"num_cpus": 0},
         max_ongoing_requests=serving.num_replicas * MAX_REQUESTS + MAX_QUEUED,
     )
-    application: Application = gateway.bind(replica, served)
+    application: Application = gateway.bind(replica, served, described)
     return application
 
 
 class Gateway:
     """Ray Serve's ingress: HTTP in, asks to the replicas, HTTP out."""
 
-    def __init__(self, replica: "DeploymentHandle", served: Catalogue) -> None:
+    def __init__(self, replica: "DeploymentHandle", served: Catalogue, engine: Mapping[str, Any]) -> None:
         self._backend = ReplicaHandle(replica)
         self._served = served
+        self._engine = engine
 
     def __serve_build_asgi_app__(self) -> Any:
-        return create_api(self._served, self._backend)
+        return create_api(self._served, self._backend, engine=self._engine)
 
 
 class ReplicaHandle:
@@ -198,6 +200,18 @@ class ReplicaHandle:
                 yield item
         finally:
             response.cancel()
+
+    async def tokenize(
+        self, ask: Ask, *, add_special_tokens: bool, with_texts: bool
+    ) -> list[tuple[int, str | None]] | Refusal:
+        tokens: list[tuple[int, str | None]] | Refusal = await self._handle.tokenize.remote(
+            ask, add_special_tokens=add_special_tokens, with_texts=with_texts
+        )
+        return tokens
+
+    async def detokenize(self, ids: Sequence[int]) -> str | Refusal:
+        text: str | Refusal = await self._handle.detokenize.remote(ids)
+        return text
 
 
 # --- starting and stopping --------------------------------------------------------------------------------------------

@@ -13,8 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from training_support import TRAIN, Workers, make_training_set, task_for
-from worker_loop import Fault
+from training_support import TRAIN, Fault, Workers, make_training_set, task_for
 
 from ray_ft.config import TrainConfig
 from ray_ft.models.added_tokens import with_added_tokens
