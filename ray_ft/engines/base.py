@@ -72,6 +72,7 @@ class GenerateResult:
     num_completion_tokens: int
     finish_reason: FinishReason
     logprobs: tuple[TokenLogprob, ...] = ()
+    token_ids: tuple[int, ...] = ()  # those that are text, or were until the stop string
 
 
 Deliver = Callable[[TextDelta | Exception], None]
@@ -238,6 +239,7 @@ def _joined(deltas: Sequence[TextDelta]) -> GenerateResult:
         last.num_completion_tokens,
         last.finish_reason,
         tuple(logprob for delta in deltas for logprob in delta.logprobs),
+        tuple(i for delta in deltas for i in delta.token_ids),
     )
 
 

@@ -48,7 +48,7 @@ class Passes:
             attention.register()
             self.model.set_attn_implementation(attention.NAME)
             with passing(seen), torch.inference_mode():
-                self._forward(torch.zeros(1, 2, dtype=torch.long, device=self.device), torch.arange(2)[None])
+                self.forward(torch.zeros(1, 2, dtype=torch.long, device=self.device), torch.arange(2)[None])
         if sorted(seen.seen) != list(range(config.num_hidden_layers)):
             raise ModelError(
                 f"{model_path}: engine transformers cannot answer with a {config.model_type}: {len(seen.seen)} of its "
@@ -64,7 +64,7 @@ class Passes:
             raise ModelError(f"{model_path} leaves no GPU memory for answers; set engine.quantization=nf4 or int8")
         return KeyValueCache(shapes, num_tokens=min(num_tokens, room // each), like=weight)
 
-    def _forward(self, ids: "torch.Tensor", positions: "torch.Tensor", keep: Any = 1) -> "torch.Tensor":
+    def forward(self, ids: "torch.Tensor", positions: "torch.Tensor", keep: Any = 1) -> "torch.Tensor":
         """Logits [kept, vocabulary] of ids [1, tokens]; `keep` as transformers' logits_to_keep."""
         output = self.model(input_ids=ids, position_ids=positions.to(ids.device), use_cache=False, logits_to_keep=keep)
         logits: torch.Tensor = output.logits[0]
@@ -119,7 +119,7 @@ class Passes:
         self.stack.choose(names, keep)
         kept = torch.tensor(keep, device=self.device, dtype=torch.long)
         with self._guarded(len(ids)), passing(current), torch.inference_mode():
-            logits = self._forward(index[:1], index[2:], kept)
+            logits = self.forward(index[:1], index[2:], kept)
         for row, num_cached in ends:
             row.num_cached = num_cached
         return done, logits
@@ -137,7 +137,7 @@ class Passes:
         self.stack.choose([name for name, length in zip(names, lengths, strict=True) for _ in range(length)])
         current = Pass(cache=self.cache, stretches=stretches)
         with self._guarded(len(ids)), passing(current), torch.inference_mode():
-            logits = self._forward(torch.tensor([ids], device=self.device), positions, 0)
+            logits = self.forward(torch.tensor([ids], device=self.device), positions, 0)
             losses = torch.cat(
                 [
                     torch.nn.functional.cross_entropy(some.float(), targets, reduction="none")
