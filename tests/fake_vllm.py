@@ -139,7 +139,7 @@ class EngineDeadError(Exception):
 class AsyncLLM:
     """Answers at once, or token by token where `steps` hands out permits."""
 
-    made: "ClassVar[list[AsyncLLM]]" = []
+    made: ClassVar[list[Any]] = []
     refuse_to_start = ""
 
     def __init__(self, args: AsyncEngineArgs) -> None:

@@ -258,7 +258,8 @@ def _until_finished(
         cancel()
 
 
-PACE = ("batch_size", "max_adapters")
+PACE = ("batch_size", "max_adapters", "max_adapter_rank", "tensor_parallel", "gpu_memory_fraction", "eager",
+        "max_in_flight", "timeout_s", "max_retries", "api_key_variable")  # fmt: skip
 """Settings that change how fast an engine answers, and not what."""
 
 
