@@ -23,6 +23,7 @@ class Ask:
     stop: tuple[str, ...]
     seed: int
     is_streamed: bool = True
+    tenant: str = ""  # whose asks wait in one line: the id of the API key
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,7 @@ class Status:
 
     max_seq_len: int  # the model's context, in tokens
     num_open: int  # answers being made or waiting to be
+    num_waiting: int = 0  # of them
 
 
 class Backend(Protocol):

@@ -6,10 +6,11 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from ray_ft.serving.access.record import visible
 from ray_ft.serving.adapters import Catalogue
 from ray_ft.serving.api.bodies import DONE, ChatBody, CompletionBody, Reply, error_event, event, model_row
 from ray_ft.serving.exchange import Ask, Backend, Piece
-from ray_ft.serving.refusals import ApiError, Refusal, invalid
+from ray_ft.serving.refusals import REQUEST_ID, ApiError, Refusal, invalid
 
 if TYPE_CHECKING:
     from fastapi import FastAPI, Request, Response
@@ -32,14 +33,17 @@ def create_api(catalogue: Catalogue, backend: Backend) -> "FastAPI":
 
     async def health() -> dict[str, Any]:
         status = await _reached(backend.status(), http_status=503)
-        return {"status": "ok", "models": list(catalogue.ids), "num_open": status.num_open}
+        return {"status": "ok", "models": list(visible(catalogue).ids), "num_open": status.num_open}
 
     async def models() -> dict[str, Any]:
         max_seq_len = (await _reached(backend.status())).max_seq_len
-        return {"object": "list", "data": [model_row(m, catalogue, max_seq_len=max_seq_len) for m in catalogue.models]}
+        return {
+            "object": "list",
+            "data": [model_row(m, catalogue, max_seq_len=max_seq_len) for m in visible(catalogue).models],
+        }
 
     async def model(name: str) -> dict[str, Any]:
-        found = catalogue.find(name)
+        found = visible(catalogue).find(name)
         return model_row(found, catalogue, max_seq_len=(await _reached(backend.status())).max_seq_len)
 
     async def chat(body: ChatBody) -> Any:
@@ -49,7 +53,7 @@ def create_api(catalogue: Catalogue, backend: Backend) -> "FastAPI":
         return await respond(body, is_chat=False)
 
     async def respond(body: ChatBody | CompletionBody, *, is_chat: bool) -> "Response":
-        found = catalogue.find(body.model)
+        found = visible(catalogue).find(body.model)
         ignored = body.ignored_fields()
         ask = body.as_ask(found.adapter)
         include_usage = bool(body.stream and body.stream_options and body.stream_options.include_usage)
@@ -95,7 +99,7 @@ async def _reached(call: Awaitable[T], *, http_status: int = 500) -> T:
 def _backend_failure(error: Exception, http_status: int = 500) -> Refusal:
     if type(error).__name__ == "BackPressureError":  # Ray Serve's; named, because this module works without Ray
         return Refusal(429, "too many requests are waiting; try again shortly", code="queue_full")
-    logger.error("the model's replica failed", exc_info=error)
+    logger.error("request %s: the model's replica failed", REQUEST_ID.get(), exc_info=error)
     reason = (str(error).strip().splitlines() or [type(error).__name__])[-1]
     return Refusal(http_status, f"the model cannot answer: {reason}", code="engine_error")
 

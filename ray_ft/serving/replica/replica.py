@@ -35,7 +35,7 @@ class ModelReplica:
     async def status(self) -> Status:
         """How this copy is doing; raises when it can no longer answer."""
         status = self._model.status()
-        return Status(self._model.max_seq_len, status.num_running + status.num_waiting)
+        return Status(self._model.max_seq_len, status.num_running + status.num_waiting, status.num_waiting)
 
     def check_health(self) -> None:
         """Called by Ray Serve; an exception makes it replace this replica."""
@@ -96,6 +96,7 @@ class ModelReplica:
             stop=ask.stop,
             seed=ask.seed + sample,  # the first of n samples is the one that n=1 gives
             is_streamed=ask.is_streamed,
+            tenant=ask.tenant,
         )
 
     def _token_limit(self, ask: Ask, num_prompt_tokens: int) -> int:
