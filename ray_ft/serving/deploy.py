@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,13 +12,13 @@ from ray_ft.artifacts import Endpoint, TunedModel
 from ray_ft.config import Config, ServingConfig, load_config
 from ray_ft.engines import Engine
 from ray_ft.errors import ConfigError, ModelError
-from ray_ft.serving.access.drain import GRACE_SECONDS
 from ray_ft.serving.access.keys import KeyRing, load_keys
-from ray_ft.serving.access.operate import Operations
 from ray_ft.serving.adapters import Catalogue, catalogue
 from ray_ft.serving.api.routes import create_api
 from ray_ft.serving.exchange import Ask, Piece, Status
 from ray_ft.serving.listening import WAY_IN, check_certificate, check_port, check_reach, is_beside_others, url_of
+from ray_ft.serving.operation.drain import GRACE_SECONDS
+from ray_ft.serving.operation.operate import Operations
 from ray_ft.serving.refusals import Refusal
 from ray_ft.serving.replica.replica import LoadingReplica
 from ray_ft.serving.replica.resources import check_replicas_fit, replica_resources, replica_scaling
@@ -161,6 +161,7 @@ def build_application(
         graceful_shutdown_timeout_s=serving.drain_seconds,
         health_check_timeout_s=120,
     ).bind(engine, base_path, dict(adapters), max_new_tokens=serving.max_new_tokens, chat_template=chat_template)
+    described = {"engine": engine.name, "quantization": getattr(engine, "quantization", None)}
     gateway: Any = serve.deployment(
         serve.ingress()(Gateway),
         name=GATEWAY,
@@ -168,19 +169,27 @@ def build_application(
         max_ongoing_requests=(serving.max_replicas or serving.num_replicas) * MAX_REQUESTS + MAX_QUEUED,
         graceful_shutdown_timeout_s=serving.drain_seconds + GRACE_SECONDS,
     )
-    application: Application = gateway.bind(replica, served, serving, keys)
+    application: Application = gateway.bind(replica, served, described, serving, keys)
     return application
 
 
 class Gateway:
     """Ray Serve's ingress: HTTP in, asks to the replicas, HTTP out."""
 
-    def __init__(self, replica: "DeploymentHandle", served: Catalogue, serving: ServingConfig, keys: KeyRing) -> None:
+    def __init__(
+        self,
+        replica: "DeploymentHandle",
+        served: Catalogue,
+        engine: Mapping[str, Any],
+        serving: ServingConfig,
+        keys: KeyRing,
+    ) -> None:
         self._served = served
+        self._engine = engine
         self._operations = Operations(served, ReplicaHandle(replica), serving, keys, sends_id=False)
 
     def __serve_build_asgi_app__(self) -> Any:
-        api = create_api(self._served, self._operations.backend)
+        api = create_api(self._served, self._operations.backend, engine=self._engine)
         self._operations.install(api)
         return api
 
@@ -210,6 +219,18 @@ class ReplicaHandle:
                 yield item
         finally:
             response.cancel()
+
+    async def tokenize(
+        self, ask: Ask, *, add_special_tokens: bool, with_texts: bool
+    ) -> list[tuple[int, str | None]] | Refusal:
+        tokens: list[tuple[int, str | None]] | Refusal = await self._handle.tokenize.remote(
+            ask, add_special_tokens=add_special_tokens, with_texts=with_texts
+        )
+        return tokens
+
+    async def detokenize(self, ids: Sequence[int]) -> str | Refusal:
+        text: str | Refusal = await self._handle.detokenize.remote(ids)
+        return text
 
 
 # --- starting and stopping --------------------------------------------------------------------------------------------

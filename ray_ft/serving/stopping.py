@@ -11,7 +11,7 @@ from typing import Any, TextIO
 
 from ray_ft.config import ServingConfig
 from ray_ft.errors import first_line
-from ray_ft.serving.access.drain import GRACE_SECONDS
+from ray_ft.serving.operation.drain import GRACE_SECONDS
 
 logger = logging.getLogger(__name__)
 

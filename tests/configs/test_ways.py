@@ -168,9 +168,9 @@ def chat_way(run_folder: Path, rate_way: Followed) -> Followed:
     import ray
     from fastapi.responses import JSONResponse
     from fastapi.testclient import TestClient
+    from ray_ft.engines.transformers.decoding import Row
 
     from ray_ft.engines import GenerateRequest, TextDelta
-    from ray_ft.engines.transformers.decoding import Row
     from ray_ft.serving.api.bodies import ChatBody
     from ray_ft.serving.exchange import Ask, Piece
 

@@ -32,6 +32,7 @@ def cost_of(ask: Ask, *, max_new_tokens: int) -> Cost:
     """An ask's cost before it is answered; `max_new_tokens` is what an answer may have when the ask names no limit."""
     if ask.messages is not None:
         sizes = [sum(_num_tokens(str(value)) for message in ask.messages for value in message.values())]
+        sizes[0] += _num_tokens(str(ask.tools)) if ask.tools else 0
     else:
         sizes = [_num_tokens(prompt) for prompt in ask.prompts]
     num_answers = ask.n * max(len(sizes), 1)

@@ -5,11 +5,11 @@ from contextlib import aclosing, contextmanager
 from dataclasses import replace
 from typing import Any
 
-from ray_ft.serving.access.drain import CUT_OFF, CutOffError, Drain
 from ray_ft.serving.access.limits import Admission, Limits, TooMuch, cost_of
 from ray_ft.serving.access.record import CURRENT, AskRecord, current_key
 from ray_ft.serving.adapters import Catalogue
 from ray_ft.serving.exchange import Ask, Backend, Piece, Status
+from ray_ft.serving.operation.drain import CUT_OFF, CutOffError, Drain
 from ray_ft.serving.refusals import Refusal
 
 

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any, cast
 
 from ray_ft.config import ServingConfig
 from ray_ft.errors import ConfigError, first_line
-from ray_ft.serving.access.drain import TURNED_AWAY, Drain
-from ray_ft.serving.access.gate import Gate, log_to_stderr
 from ray_ft.serving.access.keys import ENVIRONMENT, KeyRing, load_keys
 from ray_ft.serving.access.limits import Limits
-from ray_ft.serving.access.watch import WatchedBackend
 from ray_ft.serving.adapters import Catalogue
 from ray_ft.serving.exchange import Backend, Status
-from ray_ft.serving.metrics import Gauges, Metrics
+from ray_ft.serving.operation.drain import TURNED_AWAY, Drain
+from ray_ft.serving.operation.gate import Gate, log_to_stderr
+from ray_ft.serving.operation.metrics import Gauges, Metrics
+from ray_ft.serving.operation.watch import WatchedBackend
 from ray_ft.serving.refusals import ApiError, Refusal
 
 if TYPE_CHECKING:

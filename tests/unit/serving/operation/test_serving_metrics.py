@@ -10,9 +10,9 @@ from prometheus_client.parser import text_string_to_metric_families
 from ray_ft.serving.access.keys import ApiKey
 from ray_ft.serving.access.record import AskRecord, RequestRecord
 from ray_ft.serving.exchange import Piece
-from ray_ft.serving.metrics import Gauges, Metrics
+from ray_ft.serving.operation.metrics import Gauges, Metrics
 
-REPOSITORY = Path(__file__).parents[3]
+REPOSITORY = Path(__file__).parents[4]
 PREFIX = "ray_ft_serve_"
 
 

@@ -5,15 +5,16 @@ import logging
 import re
 import sys
 import time
-import uuid
 from collections.abc import Awaitable, Callable, MutableMapping
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
-from ray_ft.serving.access.drain import TURNED_AWAY, Drain
 from ray_ft.serving.access.keys import EVERYONE, NOBODY, ApiKey, KeyRing
 from ray_ft.serving.access.record import CURRENT, RequestRecord
-from ray_ft.serving.metrics import Metrics
+from ray_ft.serving.api.errors import refused
+from ray_ft.serving.api.request_ids import HEADER, id_of
+from ray_ft.serving.operation.drain import TURNED_AWAY, Drain
+from ray_ft.serving.operation.metrics import Metrics
 from ray_ft.serving.refusals import REQUEST_ID, Refusal
 
 logger = logging.getLogger("ray_ft.access")
@@ -22,7 +23,6 @@ OPEN_ROUTES = ("/health", "/ready")
 """What balancers and Kubernetes ask, without a key, and also while the server drains."""
 ADMIN_ROUTES = re.compile(r"/v1/(adapters|aliases|experiments|shadow|load_lora_adapter|unload_lora_adapter)(/|$)")
 """What changes or tells what is served; reading is for every key that may ask all adapters."""
-GIVEN_ID = re.compile(r"[\x21-\x7e]{1,128}")
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -46,8 +46,11 @@ class Gate:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return await self._app(scope, receive, send)
-        headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
-        record = RequestRecord(_request_id(headers))
+        request_id = id_of(scope["headers"])
+        others = [pair for pair in scope["headers"] if pair[0].lower() != HEADER]
+        scope["headers"] = [*others, (HEADER, request_id)]  # within, it has this id and no other
+        headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in others}
+        record = RequestRecord(request_id.decode())
         path = scope["path"].removeprefix(scope.get("root_path", "")) or "/"
         tokens = CURRENT.set(record), REQUEST_ID.set(record.id)
         try:
@@ -83,11 +86,11 @@ class Gate:
         async def noting(message: MutableMapping[str, Any]) -> None:
             if message["type"] == "http.response.start":
                 record.status = message["status"]
-                ours = {b"x-request-id": record.id if self._sends_id else None}
-                ours[b"retry-after"] = None if record.retry_after is None else str(record.retry_after)
-                new = [(name, value.encode("latin-1")) for name, value in ours.items() if value is not None]
-                kept = [pair for pair in message["headers"] if pair[0].lower() not in dict(new)]
-                message = {**message, "headers": [*kept, *new]}
+                ours = [(HEADER, record.id.encode())] if self._sends_id else []
+                if record.retry_after is not None:
+                    ours.append((b"retry-after", str(record.retry_after).encode()))
+                kept = [pair for pair in message["headers"] if pair[0].lower() not in {HEADER, *dict(ours)}]
+                message = {**message, "headers": [*kept, *ours]}
             await send(message)
 
         return noting
@@ -103,11 +106,6 @@ class Gate:
 class _Uncounted(AbstractAsyncContextManager[None]):
     async def __aexit__(self, *exc: object) -> None:
         return None
-
-
-def _request_id(headers: dict[str, str]) -> str:
-    given = headers.get("x-request-id", "")
-    return given if GIVEN_ID.fullmatch(given) else "req_" + uuid.uuid4().hex
 
 
 def _presented(headers: dict[str, str], ring: KeyRing) -> ApiKey | None:
@@ -126,11 +124,9 @@ def _missing_scope(key: ApiKey, method: str, path: str) -> str | None:
 
 
 def _refuse(refusal: Refusal, record: RequestRecord) -> App:
-    from starlette.responses import JSONResponse
-
     record.refused = refusal.code or ""
     headers = {401: {"www-authenticate": "Bearer"}, 503: {"retry-after": "5"}}.get(refusal.status, {})
-    return JSONResponse(refusal.body(), refusal.status, headers)
+    return refused(refusal, headers)
 
 
 def _line(record: RequestRecord, method: str, route: str, now: float) -> dict[str, Any]:

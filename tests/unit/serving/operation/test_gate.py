@@ -16,12 +16,12 @@ from prometheus_client.parser import text_string_to_metric_families
 from scripted_model import ScriptedModel
 
 from ray_ft.config import ServingConfig
-from ray_ft.serving.access.gate import ADMIN_ROUTES, OPEN_ROUTES
 from ray_ft.serving.access.keys import SCOPES, ApiKey, KeyRing
-from ray_ft.serving.access.operate import Operations, WatchedKeys
 from ray_ft.serving.adapters import Catalogue, ServedModel
 from ray_ft.serving.api.routes import create_api
 from ray_ft.serving.exchange import Ask, Backend, Piece, Status
+from ray_ft.serving.operation.gate import ADMIN_ROUTES, OPEN_ROUTES
+from ray_ft.serving.operation.operate import Operations, WatchedKeys
 from ray_ft.serving.refusals import Refusal
 from ray_ft.serving.replica.replica import ModelReplica
 
@@ -178,7 +178,7 @@ def test_a_key_that_is_taken_out_of_the_file_is_refused_and_a_broken_file_change
 ) -> None:
     path = tmp_path / "keys.json"
     now = 0.0
-    monkeypatch.setattr("ray_ft.serving.access.operate.time.monotonic", lambda: now)
+    monkeypatch.setattr("ray_ft.serving.operation.operate.time.monotonic", lambda: now)
 
     def write(*names: str) -> None:
         path.write_text(json.dumps({"keys": [{"id": n, "sha256": key(n).sha256} for n in names]}))
@@ -210,13 +210,14 @@ def test_a_key_that_has_used_its_tokens_is_told_when_to_come_back(client: TestCl
 
 @pytest.mark.parametrize("stream", [False, True])
 def test_more_answers_than_there_may_be_are_refused_before_the_model_is_asked(
-    client: TestClient, model: ScriptedModel, stream: bool
+    backend: ModelReplica, model: ScriptedModel, stream: bool
 ) -> None:
-    response = ask(client, "all", prompt=["once"] * 20_000, stream=stream)
-    assert (response.status_code, response.json()["error"]["code"]) == (400, "request_too_large")
-    assert ask(client, "narrow", n=3, stream=stream).status_code == 400
-    assert model.requests == []
-    assert ask(client, "narrow", n=2, stream=stream).status_code == 200
+    with TestClient(application(backend, max_open=5)[0]) as client:
+        response = ask(client, "all", prompt=["once"] * 3, n=2, stream=stream)
+        assert (response.status_code, response.json()["error"]["code"]) == (400, "request_too_large")
+        assert ask(client, "narrow", n=3, stream=stream).status_code == 400
+        assert model.requests == []
+        assert ask(client, "narrow", n=2, stream=stream).status_code == 200
 
 
 # --- a model that takes its time --------------------------------------------------------------------------------------
@@ -373,7 +374,7 @@ def test_ready_waits_for_a_model_only_so_long(monkeypatch: pytest.MonkeyPatch) -
             raise RuntimeError("the replica died")
 
     async def go() -> None:
-        monkeypatch.setattr("ray_ft.serving.access.operate.PROBE_SECONDS", 0.01)
+        monkeypatch.setattr("ray_ft.serving.operation.operate.PROBE_SECONDS", 0.01)
         for backend in (Loading(), Broken()):
             api, _ = application(backend)
             ready = Call(api, "GET", "/ready")
@@ -546,7 +547,7 @@ def test_a_client_that_leaves_is_counted_with_what_it_was_told_and_its_work_ends
 
 
 def test_models_beyond_a_number_share_their_series(backend: ModelReplica, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ray_ft.serving.metrics.MAX_MODELS", 2)
+    monkeypatch.setattr("ray_ft.serving.operation.metrics.MAX_MODELS", 2)
     with TestClient(application(backend)[0]) as client:
         for name in ("base", "support", "secret", "base", "secret"):
             ask(client, "all", model=name)
