@@ -22,7 +22,9 @@ logger = logging.getLogger("ray_ft.access")
 OPEN_ROUTES = ("/health", "/ready")
 """What balancers and Kubernetes ask, without a key, and also while the server drains."""
 ADMIN_ROUTES = re.compile(r"/v1/(adapters|aliases|experiments|shadow|load_lora_adapter|unload_lora_adapter)(/|$)")
-"""What changes or tells what is served; reading is for every key that may ask all adapters."""
+"""What changes what is served; reading it is for every key that may ask all adapters."""
+ADMIN_READS = re.compile(r"/v1/feedback(/|$)")
+"""What everybody may add to; reading it shows the words of others."""
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -118,6 +120,8 @@ def _missing_scope(key: ApiKey, method: str, path: str) -> str | None:
     reads = method in ("GET", "HEAD") and key.adapters is None
     if path == "/metrics":
         return None if {"metrics", "admin"} & set(key.scopes) else "metrics"
+    if ADMIN_READS.match(path) and method != "POST":
+        return None if "admin" in key.scopes else "admin"
     if ADMIN_ROUTES.match(path) and not (reads and "infer" in key.scopes):
         return None if "admin" in key.scopes else "admin"
     return None if {"infer", "admin"} & set(key.scopes) else "infer"

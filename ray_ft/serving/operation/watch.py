@@ -5,6 +5,7 @@ from contextlib import aclosing, contextmanager
 from dataclasses import replace
 from typing import Any
 
+from ray_ft.serving.access.keys import EVERYONE
 from ray_ft.serving.access.limits import Admission, Limits, TooMuch, cost_of
 from ray_ft.serving.access.record import CURRENT, AskRecord, current_key
 from ray_ft.serving.adapters import Catalogue
@@ -90,8 +91,8 @@ class WatchedBackend:
                     yield item
 
     def _open(self, ask: Ask) -> tuple[Ask, Admission, AskRecord] | Refusal:
-        request = CURRENT.get()
-        key = current_key()
+        # what the server asks on its own account is nobody's and takes room alone
+        request, key = (None, EVERYONE) if ask.is_background else (CURRENT.get(), current_key())
         if not key.allows(ask.adapter):  # however a route came by the name
             return Refusal(404, f"The model {ask.adapter!r} does not exist", code="model_not_found", param="model")
         admitted = self._limits.admit(key, cost_of(ask, max_new_tokens=self._max_new_tokens))
@@ -109,7 +110,8 @@ class WatchedBackend:
         for model in self._catalogue.models:
             if model.adapter == ask.adapter:
                 return AskRecord(model.id, model.version, ask.n)
-        return AskRecord(ask.adapter or "", "", ask.n)
+        name, _, version = (ask.adapter or "").partition("@")
+        return AskRecord(name, version, ask.n)
 
 
 @contextmanager

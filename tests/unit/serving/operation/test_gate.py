@@ -16,7 +16,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from scripted_model import ScriptedModel
 
 from ray_ft.config import ServingConfig
-from ray_ft.serving.access.keys import SCOPES, ApiKey, KeyRing
+from ray_ft.serving.access.keys import NOBODY, SCOPES, ApiKey, KeyRing
+from ray_ft.serving.access.record import CURRENT, RequestRecord
 from ray_ft.serving.adapters import Catalogue, ServedModel
 from ray_ft.serving.api.routes import create_api
 from ray_ft.serving.exchange import Ask, Backend, Piece, Status
@@ -128,6 +129,15 @@ def test_what_changes_the_endpoint_is_for_admins(client: TestClient, path: str) 
     ]  # fmt: skip
 
 
+def test_feedback_is_given_by_all_and_read_by_admins(client: TestClient) -> None:
+    def statuses(method: str) -> list[int]:
+        paths = ("/v1/feedback", "/v1/feedback/")
+        return [client.request(method, p, headers=bearer(k)).status_code for p in paths for k in ("all", "admin")]
+
+    assert [status == 403 for status in statuses("GET")] == [True, False] * 2
+    assert 403 not in statuses("POST")
+
+
 def test_every_route_that_changes_something_is_an_inference_or_an_admins(backend: ModelReplica) -> None:
     answering = {"/v1/chat/completions", "/v1/completions", "/v1/compare", "/v1/feedback", "/tokenize", "/detokenize"}
     api, _ = application(backend)
@@ -165,6 +175,25 @@ def test_without_any_keys_everyone_may_ask_everything(backend: ModelReplica) -> 
         assert client.post("/v1/completions", json=completion(model="secret")).status_code == 200
         assert client.get("/metrics").status_code == 200
         assert client.get("/health").json()["models"] == ["base", "support", "secret"]
+
+
+def test_what_the_server_asks_on_its_own_account_is_no_keys_matter(backend: ModelReplica, model: ScriptedModel) -> None:
+    request = RequestRecord("id", RING.find("some") or NOBODY)
+    shadow = Ask(
+        adapter="secret", messages=None, prompts=("once",), n=1, max_new_tokens=5, temperature=0.0, top_p=1.0, stop=(),
+        seed=7, is_background=True,
+    )  # fmt: skip
+
+    async def go() -> Any:
+        token = CURRENT.set(request)
+        try:
+            return await application(backend)[1].backend.answer(shadow)
+        finally:
+            CURRENT.reset(token)
+
+    [piece] = asyncio.run(go())
+    assert piece.text == "secret 7 0.0: once"
+    assert (request.asks, model.requests[0].tenant) == ([], "")
 
 
 def test_keys_wait_in_lines_of_their_own(client: TestClient, model: ScriptedModel) -> None:
