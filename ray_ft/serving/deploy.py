@@ -90,9 +90,7 @@ def app(args: Mapping[str, Any]) -> "Application":
     `args` holds `config`, the path of a configuration, and optionally `overrides`, a list of key=value. Host and port
     come from the Serve file's own http_options.
     """
-    unknown = sorted(set(args) - {"config", "overrides"})
-    if unknown or "config" not in args:
-        raise ConfigError(f"args: expected config and optionally overrides, got {', '.join(sorted(args)) or 'nothing'}")
+    check_arguments(args)
     config = load_config(str(args["config"]), list(args.get("overrides") or ()))
     keys = load_keys(config.serving.keys_file)
     if not keys.keys and not config.serving.open_access:  # where Serve listens is not known here
@@ -109,6 +107,13 @@ def app(args: Mapping[str, Any]) -> "Application":
         chat_template=config.model.chat_template,
         resources=replica_resources(config.serving, config.engine),  # not checked: here the cluster may still grow
     )
+
+
+def check_arguments(args: Mapping[str, Any]) -> None:
+    """Raise ConfigError for arguments that `app` does not take."""
+    unknown = sorted(set(args) - {"config", "overrides"})
+    if unknown or "config" not in args:
+        raise ConfigError(f"args: expected config and optionally overrides, got {', '.join(sorted(args)) or 'nothing'}")
 
 
 @dataclass(frozen=True)
