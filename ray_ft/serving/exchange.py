@@ -37,7 +37,7 @@ class Ask:
     schema: str = ""
     schema_param: str = ""  # the field that the schema came from
     ignore_end: bool = False
-    tenant: str = ""
+    tenant: str = ""  # whose asks wait in one line: the id of the API key
     is_background: bool = False
     echo: bool = False  # each choice begins with its prompt's text
     tools: tuple[dict[str, Any], ...] = ()
@@ -72,6 +72,7 @@ class Status:
 
     max_seq_len: int  # the model's context, in tokens
     num_open: int  # answers being made or waiting to be
+    num_waiting: int = 0  # of them
 
 
 class Backend(Protocol):

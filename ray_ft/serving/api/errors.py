@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ray_ft.serving.api.bodies import json_bytes
-from ray_ft.serving.refusals import ApiError, Refusal, invalid
+from ray_ft.serving.refusals import REQUEST_ID, ApiError, Refusal, invalid
 
 if TYPE_CHECKING:
     from fastapi import FastAPI, Response
@@ -37,7 +37,7 @@ def backend_failure(error: Exception, http_status: int = 500) -> Refusal:
     """What a client is told where the backend raised."""
     if type(error).__name__ == "BackPressureError":  # Ray Serve's; named, because this module works without Ray
         return Refusal(429, "too many requests are waiting; try again shortly", code="queue_full")
-    logger.error("the model's replica failed", exc_info=error)
+    logger.error("request %s: the model's replica failed", REQUEST_ID.get(), exc_info=error)
     reason = (str(error).strip().splitlines() or [type(error).__name__])[-1]
     return Refusal(http_status, f"the model cannot answer: {reason}", code="engine_error")
 

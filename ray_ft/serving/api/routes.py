@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+from ray_ft.serving.access.record import visible
 from ray_ft.serving.adapters import Catalogue
 from ray_ft.serving.api.bodies import ChatBody, CompletionBody, Reply, json_bytes, model_row, provenance
 from ray_ft.serving.api.errors import accepted, answer_errors_as_json, reached
@@ -33,15 +34,15 @@ def create_api(catalogue: Catalogue, backend: Backend, *, engine: Mapping[str, A
 
     async def health() -> Response:
         status = await reached(backend.status(), http_status=503)
-        return _json({"status": "ok", "models": list(catalogue.ids), "num_open": status.num_open})
+        return _json({"status": "ok", "models": list(visible(catalogue).ids), "num_open": status.num_open})
 
     async def models() -> Response:
         max_seq_len = (await reached(backend.status())).max_seq_len
-        rows = [model_row(m, catalogue, max_seq_len=max_seq_len) for m in catalogue.models]
+        rows = [model_row(m, catalogue, max_seq_len=max_seq_len) for m in visible(catalogue).models]
         return _json({"object": "list", "data": rows})
 
     async def model(name: str) -> Response:
-        found = catalogue.find(name)
+        found = visible(catalogue).find(name)
         return _json(model_row(found, catalogue, max_seq_len=(await reached(backend.status())).max_seq_len))
 
     async def chat(body: ChatBody, request: Request) -> Response:
@@ -51,13 +52,13 @@ def create_api(catalogue: Catalogue, backend: Backend, *, engine: Mapping[str, A
         return await respond(body, request, is_chat=False)
 
     async def tokens_of(body: TokenizeBody) -> Response:
-        return _json(await tokenize(body, catalogue, backend))
+        return _json(await tokenize(body, visible(catalogue), backend))
 
     async def text_of(body: DetokenizeBody) -> Response:
-        return _json(await detokenize(body, catalogue, backend))
+        return _json(await detokenize(body, visible(catalogue), backend))
 
     async def respond(body: ChatBody | CompletionBody, request: Request, *, is_chat: bool) -> Response:
-        found = catalogue.find(body.model)
+        found = visible(catalogue).find(body.model)
         headers = {"x-ray-ft-model-version": found.version} | _ignored_header(body.ignored_fields())
         ask = body.as_ask(found.adapter)
         reply = Reply(

@@ -42,7 +42,7 @@ class ModelReplica:
     async def status(self) -> Status:
         """How this copy is doing; raises when it can no longer answer."""
         status = self._model.status()
-        return Status(self._model.max_seq_len, status.num_running + status.num_waiting)
+        return Status(self._model.max_seq_len, status.num_running + status.num_waiting, status.num_waiting)
 
     def check_health(self) -> None:
         """Called by Ray Serve; an exception makes it replace this replica."""
