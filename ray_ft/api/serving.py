@@ -15,6 +15,7 @@ def serve(config: Config, *, blocking: bool = True) -> Endpoint:
     Raises ModelError when an adapter belongs to another base, ConfigError when the port is taken.
     """
     from ray_ft.serving.deploy import deploy, models_of_run
+    from ray_ft.serving.registry.store import adapter_roots, store_of_run
 
     models = models_of_run(config, config_path=config_path_of(config))
     if not blocking and not os.environ.get("RAY_ADDRESS") and not is_connected():
@@ -31,4 +32,6 @@ def serve(config: Config, *, blocking: bool = True) -> Endpoint:
             serving=config.serving,
             blocking=blocking,
             chat_template=config.model.chat_template,
+            folder=store_of_run(config.run_path),
+            roots=adapter_roots(config),
         )

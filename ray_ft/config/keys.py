@@ -242,6 +242,14 @@ class ServingConfig:
     """Port to listen on."""
     adapters: dict[str, str] = field(default_factory=dict)
     """More adapters, as name: folder; this run's own is always served under run_name."""
+    adapter_roots: list[str] = field(default_factory=list)
+    """Folders below which adapters may be loaded over HTTP, beside output_dir."""
+    adapter_wait_s: float = 30.0
+    """How long a request waits for an adapter that is being loaded, in seconds."""
+    keep_versions: int = 3
+    """Newest versions of an adapter that stay, beside those that an alias, experiment or shadow names."""
+    watch: dict[str, str] = field(default_factory=dict)
+    """Runs that are followed, as name: run folder; each new checkpoint becomes a version of the name."""
     max_new_tokens: int = 512
     """Longest answer when a request names none, and the most that it may ask for."""
     num_replicas: int = 1

@@ -19,11 +19,12 @@ from ray_ft.artifacts import Endpoint, TunedModel
 from ray_ft.config import Config, ServingConfig, load_config
 from ray_ft.engines import Engine
 from ray_ft.errors import ConfigError, ModelError
-from ray_ft.serving.adapters import Catalogue, catalogue
-from ray_ft.serving.api.routes import create_api
-from ray_ft.serving.exchange import Ask, Piece, Status
+from ray_ft.serving.api.registry_api import registry_api
+from ray_ft.serving.exchange import Ask, Piece, Status, Verdict
 from ray_ft.serving.refusals import Refusal
-from ray_ft.serving.replica.replica import LoadingReplica
+from ray_ft.serving.registry.registry import Registry
+from ray_ft.serving.registry.store import adapter_roots, discarded, discarded_on_error, new_store, store_of_run
+from ray_ft.serving.replica.loading import LoadingReplica
 from ray_ft.serving.replica.resources import check_replicas_fit, replica_resources
 
 if TYPE_CHECKING:
@@ -49,30 +50,42 @@ def deploy(
     serving: ServingConfig,
     blocking: bool,
     chat_template: str | None = None,
+    folder: str | Path | None = None,
+    roots: Sequence[str | Path] = (),
 ) -> Endpoint:
     """Start the endpoint on the connected Ray cluster; `blocking` waits until interrupted, then stops it.
 
+    What is deployed is kept below `folder`, which every node must see; without one, in a temporary folder. Adapters may
+    be loaded over HTTP from below `roots`.
     Raises ConfigError when the port is taken or the replicas do not fit the cluster, ModelError when the base or an
     adapter cannot be served; nothing is running then.
     """
     adapters = _absolute(adapters)
-    served = catalogue(base_path, base_name, adapters)
     engine.check(base_path, adapters)
     resources = replica_resources(serving)
     check_replicas_fit(serving, resources)
     _check_serve_is_free()
     _check_port(serving)
-    application = build_application(
-        served, base_path, adapters, engine=engine, serving=serving, chat_template=chat_template, resources=resources
-    )
-    _start(application, serving)
+    served = new_store(folder, base_path=base_path, base_name=base_name, adapters=adapters)
+    with discarded_on_error(served):
+        application = build_application(
+            served,
+            base_path,
+            engine=engine,
+            serving=serving,
+            chat_template=chat_template,
+            resources=resources,
+            roots=roots,
+        )
+        _start(application, serving)
     endpoint = Endpoint(url=f"http://{_reachable(serving.host)}:{serving.port}", models=served.ids)
     if blocking:
         print(_greeting(endpoint), flush=True)
-        try:
-            _wait_for_interrupt()
-        finally:
-            shutdown()
+        with discarded(served):
+            try:
+                _wait_for_interrupt()
+            finally:
+                shutdown()
     return endpoint
 
 
@@ -96,15 +109,20 @@ def app(args: Mapping[str, Any]) -> "Application":
         raise ConfigError(f"args: expected config and optionally overrides, got {', '.join(sorted(args)) or 'nothing'}")
     config = load_config(str(args["config"]), list(args.get("overrides") or ()))
     models = models_of_run(config, config_path=str(args["config"]))
-    adapters = _absolute(models.adapters)
+    served = new_store(
+        store_of_run(config.run_path),
+        base_path=models.base_path,
+        base_name=models.base_name,
+        adapters=_absolute(models.adapters),
+    )
     return build_application(
-        catalogue(models.base_path, models.base_name, adapters),
+        served,
         models.base_path,
-        adapters,
         engine=config.engine,
         serving=config.serving,
         chat_template=config.model.chat_template,
         resources=replica_resources(config.serving),  # not checked: here the cluster may still grow
+        roots=adapter_roots(config),
     )
 
 
@@ -134,16 +152,16 @@ def models_of_run(config: Config, *, config_path: str = "CONFIG") -> RunModels:
 
 
 def build_application(
-    served: Catalogue,
+    served: Registry,
     base_path: str,
-    adapters: Mapping[str, str],
     *,
     engine: Engine,
     serving: ServingConfig,
     chat_template: str | None,
     resources: Mapping[str, float],
+    roots: Sequence[str | Path],
 ) -> "Application":
-    """One gateway in front of `serving.num_replicas` copies of the model."""
+    """One gateway, the only writer of what is deployed, in front of `serving.num_replicas` copies of the model."""
     from ray import serve
 
     replica = serve.deployment(
@@ -155,26 +173,33 @@ def build_application(
         max_queued_requests=MAX_QUEUED,
         graceful_shutdown_timeout_s=120,  # the default of 20 would cut long answers
         health_check_timeout_s=120,
-    ).bind(engine, base_path, dict(adapters), max_new_tokens=serving.max_new_tokens, chat_template=chat_template)
+    ).bind(
+        engine,
+        base_path,
+        str(served.folder),
+        max_new_tokens=serving.max_new_tokens,
+        adapter_wait_s=serving.adapter_wait_s,
+        chat_template=chat_template,
+    )
     gateway: Any = serve.deployment(
         serve.ingress()(Gateway),
         name="gateway",
         ray_actor_options={"num_cpus": 0},
         max_ongoing_requests=serving.num_replicas * MAX_REQUESTS + MAX_QUEUED,
     )
-    application: Application = gateway.bind(replica, served)
+    application: Application = gateway.bind(replica, str(served.folder), serving, [str(root) for root in roots])
     return application
 
 
 class Gateway:
     """Ray Serve's ingress: HTTP in, asks to the replicas, HTTP out."""
 
-    def __init__(self, replica: "DeploymentHandle", served: Catalogue) -> None:
+    def __init__(self, replica: "DeploymentHandle", folder: str, serving: ServingConfig, roots: list[str]) -> None:
         self._backend = ReplicaHandle(replica)
-        self._served = served
+        self._folder, self._serving, self._roots = folder, serving, roots
 
     def __serve_build_asgi_app__(self) -> Any:
-        return create_api(self._served, self._backend)
+        return registry_api(Registry(self._folder), self._backend, self._serving, roots=self._roots)
 
 
 class ReplicaHandle:
@@ -190,6 +215,13 @@ class ReplicaHandle:
     async def answer(self, ask: Ask) -> list[Piece] | Refusal:
         pieces: list[Piece] | Refusal = await self._handle.answer.remote(ask)
         return pieces
+
+    async def load(self, version: str) -> Verdict:
+        verdict: Verdict = await self._handle.load.remote(version)
+        return verdict
+
+    async def sync(self) -> None:
+        await self._handle.sync.remote()  # one copy; the others look by themselves
 
     async def stream(self, ask: Ask) -> AsyncGenerator[list[Piece] | Refusal, None]:
         response = self._handle.options(stream=True).stream.remote(ask)

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from ray_ft.serving.refusals import Refusal
 
@@ -23,6 +23,8 @@ class Ask:
     stop: tuple[str, ...]
     seed: int
     is_streamed: bool = True
+    is_background: bool = False  # waits for all that are not
+    id: str = ""  # of the reply
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,15 @@ class Status:
     num_open: int  # answers being made or waiting to be
 
 
+@dataclass(frozen=True)
+class Verdict:
+    """What came of loading a version of an adapter; `reason` says why it must not answer and is empty otherwise."""
+
+    reason: str
+    probe: dict[str, Any] | None
+    seconds: float
+
+
 class Backend(Protocol):
     """What answers: `ModelReplica` in this process, or a Ray Serve deployment of it."""
 
@@ -57,4 +68,16 @@ class Backend(Protocol):
 
     def stream(self, ask: Ask) -> AsyncGenerator[list[Piece] | Refusal, None]:
         """An empty list once the ask is accepted, then pieces as they come; or a refusal at any point."""
+        ...
+
+
+class AdapterBackend(Backend, Protocol):
+    """A backend whose adapters come and go."""
+
+    async def load(self, version: str) -> Verdict:
+        """What comes of loading a version, on one copy of the model; the others follow by themselves."""
+        ...
+
+    async def sync(self) -> None:
+        """Begin to load what is deployed now, let go of the rest."""
         ...

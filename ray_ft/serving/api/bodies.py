@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, StrictStr
 
-from ray_ft.serving.adapters import Catalogue, ServedModel
+from ray_ft.serving.adapters import Models, ServedModel
 from ray_ft.serving.exchange import Ask, FinishReason, Piece
 from ray_ft.serving.refusals import Refusal, invalid, unsupported
 
@@ -173,6 +173,12 @@ class CompletionBody(SamplingBody):
         return self.ask(adapter, messages=None, prompts=texts)
 
 
+def user_of(body: SamplingBody) -> str | None:
+    """Who a request says that it is for: an experiment gives them the same arm each time."""
+    user = (body.model_extra or {}).get("user")
+    return user if isinstance(user, str) else None
+
+
 def _same(value: Any, neutral: Any) -> bool:
     """Equality that tells 0 from false: `logprobs: 0` asks for log-probabilities, `logprobs: false` does not."""
     return bool(value == neutral) and isinstance(value, bool) == isinstance(neutral, bool)
@@ -265,7 +271,7 @@ class Reply:
         }
 
 
-def model_row(model: ServedModel, catalogue: Catalogue, *, max_seq_len: int) -> dict[str, Any]:
+def model_row(model: ServedModel, catalogue: Models, *, max_seq_len: int) -> dict[str, Any]:
     """A row of GET /v1/models."""
     return {
         "id": model.id,
@@ -275,7 +281,7 @@ def model_row(model: ServedModel, catalogue: Catalogue, *, max_seq_len: int) -> 
         "root": catalogue.base.id,
         "parent": model.parent,
         "max_model_len": max_seq_len,
-        "ray_ft": {"kind": "base" if model.adapter is None else "adapter", "version": model.version},
+        "ray_ft": {"kind": "base" if model.adapter is None else "adapter", "version": model.version, **model.about},
     }
 
 

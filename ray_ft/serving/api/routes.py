@@ -4,10 +4,12 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable
 from contextlib import aclosing
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import quote
 
-from ray_ft.serving.adapters import Catalogue
-from ray_ft.serving.api.bodies import DONE, ChatBody, CompletionBody, Reply, error_event, event, model_row
+from ray_ft.serving.adapters import Models
+from ray_ft.serving.api.bodies import DONE, ChatBody, CompletionBody, Reply, error_event, event, model_row, user_of
 from ray_ft.serving.exchange import Ask, Backend, Piece
 from ray_ft.serving.refusals import ApiError, Refusal, invalid
 
@@ -22,7 +24,7 @@ STREAM_HEADERS = {"cache-control": "no-cache", "x-accel-buffering": "no"}  # no 
 T = TypeVar("T")
 
 
-def create_api(catalogue: Catalogue, backend: Backend) -> "FastAPI":
+def create_api(catalogue: Models, backend: Backend) -> "FastAPI":
     """The ASGI application."""
     from fastapi import Depends, FastAPI, Request
     from fastapi.responses import JSONResponse
@@ -49,12 +51,14 @@ def create_api(catalogue: Catalogue, backend: Backend) -> "FastAPI":
         return await respond(body, is_chat=False)
 
     async def respond(body: ChatBody | CompletionBody, *, is_chat: bool) -> "Response":
-        found = catalogue.find(body.model)
+        found = catalogue.find(body.model, user=user_of(body))
         ignored = body.ignored_fields()
         ask = body.as_ask(found.adapter)
         include_usage = bool(body.stream and body.stream_options and body.stream_options.include_usage)
         reply = Reply(body.model, found.version, is_chat, ask.n, include_usage)
-        headers = {"x-ray-ft-ignored": ", ".join(ignored)} if ignored else {}
+        ask = replace(ask, id=reply.id)
+        headers = {"x-ray-ft-model": quote(found.adapter or found.id, safe=":/@")}
+        headers |= {"x-ray-ft-ignored": ", ".join(ignored)} if ignored else {}
         if body.stream:
             return await _streamed(backend.stream(ask), reply, ask, headers)
         answer = await _reached(backend.answer(ask))
@@ -89,10 +93,10 @@ async def _reached(call: Awaitable[T], *, http_status: int = 500) -> T:
     except ApiError:
         raise
     except Exception as error:
-        raise ApiError(_backend_failure(error, http_status)) from error
+        raise ApiError(backend_failure(error, http_status)) from error
 
 
-def _backend_failure(error: Exception, http_status: int = 500) -> Refusal:
+def backend_failure(error: Exception, http_status: int = 500) -> Refusal:
     if type(error).__name__ == "BackPressureError":  # Ray Serve's; named, because this module works without Ray
         return Refusal(429, "too many requests are waiting; try again shortly", code="queue_full")
     logger.error("the model's replica failed", exc_info=error)
@@ -139,7 +143,7 @@ async def _events(
         except asyncio.CancelledError:
             raise
         except Exception as error:
-            yield error_event(_backend_failure(error))
+            yield error_event(backend_failure(error))
             return
         yield (event(reply.usage_chunk()) if reply.include_usage else "") + DONE
 
@@ -152,6 +156,7 @@ def _answer_errors_as_json(api: "FastAPI") -> None:
 
     def respond(refusal: Refusal) -> JSONResponse:
         headers = {"retry-after": "1"} if refusal.status in (429, 503) else {}
+        headers |= {"x-should-retry": "false"} if refusal.code == "adapter_not_ready" else {}
         return JSONResponse(refusal.body(), status_code=refusal.status, headers=headers)
 
     async def on_api_error(request: Any, error: Any) -> JSONResponse:
@@ -162,7 +167,7 @@ def _answer_errors_as_json(api: "FastAPI") -> None:
             await _check_body(request)
         except ApiError as other:
             return respond(other.refusal)
-        return respond(_validation_refusal(error.errors()))
+        return respond(validation_refusal(error.errors()))
 
     async def on_http_error(request: Any, error: Any) -> JSONResponse:
         where = f"{request.method} {request.url.path}"
@@ -178,7 +183,7 @@ def _answer_errors_as_json(api: "FastAPI") -> None:
     api.add_exception_handler(Exception, on_bug)
 
 
-def _validation_refusal(errors: list[dict[str, Any]]) -> Refusal:
+def validation_refusal(errors: list[dict[str, Any]]) -> Refusal:
     """The first of pydantic's complaints, with the field's path as OpenAI writes it: `messages[0].role`."""
     error = errors[0]
     if error["type"] == "json_invalid":

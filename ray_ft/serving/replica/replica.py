@@ -5,12 +5,12 @@ Runs with or without Ray.
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from dataclasses import replace
 
-from ray_ft.engines import Deliver, Engine, GenerateRequest, LoadedModel, TextDelta
+from ray_ft.engines import Deliver, GenerateRequest, LoadedModel, TextDelta
 from ray_ft.errors import RayFTError, first_line
 from ray_ft.serving.exchange import Ask, Piece, Status
 from ray_ft.serving.refusals import ApiError, Refusal, invalid
@@ -96,6 +96,7 @@ class ModelReplica:
             stop=ask.stop,
             seed=ask.seed + sample,  # the first of n samples is the one that n=1 gives
             is_streamed=ask.is_streamed,
+            is_background=ask.is_background,
         )
 
     def _token_limit(self, ask: Ask, num_prompt_tokens: int) -> int:
@@ -113,22 +114,6 @@ class ModelReplica:
                 code="context_length_exceeded",
             )
         return wanted or min(self._max_new_tokens, self._model.max_seq_len - num_prompt_tokens)
-
-
-class LoadingReplica(ModelReplica):
-    """A replica that loads its own model, which is how Ray Serve starts one."""
-
-    def __init__(
-        self,
-        engine: Engine,
-        model_path: str,
-        adapters: Mapping[str, str],
-        *,
-        max_new_tokens: int,
-        chat_template: str | None = None,
-    ) -> None:
-        model = engine.load(model_path, adapters, chat_template=chat_template)
-        super().__init__(model, max_new_tokens=max_new_tokens)
 
 
 def _delivery(loop: asyncio.AbstractEventLoop, events: Events, index: int) -> Deliver:

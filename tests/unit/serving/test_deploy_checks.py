@@ -1,7 +1,6 @@
 """What cannot be served is refused in one line before Ray Serve starts."""
 
 import io
-import json
 import os
 import signal
 import socket
@@ -14,8 +13,7 @@ import pytest
 from ray_ft import artifacts
 from ray_ft.artifacts import TunedModel
 from ray_ft.config import Config, ServingConfig, parse_config
-from ray_ft.errors import ConfigError, MissingArtifactError, ModelError, RayFTError
-from ray_ft.serving.adapters import catalogue
+from ray_ft.errors import ConfigError, MissingArtifactError, RayFTError
 from ray_ft.serving.deploy import (
     RunModels,
     _check_port,
@@ -27,22 +25,6 @@ from ray_ft.serving.deploy import (
     models_of_run,
 )
 from ray_ft.strategies import Full, LoRA
-
-
-@pytest.fixture
-def base(tmp_path: Path) -> str:
-    folder = tmp_path / "base"
-    folder.mkdir()
-    (folder / "config.json").write_text("{}")
-    (folder / "model.safetensors").write_bytes(b"weights")
-    return str(folder)
-
-
-def adapter(folder: Path, weights: bytes = b"weights") -> str:
-    folder.mkdir()
-    (folder / "adapter_config.json").write_text(json.dumps({"peft_type": "LORA"}))
-    (folder / "adapter_model.safetensors").write_bytes(weights)
-    return str(folder)
 
 
 @pytest.fixture
@@ -61,36 +43,6 @@ def test_a_taken_port_is_named_with_a_way_out(taken_port: int) -> None:
 def test_a_host_that_is_not_this_machine_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"serving\.host.*203\.0\.113\.7"):
         _check_port(ServingConfig(host="203.0.113.7"))
-
-
-def test_a_retrained_adapter_is_another_version(base: str, tmp_path: Path) -> None:
-    first = catalogue(base, "base", {"x": adapter(tmp_path / "first")}).find("x")
-    same = catalogue(base, "base", {"x": adapter(tmp_path / "same")}).find("x")
-    other = catalogue(base, "base", {"x": adapter(tmp_path / "other", b"more training")}).find("x")
-    assert first.version == same.version
-    assert first.version != other.version
-
-
-def test_a_missing_adapter_folder_is_refused(base: str) -> None:
-    with pytest.raises(ModelError, match=r"'x' \(nowhere\): no such folder"):
-        catalogue(base, "base", {"x": "nowhere"})
-
-
-def test_a_damaged_adapter_config_is_refused(base: str, tmp_path: Path) -> None:
-    folder = adapter(tmp_path / "x")
-    (Path(folder) / "adapter_config.json").write_text("{")
-    with pytest.raises(ModelError, match=r"adapter_config\.json"):
-        catalogue(base, "base", {"x": folder})
-
-
-def test_an_adapter_cannot_take_the_bases_name(base: str, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="the base has this name"):
-        catalogue(base, "base", {"base": adapter(tmp_path / "x")})
-
-
-def test_a_missing_base_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match=r"config\.json"):
-        catalogue(str(tmp_path), "base", {})
 
 
 @pytest.mark.parametrize(
