@@ -7,7 +7,8 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
-from ray_ft.engines.base import ENGINES, Engine, LoadedModel, Writer, WriteRequest, Written
+from ray_ft.engines.base import ENGINES, Engine, LoadedModel, Writer
+from ray_ft.engines.requests import WriteRequest, Written
 from ray_ft.errors import ConfigError, GenerationError, MissingDependencyError, first_line
 
 

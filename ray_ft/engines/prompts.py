@@ -64,7 +64,7 @@ class Prompts:
             return chat_ids(text, self._ids)
 
     def refuse_too_long(self, text: str, longest: int) -> None:
-        """Raise GenerationError for a text of surely more than `longest` tokens, before it takes time to tokenise it."""
+        """Raise GenerationError for a text of surely more than `longest` tokens, before it takes time to count them."""
         if len(text) > longest * self._longest_token:
             raise GenerationError(
                 f"the prompt has {len(text)} characters, which are more than {longest} tokens of this model's context "

@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from ray_ft.kernels.compiler import can_build_kernels
+
 if TYPE_CHECKING:
     import torch
 
@@ -121,7 +123,7 @@ def _steps(
     """One token of each answer over all that it has behind it; [steps, heads, width]."""
     assert current.starts is not None
     assert current.lengths is not None
-    if query.is_cuda:
+    if query.is_cuda and can_build_kernels():
         from ray_ft.kernels.decode_attention import decode_attention
 
         out: torch.Tensor = decode_attention(

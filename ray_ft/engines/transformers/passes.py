@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from ray_ft.engines.transformers import attention
 from ray_ft.engines.transformers.attention import Pass, Stretch, passing
 from ray_ft.engines.transformers.cache import KeyValueCache, token_bytes
+from ray_ft.engines.transformers.graphs import StepGraphs
 from ray_ft.engines.transformers.rows import Row
 from ray_ft.engines.transformers.stack import AdapterStack
 from ray_ft.errors import GenerationError, ModelError
@@ -32,11 +33,9 @@ class Passes:
         self.device: torch.device = model.device
         self.stretch = STRETCH[self.device.type]
         self.cache = self._make_cache(max_rows * max_seq_len, model_path)
-        self.graphs: Any = None
+        self.graphs: StepGraphs | None = None
         if self.device.type == "cuda":
-            from ray_ft.engines.transformers.graphs import StepGraphs
-
-            self.graphs = StepGraphs(self, max_rows=max_rows)
+            self.graphs = StepGraphs(self.forward, self.cache, self.stack, max_rows=max_rows)
 
     def _make_cache(self, num_tokens: int, model_path: str) -> KeyValueCache:
         """A cache of the shapes that the model's own layers ask for, seen in a pass of two tokens."""
@@ -48,7 +47,7 @@ class Passes:
             attention.register()
             self.model.set_attn_implementation(attention.NAME)
             with passing(seen), torch.inference_mode():
-                self._forward(torch.zeros(1, 2, dtype=torch.long, device=self.device), torch.arange(2)[None])
+                self.forward(torch.zeros(1, 2, dtype=torch.long, device=self.device), torch.arange(2)[None])
         if sorted(seen.seen) != list(range(config.num_hidden_layers)):
             raise ModelError(
                 f"{model_path}: engine transformers cannot answer with a {config.model_type}: {len(seen.seen)} of its "
@@ -64,7 +63,7 @@ class Passes:
             raise ModelError(f"{model_path} leaves no GPU memory for answers; set engine.quantization=nf4 or int8")
         return KeyValueCache(shapes, num_tokens=min(num_tokens, room // each), like=weight)
 
-    def _forward(self, ids: "torch.Tensor", positions: "torch.Tensor", keep: Any = 1) -> "torch.Tensor":
+    def forward(self, ids: "torch.Tensor", positions: "torch.Tensor", keep: Any = 1) -> "torch.Tensor":
         """Logits [kept, vocabulary] of ids [1, tokens]; `keep` as transformers' logits_to_keep."""
         output = self.model(input_ids=ids, position_ids=positions.to(ids.device), use_cache=False, logits_to_keep=keep)
         logits: torch.Tensor = output.logits[0]
@@ -119,7 +118,7 @@ class Passes:
         self.stack.choose(names, keep)
         kept = torch.tensor(keep, device=self.device, dtype=torch.long)
         with self._guarded(len(ids)), passing(current), torch.inference_mode():
-            logits = self._forward(index[:1], index[2:], kept)
+            logits = self.forward(index[:1], index[2:], kept)
         for row, num_cached in ends:
             row.num_cached = num_cached
         return done, logits
@@ -137,7 +136,7 @@ class Passes:
         self.stack.choose([name for name, length in zip(names, lengths, strict=True) for _ in range(length)])
         current = Pass(cache=self.cache, stretches=stretches)
         with self._guarded(len(ids)), passing(current), torch.inference_mode():
-            logits = self._forward(torch.tensor([ids], device=self.device), positions, 0)
+            logits = self.forward(torch.tensor([ids], device=self.device), positions, 0)
             losses = torch.cat(
                 [
                     torch.nn.functional.cross_entropy(some.float(), targets, reduction="none")

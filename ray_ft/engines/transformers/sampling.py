@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from ray_ft.engines.base import GenerateRequest, TokenLogprob
+from ray_ft.engines.requests import GenerateRequest, TokenLogprob
 
 if TYPE_CHECKING:
     import torch

@@ -53,6 +53,7 @@ class AdapterStack:
         self.tokens = Tokens()  # of the next pass
         self.kept = Tokens()  # those of them that go through the head
         self.num_layouts = 0  # how often the matrices moved: graphs of an earlier layout are void
+        self.num_installed = 0  # how often an adapter came in: columns may be another's now
 
     # --- who is in ----------------------------------------------------------------------------------------------------
 
@@ -66,6 +67,7 @@ class AdapterStack:
         magnitude = 0
         if adapter.magnitudes:
             magnitude = self._free_magnitudes.pop() if self._free_magnitudes else self._new_magnitude()
+        self.num_installed += 1
         place = Resident(adapter, start, magnitude)
         self.resident[adapter.name] = place
         for name, (a, b) in adapter.factors.items():

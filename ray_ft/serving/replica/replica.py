@@ -109,7 +109,8 @@ class ModelReplica:
         if num_prompt_tokens + (wanted or 1) > self._model.max_seq_len:
             asked = f" and {wanted} are asked for" if wanted is not None else ", which leaves no room for an answer"
             raise invalid(
-                f"The prompt has {num_prompt_tokens} tokens{asked}; the model's context is {self._model.max_seq_len} tokens",
+                f"The prompt has {num_prompt_tokens} tokens{asked}; the model's context is "
+                f"{self._model.max_seq_len} tokens",
                 param="prompt" if ask.messages is None else "messages",
                 code="context_length_exceeded",
             )

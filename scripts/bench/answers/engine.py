@@ -1,0 +1,48 @@
+"""The engine by itself on one GPU: new tokens a second by the number of requests, for the base, one adapter and many."""
+
+import random
+import time
+from pathlib import Path
+from typing import Any
+
+from bench.answers.models import SHAPES, make_adapters, make_base
+
+NUM_ADAPTERS = 16
+
+
+def measure(
+    folder: Path, *, shape: str, dtype: str, counts: tuple[int, ...], prompt: int, new: int, repeats: int
+) -> list[dict[str, Any]]:
+    """A row for each number of requests and each way of asking; the median of some repeats, after one to warm up."""
+    from ray_ft.engines import ENGINES, GenerateRequest
+
+    base = make_base(folder / shape, shape, dtype=dtype)
+    adapters = make_adapters(folder / f"{shape}-adapters", base, NUM_ADAPTERS)
+    started = time.perf_counter()
+    model = ENGINES["transformers"]().load(base, adapters)
+    print({"load_s": round(time.perf_counter() - started, 1)}, flush=True)
+    asked = {"base": [None], "one adapter": ["adapter00"], "16 adapters": sorted(adapters)}
+    rows = []
+    for count in counts:
+        draw = random.Random(1)
+        prompts = [tuple(draw.randrange(300, SHAPES[shape]["vocab_size"]) for _ in range(prompt)) for _ in range(count)]
+        for who, names in asked.items():
+            if count < len(names):
+                continue
+            requests = [
+                GenerateRequest(p, adapter=names[i % len(names)], max_new_tokens=new, ignore_end=True)
+                for i, p in enumerate(prompts)
+            ]
+            seconds = []
+            for _ in range(repeats + 1):
+                started = time.perf_counter()
+                results = model.generate(requests)
+                seconds.append(time.perf_counter() - started)
+                assert all(result.num_completion_tokens == new for result in results)
+            took = sorted(seconds[1:])[repeats // 2]
+            row = {"requests": count, "who": who, "prompt_tokens": prompt, "new_tokens": new,
+                   "new_tokens_per_s": round(count * new / took, 1), "first_s": round(seconds[0], 2)}  # fmt: skip
+            print(row, flush=True)
+            rows.append(row)
+    model.close()
+    return rows

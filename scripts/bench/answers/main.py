@@ -1,0 +1,36 @@
+"""The command: which parts, where to, and a line for each row."""
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from bench.answers import engine, mixed
+
+
+def main() -> int:
+    """Run the parts that are asked for; rows are printed, and written as JSON lines."""
+    parser = argparse.ArgumentParser(prog="bench_answers", description=__doc__)
+    parser.add_argument("part", choices=("mixed", "engine"))
+    parser.add_argument("--work", type=Path, default=Path("outputs/bench-answers"), help="models are made here")
+    parser.add_argument("--output", type=Path, help="JSON lines")
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--threads", type=int, default=1, help="of torch, for mixed")
+    parser.add_argument("--shape", default="7b", help="for engine: 7b or tiny")
+    parser.add_argument("--counts", default="1,8,32,128", help="for engine: requests at a time")
+    given = parser.parse_args()
+    rows: list[dict[str, Any]] = []
+    if given.part == "mixed":
+        rows = mixed.measure(given.work, repeats=given.repeats, threads=given.threads)
+    else:
+        tiny = given.shape == "tiny"
+        rows = engine.measure(
+            given.work, shape=given.shape, dtype="float32" if tiny else "bfloat16",
+            counts=tuple(map(int, given.counts.split(","))), prompt=32 if tiny else 256, new=16 if tiny else 128,
+            repeats=given.repeats,
+        )  # fmt: skip
+    lines = [json.dumps(row) for row in rows]
+    print("\n".join(lines))
+    if given.output:
+        given.output.write_text("\n".join(lines) + "\n")
+    return 0
