@@ -242,6 +242,12 @@ class ServingConfig:
     """Port to listen on."""
     adapters: dict[str, str] = field(default_factory=dict)
     """More adapters, as name: folder; this run's own is always served under run_name."""
+    max_new_tokens: int = 512
+    """Longest answer when a request names none, and the most that it may ask for."""
+    num_replicas: int = 1
+    """Copies of the model."""
+    num_gpus: float | None = None
+    """GPUs of one copy, fractions share one; null takes 1 where the cluster has any and else 0."""
     adapter_roots: list[str] = field(default_factory=list)
     """Folders below which adapters may be loaded over HTTP, beside output_dir."""
     adapter_wait_s: float = 30.0
@@ -250,12 +256,6 @@ class ServingConfig:
     """Newest versions of an adapter that stay, beside those that an alias, experiment or shadow names."""
     watch: dict[str, str] = field(default_factory=dict)
     """Runs that are followed, as name: run folder; each new checkpoint becomes a version of the name."""
-    max_new_tokens: int = 512
-    """Longest answer when a request names none, and the most that it may ask for."""
-    num_replicas: int = 1
-    """Copies of the model."""
-    num_gpus: float | None = None
-    """GPUs of one copy, fractions share one; null takes 1 where the cluster has any and else 0."""
 
 
 @dataclass(frozen=True)

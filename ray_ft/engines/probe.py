@@ -66,9 +66,7 @@ class Probe:
 
 def write_probe(folder: Path, probe: Probe, *, weights: Path) -> None:
     """Write what the trained model says beside its adapter, whose weights lie in the file `weights`."""
-    with weights.open("rb") as file:
-        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-    about = {"weights_sha256": sha256, "arithmetic": probe.arithmetic, **probe.about_base}
+    about = {"weights_sha256": file_sha256(weights), "arithmetic": probe.arithmetic, **probe.about_base}
     places = [{"prompt": place.prompt, "likeliest": place.likeliest} for place in probe.places]
     (folder / PROBE_FILE).write_text(json.dumps({**about, "places": places}) + "\n")
 
@@ -89,6 +87,12 @@ def read_probe(folder: Path) -> Probe | None:
         return None
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{PROBE_FILE} is damaged: {first_line(error)}") from None
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file's content."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def replay(model: LoadedModel, adapter: str, probe: Probe, *, arithmetic: str) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Starts the endpoint on a Ray cluster, after everything that can be checked has been checked; and stops it."""
 
 import contextlib
+import dataclasses
 import errno
 import io
 import json
@@ -18,12 +19,13 @@ from ray_ft import artifacts
 from ray_ft.artifacts import Endpoint, TunedModel
 from ray_ft.config import Config, ServingConfig, load_config
 from ray_ft.engines import Engine
-from ray_ft.errors import ConfigError, ModelError
+from ray_ft.errors import ConfigError, MissingArtifactError, ModelError
 from ray_ft.serving.api.registry_api import registry_api
 from ray_ft.serving.exchange import Ask, Piece, Status, Verdict
 from ray_ft.serving.refusals import Refusal
+from ray_ft.serving.registry.names import check_name
 from ray_ft.serving.registry.registry import Registry
-from ray_ft.serving.registry.store import adapter_roots, discarded, discarded_on_error, new_store, store_of_run
+from ray_ft.serving.registry.store import adapter_roots, base_of, discarded, new_store, store_of_run
 from ray_ft.serving.replica.loading import LoadingReplica
 from ray_ft.serving.replica.resources import check_replicas_fit, replica_resources
 
@@ -67,7 +69,7 @@ def deploy(
     _check_serve_is_free()
     _check_port(serving)
     served = new_store(folder, base_path=base_path, base_name=base_name, adapters=adapters)
-    with discarded_on_error(served):
+    with discarded(served, at_end=blocking):
         application = build_application(
             served,
             base_path,
@@ -78,10 +80,9 @@ def deploy(
             roots=roots,
         )
         _start(application, serving)
-    endpoint = Endpoint(url=f"http://{_reachable(serving.host)}:{serving.port}", models=served.ids)
-    if blocking:
-        print(_greeting(endpoint), flush=True)
-        with discarded(served):
+        endpoint = Endpoint(url=f"http://{_reachable(serving.host)}:{serving.port}", models=served.ids)
+        if blocking:
+            print(_greeting(endpoint), flush=True)
             try:
                 _wait_for_interrupt()
             finally:
@@ -109,12 +110,8 @@ def app(args: Mapping[str, Any]) -> "Application":
         raise ConfigError(f"args: expected config and optionally overrides, got {', '.join(sorted(args)) or 'nothing'}")
     config = load_config(str(args["config"]), list(args.get("overrides") or ()))
     models = models_of_run(config, config_path=str(args["config"]))
-    served = new_store(
-        store_of_run(config.run_path),
-        base_path=models.base_path,
-        base_name=models.base_name,
-        adapters=_absolute(models.adapters),
-    )
+    adapters, store = _absolute(models.adapters), store_of_run(config.run_path)
+    served = new_store(store, base_path=models.base_path, base_name=models.base_name, adapters=adapters)
     return build_application(
         served,
         models.base_path,
@@ -138,9 +135,15 @@ class RunModels:
 def models_of_run(config: Config, *, config_path: str = "CONFIG") -> RunModels:
     """The tuned model of a run under the run's name, beside its base, and the adapters that serving.adapters adds.
 
-    A fully tuned model is a base itself. Raises MissingArtifactError where nothing has been trained yet.
+    A fully tuned model is a base itself. Raises MissingArtifactError where nothing has been trained yet, unless runs
+    are followed: then the base waits for them.
     """
-    tuned = artifacts.load(TunedModel, config.run_path, config_path=config_path)
+    try:
+        tuned = artifacts.load(TunedModel, config.run_path, config_path=config_path)
+    except MissingArtifactError:
+        if not config.serving.watch:
+            raise
+        return RunModels(base_of(config), config.model.name, dict(config.serving.adapters))
     if tuned.is_adapter:
         return RunModels(
             tuned.base_path, config.model.name, {config.run_name: tuned.path} | dict(config.serving.adapters)
@@ -174,19 +177,18 @@ def build_application(
         graceful_shutdown_timeout_s=120,  # the default of 20 would cut long answers
         health_check_timeout_s=120,
     ).bind(
-        engine,
-        base_path,
-        str(served.folder),
-        max_new_tokens=serving.max_new_tokens,
-        adapter_wait_s=serving.adapter_wait_s,
-        chat_template=chat_template,
-    )
+        engine, base_path, str(served.folder), max_new_tokens=serving.max_new_tokens,
+        adapter_wait_s=serving.adapter_wait_s, chat_template=chat_template,
+    )  # fmt: skip
     gateway: Any = serve.deployment(
         serve.ingress()(Gateway),
         name="gateway",
         ray_actor_options={"num_cpus": 0},
         max_ongoing_requests=serving.num_replicas * MAX_REQUESTS + MAX_QUEUED,
     )
+    for name in serving.watch:
+        check_name(name, served.base.id)
+    serving = dataclasses.replace(serving, watch=_absolute(serving.watch))
     application: Application = gateway.bind(replica, str(served.folder), serving, [str(root) for root in roots])
     return application
 

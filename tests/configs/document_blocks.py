@@ -23,7 +23,10 @@ from ray_ft.config import load_config, parse_config
 from ray_ft.errors import ConfigError
 
 REPOSITORY = Path(__file__).parents[2]
-ROUTES = ("/health", "/v1/models", "/v1/chat/completions", "/v1/completions")
+ROUTES = (
+    "/health", "/v1/models", "/v1/chat/completions", "/v1/completions", "/v1/load_lora_adapter",
+    "/v1/unload_lora_adapter", "/v1/adapters", "/v1/compare", "/v1/experiments", "/v1/feedback",
+)  # fmt: skip
 CURL_FLAGS = {"-s": 0, "-N": 0, "-f": 0, "-X": 1, "-H": 1, "-d": 1}  # flag: number of values
 PROGRAMS = ("base64", "cd", "docker", "git", "kubectl", "pip", "ray", "tensorboard")  # looked at for paths only
 MINIMAL = {

@@ -202,5 +202,6 @@ def _vllm_error(
     """An error as vLLM's clients read it."""
     from fastapi.responses import JSONResponse
 
+    message = message.encode("utf-8", "replace").decode()  # a name or path may hold half of a surrogate pair
     error = {"message": message, "type": kind, "param": None, "code": status}
     return JSONResponse({"error": error}, status_code=status)

@@ -6,8 +6,8 @@ what is being loaded.
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Iterator, Sequence
+from contextlib import aclosing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from ray_ft.errors import ModelError, first_line
 from ray_ft.serving.exchange import AdapterBackend, Ask, Piece, Status
 from ray_ft.serving.refusals import Refusal
 from ray_ft.serving.registry.names import AT
-from ray_ft.serving.registry.registry import Registry, not_ready
+from ray_ft.serving.registry.registry import Registry, not_ready, version_of
 from ray_ft.serving.registry.traffic import Shadows
 from ray_ft.serving.registry.versions import Version, copy_adapter
 
@@ -42,6 +42,7 @@ class Desk:
         self._keep = keep_versions
         self._loading: dict[str, asyncio.Task[Version]] = {}  # by name@version
         self._names: dict[str, asyncio.Lock] = {}
+        self._syncing: set[asyncio.Task[None]] = set()
 
     # --- answering ----------------------------------------------------------------------------------------------------
 
@@ -51,7 +52,7 @@ class Desk:
 
     async def answer(self, ask: Ask) -> list[Piece] | Refusal:
         """All choices, each in one piece."""
-        with self.registry.lease(ask.adapter):
+        with self._lease(ask.adapter):
             if (refusal := await self._hindrance(ask.adapter)) is not None:
                 return refusal
             answer = await self._backend.answer(ask)
@@ -61,7 +62,7 @@ class Desk:
 
     async def stream(self, ask: Ask) -> AsyncGenerator[list[Piece] | Refusal, None]:
         """An empty list once the ask is accepted, then pieces as they come; or a refusal at any point."""
-        with self.registry.lease(ask.adapter):
+        with self._lease(ask.adapter):
             if (refusal := await self._hindrance(ask.adapter)) is not None:
                 yield refusal
                 return
@@ -72,6 +73,18 @@ class Desk:
                     if is_first and not isinstance(item, Refusal):
                         self.shadows.mirror(ask)
                     is_first = False
+
+    @contextmanager
+    def _lease(self, key: str | None) -> Iterator[None]:
+        """Hold a version; with the last answer of one that has been unloaded, the copies let go of it too."""
+        try:
+            with self.registry.lease(key):
+                yield
+        finally:
+            if key is not None and version_of(key) not in self.registry.held:
+                task = asyncio.create_task(self._backend.sync())
+                self._syncing.add(task)
+                task.add_done_callback(self._syncing.discard)
 
     async def _hindrance(self, key: str | None) -> Refusal | None:
         """Why a version cannot answer, after having waited for it to be loaded."""

@@ -54,7 +54,7 @@ def check_name(name: str, base: str) -> None:
     """Raise ConfigError where a name cannot be an adapter's."""
     if name == base:
         raise ConfigError(f"{name!r} cannot name an adapter; the base has this name")
-    if not _NAME.fullmatch(name) or name.startswith((EXPERIMENT, f"{base}:")):
+    if not (_NAME.fullmatch(name) and name.isprintable()) or name.startswith((EXPERIMENT, f"{base}:")):
         raise ConfigError(f"{name!r} cannot name an adapter: up to 200 characters, no spaces, no @, no {EXPERIMENT}")
 
 

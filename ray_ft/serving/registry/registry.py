@@ -102,6 +102,11 @@ class Registry:
         return self._state
 
     @property
+    def held(self) -> set[str]:
+        """Versions whose copies are kept: those that a name has, and those that answers still need."""
+        return {v.id for a in self._state.adapters.values() for v in a.versions} | set(self._state.retiring)
+
+    @property
     def base(self) -> ServedModel:
         """The base model."""
         state = self._state
@@ -229,9 +234,8 @@ class Registry:
             if still != self._state.retiring:
                 with suppress(ConfigError):  # a full disk: the next answer that ends tries again
                     self._put(replace(self._state, retiring=still))
-            kept = self._state.wanted | {v.id for a in self._state.adapters.values() for v in a.versions}
             for place in (self.folder / VERSIONS).glob("[0-9a-f]*"):
-                if place.name not in kept:
+                if place.name not in self.held:
                     shutil.rmtree(place, ignore_errors=True)
 
     def _used_elsewhere(self) -> set[str]:

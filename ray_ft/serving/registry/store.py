@@ -10,6 +10,8 @@ from pathlib import Path
 
 from ray_ft.config import Config
 from ray_ft.errors import ConfigError
+from ray_ft.models.added_tokens import with_added_tokens
+from ray_ft.models.folder import resolve_model
 from ray_ft.serving.registry.registry import FILE, Registry, create
 
 PREFIX = "endpoint-"
@@ -25,6 +27,13 @@ def store_of_run(run_path: str | Path) -> Path:
 def adapter_roots(config: Config) -> list[Path]:
     """Folders below which adapters may be loaded over HTTP."""
     return [Path(root).expanduser().resolve() for root in (config.output_dir, *config.serving.adapter_roots)]
+
+
+def base_of(config: Config) -> str:
+    """The base's folder, where no run has been trained yet that would name it. Raises ModelError."""
+    model = config.model
+    path = resolve_model(model.name, output_dir=config.output_dir, revision=model.revision)
+    return with_added_tokens(path, model.added_tokens, output_dir=config.output_dir)
 
 
 def new_store(parent: str | Path | None, *, base_path: str, base_name: str, adapters: Mapping[str, str]) -> Registry:
@@ -45,22 +54,16 @@ def new_store(parent: str | Path | None, *, base_path: str, base_name: str, adap
 
 
 @contextmanager
-def discarded(registry: Registry) -> Iterator[None]:
-    """Delete an endpoint's folder at the end."""
-    try:
-        yield
-    finally:
-        shutil.rmtree(registry.folder, ignore_errors=True)
-
-
-@contextmanager
-def discarded_on_error(registry: Registry) -> Iterator[None]:
-    """Delete an endpoint's folder where its start fails."""
+def discarded(registry: Registry, *, at_end: bool) -> Iterator[None]:
+    """Delete an endpoint's folder where its start fails, and `at_end` if it ends here."""
     try:
         yield
     except BaseException:
-        shutil.rmtree(registry.folder, ignore_errors=True)
+        at_end = True
         raise
+    finally:
+        if at_end:
+            shutil.rmtree(registry.folder, ignore_errors=True)
 
 
 def touch(folder: Path) -> None:

@@ -53,7 +53,6 @@ class Copied:
     folder: Path
     id: str
     created: int
-    weights_sha256: str
 
 
 def copy_adapter(name: str, folder: str | Path, store: Path, *, below: Sequence[Path] | None = None) -> Copied:
@@ -118,11 +117,9 @@ def _copy(where: str, handle: int, partial: Path, *, follow_links: bool) -> Copi
         except ValueError as error:
             raise ModelError(f"{where}: {CONFIG_FILE} is damaged: {error}") from None
         _write(partial / CONFIG_FILE, config)
-        weights = hashlib.sha256()
         with (partial / WEIGHTS_FILE).open("wb") as target:
             while block := opened[WEIGHTS_FILE][0].read(_BLOCK):
                 content.update(block)
-                weights.update(block)
                 target.write(block)
             target.flush()
             os.fsync(target.fileno())
@@ -131,7 +128,7 @@ def _copy(where: str, handle: int, partial: Path, *, follow_links: bool) -> Copi
         if any(_has_changed(handle, name, before, follow_links) for name, (_, before) in opened.items()):
             raise ModelError(f"{where}: was written to while it was read; load it again once it is whole")
         created = int(opened[WEIGHTS_FILE][1].st_mtime)
-        return Copied(partial, content.hexdigest()[:ID_DIGITS], created, weights.hexdigest())
+        return Copied(partial, content.hexdigest()[:ID_DIGITS], created)
     finally:
         for file, _ in opened.values():
             file.close()

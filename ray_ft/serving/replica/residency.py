@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from ray_ft.engines import LoadedModel
-from ray_ft.engines.probe import read_probe, replay
+from ray_ft.engines.probe import file_sha256, read_probe, replay
+from ray_ft.engines.transformers.adapters import WEIGHTS_FILE
 from ray_ft.errors import RayFTError, first_line
 from ray_ft.serving.exchange import Verdict
 from ray_ft.serving.registry.registry import read_state
@@ -103,6 +104,8 @@ class Residency:
             probe = read_probe(folder)
         except ValueError as error:
             return str(error), {}
+        if probe is not None and probe.weights_sha256 != file_sha256(folder / WEIGHTS_FILE):
+            return "its weights are not those that its probe.json was written for", {}
         self._model.load_adapter(name, str(folder))
         if probe is None:
             return "", {"note": NO_PROBE}

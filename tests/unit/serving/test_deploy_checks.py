@@ -1,5 +1,6 @@
 """What cannot be served is refused in one line before Ray Serve starts."""
 
+import dataclasses
 import io
 import os
 import signal
@@ -118,6 +119,15 @@ def test_a_whole_tuned_model_is_a_base_of_its_own(config: Config) -> None:
 def test_a_run_that_was_not_trained_names_the_verb_that_does(config: Config) -> None:
     with pytest.raises(MissingArtifactError, match="ray-ft train"):
         models_of_run(config)
+
+
+def test_a_run_that_is_followed_is_waited_for_by_its_base(config: Config, tmp_path: Path) -> None:
+    (tmp_path / "base").mkdir()
+    (tmp_path / "base" / "config.json").write_text("{}")
+    model = dataclasses.replace(config.model, name=str(tmp_path / "base"))
+    serving = dataclasses.replace(config.serving, watch={"handbook": str(config.run_path)})
+    waiting = dataclasses.replace(config, model=model, serving=serving)
+    assert models_of_run(waiting) == RunModels(model.name, model.name, {"older": "runs/older"})
 
 
 def test_the_stage_imports_neither_ray_nor_torch_before_it_is_used() -> None:

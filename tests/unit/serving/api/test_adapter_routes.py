@@ -1,6 +1,7 @@
 """Adapters that come and go over HTTP: versions, aliases, what is refused, and what running answers keep."""
 
 import concurrent.futures
+import json
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -132,7 +133,9 @@ def test_load_and_unload_answer_as_vllm_does(endpoint: DeployedEndpoint) -> None
 
 def test_load_and_unload_refuse_as_vllm_does(endpoint: DeployedEndpoint, tmp_path: Path) -> None:
     def refused(route: str, **body: Any) -> tuple[int, str]:
-        response = endpoint.client.post(f"/v1/{route}_lora_adapter", json=body)
+        response = endpoint.client.post(
+            f"/v1/{route}_lora_adapter", content=json.dumps(body), headers={"content-type": "application/json"}
+        )
         error = response.json()["error"]
         assert error["code"] == response.status_code
         return response.status_code, error["type"]
@@ -150,6 +153,9 @@ def test_load_and_unload_refuse_as_vllm_does(endpoint: DeployedEndpoint, tmp_pat
     assert refused("load", lora_name="x", lora_path="../outside") == (404, "NotFoundError")
     assert refused("load", lora_name="x", lora_path=str(outside)) == (404, "NotFoundError")
     assert refused("load", lora_name="bad", lora_path=endpoint.adapter("bad", b"bad")) == (400, "BadRequestError")
+    assert refused("load", lora_name="x", lora_path="\ud800") == (404, "NotFoundError")
+    assert refused("load", lora_name="x", lora_path="a\0b") == (404, "NotFoundError")
+    assert refused("load", lora_name="\ud800", lora_path=here) == (400, "InvalidUserInput")
     assert refused("unload") == (400, "InvalidUserInput")
     assert refused("unload", lora_name="nobody") == (404, "NotFoundError")
     assert endpoint.registry.ids == (BASE, "handbook", "bad")
