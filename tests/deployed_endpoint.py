@@ -13,6 +13,7 @@ from scripted_model import ScriptedModel
 from ray_ft.config import ServingConfig
 from ray_ft.errors import ModelError
 from ray_ft.serving.api.registry_api import registry_api
+from ray_ft.serving.registry.desk import Desk
 from ray_ft.serving.registry.registry import Registry, create
 from ray_ft.serving.replica.loading import AdapterReplica
 
@@ -52,7 +53,8 @@ class DeployedEndpoint:
         self.replica = AdapterReplica(
             self.model, self.registry.folder, max_new_tokens=20, adapter_wait_s=config.adapter_wait_s
         )
-        self.api = registry_api(self.registry, self.replica, config, roots=[self.root])
+        self.desk = Desk(self.registry, self.replica, config, roots=[self.root])
+        self.api = registry_api(self.desk, self.desk, watch={})
         self.client: TestClient
 
     def adapter(self, name: str, weights: bytes) -> str:

@@ -75,7 +75,7 @@ class LoadedModel(ABC):
     def prompt_ids(self, prompt: str) -> list[int]:
         """Ids of a finished prompt as `submit` makes them, with a beginning of text where the model expects one.
 
-        Raises GenerationError, soon, for a text that cannot be short enough for the context.
+        Raises PromptTooLongError, soon, for a text that cannot be short enough for the context.
         """
 
     @abstractmethod

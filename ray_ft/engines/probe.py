@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ray_ft.engines.base import GenerateRequest, LoadedModel
+from ray_ft.engines.base import LoadedModel
+from ray_ft.engines.requests import GenerateRequest
 from ray_ft.errors import GenerationError, first_line
 
 PROBE_FILE = "probe.json"

@@ -8,6 +8,8 @@ from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictStr
 
 from ray_ft.errors import ConfigError, ModelError
 from ray_ft.serving.adapters import unknown_model
+from ray_ft.serving.api.bodies import json_bytes
+from ray_ft.serving.api.errors import refused
 from ray_ft.serving.refusals import ApiError, Refusal, invalid
 from ray_ft.serving.registry.desk import Desk
 from ray_ft.serving.registry.names import Adapter, check_alias, check_name
@@ -15,7 +17,7 @@ from ray_ft.serving.registry.registry import Shadow, State
 from ray_ft.serving.registry.versions import NoFolderError, Version
 
 if TYPE_CHECKING:
-    from fastapi import FastAPI, Response
+    from fastapi import APIRouter, FastAPI, Response
 
 
 class LoadBody(BaseModel):
@@ -57,9 +59,9 @@ class ExperimentsBody(BaseModel):
     shadows: list[ShadowBody] | None = None
 
 
-def add_adapter_routes(api: "FastAPI", desk: Desk) -> None:
+def add_adapter_routes(api: "FastAPI", routes: "APIRouter", desk: Desk) -> None:
     """Declare the routes."""
-    from fastapi.responses import JSONResponse, PlainTextResponse
+    from fastapi.responses import PlainTextResponse
 
     registry = desk.registry
 
@@ -159,18 +161,24 @@ def add_adapter_routes(api: "FastAPI", desk: Desk) -> None:
                 raise invalid(f"{where}: {arm} is an experiment itself", param=where)
             registry.find(arm)
 
-    async def on_config_error(request: Any, error: Any) -> JSONResponse:
+    async def on_config_error(request: Any, error: Any) -> "Response":
         # the store's disk is full: nothing has changed, and what is served goes on
-        return JSONResponse(Refusal(507, str(error), code="store_full").body(), status_code=507)
+        return refused(Refusal(507, str(error), code="store_full"))
 
     api.add_exception_handler(ConfigError, on_config_error)
-    api.post("/v1/load_lora_adapter")(load)
-    api.post("/v1/unload_lora_adapter")(unload)
-    api.get("/v1/adapters")(adapters)
-    api.get("/v1/adapters/{name:path}")(adapter)
-    api.post("/v1/adapters/{name:path}/aliases")(aliases)
-    api.get("/v1/experiments")(experiments)
-    api.post("/v1/experiments")(set_experiments)
+    for path, post in (
+        ("/v1/load_lora_adapter", load),
+        ("/v1/unload_lora_adapter", unload),
+        ("/v1/adapters/{name:path}/aliases", aliases),
+        ("/v1/experiments", set_experiments),
+    ):
+        routes.post(path)(post)
+    for path, get in (
+        ("/v1/adapters", adapters),
+        ("/v1/adapters/{name:path}", adapter),
+        ("/v1/experiments", experiments),
+    ):
+        routes.get(path)(get)
 
 
 def _row(name: str, adapter: Adapter) -> dict[str, Any]:
@@ -200,8 +208,7 @@ def _vllm_error(
     status: int, message: str, kind: Literal["InvalidUserInput", "NotFoundError", "BadRequestError"]
 ) -> "Response":
     """An error as vLLM's clients read it."""
-    from fastapi.responses import JSONResponse
+    from fastapi import Response
 
-    message = message.encode("utf-8", "replace").decode()  # a name or path may hold half of a surrogate pair
     error = {"message": message, "type": kind, "param": None, "code": status}
-    return JSONResponse({"error": error}, status_code=status)
+    return Response(json_bytes({"error": error}), status, {"x-should-retry": "false"}, "application/json")

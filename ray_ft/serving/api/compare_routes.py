@@ -4,21 +4,23 @@ import asyncio
 import secrets
 import time
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, StrictStr, ValidationError
 
+from ray_ft.serving.access.record import visible
 from ray_ft.serving.adapters import Models, ServedModel
-from ray_ft.serving.api.bodies import DONE, ChatBody, CompletionBody, Reply, event
-from ray_ft.serving.api.routes import STREAM_HEADERS, backend_failure, validation_refusal
+from ray_ft.serving.api.bodies import DONE, ChatBody, CompletionBody, Reply, event, json_bytes, provenance
+from ray_ft.serving.api.errors import backend_failure, validation_refusal
+from ray_ft.serving.api.streams import STREAM_HEADERS, unless_gone
 from ray_ft.serving.exchange import Ask, Backend
 from ray_ft.serving.refusals import ApiError, Refusal, invalid
 
 if TYPE_CHECKING:
-    from fastapi import FastAPI
+    from fastapi import APIRouter
 
 MAX_ARMS = 16
 
@@ -49,36 +51,49 @@ class Arm:
         return round(time.monotonic() - self.began, 3)
 
 
-def add_compare_routes(api: "FastAPI", models: Models, backend: Backend) -> None:
+def add_compare_routes(routes: "APIRouter", models: Models, backend: Backend, engine: Mapping[str, Any]) -> None:
     """Declare the route."""
-    from fastapi.responses import JSONResponse, StreamingResponse
+    from fastapi import Request, Response
+    from fastapi.responses import StreamingResponse
 
-    async def compare(body: CompareBody) -> Any:
+    async def compare(body: CompareBody, request: Request) -> Response:
         fields = dict(body.model_extra or {})
         if len(set(body.models)) < len(body.models):
             raise invalid("models: each only once", param="models")
         if fields.get("seed") is None:
             fields["seed"] = secrets.randbits(31)  # the same for all
-        arms = [_arm(name, fields, models) for name in body.models]
+        arms = [_arm(name, fields, visible(models), engine) for name in body.models]
         about = {"id": f"compare-{uuid.uuid4().hex}", "created": arms[0].reply.created, "seed": fields["seed"]}
         if fields.get("stream"):
             return StreamingResponse(_events(arms, backend), media_type="text/event-stream", headers=STREAM_HEADERS)
-        rows = await asyncio.gather(*(_answered(arm, backend) for arm in arms))
-        return JSONResponse({**about, "object": "comparison", "arms": rows})
+        rows = await unless_gone(request, asyncio.gather(*(_answered(arm, backend) for arm in arms)))
+        if rows is None:
+            return Response(status_code=499)
+        comparison = {**about, "object": "comparison", "arms": rows}
+        return Response(json_bytes(comparison), media_type="application/json")
 
-    api.post("/v1/compare")(compare)
+    routes.post("/v1/compare")(compare)
 
 
-def _arm(name: str, fields: dict[str, Any], models: Models) -> Arm:
+def _arm(name: str, fields: dict[str, Any], models: Models, engine: Mapping[str, Any]) -> Arm:
     body_type = ChatBody if "messages" in fields else CompletionBody
     try:
         body = body_type.model_validate(fields | {"model": name})
     except ValidationError as error:
-        raise ApiError(validation_refusal([{**e, "loc": ("body", *e["loc"])} for e in error.errors()])) from None
+        raise ApiError(
+            validation_refusal([{**e, "loc": ("body", *e["loc"])} for e in error.errors()], fields)
+        ) from None
     body.ignored_fields()
-    model = models.find(name, user=fields["user"] if isinstance(fields.get("user"), str) else None)
+    model = models.find(name, user=body.end_user())
     ask = body.as_ask(model.adapter)
-    reply = Reply(name, model.version, body_type is ChatBody, ask.n)
+    reply = Reply(
+        name,
+        model.version,
+        body_type is ChatBody,
+        ask.n,
+        provenance=provenance(model, models, engine),
+        has_logprobs=ask.num_logprobs is not None,
+    )
     return Arm(name, model, replace(ask, id=reply.id), reply, time.monotonic())
 
 
@@ -93,9 +108,9 @@ async def _answered(arm: Arm, backend: Backend) -> dict[str, Any]:
     return {**arm.about(), "seconds": arm.seconds(), "response": arm.reply.whole(answer)}
 
 
-async def _events(arms: list[Arm], backend: Backend) -> AsyncIterator[str]:
+async def _events(arms: list[Arm], backend: Backend) -> AsyncIterator[bytes]:
     """Chunks of all arms as they come, each with its `arm`; an arm that breaks says so and leaves the others alone."""
-    queue: asyncio.Queue[str | None] = asyncio.Queue()
+    queue: asyncio.Queue[bytes | None] = asyncio.Queue()
     tasks = [asyncio.create_task(_pump(arm, backend, queue)) for arm in arms]
     try:
         unfinished = len(arms)
@@ -112,7 +127,7 @@ async def _events(arms: list[Arm], backend: Backend) -> AsyncIterator[str]:
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def _pump(arm: Arm, backend: Backend, queue: "asyncio.Queue[str | None]") -> None:
+async def _pump(arm: Arm, backend: Backend, queue: "asyncio.Queue[bytes | None]") -> None:
     def put(chunk: dict[str, Any]) -> None:
         queue.put_nowait(event({**chunk, **arm.about()}))
 

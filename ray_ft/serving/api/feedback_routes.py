@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, StrictInt, StrictStr
 
 from ray_ft.serving.refusals import ApiError, Refusal, invalid
-from ray_ft.serving.registry.feedback import FeedbackLog, Form, Remembering, Reply
+from ray_ft.serving.registry.feedback import FeedbackLog, Form, Replies, Reply
 
 if TYPE_CHECKING:
-    from fastapi import FastAPI
+    from fastapi import APIRouter
 
 MAX_COMMENT = 4000
 
@@ -26,7 +26,7 @@ class FeedbackBody(BaseModel):
     comment: Annotated[StrictStr, Field(max_length=MAX_COMMENT)] = ""
 
 
-def add_feedback_routes(api: "FastAPI", replies: Remembering, log: FeedbackLog) -> None:
+def add_feedback_routes(routes: "APIRouter", replies: Replies, log: FeedbackLog) -> None:
     """Declare the routes."""
     from fastapi.responses import PlainTextResponse
 
@@ -53,5 +53,5 @@ def add_feedback_routes(api: "FastAPI", replies: Remembering, log: FeedbackLog) 
         text = await asyncio.to_thread(lambda: "".join(f"{row}\n" for row in log.rows(format)))
         return PlainTextResponse(text, media_type="application/x-ndjson")
 
-    api.post("/v1/feedback")(give)
-    api.get("/v1/feedback")(data_set)
+    routes.post("/v1/feedback")(give)
+    routes.get("/v1/feedback")(data_set)

@@ -11,9 +11,11 @@ from contextlib import aclosing, contextmanager
 from pathlib import Path
 from typing import Any
 
+from ray_ft.config import ServingConfig
 from ray_ft.errors import ModelError, first_line
 from ray_ft.serving.exchange import AdapterBackend, Ask, Piece, Status
 from ray_ft.serving.refusals import Refusal
+from ray_ft.serving.registry.feedback import Replies
 from ray_ft.serving.registry.names import AT
 from ray_ft.serving.registry.registry import Registry, not_ready, version_of
 from ray_ft.serving.registry.traffic import Shadows
@@ -26,20 +28,15 @@ class Desk:
     """`Backend` over the copies of the model, and the changes to what they hold. Belongs to one event loop."""
 
     def __init__(
-        self,
-        registry: Registry,
-        backend: AdapterBackend,
-        *,
-        roots: Sequence[Path] = (),
-        adapter_wait_s: float = 30.0,
-        keep_versions: int = 3,
+        self, registry: Registry, backend: AdapterBackend, serving: ServingConfig, *, roots: Sequence[str | Path] = ()
     ) -> None:
         self.registry = registry
-        self.roots = tuple(root.resolve() for root in roots)
+        self.roots = tuple(Path(root).resolve() for root in roots)
         self.shadows = Shadows(registry, backend)
+        self.replies = Replies()
         self._backend = backend
-        self._wait_s = adapter_wait_s
-        self._keep = keep_versions
+        self._wait_s = serving.adapter_wait_s
+        self._keep = serving.keep_versions
         self._loading: dict[str, asyncio.Task[Version]] = {}  # by name@version
         self._names: dict[str, asyncio.Lock] = {}
         self._syncing: set[asyncio.Task[None]] = set()
@@ -57,6 +54,8 @@ class Desk:
                 return refusal
             answer = await self._backend.answer(ask)
             if not isinstance(answer, Refusal):
+                for piece in answer:
+                    self._remember(ask, piece.index, piece.text)
                 self.shadows.mirror(ask)
             return answer
 
@@ -66,13 +65,29 @@ class Desk:
             if (refusal := await self._hindrance(ask.adapter)) is not None:
                 yield refusal
                 return
-            is_first = True
+            texts: dict[int, list[str]] = {}
             async with aclosing(self._backend.stream(ask)) as stream:
                 async for item in stream:
+                    for piece in () if isinstance(item, Refusal) else item:
+                        texts.setdefault(piece.index, []).append(piece.text)
+                        if piece.finish_reason is not None:
+                            self._remember(ask, piece.index, "".join(texts.pop(piece.index)))
                     yield item
-                    if is_first and not isinstance(item, Refusal):
+                    if item == []:
                         self.shadows.mirror(ask)
-                    is_first = False
+
+    async def tokenize(
+        self, ask: Ask, *, add_special_tokens: bool, with_texts: bool
+    ) -> list[tuple[int, str | None]] | Refusal:
+        """Ids of the ask's only prompt, each with its text where that is wanted."""
+        return await self._backend.tokenize(ask, add_special_tokens=add_special_tokens, with_texts=with_texts)
+
+    async def detokenize(self, ids: Sequence[int]) -> str | Refusal:
+        """Text of ids, special tokens included."""
+        return await self._backend.detokenize(ids)
+
+    def _remember(self, ask: Ask, index: int, text: str) -> None:
+        self.replies.remember(ask, index, text, model=ask.adapter or self.registry.base.id)
 
     @contextmanager
     def _lease(self, key: str | None) -> Iterator[None]:

@@ -9,16 +9,14 @@ import os
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import AsyncGenerator, Iterator
-from contextlib import aclosing, suppress
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from ray_ft.errors import ConfigError
-from ray_ft.serving.exchange import Ask, Backend, Piece, Status
-from ray_ft.serving.refusals import Refusal
-from ray_ft.serving.registry.registry import Registry
+from ray_ft.serving.exchange import Ask
 
 MAX_REPLIES = 2000
 MAX_BYTES = 64 * 2**20
@@ -40,11 +38,10 @@ class Reply:
     answer: str
 
 
-class Remembering:
-    """`Backend` that keeps what was answered for a while. Belongs to one event loop."""
+class Replies:
+    """What was answered lately. Belongs to one event loop."""
 
-    def __init__(self, backend: Backend, registry: Registry) -> None:
-        self._backend, self._registry = backend, registry
+    def __init__(self) -> None:
         self._replies: OrderedDict[tuple[str, int], tuple[Reply, int]] = OrderedDict()
         self._num_bytes = 0
 
@@ -53,39 +50,14 @@ class Remembering:
         found = self._replies.get((id, index))
         return None if found is None else found[0]
 
-    async def status(self) -> Status:
-        """How the model is doing; raises when it cannot answer."""
-        return await self._backend.status()
-
-    async def answer(self, ask: Ask) -> list[Piece] | Refusal:
-        """All choices, each in one piece."""
-        answer = await self._backend.answer(ask)
-        if not isinstance(answer, Refusal):
-            self._remember(ask, {piece.index: piece.text for piece in answer})
-        return answer
-
-    async def stream(self, ask: Ask) -> AsyncGenerator[list[Piece] | Refusal, None]:
-        """An empty list once the ask is accepted, then pieces as they come; or a refusal at any point."""
-        texts: dict[int, list[str]] = {}
-        async with aclosing(self._backend.stream(ask)) as stream:
-            async for item in stream:
-                for piece in () if isinstance(item, Refusal) else item:
-                    texts.setdefault(piece.index, []).append(piece.text)
-                    if piece.finish_reason is not None:
-                        self._remember(ask, {piece.index: "".join(texts.pop(piece.index))})
-                yield item
-
-    def _remember(self, ask: Ask, texts: dict[int, str]) -> None:
-        if not ask.id:
+    def remember(self, ask: Ask, index: int, text: str, *, model: str) -> None:
+        """Keep one choice of an answer, and let go of the oldest."""
+        prompt = _prompt(ask, index)
+        if not ask.id or prompt is None:
             return
-        for index, text in texts.items():
-            prompt = _prompt(ask, index)
-            if prompt is None:
-                continue
-            reply = Reply(ask.id, ask.adapter or self._registry.base.id, prompt, text)
-            size = 2 * (len(str(prompt)) + len(text))
-            self._replies[ask.id, index] = reply, size
-            self._num_bytes += size
+        size = 2 * (len(str(prompt)) + len(text))
+        self._replies[ask.id, index] = Reply(ask.id, model, prompt, text), size
+        self._num_bytes += size
         while self._replies and (len(self._replies) > MAX_REPLIES or self._num_bytes > MAX_BYTES):
             _, (_, size) = self._replies.popitem(last=False)
             self._num_bytes -= size

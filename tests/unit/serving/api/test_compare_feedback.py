@@ -105,7 +105,9 @@ def test_an_experiment_gives_each_user_one_arm_by_the_weights(endpoint: Deployed
     for user in ("user-1", "user-2"):
         response = endpoint.ask("exp:tone", user=user)
         version = endpoint.registry.find("exp:tone", user=user).version
-        assert response.headers["x-ray-ft-model"] == f"support@{version}"
+        told = response.json()["ray_ft"]
+        assert (told["experiment"], told["version"]) == ("tone", version)
+        assert told["arm"] in arms
         assert response.json()["choices"][0]["text"].startswith(version)
     assert {endpoint.answered_by("exp:tone") for _ in range(60)} == {old, new}
     endpoint.load("support", b"three", load_inplace=True)

@@ -297,17 +297,13 @@ def test_a_wrong_value_is_refused_with_its_field(client: TestClient, fields: dic
 @pytest.mark.parametrize(
     ("fields", "param"),
     [
-        ({"logprobs": True}, "logprobs"),
-        ({"top_logprobs": 3}, "top_logprobs"),
-        ({"tools": [{"type": "function"}], "tool_choice": "required"}, "tools"),
-        ({"tool_choice": "required"}, "tool_choice"),
-        ({"response_format": {"type": "json_object"}}, "response_format"),
-        ({"response_format": {"type": "json_schema", "json_schema": {}}}, "response_format"),
-        ({"presence_penalty": 0.5}, "presence_penalty"),
-        ({"logit_bias": {"5": 10}}, "logit_bias"),
-        ({"top_k": 5}, "top_k"),
+        ({"min_tokens": 3}, "min_tokens"),
+        ({"functions": [{"name": "f"}]}, "functions"),
+        ({"structured_outputs": {"regex": "a+"}}, "structured_outputs"),
+        ({"echo": True}, "echo"),
+        ({"response_format": {"type": "grammar"}}, "response_format"),
+        ({"chat_template_kwargs": {"chat_template": "{{ 1 }}"}}, "chat_template_kwargs"),
         ({"messages": [{"role": "user", "content": [{"type": "image_url"}]}]}, "messages[0].content"),
-        ({"messages": [{"role": "assistant", "content": None, "tool_calls": [{}]}]}, "messages[0].tool_calls"),
     ],
 )  # fmt: skip
 def test_what_is_not_implemented_is_refused_by_name(client: TestClient, fields: dict[str, Any], param: str) -> None:
@@ -319,14 +315,20 @@ def test_what_is_not_implemented_is_refused_by_name(client: TestClient, fields: 
 @pytest.mark.parametrize(
     ("fields", "param"),
     [
-        ({"prompt": [1, 2]}, "prompt"),
-        ({"prompt": [[1], [2]]}, "prompt"),
+        ({"prompt": [1, "a"]}, "prompt"),
+        ({"prompt": [[1], "a"]}, "prompt"),
+        ({"prompt": ["a", [1]]}, "prompt"),
+        ({"prompt": [-1]}, "prompt"),
         ({"prompt": []}, "prompt"),
+        ({"prompt": [True]}, "prompt"),
         ({"prompt": 5}, "prompt"),
         ({"suffix": "x"}, "suffix"),
         ({"best_of": 3}, "best_of"),
-        ({"echo": True}, "echo"),
-        ({"logprobs": 0}, "logprobs"),
+        ({"echo": True, "logprobs": 1}, "echo"),
+        ({"logprobs": True}, "logprobs"),
+        ({"logprobs": 6}, "logprobs"),
+        ({"tools": [{"type": "function"}]}, "tools"),
+        ({"top_logprobs": 2}, "top_logprobs"),
     ],
 )  # fmt: skip
 def test_completions_refuse_what_they_cannot_do(client: TestClient, fields: dict[str, Any], param: str) -> None:

@@ -16,6 +16,7 @@ from random_adapter import write_random_adapter
 from ray_ft.config import ServingConfig
 from ray_ft.engines import GenerateRequest, LoadedModel, TransformersEngine
 from ray_ft.serving.api.registry_api import registry_api
+from ray_ft.serving.registry.desk import Desk
 from ray_ft.serving.registry.registry import create
 from ray_ft.serving.replica.loading import AdapterReplica
 
@@ -47,7 +48,8 @@ class Live:
         (folder / "endpoint").mkdir(parents=True)
         self.registry = create(folder / "endpoint", base_path=base_path, base_name=BASE, adapters=adapters)
         self.replica = AdapterReplica(model, self.registry.folder, max_new_tokens=64)
-        api = registry_api(self.registry, self.replica, ServingConfig(), roots=[root])
+        desk = Desk(self.registry, self.replica, ServingConfig(), roots=[root])
+        api = registry_api(desk, desk, watch={})
         self.http = httpx.AsyncClient(transport=httpx.ASGITransport(app=api), base_url="http://endpoint", timeout=120)
 
     async def complete(self, model: str, prompt: str, **fields: Any) -> dict[str, Any]:

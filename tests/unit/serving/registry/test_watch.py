@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from deployed_endpoint import DeployedEndpoint, deployed_endpoint
 
+from ray_ft.config import ServingConfig
 from ray_ft.serving.registry.desk import Desk
 from ray_ft.serving.registry.watch import TRIES, Watch
 
@@ -23,7 +24,7 @@ class Followed:
 
     def __init__(self, endpoint: DeployedEndpoint, run: Path) -> None:
         self.endpoint, self.run = endpoint, run
-        self.desk = Desk(endpoint.registry, endpoint.replica, keep_versions=2)
+        self.desk = Desk(endpoint.registry, endpoint.replica, ServingConfig(keep_versions=2))
         self.watch = Watch(self.desk, {"tuned": str(run)})
 
     def checkpoint(self, step: int, weights: bytes, *, is_complete: bool = True) -> Path:
@@ -97,6 +98,6 @@ def test_a_checkpoint_that_fails_its_gate_is_listed_and_not_the_latest(followed:
 
 
 def test_a_run_that_does_not_exist_yet_is_waited_for(endpoint: DeployedEndpoint) -> None:
-    watch = Watch(Desk(endpoint.registry, endpoint.replica), {"later": str(endpoint.root / "nothing")})
+    watch = Watch(Desk(endpoint.registry, endpoint.replica, ServingConfig()), {"later": str(endpoint.root / "nothing")})
     asyncio.run(watch.look())
     assert "later" not in endpoint.registry.ids
