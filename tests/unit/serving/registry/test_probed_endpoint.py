@@ -23,7 +23,7 @@ from ray_ft.serving.replica.loading import AdapterReplica
 BASE = "builtin:tiny"
 NUM_ADAPTERS = 8
 NEW_TOKENS = 8
-PROMPTS = ["def release(", "import os", "The lock", "# 1", "for i in", "日本語", "class A:", "x ="]
+PROMPTS = ["def release(", "The lock", "日本語"]
 
 
 @pytest.fixture(scope="module")
