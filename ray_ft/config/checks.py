@@ -148,8 +148,9 @@ def _check_evaluation(evaluation: EvaluationConfig, require: Require) -> None:
 
 def _check_serving(serving: ServingConfig, require: Require) -> None:
     require(1 <= serving.port <= 65535, "serving.port", serving.port, "in 1..65535")
-    for name in ("max_new_tokens", "num_replicas"):
+    for name in ("max_new_tokens", "num_replicas", "keep_versions"):
         require(getattr(serving, name) >= 1, f"serving.{name}", getattr(serving, name), "at least 1")
+    require(serving.adapter_wait_s >= 0, "serving.adapter_wait_s", serving.adapter_wait_s, "at least 0")
     num_gpus = serving.num_gpus
     require(num_gpus is None or num_gpus >= 0, "serving.num_gpus", num_gpus, "at least 0")
     for name in ("max_open", "max_open_tokens"):

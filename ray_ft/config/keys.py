@@ -276,6 +276,14 @@ class ServingConfig:
     """The endpoint's name on its cluster; two endpoints have two."""
     route_prefix: str = "/"
     """Path before all routes; two endpoints of one cluster share host and port and have two."""
+    adapter_roots: list[str] = field(default_factory=list)
+    """Folders below which adapters may be loaded over HTTP, beside output_dir."""
+    adapter_wait_s: float = 30.0
+    """How long a request waits for an adapter that is being loaded, in seconds."""
+    keep_versions: int = 3
+    """Newest versions of an adapter that stay, beside those that an alias, experiment or shadow names."""
+    watch: dict[str, str] = field(default_factory=dict)
+    """Runs that are followed, as name: run folder; each new checkpoint becomes a version of the name."""
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 import json
 import logging
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,16 +11,19 @@ from ray_ft import artifacts
 from ray_ft.artifacts import Endpoint, TunedModel
 from ray_ft.config import Config, ServingConfig, load_config
 from ray_ft.engines import Engine
-from ray_ft.errors import ConfigError, ModelError
+from ray_ft.errors import ConfigError, MissingArtifactError, ModelError
 from ray_ft.serving.access.keys import KeyRing, load_keys
-from ray_ft.serving.adapters import Catalogue, catalogue
-from ray_ft.serving.api.routes import create_api
-from ray_ft.serving.exchange import Ask, Piece, Status
+from ray_ft.serving.api.registry_api import registry_api
+from ray_ft.serving.exchange import Ask, Piece, Status, Verdict
 from ray_ft.serving.listening import WAY_IN, check_certificate, check_port, check_reach, is_beside_others, url_of
 from ray_ft.serving.operation.drain import GRACE_SECONDS
 from ray_ft.serving.operation.operate import Operations
 from ray_ft.serving.refusals import Refusal
-from ray_ft.serving.replica.replica import LoadingReplica
+from ray_ft.serving.registry.desk import Desk
+from ray_ft.serving.registry.names import check_name
+from ray_ft.serving.registry.registry import Registry
+from ray_ft.serving.registry.store import adapter_roots, base_of, discarded, new_store, store_of_run
+from ray_ft.serving.replica.loading import LoadingReplica
 from ray_ft.serving.replica.resources import check_replicas_fit, replica_resources, replica_scaling
 from ray_ft.serving.stopping import GATEWAY, drain, shutdown, wait_for_interrupt
 
@@ -46,9 +49,13 @@ def deploy(
     serving: ServingConfig,
     blocking: bool,
     chat_template: str | None = None,
+    folder: str | Path | None = None,
+    roots: Sequence[str | Path] = (),
 ) -> Endpoint:
     """Start the endpoint on the connected Ray cluster; `blocking` waits until interrupted, then stops it.
 
+    What is deployed is kept below `folder`, which every node must see; without one, in a temporary folder. Adapters may
+    be loaded over HTTP from below `roots`.
     Raises ConfigError when the port is taken or the replicas do not fit the cluster, ModelError when the base or an
     adapter cannot be served; nothing is running then.
     """
@@ -56,31 +63,32 @@ def deploy(
     check_reach(serving, keys)
     check_certificate(serving)
     adapters = _absolute(adapters)
-    served = catalogue(base_path, base_name, adapters)
     engine.check(base_path, adapters)
     resources = replica_resources(serving, engine)
     check_replicas_fit(serving, resources)
     if not is_beside_others(serving):
         check_port(serving)
-    application = build_application(
-        served,
-        base_path,
-        adapters,
-        engine=engine,
-        serving=serving,
-        keys=keys,
-        chat_template=chat_template,
-        resources=resources,
-    )
-    _start(application, serving)
-    endpoint = Endpoint(url=url_of(serving), models=served.ids)
-    if blocking:
-        print(_greeting(endpoint, needs_key=bool(keys.keys)), flush=True)
-        try:
-            wait_for_interrupt()
-            drain(serving)
-        finally:
-            shutdown(serving.name)
+    served = new_store(folder, base_path=base_path, base_name=base_name, adapters=adapters)
+    with discarded(served, at_end=blocking):
+        application = build_application(
+            served,
+            base_path,
+            engine=engine,
+            serving=serving,
+            keys=keys,
+            chat_template=chat_template,
+            resources=resources,
+            roots=roots,
+        )
+        _start(application, serving)
+        endpoint = Endpoint(url=url_of(serving), models=served.ids)
+        if blocking:
+            print(_greeting(endpoint, needs_key=bool(keys.keys)), flush=True)
+            try:
+                wait_for_interrupt()
+                drain(serving)
+            finally:
+                shutdown(serving.name)
     return endpoint
 
 
@@ -96,16 +104,16 @@ def app(args: Mapping[str, Any]) -> "Application":
     if not keys.keys and not config.serving.open_access:  # where Serve listens is not known here
         raise ConfigError(f"{args['config']}: there are no API keys; {WAY_IN}")
     models = models_of_run(config, config_path=str(args["config"]))
-    adapters = _absolute(models.adapters)
+    adapters, store = _absolute(models.adapters), store_of_run(config.run_path)
     return build_application(
-        catalogue(models.base_path, models.base_name, adapters),
+        new_store(store, base_path=models.base_path, base_name=models.base_name, adapters=adapters),
         models.base_path,
-        adapters,
         engine=config.engine.resolved(),
         serving=config.serving,
         keys=keys,
         chat_template=config.model.chat_template,
         resources=replica_resources(config.serving, config.engine),  # not checked: here the cluster may still grow
+        roots=adapter_roots(config),
     )
 
 
@@ -128,9 +136,15 @@ class RunModels:
 def models_of_run(config: Config, *, config_path: str = "CONFIG") -> RunModels:
     """The tuned model of a run under the run's name, beside its base, and the adapters that serving.adapters adds.
 
-    A fully tuned model is a base itself. Raises MissingArtifactError where nothing has been trained yet.
+    A fully tuned model is a base itself. Raises MissingArtifactError where nothing has been trained yet, unless runs
+    are followed: then the base waits for them.
     """
-    tuned = artifacts.load(TunedModel, config.run_path, config_path=config_path)
+    try:
+        tuned = artifacts.load(TunedModel, config.run_path, config_path=config_path)
+    except MissingArtifactError:
+        if not config.serving.watch:
+            raise
+        return RunModels(base_of(config), config.model.name, dict(config.serving.adapters))
     if tuned.is_adapter:
         return RunModels(
             tuned.base_path, config.model.name, {config.run_name: tuned.path} | dict(config.serving.adapters)
@@ -142,17 +156,18 @@ def models_of_run(config: Config, *, config_path: str = "CONFIG") -> RunModels:
 
 
 def build_application(
-    served: Catalogue,
+    served: Registry,
     base_path: str,
-    adapters: Mapping[str, str],
     *,
     engine: Engine,
     serving: ServingConfig,
     keys: KeyRing,
     chat_template: str | None,
     resources: Mapping[str, float],
+    roots: Sequence[str | Path],
 ) -> "Application":
-    """One gateway in front of `serving.num_replicas` copies of the model, or of as many as there is work for."""
+    """One gateway, which alone writes what is deployed, in front of `serving.num_replicas` copies of the model, or of
+    as many as there is work for."""
     from ray import serve
 
     replica = serve.deployment(
@@ -165,7 +180,17 @@ def build_application(
         # stopped by others than `ray-ft serve`, it goes on answering for so long; then the gateway ends its streams
         graceful_shutdown_timeout_s=serving.drain_seconds,
         health_check_timeout_s=120,
-    ).bind(engine, base_path, dict(adapters), max_new_tokens=serving.max_new_tokens, chat_template=chat_template)
+    ).bind(
+        engine,
+        base_path,
+        str(served.folder),
+        max_new_tokens=serving.max_new_tokens,
+        adapter_wait_s=serving.adapter_wait_s,
+        chat_template=chat_template,
+    )
+    for name in serving.watch:
+        check_name(name, served.base.id)
+    serving = replace(serving, watch=_absolute(serving.watch))
     described = {"engine": engine.name, "quantization": getattr(engine, "quantization", None)}
     gateway: Any = serve.deployment(
         serve.ingress()(Gateway),
@@ -174,7 +199,9 @@ def build_application(
         max_ongoing_requests=(serving.max_replicas or serving.num_replicas) * MAX_REQUESTS + MAX_QUEUED,
         graceful_shutdown_timeout_s=serving.drain_seconds + GRACE_SECONDS,
     )
-    application: Application = gateway.bind(replica, served, described, serving, keys)
+    application: Application = gateway.bind(
+        replica, str(served.folder), described, serving, keys, [str(root) for root in roots]
+    )
     return application
 
 
@@ -184,17 +211,18 @@ class Gateway:
     def __init__(
         self,
         replica: "DeploymentHandle",
-        served: Catalogue,
+        folder: str,
         engine: Mapping[str, Any],
         serving: ServingConfig,
         keys: KeyRing,
+        roots: Sequence[str],
     ) -> None:
-        self._served = served
-        self._engine = engine
-        self._operations = Operations(served, ReplicaHandle(replica), serving, keys, sends_id=False)
+        self._engine, self._serving = engine, serving
+        self._desk = Desk(Registry(folder), ReplicaHandle(replica), serving, roots=roots)
+        self._operations = Operations(self._desk.registry, self._desk, serving, keys, sends_id=False)
 
     def __serve_build_asgi_app__(self) -> Any:
-        api = create_api(self._served, self._operations.backend, engine=self._engine)
+        api = registry_api(self._desk, self._operations.backend, watch=self._serving.watch, engine=self._engine)
         self._operations.install(api)
         return api
 
@@ -216,6 +244,13 @@ class ReplicaHandle:
     async def answer(self, ask: Ask) -> list[Piece] | Refusal:
         pieces: list[Piece] | Refusal = await self._handle.answer.remote(ask)
         return pieces
+
+    async def load(self, version: str) -> Verdict:
+        verdict: Verdict = await self._handle.load.remote(version)
+        return verdict
+
+    async def sync(self) -> None:
+        await self._handle.sync.remote()  # one copy; the others look by themselves
 
     async def stream(self, ask: Ask) -> AsyncGenerator[list[Piece] | Refusal, None]:
         response = self._handle.options(stream=True).stream.remote(ask)

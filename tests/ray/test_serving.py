@@ -60,6 +60,7 @@ def start(base_path: str, adapters: dict[str, str], serving: ServingConfig) -> E
         engine=TransformersEngine(),
         serving=serving,
         blocking=False,
+        roots=[Path(folder).parent for folder in adapters.values()],
     )
 
 
@@ -205,6 +206,30 @@ def test_a_client_that_leaves_stops_the_work(endpoint: Endpoint, streaming: bool
     while num_open() and time.monotonic() < deadline:
         pass
     assert num_open() == 0
+
+
+def test_a_copy_of_the_model_that_starts_again_has_what_was_deployed(
+    endpoint: Endpoint, client: openai.OpenAI, tiny_model_path: str, adapters: dict[str, str]
+) -> None:
+    """Also where the folder holds another run's weights by then."""
+    import ray
+    from ray.util import list_named_actors
+
+    folder = Path(write_random_adapter(tiny_model_path, Path(adapters[TUNED]).parent / "support", seed=5))
+    body = {"lora_name": "support", "lora_path": "support"}
+    loaded = httpx.post(f"{endpoint.url}/v1/load_lora_adapter", json=body, timeout=60)
+    assert (loaded.status_code, loaded.text) == (200, "Success: LoRA adapter 'support' added successfully.")
+    before = client.completions.create(model="support", prompt="def release(", max_tokens=9)
+    write_random_adapter(tiny_model_path, folder, seed=6)
+    (name,) = (a["name"] for a in list_named_actors(all_namespaces=True) if "#model#" in a["name"])
+    ray.kill(ray.get_actor(name, namespace="serve"))
+    again = client.with_options(max_retries=30).completions.create(model="support", prompt="def release(", max_tokens=9)
+    assert again.choices[0].text == before.choices[0].text
+    assert again.system_fingerprint == before.system_fingerprint
+    unloaded = httpx.post(f"{endpoint.url}/v1/unload_lora_adapter", json={"lora_name": "support"}, timeout=60)
+    assert unloaded.status_code == 200
+    with pytest.raises(openai.NotFoundError):
+        client.completions.create(model="support", prompt="x", max_tokens=1)
 
 
 def test_a_second_endpoint_is_refused(endpoint: Endpoint, tiny_model_path: str) -> None:

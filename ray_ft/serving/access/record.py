@@ -2,10 +2,10 @@
 
 import time
 from contextvars import ContextVar
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from ray_ft.serving.access.keys import EVERYONE, ApiKey
-from ray_ft.serving.adapters import Catalogue
+from ray_ft.serving.adapters import Models, Restricted
 from ray_ft.serving.exchange import Piece
 
 
@@ -74,7 +74,7 @@ def current_key() -> ApiKey:
     return EVERYONE if record is None else record.key
 
 
-def visible(catalogue: Catalogue) -> Catalogue:
+def visible(models: Models) -> Models:
     """What the key of this request may know of."""
     key = current_key()
-    return replace(catalogue, models=tuple(model for model in catalogue.models if key.allows(model.adapter)))
+    return models if key.adapters is None else Restricted(models, key.allows)

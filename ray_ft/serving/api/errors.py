@@ -65,7 +65,7 @@ def answer_errors_as_json(api: "FastAPI") -> None:
         return refused(error.refusal)
 
     async def on_validation_error(request: Any, error: Any) -> "Response":
-        return refused(_validation_refusal(error.errors(), error.body))
+        return refused(validation_refusal(error.errors(), error.body))
 
     async def on_http_error(request: Any, error: Any) -> "Response":
         where = f"{request.method} {request.url.path[:200]}"
@@ -81,7 +81,7 @@ def answer_errors_as_json(api: "FastAPI") -> None:
     api.add_exception_handler(Exception, on_bug)
 
 
-def _validation_refusal(errors: Sequence[dict[str, Any]], body: Any) -> Refusal:
+def validation_refusal(errors: Sequence[dict[str, Any]], body: Any) -> Refusal:
     """Pydantic's complaint of the first field; of several ways to write it, the one that came furthest."""
     ways = [(_way(error, body), error) for error in errors[:100]]
     first = ways[0][0][:1]

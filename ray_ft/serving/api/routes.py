@@ -1,11 +1,12 @@
 """The routes of the OpenAI-style API over any backend that turns asks into pieces of text."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from ray_ft.serving.access.record import visible
-from ray_ft.serving.adapters import Catalogue
+from ray_ft.serving.adapters import Models
 from ray_ft.serving.api.bodies import ChatBody, CompletionBody, Reply, json_bytes, model_row, provenance
 from ray_ft.serving.api.errors import accepted, answer_errors_as_json, reached
 from ray_ft.serving.api.streams import streamed, unless_gone
@@ -19,7 +20,7 @@ MAX_NAMED = 20
 """Most ignored fields that a header names."""
 
 
-def create_api(catalogue: Catalogue, backend: Backend, *, engine: Mapping[str, Any] | None = None) -> "FastAPI":
+def create_api(catalogue: Models, backend: Backend, *, engine: Mapping[str, Any] | None = None) -> "FastAPI":
     """The ASGI application. `engine` is what replies say of what answers, beside the model's version."""
     from fastapi import APIRouter, FastAPI, Request, Response
 
@@ -58,7 +59,7 @@ def create_api(catalogue: Catalogue, backend: Backend, *, engine: Mapping[str, A
         return _json(await detokenize(body, visible(catalogue), backend))
 
     async def respond(body: ChatBody | CompletionBody, request: Request, *, is_chat: bool) -> Response:
-        found = visible(catalogue).find(body.model)
+        found = visible(catalogue).find(body.model, user=body.end_user())
         headers = {"x-ray-ft-model-version": found.version} | _ignored_header(body.ignored_fields())
         ask = body.as_ask(found.adapter)
         reply = Reply(
@@ -70,6 +71,7 @@ def create_api(catalogue: Catalogue, backend: Backend, *, engine: Mapping[str, A
             provenance=provenance(found, catalogue, engine or {}),
             has_logprobs=ask.num_logprobs is not None,
         )
+        ask = replace(ask, id=reply.id)
         if body.stream:
             return await streamed(backend.stream(ask), reply, ask.n * max(len(ask.prompts), 1), headers)
         answer = await unless_gone(request, accepted(backend.answer(ask)))

@@ -10,7 +10,7 @@ from ray_ft.config import ServingConfig
 from ray_ft.errors import ConfigError, first_line
 from ray_ft.serving.access.keys import ENVIRONMENT, KeyRing, load_keys
 from ray_ft.serving.access.limits import Limits
-from ray_ft.serving.adapters import Catalogue
+from ray_ft.serving.adapters import Models
 from ray_ft.serving.exchange import Backend, Status
 from ray_ft.serving.operation.drain import TURNED_AWAY, Drain
 from ray_ft.serving.operation.gate import Gate, log_to_stderr
@@ -33,7 +33,7 @@ class Operations:
     """One process's; `sends_id` as in `Gate`."""
 
     def __init__(
-        self, served: Catalogue, backend: Backend, serving: ServingConfig, keys: KeyRing, *, sends_id: bool = True
+        self, served: Models, backend: Backend, serving: ServingConfig, keys: KeyRing, *, sends_id: bool = True
     ) -> None:
         self._serving = serving
         self._keys = WatchedKeys(keys, serving.keys_file)

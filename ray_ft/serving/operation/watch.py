@@ -8,7 +8,7 @@ from typing import Any
 from ray_ft.serving.access.keys import EVERYONE
 from ray_ft.serving.access.limits import Admission, Limits, TooMuch, cost_of
 from ray_ft.serving.access.record import CURRENT, AskRecord, current_key
-from ray_ft.serving.adapters import Catalogue
+from ray_ft.serving.adapters import Models
 from ray_ft.serving.exchange import Ask, Backend, Piece, Status
 from ray_ft.serving.operation.drain import CUT_OFF, CutOffError, Drain
 from ray_ft.serving.refusals import Refusal
@@ -20,7 +20,7 @@ class WatchedBackend:
     def __init__(
         self,
         backend: Backend,
-        catalogue: Catalogue,
+        catalogue: Models,
         limits: Limits,
         drain: Drain,
         *,

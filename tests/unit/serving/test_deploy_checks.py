@@ -1,7 +1,6 @@
 """What cannot be served is refused in one line before Ray Serve starts."""
 
 import io
-import json
 import os
 import signal
 import socket
@@ -15,9 +14,8 @@ import pytest
 from ray_ft import artifacts
 from ray_ft.artifacts import TunedModel
 from ray_ft.config import Config, ServingConfig, parse_config
-from ray_ft.errors import ConfigError, MissingArtifactError, ModelError, RayFTError
+from ray_ft.errors import ConfigError, MissingArtifactError, RayFTError
 from ray_ft.serving.access.keys import ApiKey, KeyRing
-from ray_ft.serving.adapters import catalogue
 from ray_ft.serving.deploy import (
     RunModels,
     _reason,
@@ -28,22 +26,6 @@ from ray_ft.serving.listening import check_certificate, check_port, check_reach,
 from ray_ft.serving.replica.resources import replica_scaling
 from ray_ft.serving.stopping import _WithoutLines, wait_for_interrupt
 from ray_ft.strategies import Full, LoRA
-
-
-@pytest.fixture
-def base(tmp_path: Path) -> str:
-    folder = tmp_path / "base"
-    folder.mkdir()
-    (folder / "config.json").write_text("{}")
-    (folder / "model.safetensors").write_bytes(b"weights")
-    return str(folder)
-
-
-def adapter(folder: Path, weights: bytes = b"weights") -> str:
-    folder.mkdir()
-    (folder / "adapter_config.json").write_text(json.dumps({"peft_type": "LORA"}))
-    (folder / "adapter_model.safetensors").write_bytes(weights)
-    return str(folder)
 
 
 @pytest.fixture
@@ -62,36 +44,6 @@ def test_a_taken_port_is_named_with_a_way_out(taken_port: int) -> None:
 def test_a_host_that_is_not_this_machine_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"serving\.host.*203\.0\.113\.7"):
         check_port(ServingConfig(host="203.0.113.7"))
-
-
-def test_a_retrained_adapter_is_another_version(base: str, tmp_path: Path) -> None:
-    first = catalogue(base, "base", {"x": adapter(tmp_path / "first")}).find("x")
-    same = catalogue(base, "base", {"x": adapter(tmp_path / "same")}).find("x")
-    other = catalogue(base, "base", {"x": adapter(tmp_path / "other", b"more training")}).find("x")
-    assert first.version == same.version
-    assert first.version != other.version
-
-
-def test_a_missing_adapter_folder_is_refused(base: str) -> None:
-    with pytest.raises(ModelError, match=r"'x' \(nowhere\): no such folder"):
-        catalogue(base, "base", {"x": "nowhere"})
-
-
-def test_a_damaged_adapter_config_is_refused(base: str, tmp_path: Path) -> None:
-    folder = adapter(tmp_path / "x")
-    (Path(folder) / "adapter_config.json").write_text("{")
-    with pytest.raises(ModelError, match=r"adapter_config\.json"):
-        catalogue(base, "base", {"x": folder})
-
-
-def test_an_adapter_cannot_take_the_bases_name(base: str, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="the base has this name"):
-        catalogue(base, "base", {"base": adapter(tmp_path / "x")})
-
-
-def test_a_missing_base_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match=r"config\.json"):
-        catalogue(str(tmp_path), "base", {})
 
 
 KEYS = KeyRing((ApiKey("one", "0" * 64),))
@@ -252,6 +204,15 @@ def test_a_whole_tuned_model_is_a_base_of_its_own(config: Config) -> None:
 def test_a_run_that_was_not_trained_names_the_verb_that_does(config: Config) -> None:
     with pytest.raises(MissingArtifactError, match="ray-ft train"):
         models_of_run(config)
+
+
+def test_a_run_that_is_followed_is_waited_for_by_its_base(config: Config, tmp_path: Path) -> None:
+    (tmp_path / "base").mkdir()
+    (tmp_path / "base" / "config.json").write_text("{}")
+    model = replace(config.model, name=str(tmp_path / "base"))
+    serving = replace(config.serving, watch={"handbook": str(config.run_path)})
+    waiting = replace(config, model=model, serving=serving)
+    assert models_of_run(waiting) == RunModels(model.name, model.name, {"older": "runs/older"})
 
 
 def test_the_stage_imports_neither_ray_nor_torch_before_it_is_used() -> None:
