@@ -101,7 +101,7 @@ def app(args: Mapping[str, Any]) -> "Application":
         catalogue(models.base_path, models.base_name, adapters),
         models.base_path,
         adapters,
-        engine=config.engine.resolved(),
+        engine=config.engine.resolved(adapters),
         serving=config.serving,
         chat_template=config.model.chat_template,
         resources=replica_resources(config.serving, config.engine),  # not checked: here the cluster may still grow
