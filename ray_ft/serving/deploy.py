@@ -108,7 +108,7 @@ def app(args: Mapping[str, Any]) -> "Application":
     return build_application(
         new_store(store, base_path=models.base_path, base_name=models.base_name, adapters=adapters),
         models.base_path,
-        engine=config.engine.resolved(),
+        engine=config.engine.resolved(adapters),
         serving=config.serving,
         keys=keys,
         chat_template=config.model.chat_template,
