@@ -58,7 +58,7 @@ def deploy(
     adapters = _absolute(adapters)
     served = catalogue(base_path, base_name, adapters)
     engine.check(base_path, adapters)
-    resources = replica_resources(serving)
+    resources = replica_resources(serving, engine)
     check_replicas_fit(serving, resources)
     _check_serve_is_free()
     _check_port(serving)
@@ -101,10 +101,10 @@ def app(args: Mapping[str, Any]) -> "Application":
         catalogue(models.base_path, models.base_name, adapters),
         models.base_path,
         adapters,
-        engine=config.engine,
+        engine=config.engine.resolved(),
         serving=config.serving,
         chat_template=config.model.chat_template,
-        resources=replica_resources(config.serving),  # not checked: here the cluster may still grow
+        resources=replica_resources(config.serving, config.engine),  # not checked: here the cluster may still grow
     )
 
 

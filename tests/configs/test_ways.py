@@ -168,9 +168,9 @@ def chat_way(run_folder: Path, rate_way: Followed) -> Followed:
     import ray
     from fastapi import Response
     from fastapi.testclient import TestClient
-    from ray_ft.engines.transformers.rows import Row
 
     from ray_ft.engines import GenerateRequest, TextDelta
+    from ray_ft.engines.transformers.rows import Row
     from ray_ft.serving.api.bodies import ChatBody
     from ray_ft.serving.exchange import Ask, Piece
 
@@ -193,7 +193,7 @@ def chat_way(run_folder: Path, rate_way: Followed) -> Followed:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("ray_ft.api.serving.ray_session", lambda config, keep: contextlib.nullcontext())
         patch.setattr(ray, "serve", InProcess, raising=False)
-        patch.setattr("ray_ft.serving.deploy.replica_resources", lambda serving: {"num_cpus": 1})
+        patch.setattr("ray_ft.serving.deploy.replica_resources", lambda serving, engine: {"num_cpus": 1})
         patch.setattr("ray_ft.serving.deploy.check_replicas_fit", lambda serving, resources: None)
         patch.setattr("ray_ft.serving.deploy._check_serve_is_free", lambda: None)
         patch.setattr("ray_ft.serving.deploy._check_port", lambda serving: None)

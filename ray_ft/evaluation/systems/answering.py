@@ -71,7 +71,7 @@ def _run(tasks: list[Task], questions: Sequence[Question], worker: dict[str, Any
     import ray
 
     num_blocks = math.ceil(len(tasks) / TASKS_PER_BATCH)
-    resources, num_actors = _actors(worker["model_path"], num_blocks)
+    resources, num_actors = _actors(worker["engine"], worker["model_path"], num_blocks)
     logger.info("answering %d tasks with %d x %s", len(tasks), num_actors, Path(worker["model_path"]).name)
     rows = [{**dataclasses.asdict(task), "passages": list(task.passages)} for task in tasks]
     dataset = (
@@ -168,15 +168,19 @@ def _done(row: Mapping[str, Any]) -> Done:
     return Done(**{**row, "scores": {pair["metric"]: pair["value"] for pair in row["scores"]}})
 
 
-def _actors(model_path: str, num_batches: int) -> tuple[dict[str, int], int]:
-    """What one actor takes and how many there are: one per GPU; without GPUs as many as memory and the work allow."""
+def _actors(engine: Engine, model_path: str, num_batches: int) -> tuple[dict[str, int], int]:
+    """What one actor takes and how many there are: one for as many GPUs as the engine wants for a copy; without GPUs as
+    many as memory and the work allow; one that only asks a server where the engine holds no weights.
+    """
     import ray
 
     cluster = ray.cluster_resources()
     # On one machine a dead actor has run out of memory and would again; and Ray logs an error where it may restart.
     restarts = {"max_restarts": 0} if len(ray.nodes()) == 1 else {}
+    if not engine.needs_weights:
+        return {"num_cpus": 1, **restarts}, 1
     if num_gpus := int(cluster.get("GPU", 0)):
-        return {"num_gpus": 1, **restarts}, min(num_gpus, num_batches)
+        return {"num_gpus": engine.num_gpus, **restarts}, max(1, min(num_gpus // engine.num_gpus, num_batches))
     num_cpus = max(1, int(cluster.get("CPU", 1)))
     weight_bytes = sum(file.stat().st_size for file in Path(model_path).glob("*.safetensors"))
     # 16-bit weights double when they are held in fp32; a third share is left for activations and the cache.
