@@ -23,7 +23,7 @@ from ray_ft.config import load_config, parse_config
 from ray_ft.errors import ConfigError
 
 REPOSITORY = Path(__file__).parents[2]
-ROUTES = ("/health", "/v1/models", "/v1/chat/completions", "/v1/completions")
+ROUTES = ("/health", "/v1/models", "/v1/chat/completions", "/v1/completions", "/tokenize", "/detokenize")
 CURL_FLAGS = {"-s": 0, "-N": 0, "-f": 0, "-X": 1, "-H": 1, "-d": 1}  # flag: number of values
 PROGRAMS = ("base64", "cd", "docker", "git", "kubectl", "pip", "ray", "tensorboard")  # looked at for paths only
 MINIMAL = {
