@@ -7,12 +7,10 @@ from pydantic import Discriminator, Field, StrictBool, StrictInt, StrictStr, Tag
 
 from ray_ft.serving.adapters import Catalogue
 from ray_ft.serving.api.bodies import Conversation, OpenBody
+from ray_ft.serving.api.bodies.requests import MAX_IDS
 from ray_ft.serving.api.errors import accepted, reached
 from ray_ft.serving.exchange import Ask, Backend
 from ray_ft.serving.refusals import invalid
-
-MAX_IDS = 2**20
-"""Most ids that are made text of at once."""
 
 ANYTHING = Ask(
     adapter=None, messages=None, prompts=(), n=1, max_new_tokens=None, temperature=0, top_p=1, stop=(), seed=0
