@@ -7,13 +7,14 @@ from typing import Any, Literal
 from ray_ft.engines.base import ENGINES, Engine, LoadedModel, Writer
 from ray_ft.engines.transformers import TransformersEngine
 from ray_ft.engines.vllm import VLLMEngine
+from ray_ft.engines.vllm.adapters import beyond_plain
 from ray_ft.engines.vllm.versions import is_installed
 
 
 @ENGINES.register("auto")
 @dataclass(frozen=True)
 class AutoEngine(Engine):
-    """vllm on GPUs where it is installed, else transformers; with the settings that both have."""
+    """vllm on GPUs where it is installed and answers with the adapters, else transformers; what both can be told."""
 
     name: str = "auto"
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
@@ -25,14 +26,16 @@ class AutoEngine(Engine):
     max_adapters: int = 16
     """Different adapters in one batch."""
 
-    def resolved(self) -> Engine:
-        return self._engine(has_gpus=is_installed() and _has_gpus())
+    def resolved(self, adapters: Mapping[str, str] | None = None, *, has_gpus: bool | None = None) -> Engine:
+        if not is_installed() or any(map(beyond_plain, (adapters or {}).values())):
+            return self._engine(has_gpus=False)
+        return self._engine(has_gpus=_has_gpus() if has_gpus is None else has_gpus)
 
     def load(self, model_path: str, adapters: Mapping[str, str], *, chat_template: str | None = None) -> LoadedModel:
-        return self._here().load(model_path, adapters, chat_template=chat_template)
+        return self._here(adapters).load(model_path, adapters, chat_template=chat_template)
 
     def load_writer(self, model_path: str, *, chat_template: str | None = None) -> Writer:
-        return self._here().load_writer(model_path, chat_template=chat_template)
+        return self._here({}).load_writer(model_path, chat_template=chat_template)
 
     def write_batch_size(self) -> int:
         return self.resolved().write_batch_size()
@@ -41,13 +44,13 @@ class AutoEngine(Engine):
         return self.resolved().writer_identity(model_path, chat_template=chat_template)
 
     def check(self, model_path: str, adapters: Mapping[str, str]) -> None:
-        self.resolved().check(model_path, adapters)
+        self.resolved(adapters).check(model_path, adapters)
 
-    def _here(self) -> Engine:
+    def _here(self, adapters: Mapping[str, str]) -> Engine:
         """For this process, which may have been given no GPU of a cluster's."""
         import torch
 
-        return self._engine(has_gpus=is_installed() and torch.cuda.is_available())
+        return self.resolved(adapters, has_gpus=torch.cuda.is_available())
 
     def _engine(self, *, has_gpus: bool) -> Engine:
         if has_gpus and self.quantization == "none":

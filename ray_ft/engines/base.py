@@ -223,8 +223,8 @@ class Engine:
         """GPUs that one loaded model takes, on a cluster that has any."""
         return 1
 
-    def resolved(self) -> "Engine":
-        """The engine that answers: this one, unless it stands for another."""
+    def resolved(self, adapters: Mapping[str, str] | None = None, *, has_gpus: bool | None = None) -> "Engine":
+        """The engine that answers with these adapters: this one, unless it stands for another; None: look for GPUs."""
         return self
 
     def problems(self) -> Iterator[tuple[str, object, str]]:

@@ -37,12 +37,13 @@ class Ask:
     schema: str = ""
     schema_param: str = ""  # the field that the schema came from
     ignore_end: bool = False
-    tenant: str = ""
-    is_background: bool = False
+    tenant: str = ""  # whose asks wait in one line: the id of the API key
+    is_background: bool = False  # waits for all that are not
     echo: bool = False  # each choice begins with its prompt's text
     tools: tuple[dict[str, Any], ...] = ()
     must_call: bool = False  # the schema is that of calls, and the answer nothing else
     template_kwargs: dict[str, Any] = field(default_factory=dict)
+    id: str = ""  # of the reply
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,16 @@ class Status:
 
     max_seq_len: int  # the model's context, in tokens
     num_open: int  # answers being made or waiting to be
+    num_waiting: int = 0  # of them
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What came of loading a version of an adapter; `reason` says why it must not answer and is empty otherwise."""
+
+    reason: str
+    probe: dict[str, Any] | None
+    seconds: float
 
 
 class Backend(Protocol):
@@ -97,4 +108,16 @@ class Backend(Protocol):
 
     async def detokenize(self, ids: Sequence[int]) -> str | Refusal:
         """Text of ids, special tokens included."""
+        ...
+
+
+class AdapterBackend(Backend, Protocol):
+    """A backend whose adapters come and go."""
+
+    async def load(self, version: str) -> Verdict:
+        """What comes of loading a version, on one copy of the model; the others follow by themselves."""
+        ...
+
+    async def sync(self) -> None:
+        """Begin to load what is deployed now, let go of the rest."""
         ...

@@ -195,11 +195,12 @@ def chat_way(run_folder: Path, rate_way: Followed) -> Followed:
         patch.setattr(ray, "serve", InProcess, raising=False)
         patch.setattr("ray_ft.serving.deploy.replica_resources", lambda serving, engine: {"num_cpus": 1})
         patch.setattr("ray_ft.serving.deploy.check_replicas_fit", lambda serving, resources: None)
-        patch.setattr("ray_ft.serving.deploy._check_serve_is_free", lambda: None)
-        patch.setattr("ray_ft.serving.deploy._check_port", lambda serving: None)
+        patch.setattr("ray_ft.serving.deploy.is_beside_others", lambda serving: False)
+        patch.setattr("ray_ft.serving.deploy.check_port", lambda serving: None)
         patch.setattr("ray_ft.serving.deploy._start", ask)
-        patch.setattr("ray_ft.serving.deploy._wait_for_interrupt", lambda: None)
-        patch.setattr("ray_ft.serving.deploy.shutdown", lambda: None)
+        patch.setattr("ray_ft.serving.deploy.wait_for_interrupt", lambda: None)
+        patch.setattr("ray_ft.serving.deploy.drain", lambda serving: None)
+        patch.setattr("ray_ft.serving.deploy.shutdown", lambda name: None)
         seen = followed("serve", run_folder, Follower(holds, is_form))
     assert answers
     return seen

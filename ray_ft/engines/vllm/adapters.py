@@ -17,20 +17,24 @@ PATTERNS = ("rank_pattern", "alpha_pattern")
 
 
 def check_plain(name: str, folder: str, *, scales_by_pattern: bool = True) -> None:
-    """Raise ModelError for an adapter that is more than two factors beside linear layers.
+    """Raise ModelError for an adapter that is more than two factors beside linear layers."""
+    if used := beyond_plain(folder, () if scales_by_pattern else PATTERNS):
+        raise ModelError(
+            f"adapter {name!r} ({folder}) was trained with {used}, which vLLM does not answer with; "
+            "set engine.name=transformers"
+        )
+
+
+def beyond_plain(folder: str, also: Sequence[str] = ()) -> str:
+    """What an adapter has that vLLM does not answer with; "" where that is nothing.
 
     A folder that cannot be read is left to the gate, which has its own words for it.
     """
     try:
         config = json.loads((Path(folder) / "adapter_config.json").read_text())
     except (OSError, ValueError):
-        return
-    wanted = [*UNKNOWN, *(() if scales_by_pattern else PATTERNS)]
-    if used := [key for key in wanted if config.get(key)]:
-        raise ModelError(
-            f"adapter {name!r} ({folder}) was trained with {used[0]}, which vLLM does not answer with; "
-            "set engine.name=transformers"
-        )
+        return ""
+    return next((key for key in (*UNKNOWN, *also) if config.get(key)), "")
 
 
 def rank_of(name: str, folder: str, *, base: Any, model_path: str, scales_by_pattern: bool) -> int:

@@ -4,11 +4,12 @@ import asyncio
 import itertools
 import logging
 import threading
-from collections.abc import Coroutine, Sequence
+from collections.abc import Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any
 
+from ray_ft.engines.loop_thread import LoopThread
 from ray_ft.engines.requests import Deliver, GenerateRequest, TextDelta
 from ray_ft.engines.vllm.held import HeldAdapters
 from ray_ft.engines.vllm.requests import Reader, prompt_loss, scoring_params
@@ -17,8 +18,6 @@ from ray_ft.engines.vllm.versions import VLLM
 from ray_ft.errors import GenerationError, first_line
 
 logger = logging.getLogger(__name__)
-
-Result = TypeVar("Result")
 
 BUSY = 8
 """Open answers from which on pieces gather for a while: each costs all of them time."""
@@ -56,15 +55,13 @@ class EngineLoop:
         self._turns = Turns()
         self._numbers = itertools.count()
         self._is_closed = False
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="vllm", daemon=True)
-        self._thread.start()
+        self._thread = LoopThread("vllm")
         try:
-            self.engine: Any = self._call(self._start(arguments))
+            self.engine: Any = self._thread.call(self._start(arguments))
         except BaseException:
-            self._end_loop()
+            self._thread.end()
             raise
-        self.adapters = HeldAdapters(vllm, self.engine, self._call)
+        self.adapters = HeldAdapters(vllm, self.engine, self._thread.call)
 
     def add(self, answer: Answer) -> None:
         """Let vLLM answer. Raises GenerationError where it cannot any more, or the adapter is not there."""
@@ -73,14 +70,14 @@ class EngineLoop:
             answer.lora = self.adapters.need(answer.request.adapter)
             answer.priority = self._turns.take(answer.request, len(answer.ids) + answer.params.max_tokens)
             self._open.add(answer)
-            self._loop.call_soon_threadsafe(self._begin, answer)
+            self._thread.soon(self._begin, answer)
 
     def cancel(self, answer: Answer) -> None:
         """Deliver nothing more, and have vLLM stop."""
         answer.cancelled.set()
         with self._lock:
             if answer in self._open and not self._is_closed:
-                self._loop.call_soon_threadsafe(self._cancel, answer)
+                self._thread.soon(self._cancel, answer)
 
     def score(self, pieces: Sequence[list[int]], adapter: str | None) -> list[float]:
         """-ln p of each piece's tokens after its first, in nats."""
@@ -88,7 +85,7 @@ class EngineLoop:
             self._check_alive()
             lora = self.adapters.need(adapter)
         try:
-            return self._call(self._score(pieces, lora))
+            return self._thread.call(self._score(pieces, lora))
         except Exception as error:
             raise GenerationError(f"vLLM cannot score: {first_line(error)}") from error
         finally:
@@ -110,8 +107,8 @@ class EngineLoop:
             if self._is_closed:
                 return
             self._is_closed = True
-        self._call(self._shut_down())
-        self._end_loop()
+        self._thread.call(self._shut_down())
+        self._thread.end()
 
     # --- in the loop's thread -----------------------------------------------------------------------------------------
 
@@ -119,7 +116,7 @@ class EngineLoop:
         return self._vllm.AsyncLLM.from_engine_args(self._vllm.AsyncEngineArgs(**arguments))
 
     def _begin(self, answer: Answer) -> None:
-        answer.task = self._loop.create_task(self._answer(answer))
+        answer.task = self._thread.loop.create_task(self._answer(answer))
         if answer.cancelled.is_set():
             answer.task.cancel()
         # A task that is cancelled before its first step never gets to its own end.
@@ -184,20 +181,12 @@ class EngineLoop:
 
     # --- from either --------------------------------------------------------------------------------------------------
 
-    def _call(self, work: Coroutine[Any, Any, Result]) -> Result:
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result()
-
     def _remove(self, number: int | None) -> None:
         if number is not None and not self._is_closed:
-            asyncio.run_coroutine_threadsafe(self._unload(number), self._loop)
+            self._thread.start(self._unload(number))
 
     def _check_alive(self) -> None:
         if self._is_closed:
             raise GenerationError("the model was closed")
         if self.engine.errored:
             raise GenerationError(f"the engine has stopped: {first_line(self.engine.dead_error)}")
-
-    def _end_loop(self) -> None:
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        self._loop.close()

@@ -3,11 +3,10 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ray_ft.engines.base import LoadedModel
+from ray_ft.engines.prompted import PromptedModel
 from ray_ft.engines.prompts import Prompts
 from ray_ft.engines.requests import Deliver, EngineStatus, GenerateRequest
 from ray_ft.engines.transformers.grammar import Grammars
-from ray_ft.engines.transformers.model import SCORING_WINDOW
 from ray_ft.engines.vllm.adapters import check_rank, max_rank, rank_of
 from ray_ft.engines.vllm.loop import Answer, EngineLoop
 from ray_ft.engines.vllm.requests import Reader, sampling_params
@@ -89,13 +88,13 @@ def _generation_config(model_path: str, base: Any) -> Any:
         return base.generation_config
 
 
-class VLLMModel(LoadedModel):
-    """`LoadedModel` over AsyncLLM, which computes in processes of its own."""
+class VLLMModel(PromptedModel):
+    """A model over AsyncLLM, which computes in processes of its own."""
 
     def __init__(
         self, vllm: VLLM, arguments: dict[str, Any], prompts: Prompts, gate: dict[str, Any], *, max_rank: int
     ) -> None:
-        self._vllm, self._prompts, self._gate, self._max_rank = vllm, prompts, gate, max_rank
+        self._vllm, self._gate, self._max_rank = vllm, gate, max_rank
         self._has_adapters = bool(arguments.get("enable_lora"))
         self._num_rows = len(gate["base"].get_input_embeddings().weight)
         self._grammars = Grammars(prompts.tokenizer, prompts.end_ids, num_tokens=self._num_rows)
@@ -107,7 +106,7 @@ class VLLMModel(LoadedModel):
                 "Where memory is short, set engine.tensor_parallel, quantization, max_seq_len or gpu_memory_fraction"
             ) from error
         config = self._running.engine.vllm_config
-        self.max_seq_len = int(config.model_config.max_model_len)
+        super().__init__(prompts, max_seq_len=int(config.model_config.max_model_len))
         self._max_logprobs = int(config.model_config.max_logprobs)
         self._max_rows = int(config.scheduler_config.max_num_seqs)
         self._cache_tokens = int((config.cache_config.num_gpu_blocks or 0) * config.cache_config.block_size)
@@ -119,40 +118,9 @@ class VLLMModel(LoadedModel):
         self._running.add(answer)
         return lambda: self._running.cancel(answer)
 
-    def apply_chat_template(
-        self,
-        messages: Sequence[Mapping[str, Any]],
-        *,
-        tools: Sequence[Mapping[str, Any]] | None = None,
-        **template_kwargs: Any,
-    ) -> str:
-        """The prompt text of a conversation, ending where the assistant's answer begins."""
-        return self._prompts.render(messages, tools=tools, **template_kwargs)
-
-    def token_ids(self, text: str) -> list[int]:
-        """Ids of a prompt text."""
-        return self._prompts.encode_text(text)
-
-    def prompt_ids(self, prompt: str) -> list[int]:
-        """Ids of a finished prompt, with a beginning of text where the model expects one."""
-        return self._prompts.encode(prompt, longest=self.max_seq_len)
-
-    def detokenize(self, ids: Sequence[int]) -> str:
-        """Text of ids, special tokens included."""
-        return self._prompts.decode(list(ids), skip_special_tokens=False)
-
-    def negative_log_likelihood(self, texts: list[str], *, adapter: str | None) -> list[float]:
-        """Sum of -ln p(token) over each text, in nats.
-
-        The windows are those of the transformers engine wherever the context has two tokens more: vLLM reads what it
-        predicts, and insists on an answer behind it.
-        """
-        pieces = self._prompts.scoring_pieces(texts, window=min(self.max_seq_len - 2, SCORING_WINDOW))
-        losses = self._running.score([ids for _, ids in pieces], adapter)
-        sums = [0.0] * len(texts)
-        for (text, _), loss in zip(pieces, losses, strict=True):
-            sums[text] += loss
-        return sums
+    def losses(self, pieces: Sequence[list[int]], *, adapter: str | None) -> list[float]:
+        """-ln p of each piece's tokens after its first, in nats."""
+        return self._running.score(pieces, adapter)
 
     def load_adapter(self, name: str, folder: str) -> None:
         """Load one more adapter; others go on answering."""
@@ -180,27 +148,13 @@ class VLLMModel(LoadedModel):
     def _prepared(self, request: GenerateRequest, deliver: Deliver) -> Answer:
         """Check a request and tokenise it."""
         self._running.adapters.check(request.adapter)
-        if isinstance(request.prompt, str):
-            ids = self.prompt_ids(request.prompt)
-        else:
-            ids = list(request.prompt)
-            self._check_ids(ids, "the prompt")
-        if not ids:
-            raise GenerationError("the prompt is empty; give at least one token")
-        room = self.max_seq_len - len(ids)
-        if room < 1:
-            raise GenerationError(
-                f"the prompt has {len(ids)} tokens, which leaves no room for an answer "
-                f"in the model's context of {self.max_seq_len}"
-            )
-        if request.max_new_tokens < 1:
-            raise GenerationError(f"max_new_tokens is {request.max_new_tokens}; it must be at least 1")
+        ids, max_tokens = self._ids_and_room(request)
+        self._check_ids(ids, "the prompt")
         if request.num_logprobs is not None and not 0 <= request.num_logprobs <= self._max_logprobs:
             raise GenerationError(f"num_logprobs is {request.num_logprobs}; it must be at most {self._max_logprobs}")
         self._check_ids([i for i, _ in request.logit_bias], "logit_bias")
         if request.schema:
             self._grammars.make(request.schema)  # one that cannot be kept to is refused here
-        max_tokens = min(request.max_new_tokens, room)
         end_ids = sorted(self._prompts.end_ids)
         params = sampling_params(request, max_tokens=max_tokens, end_ids=end_ids, vllm=self._vllm)
         return Answer(request, ids, params, Reader(request, len(ids), lambda i: self.detokenize([i])), deliver)

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from ray_ft.serving.api.bodies import json_bytes
-from ray_ft.serving.refusals import ApiError, Refusal, invalid
+from ray_ft.serving.refusals import REQUEST_ID, ApiError, Refusal, invalid
 
 if TYPE_CHECKING:
     from fastapi import FastAPI, Response
@@ -29,7 +29,7 @@ def backend_failure(error: Exception, http_status: int = 500) -> Refusal:
     """What a client is told where the backend raised."""
     if type(error).__name__ == "BackPressureError":  # Ray Serve's; named, because this module works without Ray
         return Refusal(429, "too many requests are waiting; try again shortly", code="queue_full")
-    logger.error("the model's replica failed", exc_info=error)
+    logger.error("request %s: the model's replica failed", REQUEST_ID.get(), exc_info=error)
     reason = (str(error).strip().splitlines() or [type(error).__name__])[-1]
     return Refusal(http_status, f"the model cannot answer: {reason}", code="engine_error")
 
@@ -57,7 +57,7 @@ def answer_errors_as_json(api: "FastAPI") -> None:
         return refused(error.refusal)
 
     async def on_validation_error(request: Any, error: Any) -> "Response":
-        return refused(_validation_refusal(error.errors(), error.body))
+        return refused(validation_refusal(error.errors(), error.body))
 
     async def on_http_error(request: Any, error: Any) -> "Response":
         where = f"{request.method} {request.url.path[:200]}"
@@ -73,7 +73,7 @@ def answer_errors_as_json(api: "FastAPI") -> None:
     api.add_exception_handler(Exception, on_bug)
 
 
-def _validation_refusal(errors: Sequence[dict[str, Any]], body: Any) -> Refusal:
+def validation_refusal(errors: Sequence[dict[str, Any]], body: Any) -> Refusal:
     """Pydantic's complaint of the first field; of several ways to write it, the one that came furthest."""
     ways = [(_way(error, body), error) for error in errors[:100]]
     first = ways[0][0][:1]

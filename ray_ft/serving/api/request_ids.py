@@ -2,6 +2,7 @@
 
 import re
 import uuid
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -22,8 +23,7 @@ class RequestIds:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        given = next((value for name, value in scope["headers"] if name.lower() == HEADER), b"")
-        request_id = given if PLAIN.fullmatch(given) else f"req_{uuid.uuid4().hex}".encode()
+        request_id = id_of(scope["headers"])
         state: dict[str, Any] = scope.setdefault("state", {})
         state["request_id"] = request_id.decode()
 
@@ -33,3 +33,9 @@ class RequestIds:
             await send(message)
 
         await self._app(scope, receive, send_with_id)
+
+
+def id_of(headers: Iterable[tuple[bytes, bytes]]) -> bytes:
+    """The id that the client gives its request, where it is one; else a new one."""
+    given = next((value for name, value in headers if name.lower() == HEADER), b"")
+    return given if PLAIN.fullmatch(given) else f"req_{uuid.uuid4().hex}".encode()

@@ -1,10 +1,12 @@
 """The routes of the OpenAI-style API over any backend that turns asks into pieces of text."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from ray_ft.serving.adapters import Catalogue
+from ray_ft.serving.access.record import visible
+from ray_ft.serving.adapters import Models
 from ray_ft.serving.api.bodies import ChatBody, CompletionBody, Reply, json_bytes, model_row, provenance
 from ray_ft.serving.api.errors import answer_errors_as_json, reaching
 from ray_ft.serving.api.streams import streamed, while_heard
@@ -19,7 +21,7 @@ MAX_NAMED = 20
 """Most ignored fields that a header names."""
 
 
-def create_api(catalogue: Catalogue, backend: Backend, *, engine: Mapping[str, Any] | None = None) -> "FastAPI":
+def create_api(catalogue: Models, backend: Backend, *, engine: Mapping[str, Any] | None = None) -> "FastAPI":
     """The ASGI application. `engine` is what replies say of what answers, beside the model's version."""
     from fastapi import APIRouter, FastAPI, Request, Response
 
@@ -35,15 +37,15 @@ def create_api(catalogue: Catalogue, backend: Backend, *, engine: Mapping[str, A
     async def health() -> Response:
         with reaching(http_status=503):
             status = await backend.status()
-        return _json({"status": "ok", "models": list(catalogue.ids), "num_open": status.num_open})
+        return _json({"status": "ok", "models": list(visible(catalogue).ids), "num_open": status.num_open})
 
     async def models() -> Response:
         max_seq_len = await context()
-        rows = [model_row(m, catalogue, max_seq_len=max_seq_len) for m in catalogue.models]
+        rows = [model_row(m, catalogue, max_seq_len=max_seq_len) for m in visible(catalogue).models]
         return _json({"object": "list", "data": rows})
 
     async def model(name: str) -> Response:
-        found = catalogue.find(name)
+        found = visible(catalogue).find(name)
         return _json(model_row(found, catalogue, max_seq_len=await context()))
 
     async def context() -> int:
@@ -57,13 +59,13 @@ def create_api(catalogue: Catalogue, backend: Backend, *, engine: Mapping[str, A
         return await respond(body, request, is_chat=False)
 
     async def tokens_of(body: TokenizeBody) -> Response:
-        return _json(await tokenize(body, catalogue, backend))
+        return _json(await tokenize(body, visible(catalogue), backend))
 
     async def text_of(body: DetokenizeBody) -> Response:
-        return _json(await detokenize(body, catalogue, backend))
+        return _json(await detokenize(body, visible(catalogue), backend))
 
     async def respond(body: ChatBody | CompletionBody, request: Request, *, is_chat: bool) -> Response:
-        found = catalogue.find(body.model)
+        found = visible(catalogue).find(body.model, user=body.end_user())
         headers = {"x-ray-ft-model-version": found.version} | _ignored_header(body.ignored_fields())
         ask = body.as_ask(found.adapter)
         reply = Reply(
@@ -75,6 +77,7 @@ def create_api(catalogue: Catalogue, backend: Backend, *, engine: Mapping[str, A
             provenance=provenance(found, catalogue, engine or {}),
             has_logprobs=ask.num_logprobs is not None,
         )
+        ask = replace(ask, id=reply.id)
         if body.stream:
             return await streamed(backend.stream(ask), reply, ask.n * max(len(ask.prompts), 1), headers)
         with reaching():

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 from pydantic import Discriminator, Field, StrictBool, StrictInt, StrictStr, Tag
 
-from ray_ft.serving.adapters import Catalogue
+from ray_ft.serving.adapters import Models
 from ray_ft.serving.api.bodies import Conversation, OpenBody
 from ray_ft.serving.api.bodies.requests import MAX_IDS
 from ray_ft.serving.api.errors import reaching
@@ -60,7 +60,7 @@ class DetokenizeBody(OpenBody):
     tokens: Annotated[list[StrictInt], Field(max_length=MAX_IDS)]
 
 
-async def tokenize(body: TokenizeText | TokenizeChat, catalogue: Catalogue, backend: Backend) -> dict[str, Any]:
+async def tokenize(body: TokenizeText | TokenizeChat, catalogue: Models, backend: Backend) -> dict[str, Any]:
     """The response of /tokenize. Raises ApiError."""
     _check_model(body.model, catalogue)
     body.ignored_fields()
@@ -79,7 +79,7 @@ async def tokenize(body: TokenizeText | TokenizeChat, catalogue: Catalogue, back
     }
 
 
-async def detokenize(body: DetokenizeBody, catalogue: Catalogue, backend: Backend) -> dict[str, Any]:
+async def detokenize(body: DetokenizeBody, catalogue: Models, backend: Backend) -> dict[str, Any]:
     """The response of /detokenize. Raises ApiError."""
     _check_model(body.model, catalogue)
     if not all(0 <= i < 2**31 for i in body.tokens):
@@ -91,7 +91,7 @@ async def detokenize(body: DetokenizeBody, catalogue: Catalogue, backend: Backen
     return {"prompt": text}
 
 
-def _check_model(name: str | None, catalogue: Catalogue) -> None:
+def _check_model(name: str | None, catalogue: Models) -> None:
     """All models of a server have the base's tokenizer; one that is named has to exist."""
     if name is not None:
         catalogue.find(name)

@@ -5,14 +5,14 @@ Runs with or without Ray.
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from dataclasses import fields, replace
 from functools import cached_property
 from typing import TypeVar
 
-from ray_ft.engines import Deliver, Engine, GenerateRequest, LoadedModel, TextDelta
+from ray_ft.engines import Deliver, GenerateRequest, LoadedModel, TextDelta
 from ray_ft.errors import MissingDependencyError, PromptTooLongError, RayFTError, first_line
 from ray_ft.serving.exchange import Ask, Piece, Status
 from ray_ft.serving.refusals import ApiError, Refusal, invalid, unsupported
@@ -42,7 +42,7 @@ class ModelReplica:
     async def status(self) -> Status:
         """How this copy is doing; raises when it can no longer answer."""
         status = self._model.status()
-        return Status(self._model.max_seq_len, status.num_running + status.num_waiting)
+        return Status(self._model.max_seq_len, status.num_running + status.num_waiting, status.num_waiting)
 
     def check_health(self) -> None:
         """Called by Ray Serve; an exception makes it replace this replica."""
@@ -179,22 +179,6 @@ class ModelReplica:
                 code="context_length_exceeded",
             )
         return wanted or min(self._max_new_tokens, self._model.max_seq_len - num_prompt_tokens)
-
-
-class LoadingReplica(ModelReplica):
-    """A replica that loads its own model, which is how Ray Serve starts one."""
-
-    def __init__(
-        self,
-        engine: Engine,
-        model_path: str,
-        adapters: Mapping[str, str],
-        *,
-        max_new_tokens: int,
-        chat_template: str | None = None,
-    ) -> None:
-        model = engine.load(model_path, adapters, chat_template=chat_template)
-        super().__init__(model, max_new_tokens=max_new_tokens)
 
 
 def _delivery(loop: asyncio.AbstractEventLoop, events: Events, index: int) -> Deliver:

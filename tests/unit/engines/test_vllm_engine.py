@@ -55,7 +55,7 @@ def in_loop(model: VLLMModel, work: Callable[[], Any]) -> Any:
     async def done() -> Any:
         return work()
 
-    return model._running._call(done())
+    return model._running._thread.call(done())
 
 
 class Delivered:
@@ -247,7 +247,7 @@ def test_a_cancelled_answer_is_aborted_and_delivers_nothing_more(model: VLLMMode
 
 def test_an_answer_that_is_cancelled_at_once_does_not_reach_vllm(model: VLLMModel) -> None:
     blocked = threading.Event()
-    model._running._loop.call_soon_threadsafe(blocked.wait, SECONDS)
+    model._running._thread.soon(blocked.wait, SECONDS)
     cancel = model.submit(GenerateRequest("def lock", adapter="code"), Delivered())
     cancel()
     blocked.set()

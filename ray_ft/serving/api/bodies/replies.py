@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ray_ft.serving.adapters import Catalogue, ServedModel
+from ray_ft.serving.adapters import Models, ServedModel
 from ray_ft.serving.api.bodies.logprobs import chat_logprobs, legacy_logprobs
 from ray_ft.serving.exchange import Piece, ToolCall
 from ray_ft.serving.refusals import Refusal
@@ -140,18 +140,23 @@ class Reply:
         }
 
 
-def provenance(model: ServedModel, catalogue: Catalogue, engine: Mapping[str, Any]) -> dict[str, Any]:
-    """Who answers: the adapter and its version, the base and its version, and the engine's name and number format."""
+def provenance(model: ServedModel, catalogue: Models, engine: Mapping[str, Any]) -> dict[str, Any]:
+    """Who answers: the adapter and its version, the base and its version, and the engine's name and number format.
+
+    Where they are known, also the run and step that made the version, and the experiment that chose it.
+    """
+    known = {name: model.about.get(name) for name in ("run", "step", "experiment", "arm")}
     return {
-        "adapter": model.adapter,
+        "adapter": None if model.adapter is None else model.id,
         "version": model.version,
         "base": catalogue.base.id,
         "base_version": catalogue.base.version,
+        **{name: value for name, value in known.items() if value is not None},
         **engine,
     }
 
 
-def model_row(model: ServedModel, catalogue: Catalogue, *, max_seq_len: int) -> dict[str, Any]:
+def model_row(model: ServedModel, catalogue: Models, *, max_seq_len: int) -> dict[str, Any]:
     """A row of GET /v1/models."""
     return {
         "id": model.id,
@@ -161,7 +166,7 @@ def model_row(model: ServedModel, catalogue: Catalogue, *, max_seq_len: int) -> 
         "root": catalogue.base.id,
         "parent": model.parent,
         "max_model_len": max_seq_len,
-        "ray_ft": {"kind": "base" if model.adapter is None else "adapter", "version": model.version},
+        "ray_ft": {"kind": "base" if model.adapter is None else "adapter", "version": model.version, **model.about},
     }
 
 

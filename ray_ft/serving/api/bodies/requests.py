@@ -148,6 +148,11 @@ class SamplingBody(OpenBody):
         """Most tokens the client wants; None where it says nothing."""
         return self.max_tokens
 
+    def end_user(self) -> str | None:
+        """Who the request says that it is for: an experiment gives them the same arm each time."""
+        user = (self.model_extra or {}).get("user")
+        return user if isinstance(user, str) else None
+
     def stop_strings(self) -> tuple[str, ...]:
         """The non-empty ones."""
         return tuple(s for s in ([self.stop] if isinstance(self.stop, str) else self.stop or []) if s)
