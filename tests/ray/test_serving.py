@@ -178,8 +178,22 @@ def test_the_client_raises_its_own_errors(client: openai.OpenAI) -> None:
     assert long.value.code == "context_length_exceeded"
     assert "2048" in str(long.value)
     with pytest.raises(openai.BadRequestError) as unsupported:
-        client.completions.create(model=BASE, prompt="def", suffix="end")
+        client.completions.create(model=BASE, prompt="Hello", suffix="bye")
     assert unsupported.value.param == "suffix"
+
+
+def test_what_only_the_models_process_knows_is_told(client: openai.OpenAI, endpoint: Endpoint) -> None:
+    answer = client.chat.completions.create(
+        model=TUNED, messages=user("Hello"), logprobs=True, top_logprobs=2, max_tokens=3
+    )
+    logprobs = answer.choices[0].logprobs
+    assert logprobs is not None
+    assert answer.usage is not None
+    assert len(logprobs.content or ()) == answer.usage.completion_tokens
+    assert (answer.model_extra or {})["ray_ft"]["engine"] == "transformers"
+    tokens = httpx.post(f"{endpoint.url}/tokenize", json={"prompt": "the rope"}).json()["tokens"]
+    text = httpx.post(f"{endpoint.url}/detokenize", json={"tokens": tokens}).json()["prompt"]
+    assert text.endswith("the rope")
 
 
 def test_unknown_routes_answer_in_json(endpoint: Endpoint) -> None:

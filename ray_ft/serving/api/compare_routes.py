@@ -15,7 +15,7 @@ from ray_ft.serving.access.record import visible
 from ray_ft.serving.adapters import Models, ServedModel
 from ray_ft.serving.api.bodies import DONE, ChatBody, CompletionBody, Reply, event, json_bytes, provenance
 from ray_ft.serving.api.errors import backend_failure, validation_refusal
-from ray_ft.serving.api.streams import STREAM_HEADERS, unless_gone
+from ray_ft.serving.api.streams import STREAM_HEADERS, while_heard
 from ray_ft.serving.exchange import Ask, Backend
 from ray_ft.serving.refusals import ApiError, Refusal, invalid
 
@@ -66,9 +66,8 @@ def add_compare_routes(routes: "APIRouter", models: Models, backend: Backend, en
         about = {"id": f"compare-{uuid.uuid4().hex}", "created": arms[0].reply.created, "seed": fields["seed"]}
         if fields.get("stream"):
             return StreamingResponse(_events(arms, backend), media_type="text/event-stream", headers=STREAM_HEADERS)
-        rows = await unless_gone(request, asyncio.gather(*(_answered(arm, backend) for arm in arms)))
-        if rows is None:
-            return Response(status_code=499)
+        async with while_heard(request):
+            rows = await asyncio.gather(*(_answered(arm, backend) for arm in arms))
         comparison = {**about, "object": "comparison", "arms": rows}
         return Response(json_bytes(comparison), media_type="application/json")
 

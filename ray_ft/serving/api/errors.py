@@ -1,8 +1,9 @@
 """Every error, whoever raised it, leaves in OpenAI's shape; and says whether trying again can help."""
 
 import logging
-from collections.abc import Awaitable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 from ray_ft.serving.api.bodies import json_bytes
 from ray_ft.serving.refusals import REQUEST_ID, ApiError, Refusal, invalid
@@ -12,25 +13,16 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-T = TypeVar("T")
 
-
-async def reached(call: Awaitable[T], *, http_status: int = 500) -> T:
-    """The backend's answer; a backend that is gone or broken is an error in OpenAI's shape."""
+@contextmanager
+def reaching(*, http_status: int = 500) -> Iterator[None]:
+    """Around calls of the backend: one that is gone or broken is an error in OpenAI's shape."""
     try:
-        return await call
+        yield
     except ApiError:
         raise
     except Exception as error:
         raise ApiError(backend_failure(error, http_status)) from error
-
-
-async def accepted(call: Awaitable[T | Refusal]) -> T:
-    """The backend's answer; what it refuses is raised."""
-    answer = await reached(call)
-    if isinstance(answer, Refusal):
-        raise ApiError(answer)
-    return answer
 
 
 def backend_failure(error: Exception, http_status: int = 500) -> Refusal:

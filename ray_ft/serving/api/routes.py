@@ -8,10 +8,11 @@ from urllib.parse import quote
 from ray_ft.serving.access.record import visible
 from ray_ft.serving.adapters import Models
 from ray_ft.serving.api.bodies import ChatBody, CompletionBody, Reply, json_bytes, model_row, provenance
-from ray_ft.serving.api.errors import accepted, answer_errors_as_json, reached
-from ray_ft.serving.api.streams import streamed, unless_gone
+from ray_ft.serving.api.errors import answer_errors_as_json, reaching
+from ray_ft.serving.api.streams import streamed, while_heard
 from ray_ft.serving.api.tokens import DetokenizeBody, TokenizeBody, detokenize, tokenize
 from ray_ft.serving.exchange import Backend
+from ray_ft.serving.refusals import ApiError, Refusal
 
 if TYPE_CHECKING:
     from fastapi import FastAPI, Response
@@ -34,17 +35,22 @@ def create_api(catalogue: Models, backend: Backend, *, engine: Mapping[str, Any]
     routes = APIRouter(route_class=BodyRoute, responses=openapi.ERRORS)
 
     async def health() -> Response:
-        status = await reached(backend.status(), http_status=503)
+        with reaching(http_status=503):
+            status = await backend.status()
         return _json({"status": "ok", "models": list(visible(catalogue).ids), "num_open": status.num_open})
 
     async def models() -> Response:
-        max_seq_len = (await reached(backend.status())).max_seq_len
+        max_seq_len = await context()
         rows = [model_row(m, catalogue, max_seq_len=max_seq_len) for m in visible(catalogue).models]
         return _json({"object": "list", "data": rows})
 
     async def model(name: str) -> Response:
         found = visible(catalogue).find(name)
-        return _json(model_row(found, catalogue, max_seq_len=(await reached(backend.status())).max_seq_len))
+        return _json(model_row(found, catalogue, max_seq_len=await context()))
+
+    async def context() -> int:
+        with reaching():
+            return (await backend.status()).max_seq_len
 
     async def chat(body: ChatBody, request: Request) -> Response:
         return await respond(body, request, is_chat=True)
@@ -74,8 +80,12 @@ def create_api(catalogue: Models, backend: Backend, *, engine: Mapping[str, Any]
         ask = replace(ask, id=reply.id)
         if body.stream:
             return await streamed(backend.stream(ask), reply, ask.n * max(len(ask.prompts), 1), headers)
-        answer = await unless_gone(request, accepted(backend.answer(ask)))
-        return _json(reply.whole(answer), headers) if answer is not None else Response(status_code=499)
+        with reaching():
+            async with while_heard(request):
+                answer = await backend.answer(ask)
+        if isinstance(answer, Refusal):
+            raise ApiError(answer)
+        return _json(reply.whole(answer), headers)
 
     for path, get in (("/health", health), ("/v1/models", models), ("/v1/models/{name:path}", model)):
         routes.get(path, responses=openapi.RESPONSES[path])(get)

@@ -1,12 +1,12 @@
 """Answers over HTTP as they come: server-sent events; and what ends them where nobody listens any more."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Mapping
-from contextlib import aclosing
-from typing import TYPE_CHECKING, TypeVar
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import aclosing, asynccontextmanager
+from typing import TYPE_CHECKING
 
 from ray_ft.serving.api.bodies import DONE, Reply, error_event, event
-from ray_ft.serving.api.errors import backend_failure, reached
+from ray_ft.serving.api.errors import backend_failure, reaching
 from ray_ft.serving.exchange import Piece
 from ray_ft.serving.refusals import ApiError, Refusal
 
@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from fastapi import Request, Response
 
 STREAM_HEADERS = {"cache-control": "no-cache", "x-accel-buffering": "no"}  # no proxy may hold text back
-T = TypeVar("T")
 
 
 async def streamed(
@@ -24,7 +23,8 @@ async def streamed(
     from fastapi.responses import StreamingResponse
 
     try:
-        first = await reached(anext(pieces))
+        with reaching():
+            first = await anext(pieces)
     except BaseException:
         await pieces.aclose()
         raise
@@ -60,18 +60,22 @@ async def _events(
         yield (event(reply.usage_chunk()) if reply.include_usage else b"") + DONE
 
 
-async def unless_gone(request: "Request", call: Awaitable[T]) -> T | None:
-    """What the call gives, or None where the client goes away first, which cancels the call."""
-    answer = asyncio.ensure_future(call)
+@asynccontextmanager
+async def while_heard(request: "Request") -> AsyncIterator[None]:
+    """Cancels what is inside once the client has gone away; raises ApiError then, which nobody hears."""
+    task = asyncio.current_task()
+    assert task is not None
     gone = asyncio.ensure_future(_disconnected(request))
+    gone.add_done_callback(lambda gone: None if gone.cancelled() else task.cancel())
     try:
-        await asyncio.wait({answer, gone}, return_when=asyncio.FIRST_COMPLETED)
-        return await answer if answer.done() else None
+        yield
+    except asyncio.CancelledError:
+        if not gone.done():
+            raise
+        task.uncancel()
+        raise ApiError(Refusal(499, "the client has gone away")) from None
     finally:
         gone.cancel()
-        if not answer.done():
-            answer.cancel()
-            await asyncio.wait({answer})
 
 
 async def _disconnected(request: "Request") -> None:

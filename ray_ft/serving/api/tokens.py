@@ -7,12 +7,10 @@ from pydantic import Discriminator, Field, StrictBool, StrictInt, StrictStr, Tag
 
 from ray_ft.serving.adapters import Models
 from ray_ft.serving.api.bodies import Conversation, OpenBody
-from ray_ft.serving.api.errors import accepted, reached
+from ray_ft.serving.api.bodies.requests import MAX_IDS
+from ray_ft.serving.api.errors import reaching
 from ray_ft.serving.exchange import Ask, Backend
-from ray_ft.serving.refusals import invalid
-
-MAX_IDS = 2**20
-"""Most ids that are made text of at once."""
+from ray_ft.serving.refusals import ApiError, Refusal, invalid
 
 ANYTHING = Ask(
     adapter=None, messages=None, prompts=(), n=1, max_new_tokens=None, temperature=0, top_p=1, stop=(), seed=0
@@ -68,10 +66,14 @@ async def tokenize(body: TokenizeText | TokenizeChat, catalogue: Models, backend
     body.ignored_fields()
     with_texts = body.return_token_strs
     add = body.add_special_tokens if isinstance(body, TokenizeText) else True
-    tokens = await accepted(backend.tokenize(body.as_ask(), add_special_tokens=add, with_texts=with_texts))
+    with reaching():
+        tokens = await backend.tokenize(body.as_ask(), add_special_tokens=add, with_texts=with_texts)
+        status = await backend.status()
+    if isinstance(tokens, Refusal):
+        raise ApiError(tokens)
     return {
         "count": len(tokens),
-        "max_model_len": (await reached(backend.status())).max_seq_len,
+        "max_model_len": status.max_seq_len,
         "tokens": [i for i, _ in tokens],
         "token_strs": [text for _, text in tokens] if with_texts else None,
     }
@@ -82,7 +84,11 @@ async def detokenize(body: DetokenizeBody, catalogue: Models, backend: Backend) 
     _check_model(body.model, catalogue)
     if not all(0 <= i < 2**31 for i in body.tokens):
         raise invalid("tokens: ids are 0 or more, and below 2**31", param="tokens")
-    return {"prompt": await accepted(backend.detokenize(body.tokens))}
+    with reaching():
+        text = await backend.detokenize(body.tokens)
+    if isinstance(text, Refusal):
+        raise ApiError(text)
+    return {"prompt": text}
 
 
 def _check_model(name: str | None, catalogue: Models) -> None:

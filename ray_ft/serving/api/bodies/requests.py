@@ -47,6 +47,8 @@ MAX_CHOICES = 128
 """Most answers to one request, over all its prompts."""
 MAX_STOP_LENGTH = 256
 """Most characters of a stop string; each is looked for in every piece of text."""
+MAX_IDS = 2**20
+"""Most token ids of a prompt, or to make text of: more than any context holds, and few enough to look at one by one."""
 MAX_TOKENS = 2**31 - 1
 
 Number = Annotated[float, Field(strict=True)]
@@ -63,6 +65,8 @@ def _checked_prompt(prompt: Any) -> Any:
             "too_many", "{given} prompts given; at most {most} are allowed", {"given": len(prompt), "most": MAX_CHOICES}
         )
     for one in prompt if is_many else [prompt]:
+        if isinstance(one, list) and len(one) > MAX_IDS:
+            raise PydanticCustomError("too_many", "more than {most} token ids", {"most": MAX_IDS})
         if isinstance(one, list) and all(type(i) is int and 0 <= i <= MAX_TOKENS for i in one):
             if is_many and isinstance(prompt[0], str):
                 raise PydanticCustomError("prompt_type", "texts and token ids cannot be mixed")

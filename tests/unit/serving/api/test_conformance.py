@@ -363,17 +363,19 @@ def test_a_prompt_beyond_the_context_has_its_own_code(client: TestClient, fields
 
 
 @pytest.mark.parametrize(
-    ("fields", "number"), [({"prompt": ["a"] * 129}, "129"), ({"prompt": [[1]] * 20_000}, "20000"),
-                           ({"prompt": ["a"] * 65, "n": 2}, "130")]
+    ("fields", "numbers"),
+    [
+        ({"prompt": ["a"] * 129}, ("129", "128")), ({"prompt": [[1]] * 20_000}, ("20000", "128")),
+        ({"prompt": ["a"] * 65, "n": 2}, ("130", "128")), ({"prompt": [1] * (2**20 + 1)}, ("1048576",)),
+    ],
 )  # fmt: skip
 def test_choices_are_bounded_over_all_prompts(
-    client: TestClient, model: ScriptedModel, fields: dict[str, Any], number: str
+    client: TestClient, model: ScriptedModel, fields: dict[str, Any], numbers: tuple[str, ...]
 ) -> None:
     response = post(client, completion(**fields))
     message = error_of(response)["message"]
     assert response.status_code == 400
-    assert number in message
-    assert "128" in message
+    assert all(number in message for number in numbers)
     assert model.requests == []
 
 
