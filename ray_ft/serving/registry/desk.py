@@ -24,6 +24,10 @@ from ray_ft.serving.registry.versions import Version, copy_adapter
 logger = logging.getLogger(__name__)
 
 
+class LoadedAlreadyError(ModelError):
+    """A name has a version that answers, or soon will."""
+
+
 class Desk:
     """`Backend` over the copies of the model, and the changes to what they hold. Belongs to one event loop."""
 
@@ -118,18 +122,31 @@ class Desk:
     # --- deploying ----------------------------------------------------------------------------------------------------
 
     async def deploy(
-        self, name: str, folder: str | Path, *, step: int | None = None, run: str = "", is_trusted: bool = False
+        self,
+        name: str,
+        folder: str | Path,
+        *,
+        step: int | None = None,
+        run: str = "",
+        is_trusted: bool = False,
+        may_replace: bool = True,
     ) -> Version:
         """Copy an adapter, load it, and let the name mean it once it has passed its gate.
 
-        The version is returned as it turned out, failed ones too. Raises ModelError where there is nothing to copy;
-        only folders below the roots are read, from which a relative path leads on, unless `is_trusted`. A caller that
-        goes away does not stop it.
+        The version is returned as it turned out, failed ones too. Raises ModelError where there is nothing to copy, or,
+        without `may_replace`, where the name is taken. Only folders below the roots are read, from which a relative
+        path leads on, unless `is_trusted`. A caller that goes away does not stop it.
         """
         below = None if is_trusted else self.roots
         if not is_trusted:
             folder = next((p for root in self.roots if (p := root / folder).is_dir()), Path(folder))
         async with self._names.setdefault(name, asyncio.Lock()):
+            taken = self.registry.state.adapters.get(name)
+            if not may_replace and taken is not None and any(v.state != "failed" for v in taken.versions):
+                raise LoadedAlreadyError(
+                    f"The lora adapter '{name}' has already been loaded. If you want to load the adapter in place, set "
+                    "'load_inplace' to True."
+                )
             copied = await asyncio.to_thread(copy_adapter, name, folder, self.registry.folder, below=below)
             version = self.registry.adopt(name, copied, source=str(folder), step=step, run=run)
             if version.state == "ready":
