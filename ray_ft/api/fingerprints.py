@@ -44,7 +44,8 @@ def train_inputs(config: Config, training_set: TrainingSet) -> dict[str, Any]:
 
 def evaluation_inputs(config: Config, tuned: TunedModel) -> dict[str, Any]:
     """Of a report."""
-    engine = {k: v for k, v in to_identity(config.engine).items() if k not in PACE}
+    answers = config.engine.resolved({"tuned": tuned.path} if tuned.is_adapter else {})
+    engine = {k: v for k, v in to_identity(answers).items() if k not in PACE}
     section = to_identity(config.evaluation)
     if config.evaluation.questions is not None:
         path = Path(config.evaluation.questions)

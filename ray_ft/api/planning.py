@@ -1,14 +1,19 @@
 """`plan` and `smallest_cluster`: what a run needs and costs, before it is started."""
 
+from dataclasses import replace
 from typing import Any
 
 from ray_ft import artifacts
 from ray_ft.api.base_model import shape_of_base, traceable_shape
 from ray_ft.api.session import ray_session
-from ray_ft.artifacts import Plan, Sizing, TrainingSet, Workload
+from ray_ft.artifacts import Answering, Plan, Sizing, TrainingSet, Workload
 from ray_ft.config import Config, to_identity
+from ray_ft.engines import VLLMEngine
+from ray_ft.errors import DoesNotFitError
 from ray_ft.hardware import Hardware, hardware_for
 from ray_ft.models.config_json import load_model_config
+from ray_ft.models.shape import ModelShape
+from ray_ft.strategies import LoRA, Strategy
 
 ASSUMED_TOKENS = 10_000_000  # what plan assumes before there is a training set
 
@@ -19,6 +24,7 @@ def plan(config: Config, *, hardware: Hardware | None = None, check: bool = Fals
     `check` also traces a training step of the chosen row (about ten seconds; needs neither GPU nor weights) and takes
     the larger memory of both. Raises DoesNotFitError when no strategy fits.
     """
+    from ray_ft.planning.choice.answering import describe
     from ray_ft.planning.choice.choose import choose_plan
     from ray_ft.planning.profile import load_profiles, packaged_profiles
     from ray_ft.planning.show.page import render_page
@@ -45,6 +51,9 @@ def plan(config: Config, *, hardware: Hardware | None = None, check: bool = Fals
         made = choose_checked_plan(shape, config=values, **known)
     else:
         made = choose_plan(shape, **known)
+    kind = next((k for k in hardware.alternatives if k.gpu == made.gpu), hardware)
+    if (needs := _answering(config, shape, kind, made.strategy)) is not None:
+        made = replace(made, answering=needs, notes=(*made.notes, describe(needs, made.gpu)))
     artifacts.save(made, config.run_path, {"model": to_identity(config.model), "plan": to_identity(config.plan)})
     artifacts.write_text(config.run_path / "plan.html", render_page(made))
     return made
@@ -70,6 +79,39 @@ def smallest_cluster(config: Config, *, max_hours: float) -> Sizing:
         plan=config.plan,
         notes=notes,
         profiles=profiles,
+    )
+
+
+def refuse_unanswerable(config: Config) -> None:
+    """Raise DoesNotFitError where the engine could not answer with the tuned model, before training is paid for."""
+    from ray_ft.planning.choice.answering import describe
+
+    hardware = _hardware(config)
+    needs = _answering(config, shape_of_base(config), hardware, config.train.strategy or LoRA())
+    if needs is not None and not needs.fits:
+        raise DoesNotFitError(describe(needs, hardware.gpu))
+
+
+def _answering(config: Config, shape: ModelShape, hardware: Hardware, strategy: Strategy) -> Answering | None:
+    """What answering needs on these GPUs; None where there are none, no formula, or another machine answers."""
+    from ray_ft.planning.choice.answering import AnswerSetup, answering, refused_by_vllm
+    from ray_ft.planning.profile import profile_for
+
+    engine = config.engine.resolved(has_gpus=not refused_by_vllm(strategy, shape))
+    if hardware.is_cpu or not shape.exact or engine.name not in ("vllm", "transformers"):
+        return None
+    known = ("quantization", "max_adapters", "max_adapter_rank")
+    settings = {name: getattr(engine, name) for name in known if hasattr(engine, name)}
+    if isinstance(engine, VLLMEngine):
+        settings["memory_fraction"] = engine.gpu_memory_fraction
+    setup = AnswerSetup(engine.name, num_gpus=engine.num_gpus, **settings)
+    return answering(
+        shape,
+        setup=setup,
+        strategy=strategy,
+        hardware=hardware,
+        profile=profile_for(hardware.gpu),
+        max_seq_len=config.model.max_seq_len,
     )
 
 

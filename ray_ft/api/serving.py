@@ -17,6 +17,10 @@ def serve(config: Config, *, blocking: bool = True) -> Endpoint:
     from ray_ft.serving.deploy import deploy, models_of_run
     from ray_ft.serving.registry.store import adapter_roots, store_of_run
 
+    if not config.engine.needs_weights:
+        raise ConfigError(
+            f"engine.name: {config.engine.name} asks a server, which serves already; take auto, vllm or transformers"
+        )
     models = models_of_run(config, config_path=config_path_of(config))
     if not blocking and not os.environ.get("RAY_ADDRESS") and not is_connected():
         raise ConfigError(
@@ -28,7 +32,7 @@ def serve(config: Config, *, blocking: bool = True) -> Endpoint:
             base_path=models.base_path,
             base_name=models.base_name,
             adapters=models.adapters,
-            engine=config.engine,
+            engine=config.engine.resolved(models.adapters),
             serving=config.serving,
             blocking=blocking,
             chat_template=config.model.chat_template,

@@ -8,7 +8,7 @@ from ray_ft.api.base_model import base_path, shape_of_base
 from ray_ft.api.data import prepare
 from ray_ft.api.evaluation import evaluate
 from ray_ft.api.fingerprints import train_inputs
-from ray_ft.api.planning import plan
+from ray_ft.api.planning import plan, refuse_unanswerable
 from ray_ft.api.session import one_ray_session, ray_session
 from ray_ft.api.training import train
 from ray_ft.artifacts import Job, Report, Sweep, TunedModel
@@ -16,12 +16,17 @@ from ray_ft.config import Config
 
 
 def run(config: Config, *, resume: bool = False, force: bool = False) -> Report:
-    """prepare, plan, train and evaluate; what already matches the configuration is skipped."""
+    """prepare, plan, train and evaluate; what already matches the configuration is skipped.
+
+    Raises DoesNotFitError before it trains what the engine could not answer with.
+    """
     if not resume and (force or artifacts.load_inputs(TunedModel, config.run_path) is None):
         shape_of_base(config)  # both raise before documents are read for a base that cannot be trained
         base_path(config)
     with one_ray_session():
         prepare(config, force=force)
+        if force or artifacts.load_inputs(TunedModel, config.run_path) is None:
+            refuse_unanswerable(config)
         train(config, resume=resume, force=force)
         return evaluate(config, force=force)
 

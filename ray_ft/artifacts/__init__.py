@@ -4,7 +4,7 @@ from ray_ft.artifacts.data import Inspection, Share, SourcedExample, TrainingSet
 from ray_ft.artifacts.evaluation import Contrast, Report, Score, Standing, Sweep
 from ray_ft.artifacts.identity import CHANGE_THE_END, COMPUTE_THE_SAME, changed_keys, digest, without
 from ray_ft.artifacts.json_form import from_json, to_json
-from ray_ft.artifacts.planning import Estimate, Memory, Plan, Sizing, Workload
+from ray_ft.artifacts.planning import Answering, Estimate, Memory, Plan, Sizing, Workload
 from ray_ft.artifacts.running import Endpoint, Job
 from ray_ft.artifacts.store import FILES, Artifact, load, load_inputs, remove, save, write_text
 from ray_ft.artifacts.training import DryRun, Gate, Passage, ShownExample, TunedModel
@@ -13,6 +13,7 @@ __all__ = [
     "CHANGE_THE_END",
     "COMPUTE_THE_SAME",
     "FILES",
+    "Answering",
     "Artifact",
     "Contrast",
     "DryRun",

@@ -71,6 +71,33 @@ class Estimate(RunsOn):
 
 
 @dataclass(frozen=True)
+class Answering:
+    """Bytes on each GPU that evaluation and serving need of the tuned model, at least."""
+
+    engine: str
+    num_gpus: int  # that share one copy
+    weights: int
+    adapters: int
+    cache: int  # keys and values of num_tokens
+    passes: int
+    fixed: int
+    limit: int  # that may be used
+    num_tokens: int
+    refusal: str = ""  # what the adapter will have that the engine does not answer with
+    advice: tuple[str, ...] = ()  # settings with which it would fit
+
+    @property
+    def total(self) -> int:
+        """All together."""
+        return self.weights + self.adapters + self.cache + self.passes + self.fixed
+
+    @property
+    def fits(self) -> bool:
+        """Whether answering can work."""
+        return self.total <= self.limit and not self.refusal
+
+
+@dataclass(frozen=True)
 class Plan(RunsOn):
     """How training will run, and why not otherwise."""
 
@@ -90,6 +117,8 @@ class Plan(RunsOn):
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"  # that the model computes in; auto: an older plan's
     backend: Backend = "native"
     attention: str = ""  # kernel of ray_ft/kernels/attention.py that time is for; "" on a CPU
+    backend_reason: str = ""  # its name and why it was taken; "" in an older plan
+    answering: Answering | None = None  # None on a CPU, and where a server answers
 
     @property
     def runner_up(self) -> Estimate | None:

@@ -35,7 +35,9 @@ def check_values(config: Config, source: str) -> None:
     _check_data(config.data, require)
     _check_plan(config.plan, require)
     _check_train(config.train, require)
-    _check_engine(config.engine, require)
+    _check_engine(config.engine, "engine", require)
+    if config.data.generator is not None:
+        _check_engine(config.data.generator, "data.generator", require)
     _check_evaluation(config.evaluation, require)
     _check_serving(config.serving, require)
     _check_sweep(config.sweep, require)
@@ -127,9 +129,12 @@ def _check_train(train: TrainConfig, require: Require) -> None:
         require(False, f"train.strategy.{key}", given, wanted)
 
 
-def _check_engine(engine: Engine, require: Require) -> None:
-    answering = ", ".join(name for name in ENGINES if ENGINES[name].answers)
-    require(engine.answers, "engine.name", engine.name, f"one that loads adapters: {answering}")
+def _check_engine(engine: Engine, key: str, require: Require) -> None:
+    if key == "engine":
+        answering = ", ".join(name for name in ENGINES if ENGINES[name].answers)
+        require(engine.answers, "engine.name", engine.name, f"one that answers: {answering}")
+    for name, given, wanted in engine.problems():
+        require(False, f"{key}.{name}", given, wanted)
 
 
 def _check_evaluation(evaluation: EvaluationConfig, require: Require) -> None:

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from omegaconf import MISSING
 
-from ray_ft.engines import Engine, TransformersEngine
+from ray_ft.engines import AutoEngine, Engine
 from ray_ft.recipes import Recipe
 from ray_ft.retrievers import BM25, Retriever
 from ray_ft.rows import Stratum
@@ -327,8 +327,8 @@ class Config:
     plan: PlanConfig = field(default_factory=PlanConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
-    engine: Engine = field(default_factory=TransformersEngine)
-    """Engine that answers in evaluation and serving."""
+    engine: Engine = field(default_factory=AutoEngine)
+    """Engine that answers in evaluation and serving; auto is vllm on GPUs where it is installed, else transformers."""
     serving: ServingConfig = field(default_factory=ServingConfig)
     sweep: SweepConfig = field(default_factory=SweepConfig)
 

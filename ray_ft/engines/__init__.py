@@ -1,5 +1,6 @@
 """The engines a config can name; each file enrols one."""
 
+from ray_ft.engines.auto import AutoEngine
 from ray_ft.engines.base import ENGINES, PACE, Engine, LoadedModel, Writer
 from ray_ft.engines.openai import OpenAIEngine
 from ray_ft.engines.requests import (
@@ -13,10 +14,12 @@ from ray_ft.engines.requests import (
     Written,
 )
 from ray_ft.engines.transformers import TransformersEngine
+from ray_ft.engines.vllm import VLLMEngine
 
 __all__ = [
     "ENGINES",
     "PACE",
+    "AutoEngine",
     "Deliver",
     "Engine",
     "EngineStatus",
@@ -27,6 +30,7 @@ __all__ = [
     "TextDelta",
     "TokenLogprob",
     "TransformersEngine",
+    "VLLMEngine",
     "WriteRequest",
     "Writer",
     "Written",

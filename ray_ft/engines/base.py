@@ -171,7 +171,8 @@ def _until_finished(
         cancel()
 
 
-PACE = ("batch_size", "max_adapters")
+PACE = ("batch_size", "max_adapters", "max_adapter_rank", "tensor_parallel", "gpu_memory_fraction", "eager",
+        "max_in_flight", "timeout_s", "max_retries", "api_key_variable")  # fmt: skip
 """Settings that change how fast an engine answers, and not what."""
 
 
@@ -185,7 +186,7 @@ class Engine:
     answers: ClassVar[bool] = True
     """Whether it loads a base with adapters, to evaluate and to serve; False: it only writes data."""
     needs_weights: ClassVar[bool] = True
-    """Whether it writes data with the base model's own weights."""
+    """Whether it answers and writes with the base model's own weights, which it then holds on this cluster."""
 
     def load(self, model_path: str, adapters: Mapping[str, str], *, chat_template: str | None = None) -> LoadedModel:
         """Load the base at `model_path` and the adapters `{name: folder}`.
@@ -216,6 +217,22 @@ class Engine:
             "keeps_schemas": self.keeps_schemas(),
             "template": template_file_digest(model_path, chat_template),
         }
+
+    @property
+    def num_gpus(self) -> int:
+        """GPUs that one loaded model takes, on a cluster that has any."""
+        return 1
+
+    def resolved(self, adapters: Mapping[str, str] | None = None, *, has_gpus: bool | None = None) -> "Engine":
+        """The engine that answers with these adapters: this one, unless it stands for another; None: look for GPUs."""
+        return self
+
+    def problems(self) -> Iterator[tuple[str, object, str]]:
+        """Values out of their range: key, what was given, and what would work."""
+        for name, least in (("batch_size", 1), ("max_adapters", 0)):
+            given = getattr(self, name, None)
+            if given is not None and given < least:
+                yield name, given, f"at least {least}"
 
     def check(self, model_path: str, adapters: Mapping[str, str]) -> None:
         """Refuse a base and adapters that `load` would refuse, as far as is known without reading the base's weights.

@@ -76,6 +76,19 @@ class Prompts:
         with self._lock:
             return self._control.content_ids(text)
 
+    def scoring_pieces(self, texts: Sequence[str], *, window: int) -> list[tuple[int, list[int]]]:
+        """Documents to score, in windows side by side: which text, and ids, of which all but the first are predicted.
+
+        The first token of a text is predicted from the beginning-of-text token, that of a later window from the token
+        before it.
+        """
+        start_id = self.document_start_id
+        pieces = []
+        for number, text in enumerate(texts):
+            ids = ([] if start_id is None else [start_id]) + self.encode_content(text)
+            pieces += [(number, ids[at : at + window + 1]) for at in range(0, len(ids) - 1, window)]
+        return pieces
+
     def decode(self, ids: list[int], *, skip_special_tokens: bool = True) -> str:
         """Text of ids."""
         return str(

@@ -34,7 +34,7 @@ def load_weights(model_path: str | Path, *, dtype: Any, quantization: Any = None
 
     refuse_foreign_quantisation(_config(model_path), str(model_path))
     if quantization is not None:
-        _empty_model(model_path)  # packed weights have lost their shape by the time that it is looked at
+        empty_model(model_path)  # packed weights have lost their shape by the time that it is looked at
         # bitsandbytes packs what is no number as if it were one.
         _check_stored(model_path, device=next(iter(options.get("device_map", {"": "cpu"}).values())))
         options["quantization_config"] = quantization  # None would hide what config.json says of itself
@@ -65,10 +65,10 @@ def check_base(model_path: str | Path) -> None:
     Raises ModelError. NaN and infinite weights show only when they are read.
     """
     refuse_foreign_quantisation(_config(model_path), str(model_path))
-    _check_tokenizer(model_path, num_rows=len(_empty_model(model_path).get_input_embeddings().weight))
+    _check_tokenizer(model_path, num_rows=len(empty_model(model_path).get_input_embeddings().weight))
 
 
-def _empty_model(model_path: str | Path) -> "PreTrainedModel":
+def empty_model(model_path: str | Path) -> "PreTrainedModel":
     """The model without data, after its weights have been compared with the headers of its files. Raises ModelError."""
     import torch
     from safetensors import SafetensorError

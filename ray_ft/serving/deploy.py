@@ -64,7 +64,7 @@ def deploy(
     check_certificate(serving)
     adapters = _absolute(adapters)
     engine.check(base_path, adapters)
-    resources = replica_resources(serving)
+    resources = replica_resources(serving, engine)
     check_replicas_fit(serving, resources)
     if not is_beside_others(serving):
         check_port(serving)
@@ -98,9 +98,7 @@ def app(args: Mapping[str, Any]) -> "Application":
     `args` holds `config`, the path of a configuration, and optionally `overrides`, a list of key=value. Host and port
     come from the Serve file's own http_options.
     """
-    unknown = sorted(set(args) - {"config", "overrides"})
-    if unknown or "config" not in args:
-        raise ConfigError(f"args: expected config and optionally overrides, got {', '.join(sorted(args)) or 'nothing'}")
+    check_arguments(args)
     config = load_config(str(args["config"]), list(args.get("overrides") or ()))
     keys = load_keys(config.serving.keys_file)
     if not keys.keys and not config.serving.open_access:  # where Serve listens is not known here
@@ -110,13 +108,20 @@ def app(args: Mapping[str, Any]) -> "Application":
     return build_application(
         new_store(store, base_path=models.base_path, base_name=models.base_name, adapters=adapters),
         models.base_path,
-        engine=config.engine,
+        engine=config.engine.resolved(adapters),
         serving=config.serving,
         keys=keys,
         chat_template=config.model.chat_template,
-        resources=replica_resources(config.serving),  # not checked: here the cluster may still grow
+        resources=replica_resources(config.serving, config.engine),  # not checked: here the cluster may still grow
         roots=adapter_roots(config),
     )
+
+
+def check_arguments(args: Mapping[str, Any]) -> None:
+    """Raise ConfigError for arguments that `app` does not take."""
+    unknown = sorted(set(args) - {"config", "overrides"})
+    if unknown or "config" not in args:
+        raise ConfigError(f"args: expected config and optionally overrides, got {', '.join(sorted(args)) or 'nothing'}")
 
 
 @dataclass(frozen=True)

@@ -56,6 +56,11 @@ def test_every_declared_name_explains_itself_and_is_on_the_reference_page() -> N
 RENAMED = {
     "names / SweepConfig / parameters / stratum / accepts / 'own' is gone",
     "keys / sweep.stratum / accepts / 'own' is gone",
+    # answers are batched by default, and by the fastest engine that there is
+    "keys / engine<transformers>.batch_size / default: 1 -> null",
+    "keys / data.generator<transformers>.batch_size / default: 1 -> null",
+    'keys / engine / default: {"batch_size": 1, "dtype": "auto", "name": "transformers", "quantization": "none"} -> '
+    '{"batch_size": null, "dtype": "auto", "max_adapters": 16, "name": "auto", "quantization": "none"}',
 }
 
 

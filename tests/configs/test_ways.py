@@ -193,7 +193,7 @@ def chat_way(run_folder: Path, rate_way: Followed) -> Followed:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("ray_ft.api.serving.ray_session", lambda config, keep: contextlib.nullcontext())
         patch.setattr(ray, "serve", InProcess, raising=False)
-        patch.setattr("ray_ft.serving.deploy.replica_resources", lambda serving: {"num_cpus": 1})
+        patch.setattr("ray_ft.serving.deploy.replica_resources", lambda serving, engine: {"num_cpus": 1})
         patch.setattr("ray_ft.serving.deploy.check_replicas_fit", lambda serving, resources: None)
         patch.setattr("ray_ft.serving.deploy.is_beside_others", lambda serving: False)
         patch.setattr("ray_ft.serving.deploy.check_port", lambda serving: None)

@@ -178,8 +178,8 @@ def test_the_client_raises_its_own_errors(client: openai.OpenAI) -> None:
     assert long.value.code == "context_length_exceeded"
     assert "2048" in str(long.value)
     with pytest.raises(openai.BadRequestError) as unsupported:
-        client.chat.completions.create(model=BASE, messages=user("Hello"), logprobs=True)
-    assert unsupported.value.param == "logprobs"
+        client.completions.create(model=BASE, prompt="def", suffix="end")
+    assert unsupported.value.param == "suffix"
 
 
 def test_unknown_routes_answer_in_json(endpoint: Endpoint) -> None:

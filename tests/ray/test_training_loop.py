@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from training_support import SEQUENCE, TRAIN, Workers, make_training_set, run_alone, task_for, training_lines
+from training_support import SEQUENCE, TRAIN, Workers, make_training_set, task_for, training_lines
+from worker_loop import run_alone
 
 from ray_ft.artifacts import TrainingSet, TunedModel
 from ray_ft.engines import TransformersEngine

@@ -21,8 +21,9 @@ from ray_ft.rows import Question
 if TYPE_CHECKING:
     import pyarrow as pa
 
-TASKS_PER_BATCH = 16
-"""Tasks that a model is handed at once. Blocks are cut to this size, so that batches are the same in every run."""
+TASKS_PER_BATCH = {"CPU": 64, "GPU": 512}
+"""Tasks that a model is handed at once; it answers as many of them together as it likes, and the last ones of a batch
+alone. Blocks are cut to this size, so that batches are the same in every run."""
 
 logger = logging.getLogger(__name__)
 
@@ -70,8 +71,9 @@ def _run(tasks: list[Task], questions: Sequence[Question], worker: dict[str, Any
     """One Ray Data job: tasks -> actors that hold the model -> scoring on whatever CPU is free."""
     import ray
 
-    num_blocks = math.ceil(len(tasks) / TASKS_PER_BATCH)
-    resources, num_actors = _actors(worker["model_path"], num_blocks)
+    tasks_per_batch = TASKS_PER_BATCH["GPU" if ray.cluster_resources().get("GPU") else "CPU"]
+    num_blocks = math.ceil(len(tasks) / tasks_per_batch)
+    resources, num_actors = _actors(worker["engine"], worker["model_path"], num_blocks)
     logger.info("answering %d tasks with %d x %s", len(tasks), num_actors, Path(worker["model_path"]).name)
     rows = [{**dataclasses.asdict(task), "passages": list(task.passages)} for task in tasks]
     dataset = (
@@ -79,7 +81,7 @@ def _run(tasks: list[Task], questions: Sequence[Question], worker: dict[str, Any
         .map_batches(
             Worker,
             fn_constructor_kwargs=worker,
-            batch_size=TASKS_PER_BATCH,  # Ray Data wants a number where GPUs are asked for
+            batch_size=tasks_per_batch,  # Ray Data wants a number where GPUs are asked for
             batch_format="pyarrow",
             compute=ray.data.ActorPoolStrategy(size=num_actors),
             **resources,
@@ -168,19 +170,23 @@ def _done(row: Mapping[str, Any]) -> Done:
     return Done(**{**row, "scores": {pair["metric"]: pair["value"] for pair in row["scores"]}})
 
 
-def _actors(model_path: str, num_batches: int) -> tuple[dict[str, int], int]:
-    """What one actor takes and how many there are: one per GPU; without GPUs as many as memory and the work allow."""
+def _actors(engine: Engine, model_path: str, num_batches: int) -> tuple[dict[str, int], int]:
+    """What one actor takes and how many there are: one for as many GPUs as the engine wants for a copy; without GPUs as
+    many as memory and the work allow; one that only asks a server where the engine holds no weights.
+    """
     import ray
 
     cluster = ray.cluster_resources()
     # On one machine a dead actor has run out of memory and would again; and Ray logs an error where it may restart.
     restarts = {"max_restarts": 0} if len(ray.nodes()) == 1 else {}
+    if not engine.needs_weights:
+        return {"num_cpus": 1, **restarts}, 1
     if num_gpus := int(cluster.get("GPU", 0)):
-        return {"num_gpus": 1, **restarts}, min(num_gpus, num_batches)
+        return {"num_gpus": engine.num_gpus, **restarts}, max(1, min(num_gpus // engine.num_gpus, num_batches))
     num_cpus = max(1, int(cluster.get("CPU", 1)))
     weight_bytes = sum(file.stat().st_size for file in Path(model_path).glob("*.safetensors"))
     # 16-bit weights double when they are held in fp32; a third share is left for activations and the cache.
     by_memory = int(cluster.get("memory", 0) // max(3 * weight_bytes, 1))
-    # Starting a process and loading a model costs about as much as four batches.
-    num_actors = max(1, min(num_cpus, by_memory, math.ceil(num_batches / 4)))
+    # Starting a process and loading a model costs about as much as two batches.
+    num_actors = max(1, min(num_cpus, by_memory, math.ceil(num_batches / 2)))
     return {"num_cpus": num_cpus // num_actors, **restarts}, num_actors

@@ -1,7 +1,7 @@
 """Every error, whoever raised it, leaves in OpenAI's shape; and says whether trying again can help."""
 
 import logging
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ray_ft.serving.api.bodies import json_bytes
@@ -81,20 +81,28 @@ def answer_errors_as_json(api: "FastAPI") -> None:
     api.add_exception_handler(Exception, on_bug)
 
 
-def validation_refusal(errors: list[dict[str, Any]], body: Any) -> Refusal:
-    """The first of pydantic's complaints, with the field's path as OpenAI writes it: `messages[0].role`."""
-    error = errors[0]
-    path, at = "", body
-    *way, last = error["loc"][1:] or (None,)
-    for part in (*way, last):
-        if isinstance(part, int) and isinstance(at, list):
-            path += f"[{part}]"
-            at = at[part] if part < len(at) else None
-        elif isinstance(at, dict) and isinstance(part, str) and (part in at or error["type"] == "missing"):
-            if not part.isidentifier():  # a key of the client's own
-                break
-            path += f".{part[:64]}" if path else part[:64]
-            at = at.get(part)
-        # the rest names branches of a union
+def validation_refusal(errors: Sequence[dict[str, Any]], body: Any) -> Refusal:
+    """Pydantic's complaint of the first field; of several ways to write it, the one that came furthest."""
+    ways = [(_way(error, body), error) for error in errors[:100]]
+    first = ways[0][0][:1]
+    way, error = max((way for way in ways if way[0][:1] == first), key=lambda way: len(way[0]))
+    path = "".join(f"[{part}]" if isinstance(part, int) else f".{part[:64]}" for part in way).removeprefix(".")
     message = error["msg"][0].lower() + error["msg"][1:]
     return invalid(f"{path}: {message}" if path else f"the body: {message}", param=path or None).refusal
+
+
+def _way(error: dict[str, Any], body: Any) -> list[int | str]:
+    """The field's place in the body; pydantic's location names branches of unions too."""
+    way: list[int | str] = []
+    parts = error["loc"][1:]
+    for number, part in enumerate(parts, start=1):
+        if isinstance(body, list) and isinstance(part, int) and part < len(body):
+            body = body[part]
+        elif isinstance(body, dict) and isinstance(part, str) and part in body:
+            if not part.isidentifier():  # a key of the client's own
+                return way
+            body = body[part]
+        elif number < len(parts) or error["type"] != "missing":
+            continue
+        way.append(part)
+    return way

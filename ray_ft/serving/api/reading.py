@@ -77,7 +77,9 @@ def _json_of(body: bytes) -> Any:
         return from_json(body, allow_inf_nan=False)
     except ValueError as error:
         if (where := _broken_text(body)) is not None:
-            raise invalid(f"{where or 'the body'}: invalid Unicode, half of a surrogate pair", param=where) from None
+            raise invalid(
+                f"{where or 'the body'}: invalid Unicode, half of a surrogate pair", param=where or None
+            ) from None
         raise invalid(f"the body is not valid JSON: {error}") from None
 
 

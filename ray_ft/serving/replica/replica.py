@@ -49,7 +49,8 @@ class ModelReplica:
         self._model.status()
 
     def close(self) -> None:
-        """Let go of the model."""
+        """Let go of the model, once what is being prepared is."""
+        self._preparing.shutdown()
         self._model.close()
 
     async def answer(self, ask: Ask) -> list[Piece] | Refusal:

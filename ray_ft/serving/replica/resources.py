@@ -5,25 +5,26 @@ from collections.abc import Mapping
 from typing import Any
 
 from ray_ft.config import ServingConfig
+from ray_ft.engines import Engine
 from ray_ft.errors import ConfigError
 
 MAX_CPUS = 8
 """Cores one replica takes on machines without a GPU; more bring a decode loop little."""
 
-
 UPSCALE_DELAY_SECONDS = 5.0
 """How long there has to be too much to do before another copy is started; loading one takes longer."""
 
 
-def replica_resources(serving: ServingConfig) -> dict[str, float]:
-    """What one replica asks of Ray: `serving.num_gpus`, and on a machine without GPUs its share of half of the cores.
+def replica_resources(serving: ServingConfig, engine: Engine) -> dict[str, float]:
+    """What one replica asks of Ray: `serving.num_gpus`, or those that the engine shares a copy over; without GPUs its
+    share of half of the cores.
 
     The other half is for the processes that speak HTTP: a model with a thread for every core makes all of them wait.
     Ray gives a process as many threads as it asks for cores.
     """
     num_gpus = serving.num_gpus
     if num_gpus is None:
-        num_gpus = 1 if sum(_resource("GPU")) else 0
+        num_gpus = engine.num_gpus if sum(_resource("GPU")) else 0
     if num_gpus:
         return {"num_gpus": num_gpus, "num_cpus": 1}
     cores = min(max(_resource("CPU"), default=1), os.cpu_count() or 1)

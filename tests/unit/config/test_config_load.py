@@ -21,7 +21,7 @@ MINIMAL: dict[str, Any] = {
 def test_defaults_fill_what_a_minimal_config_leaves_out() -> None:
     config = parse_config(MINIMAL)
     assert config.train.num_epochs == 3.0
-    assert config.engine.name == "transformers"
+    assert config.engine.name == "auto"
 
 
 def test_a_slot_takes_its_class_from_the_registry_and_that_class_brings_its_keys() -> None:

@@ -1,57 +1,15 @@
 """Routes, bodies, streams and errors of the API over a scripted model, without Ray."""
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
+from scripted_api import CATALOGUE, CONTEXT, MAX_NEW_TOKENS, chat, completion, error_of, events_of, post
 from scripted_model import ScriptedModel
 
-from ray_ft.serving.adapters import Catalogue, ServedModel
 from ray_ft.serving.api.routes import create_api
 from ray_ft.serving.replica.replica import ModelReplica
-
-CONTEXT = 50  # words
-MAX_NEW_TOKENS = 20
-
-
-CATALOGUE = Catalogue((
-    ServedModel("builtin:tiny", None, None, "aaaaaaaaaaaa", 1),
-    ServedModel("org/handbook", "org/handbook", "builtin:tiny", "bbbbbbbbbbbb", 2),
-))  # fmt: skip
-
-
-@pytest.fixture
-def model() -> ScriptedModel:
-    return ScriptedModel(max_seq_len=CONTEXT)
-
-
-@pytest.fixture
-def client(model: ScriptedModel) -> Iterator[TestClient]:
-    replica = ModelReplica(model, max_new_tokens=MAX_NEW_TOKENS)
-    with TestClient(create_api(CATALOGUE, replica), raise_server_exceptions=False) as client:
-        yield client
-    replica.close()
-
-
-def chat(**fields: Any) -> dict[str, Any]:
-    return {"model": "org/handbook", "messages": [{"role": "user", "content": "hello"}], "seed": 7} | fields
-
-
-def completion(**fields: Any) -> dict[str, Any]:
-    return {"model": "builtin:tiny", "prompt": "once", "seed": 7} | fields
-
-
-def post(client: TestClient, body: dict[str, Any]) -> Any:
-    path = "/v1/chat/completions" if "messages" in body else "/v1/completions"
-    return client.post(path, json=body)
-
-
-def events_of(response: Any) -> list[Any]:
-    lines = [line.removeprefix("data: ") for line in response.text.split("\n\n") if line]
-    return [line if line == "[DONE]" else json.loads(line) for line in lines]
-
 
 # --- models and health ------------------------------------------------------------------------------------------------
 
@@ -247,15 +205,6 @@ def test_what_can_be_refused_is_refused_before_a_stream_starts(client: TestClien
 
 
 # --- errors -----------------------------------------------------------------------------------------------------------
-
-
-def error_of(response: Any) -> dict[str, Any]:
-    body = response.json()
-    assert list(body) == ["error"]
-    assert set(body["error"]) == {"message", "type", "param", "code"}
-    assert "\n" not in body["error"]["message"]
-    error: dict[str, Any] = body["error"]
-    return error
 
 
 def test_an_unknown_model_is_named_with_those_that_exist(client: TestClient) -> None:

@@ -1,0 +1,74 @@
+"""What loaded models share that make their prompts with the base's own tokenizer and compute elsewhere."""
+
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ray_ft.engines.base import LoadedModel
+from ray_ft.engines.prompts import Prompts
+from ray_ft.engines.requests import GenerateRequest
+from ray_ft.errors import GenerationError
+
+SCORING_WINDOW = 2048
+"""Most tokens scored in one pass, as in the transformers engine."""
+
+
+class PromptedModel(LoadedModel):
+    """A `LoadedModel` that is given ids and gives text."""
+
+    def __init__(self, prompts: Prompts, *, max_seq_len: int) -> None:
+        self._prompts = prompts
+        self.max_seq_len = max_seq_len
+
+    @abstractmethod
+    def losses(self, pieces: Sequence[list[int]], *, adapter: str | None) -> list[float]:
+        """-ln p of each piece's tokens after its first, in nats. Raises GenerationError."""
+
+    def apply_chat_template(
+        self,
+        messages: Sequence[Mapping[str, Any]],
+        *,
+        tools: Sequence[Mapping[str, Any]] | None = None,
+        **template_kwargs: Any,
+    ) -> str:
+        """The prompt text of a conversation, ending where the assistant's answer begins."""
+        return self._prompts.render(messages, tools=tools, **template_kwargs)
+
+    def token_ids(self, text: str) -> list[int]:
+        """Ids of a prompt text."""
+        return self._prompts.encode_text(text)
+
+    def prompt_ids(self, prompt: str) -> list[int]:
+        """Ids of a finished prompt, with a beginning of text where the model expects one."""
+        return self._prompts.encode(prompt, longest=self.max_seq_len)
+
+    def detokenize(self, ids: Sequence[int]) -> str:
+        """Text of ids, special tokens included."""
+        return self._prompts.decode(list(ids), skip_special_tokens=False)
+
+    def negative_log_likelihood(self, texts: list[str], *, adapter: str | None) -> list[float]:
+        """Sum of -ln p(token) over each text, in nats.
+
+        The windows are those of the transformers engine wherever the context has two tokens more: what is predicted is
+        read here, and an answer wants its place behind it.
+        """
+        pieces = self._prompts.scoring_pieces(texts, window=min(self.max_seq_len - 2, SCORING_WINDOW))
+        sums = [0.0] * len(texts)
+        for (text, _), loss in zip(pieces, self.losses([ids for _, ids in pieces], adapter=adapter), strict=True):
+            sums[text] += loss
+        return sums
+
+    def _ids_and_room(self, request: GenerateRequest) -> tuple[list[int], int]:
+        """A request's prompt, and the most tokens that may be answered. Raises GenerationError."""
+        ids = self.prompt_ids(request.prompt) if isinstance(request.prompt, str) else list(request.prompt)
+        if not ids:
+            raise GenerationError("the prompt is empty; give at least one token")
+        room = self.max_seq_len - len(ids)
+        if room < 1:
+            raise GenerationError(
+                f"the prompt has {len(ids)} tokens, which leaves no room for an answer "
+                f"in the model's context of {self.max_seq_len}"
+            )
+        if request.max_new_tokens < 1:
+            raise GenerationError(f"max_new_tokens is {request.max_new_tokens}; it must be at least 1")
+        return ids, min(request.max_new_tokens, room)
