@@ -1,5 +1,6 @@
 """Starts the endpoint on a Ray cluster, after everything that can be checked has been checked; and stops it."""
 
+import asyncio
 import json
 import logging
 from collections.abc import AsyncGenerator, Mapping, Sequence
@@ -242,7 +243,12 @@ class ReplicaHandle:
         return status
 
     async def answer(self, ask: Ask) -> list[Piece] | Refusal:
-        pieces: list[Piece] | Refusal = await self._handle.answer.remote(ask)
+        response = self._handle.answer.remote(ask)
+        try:
+            pieces: list[Piece] | Refusal = await response
+        except asyncio.CancelledError:
+            response.cancel()
+            raise
         return pieces
 
     async def load(self, version: str) -> Verdict:

@@ -26,8 +26,8 @@ from ray_ft.serving.access.keys import load_keys
 
 REPOSITORY = Path(__file__).parents[2]
 ROUTES = (
-    "/health", "/ready", "/metrics", "/v1/models", "/v1/chat/completions", "/v1/completions", "/v1/load_lora_adapter",
-    "/v1/unload_lora_adapter", "/v1/adapters", "/v1/compare", "/v1/experiments", "/v1/feedback",
+    "/health", "/ready", "/metrics", "/v1/models", "/v1/chat/completions", "/v1/completions", "/tokenize", "/detokenize",
+    "/v1/load_lora_adapter", "/v1/unload_lora_adapter", "/v1/adapters", "/v1/compare", "/v1/experiments", "/v1/feedback",
 )  # fmt: skip
 CURL_FLAGS = {"-s": 0, "-N": 0, "-f": 0, "-X": 1, "-H": 1, "-d": 1}  # flag: number of values
 PROGRAMS = ("base64", "cd", "docker", "git", "kubectl", "pip", "ray", "tensorboard")  # looked at for paths only

@@ -7,6 +7,7 @@ from typing import Any
 from fastapi import Request, Response
 from fastapi.routing import APIRoute
 from pydantic_core import from_json
+from starlette.requests import ClientDisconnect
 from starlette.types import Message
 
 from ray_ft.serving.api.errors import refused
@@ -31,6 +32,8 @@ class BodyRoute(APIRoute):
                 read = _ReadRequest(request.scope, request.receive, body, _json_of(body))
             except ApiError as error:
                 return refused(error.refusal)
+            except ClientDisconnect:
+                return Response(status_code=499)
             return await handle(read)
 
         return read_first

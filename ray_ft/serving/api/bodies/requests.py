@@ -94,7 +94,7 @@ class StreamOptions(BaseModel):
 class OpenBody(BaseModel):
     """A body whose unknown fields are kept in `model_extra`."""
 
-    model_config = ConfigDict(extra="allow")
+    model_config = ConfigDict(extra="allow", use_attribute_docstrings=True)
 
     def ignored_fields(self) -> list[str]:
         """Unknown fields, to be named in a response header; raises for known ones that are not implemented."""
@@ -112,23 +112,31 @@ class SamplingBody(OpenBody):
     """Fields that chat and completions share."""
 
     model: Annotated[StrictStr, Field(max_length=512)]
+    """The base, an adapter, or `base:adapter`."""
     n: Annotated[StrictInt, Field(ge=1, le=8)] | None = None
+    """Answers to each prompt; at most 128 over all prompts."""
     max_tokens: Annotated[StrictInt, Field(ge=1, le=MAX_TOKENS)] | None = None
     temperature: Annotated[Number, Field(ge=0, le=2)] | None = None
+    """0, the default, always takes the likeliest token."""
     top_p: Annotated[Number, Field(gt=0, le=1)] | None = None
     top_k: Annotated[StrictInt, Field(ge=-1, le=MAX_TOKENS)] | None = None
+    """0 and -1 take all tokens."""
     min_p: Annotated[Number, Field(ge=0, le=1)] | None = None
     presence_penalty: Penalty | None = None
     frequency_penalty: Penalty | None = None
     repetition_penalty: Annotated[Number, Field(gt=0, le=10)] | None = None
+    """Divides scores of tokens in prompt and answer."""
     logit_bias: Annotated[dict[StrictStr, Annotated[Number, Field(ge=-100, le=100)]], Field(max_length=1024)] | None = (
         None
     )
     stop: Stop | Annotated[list[Stop], Field(max_length=4)] | None = None
     seed: StrictInt | None = None
+    """Sample i of n has this seed + i."""
     ignore_eos: StrictBool | None = None
+    """Go on to max_tokens."""
     response_format: ResponseFormat | None = None
     guided_json: dict[str, Any] | StrictStr | None = None
+    """A JSON schema that the answer keeps to."""
     stream: StrictBool | None = None
     stream_options: StreamOptions | None = None
 
@@ -191,6 +199,7 @@ class Conversation(OpenBody):
     messages: Annotated[list[Message], Field(min_length=1, max_length=MAX_MESSAGES)]
     tools: Annotated[list[Tool], Field(max_length=MAX_TOOLS)] | None = None
     chat_template_kwargs: Annotated[dict[StrictStr, Any], Field(max_length=64)] | None = None
+    """What the chat template gets beside messages and tools."""
 
     def conversation(self) -> dict[str, Any]:
         """The fields of an `Ask` for it. Nothing is added: evaluation sends its system message itself, so must a
@@ -211,8 +220,10 @@ class ChatBody(SamplingBody, Conversation):
     max_completion_tokens: Annotated[StrictInt, Field(ge=1, le=MAX_TOKENS)] | None = None
     logprobs: StrictBool | None = None
     top_logprobs: Annotated[StrictInt, Field(ge=0, le=20)] | None = None
+    """How many of the likeliest tokens to tell beside each; with logprobs."""
     tool_choice: Literal["none", "auto", "required"] | ChosenTool | None = None
     parallel_tool_calls: StrictBool | None = None
+    """False lets an answer that has to call make one call."""
 
     def token_limit(self) -> int | None:
         """The newer of the two names wins."""
@@ -249,9 +260,12 @@ class CompletionBody(SamplingBody):
     """POST /v1/completions."""
 
     prompt: Prompt
+    """A text, token ids, or a list of either."""
     best_of: StrictInt | None = None
     echo: StrictBool | None = None
+    """Begin each answer with its prompt."""
     logprobs: Annotated[StrictInt, Field(ge=0, le=5)] | StrictBool | None = None
+    """How many of the likeliest tokens to tell beside each."""
 
     def num_logprobs(self) -> int | None:
         """As SamplingBody's."""

@@ -211,6 +211,15 @@ def test_the_answer_of_a_client_that_has_gone_is_cancelled(
     assert model.cancelled == 1
 
 
+def test_a_client_that_goes_while_it_sends_breaks_nothing(api: Any, model: ScriptedModel) -> None:
+    class Breaking(Upload):
+        async def receive(self) -> Any:
+            return await super().receive() if self.num_read == 0 else {"type": "http.disconnect"}
+
+    assert Breaking(2, b'{"model": ').go(api) == 499
+    assert model.requests == []
+
+
 # --- anything at all --------------------------------------------------------------------------------------------------
 
 NAMES = (

@@ -375,3 +375,18 @@ def test_choices_are_bounded_over_all_prompts(
     assert number in message
     assert "128" in message
     assert model.requests == []
+
+
+def test_the_document_describes_bodies_and_errors_as_they_are(client: TestClient) -> None:
+    document = client.get("/openapi.json").json()
+    operations = {
+        (path, method): known for path, methods in document["paths"].items() for method, known in methods.items()
+    }
+    assert {path for path, method in operations if method == "post"} == {
+        "/v1/chat/completions", "/v1/completions", "/tokenize", "/detokenize",
+    }  # fmt: skip
+    for known in operations.values():
+        assert set(known["responses"]) == {"200", "4XX", "5XX"}
+        assert known["responses"]["4XX"]["content"]["application/json"]["schema"]["$ref"].endswith("/ErrorBody")
+    fields = document["components"]["schemas"]["ChatBody"]["properties"]
+    assert {"messages", "tools", "logprobs", "logit_bias", "response_format", "top_k"} <= set(fields)
