@@ -101,7 +101,7 @@ class Desk:
                 yield
         finally:
             if key is not None and version_of(key) not in self.registry.held:
-                task = asyncio.create_task(self._backend.sync())
+                task = asyncio.create_task(self._sync())
                 self._syncing.add(task)
                 task.add_done_callback(self._syncing.discard)
 
@@ -159,7 +159,7 @@ class Desk:
         """Forget a name; answers that are being made end as they began."""
         async with self._names.setdefault(name, asyncio.Lock()):
             self.registry.remove(name)
-        await self._backend.sync()
+        await self._sync()
 
     async def resume(self) -> None:
         """Go on with what was being loaded when the gateway ended."""
@@ -173,6 +173,13 @@ class Desk:
         if version.state != "ready" or version.probe is not None:
             return version.probe
         return (await self._backend.load(version.id)).probe
+
+    async def _sync(self) -> None:
+        """Tell the copies; one that cannot be told finds out by itself, or when it starts again."""
+        try:
+            await self._backend.sync()
+        except Exception as error:
+            logger.warning("the copies of the model were not told what is deployed now: %s", first_line(error))
 
     def _load(self, name: str, version: Version) -> "asyncio.Task[Version]":
         key = f"{name}{AT}{version.id}"
@@ -191,7 +198,7 @@ class Desk:
         state = "failed" if reason else "ready"
         self.registry.settle(name, version.id, state=state, reason=reason, probe=probe)
         await asyncio.to_thread(self.registry.prune, name, self._keep)
-        await self._backend.sync()
+        await self._sync()
         adapter = self.registry.state.adapters.get(name)
         settled = None if adapter is None else adapter.version(version.id)
         if settled is None:

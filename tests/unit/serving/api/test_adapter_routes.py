@@ -194,6 +194,18 @@ def test_a_full_disk_ends_no_answer(endpoint: DeployedEndpoint, monkeypatch: pyt
     ).text.startswith("Success")
 
 
+def test_a_copy_that_cannot_be_told_breaks_no_unload(
+    endpoint: DeployedEndpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def gone() -> None:
+        raise RuntimeError("the replica has died")
+
+    monkeypatch.setattr(endpoint.replica, "sync", gone)
+    assert endpoint.load("support", b"one").status_code == 200
+    assert endpoint.client.post("/v1/unload_lora_adapter", json={"lora_name": "support"}).status_code == 200
+    assert endpoint.ask("support").status_code == 404
+
+
 # --- what is not ready ------------------------------------------------------------------------------------------------
 
 
