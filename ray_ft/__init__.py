@@ -54,6 +54,7 @@ if TYPE_CHECKING:
         MissingArtifactError,
         MissingDependencyError,
         ModelError,
+        PromptTooLongError,
         RayFTError,
         TrainingError,
     )
@@ -81,6 +82,7 @@ __all__ = [
     "ModelError",
     "Plan",
     "PlanConfig",
+    "PromptTooLongError",
     "RayFTError",
     "Report",
     "ServingConfig",

@@ -9,6 +9,7 @@ RayFTError
 ├── DoesNotFitError                             no strategy fits the hardware
 ├── TrainingError                               a run that cannot go on: non-finite loss, full disk
 ├── GenerationError                             an engine that did not answer
+│   └── PromptTooLongError                      a prompt that the model's context cannot hold
 └── JobError                                    a cluster that cannot be reached, or a job that failed
 """
 
@@ -51,6 +52,10 @@ class TrainingError(RayFTError):
 
 class GenerationError(RayFTError):
     """An engine could not answer."""
+
+
+class PromptTooLongError(GenerationError):
+    """A prompt is longer than the model's context."""
 
 
 class JobError(RayFTError):

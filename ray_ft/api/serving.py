@@ -15,6 +15,7 @@ def serve(config: Config, *, blocking: bool = True) -> Endpoint:
     Raises ModelError when an adapter belongs to another base, ConfigError when the port is taken.
     """
     from ray_ft.serving.deploy import deploy, models_of_run
+    from ray_ft.serving.registry.store import adapter_roots, store_of_run
 
     if not config.engine.needs_weights:
         raise ConfigError(
@@ -35,4 +36,6 @@ def serve(config: Config, *, blocking: bool = True) -> Endpoint:
             serving=config.serving,
             blocking=blocking,
             chat_template=config.model.chat_template,
+            folder=store_of_run(config.run_path),
+            roots=adapter_roots(config),
         )

@@ -117,6 +117,7 @@ class Plan(RunsOn):
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"  # that the model computes in; auto: an older plan's
     backend: Backend = "native"
     attention: str = ""  # kernel of ray_ft/kernels/attention.py that time is for; "" on a CPU
+    backend_reason: str = ""  # its name and why it was taken; "" in an older plan
     answering: Answering | None = None  # None on a CPU, and where a server answers
 
     @property

@@ -148,10 +148,32 @@ def _check_evaluation(evaluation: EvaluationConfig, require: Require) -> None:
 
 def _check_serving(serving: ServingConfig, require: Require) -> None:
     require(1 <= serving.port <= 65535, "serving.port", serving.port, "in 1..65535")
-    for name in ("max_new_tokens", "num_replicas"):
+    for name in ("max_new_tokens", "num_replicas", "keep_versions"):
         require(getattr(serving, name) >= 1, f"serving.{name}", getattr(serving, name), "at least 1")
+    require(serving.adapter_wait_s >= 0, "serving.adapter_wait_s", serving.adapter_wait_s, "at least 0")
     num_gpus = serving.num_gpus
     require(num_gpus is None or num_gpus >= 0, "serving.num_gpus", num_gpus, "at least 0")
+    for name in ("max_open", "max_open_tokens"):
+        require(getattr(serving, name) >= 1, f"serving.{name}", getattr(serving, name), "at least 1")
+    for name in ("drain_seconds", "idle_seconds"):
+        require(getattr(serving, name) >= 0, f"serving.{name}", getattr(serving, name), "at least 0")
+    require(serving.requests_per_replica > 0, "serving.requests_per_replica", serving.requests_per_replica, "above 0")
+    fewest, most, first = serving.min_replicas, serving.max_replicas, serving.num_replicas
+    require(most is None or most >= first, "serving.max_replicas", most, f"at least serving.num_replicas={first}")
+    require(fewest is None or most is not None, "serving.min_replicas", fewest, "null without serving.max_replicas")
+    require(
+        fewest is None or 0 <= fewest <= first,
+        "serving.min_replicas",
+        fewest,
+        f"from 0 to serving.num_replicas={first}",
+    )
+    certificate, key = serving.ssl_certfile, serving.ssl_keyfile
+    require((certificate is None) == (key is None), "serving.ssl_keyfile", key, "given together with ssl_certfile")
+    named = bool(serving.name) and "#" not in serving.name and "/" not in serving.name
+    require(named, "serving.name", serving.name, "a name without '/' and '#'")
+    prefix = serving.route_prefix
+    rooted = prefix.startswith("/") and (prefix == "/" or not prefix.endswith("/")) and "{" not in prefix
+    require(rooted, "serving.route_prefix", prefix, "a path such as / or /support, without '/' at its end")
 
 
 def _check_sweep(sweep: SweepConfig, require: Require) -> None:

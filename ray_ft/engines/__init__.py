@@ -1,22 +1,18 @@
 """The engines a config can name; each file enrols one."""
 
 from ray_ft.engines.auto import AutoEngine
-from ray_ft.engines.base import (
-    ENGINES,
-    PACE,
+from ray_ft.engines.base import ENGINES, PACE, Engine, LoadedModel, Writer
+from ray_ft.engines.openai import OpenAIEngine
+from ray_ft.engines.requests import (
     Deliver,
-    Engine,
     EngineStatus,
     GenerateRequest,
     GenerateResult,
-    LoadedModel,
     TextDelta,
     TokenLogprob,
-    Writer,
     WriteRequest,
     Written,
 )
-from ray_ft.engines.openai import OpenAIEngine
 from ray_ft.engines.transformers import TransformersEngine
 from ray_ft.engines.vllm import VLLMEngine
 

@@ -4,109 +4,22 @@ import queue
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Any, ClassVar, Literal, Protocol
+from functools import partial
+from typing import Any, ClassVar, Protocol
 
+from ray_ft.engines.requests import (
+    Deliver,
+    EngineStatus,
+    GenerateRequest,
+    GenerateResult,
+    TextDelta,
+    WriteRequest,
+    Written,
+)
+from ray_ft.errors import GenerationError, first_line
 from ray_ft.models.folder import base_digest
 from ray_ft.models.tokenizer import template_file_digest
 from ray_ft.registry import Registry
-
-FinishReason = Literal["stop", "length"]
-
-
-@dataclass(frozen=True)
-class GenerateRequest:
-    """One question to a loaded model. `prompt` is the finished text (chat template already applied), or its token ids.
-
-    Special tokens that a text spells out are special tokens, except in contents of what `apply_chat_template` made.
-    """
-
-    prompt: str | tuple[int, ...]
-    adapter: str | None = None  # None asks the base model
-    max_new_tokens: int = 128
-    temperature: float = 0.0  # 0 is greedy
-    top_p: float = 1.0  # nucleus: the fewest tokens that reach this probability
-    top_k: int = 0  # only so many of the likeliest tokens; 0: all
-    min_p: float = 0.0  # only tokens at least this likely, as a share of the likeliest
-    stop: tuple[str, ...] = ()
-    seed: int = 0
-    repetition_penalty: float = 1.0  # divides scores of tokens in prompt and answer (arXiv 1909.05858)
-    presence_penalty: float = 0.0  # taken from scores of tokens that the answer has
-    frequency_penalty: float = 0.0  # the same, as often as the answer has them
-    logit_bias: tuple[tuple[int, float], ...] = ()  # token id and what is added to its score
-    num_logprobs: int | None = None  # log-probabilities of each token and of so many of the likeliest; None: none
-    schema: str = ""  # a JSON schema, as text, that the answer keeps to
-    ignore_end: bool = False  # go on to max_new_tokens, past tokens that end an answer
-    is_streamed: bool = True  # False: the answer is delivered in one piece
-    tenant: str = ""  # requests of different tenants, and of different adapters, wait in lines of their own
-    is_background: bool = False  # waits for all that are not
-
-
-@dataclass(frozen=True)
-class TokenLogprob:
-    """A token of an answer, its log-probability (natural, before temperature and penalties), and the likeliest ones."""
-
-    token_id: int
-    token: str
-    logprob: float
-    top: tuple[tuple[int, str, float], ...] = ()  # id, text and log-probability, the likeliest first
-
-
-@dataclass(frozen=True)
-class TextDelta:
-    """A piece of a streamed answer; the last one carries the finish reason and the counts."""
-
-    text: str
-    finish_reason: FinishReason | None = None
-    num_prompt_tokens: int = 0
-    num_completion_tokens: int = 0  # so far
-    logprobs: tuple[TokenLogprob, ...] = ()  # of the tokens since the last piece
-    token_ids: tuple[int, ...] = ()  # since the last piece
-
-
-@dataclass(frozen=True)
-class GenerateResult:
-    """The answer to one request; `text` excludes the stop string and special tokens."""
-
-    text: str
-    num_prompt_tokens: int
-    num_completion_tokens: int
-    finish_reason: FinishReason
-    logprobs: tuple[TokenLogprob, ...] = ()
-    token_ids: tuple[int, ...] = ()  # those that are text, or were until the stop string
-
-
-Deliver = Callable[[TextDelta | Exception], None]
-"""Gets the pieces of an answer, or the error that ends it, in a thread of the engine's; must return at once."""
-
-
-@dataclass(frozen=True)
-class EngineStatus:
-    """How much a loaded model has to do."""
-
-    num_running: int = 0
-    num_waiting: int = 0
-    adapters: tuple[str, ...] = ()
-    cached_tokens: int = 0  # whose keys and values are held
-    cache_tokens: int = 0  # room for so many
-
-
-@dataclass(frozen=True)
-class WriteRequest:
-    """What recipes ask: one message of a user, and the JSON schema that the answer should keep to, as text."""
-
-    prompt: str
-    schema: str = ""
-    max_new_tokens: int = 512
-    temperature: float = 0.0
-    seed: int = 0
-
-
-@dataclass(frozen=True)
-class Written:
-    """The answer to one request; `error` says why an engine refused this one, while it answers others."""
-
-    text: str
-    error: str = ""
 
 
 class Writer(Protocol):
@@ -162,7 +75,7 @@ class LoadedModel(ABC):
     def prompt_ids(self, prompt: str) -> list[int]:
         """Ids of a finished prompt as `submit` makes them, with a beginning of text where the model expects one.
 
-        Raises GenerationError, soon, for a text that cannot be short enough for the context.
+        Raises PromptTooLongError, soon, for a text that cannot be short enough for the context.
         """
 
     @abstractmethod
@@ -285,7 +198,12 @@ class Engine:
 
     def load_writer(self, model_path: str, *, chat_template: str | None = None) -> Writer:
         """Make the engine ready to write data. Raises ModelError as `load`."""
-        return _ChatWriter(self.load(model_path, {}, chat_template=chat_template))
+        model = self.load(model_path, {}, chat_template=chat_template)
+        return _ChatWriter(model, keeps_schemas=self.keeps_schemas())
+
+    def keeps_schemas(self) -> bool:
+        """Whether answers can be held to a JSON schema here."""
+        return False
 
     def write_batch_size(self) -> int:
         """Requests that `write` wants at once."""
@@ -296,6 +214,7 @@ class Engine:
         return {
             **{f.name: getattr(self, f.name) for f in fields(self) if f.name not in PACE},
             "base": base_digest(model_path),
+            "keeps_schemas": self.keeps_schemas(),
             "template": template_file_digest(model_path, chat_template),
         }
 
@@ -325,25 +244,45 @@ class Engine:
 class _ChatWriter:
     """Writes with a loaded model: the base, in its chat template."""
 
-    def __init__(self, model: LoadedModel) -> None:
+    def __init__(self, model: LoadedModel, *, keeps_schemas: bool) -> None:
         self._model = model
+        self._keeps_schemas = keeps_schemas
 
     def write(self, requests: Sequence[WriteRequest]) -> Iterator[tuple[int, Written]]:
-        known: list[tuple[int, GenerateRequest]] = []
-        for i, request in enumerate(requests):
-            prompt = self._model.apply_chat_template([{"role": "user", "content": request.prompt}])
-            if self._model.count_tokens(prompt) >= self._model.max_seq_len:
-                yield i, Written("", "the prompt is longer than the model's context")
-                continue
-            asked = GenerateRequest(
-                prompt,
-                max_new_tokens=request.max_new_tokens,
-                temperature=request.temperature,
-                seed=request.seed,
-            )
-            known.append((i, asked))
-        for (i, _), result in zip(known, self._model.generate([asked for _, asked in known]), strict=True):
-            yield i, Written(result.text)
+        """Answers as they end, so that each can be kept at once."""
+        ended: queue.SimpleQueue[tuple[int, TextDelta | Exception]] = queue.SimpleQueue()
+        cancels = []
+        try:
+            for i, request in enumerate(requests):
+                try:
+                    cancels.append(self._model.submit(self._asked(request), partial(_put, ended, i)))
+                except GenerationError as error:
+                    ended.put((i, error))
+            for _ in requests:
+                i, item = ended.get()
+                if isinstance(item, Exception) and not isinstance(item, GenerationError):
+                    raise GenerationError(f"the engine failed: {first_line(item)}") from item
+                yield i, Written("", str(item)) if isinstance(item, Exception) else Written(item.text)
+        finally:
+            for cancel in cancels:
+                cancel()
+
+    def _asked(self, request: WriteRequest) -> GenerateRequest:
+        prompt = self._model.apply_chat_template([{"role": "user", "content": request.prompt}])
+        if self._model.count_tokens(prompt) >= self._model.max_seq_len:
+            raise GenerationError("the prompt is longer than the model's context")
+        return GenerateRequest(
+            prompt,
+            max_new_tokens=request.max_new_tokens,
+            temperature=request.temperature,
+            seed=request.seed,
+            schema=request.schema if self._keeps_schemas else "",
+            is_streamed=False,
+        )
+
+
+def _put(ended: "queue.SimpleQueue[tuple[int, Any]]", index: int, item: TextDelta | Exception) -> None:
+    ended.put((index, item))
 
 
 ENGINES: Registry[Engine] = Registry("engine")

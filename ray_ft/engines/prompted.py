@@ -4,8 +4,9 @@ from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ray_ft.engines.base import GenerateRequest, LoadedModel
+from ray_ft.engines.base import LoadedModel
 from ray_ft.engines.prompts import Prompts
+from ray_ft.engines.requests import GenerateRequest
 from ray_ft.errors import GenerationError
 
 SCORING_WINDOW = 2048

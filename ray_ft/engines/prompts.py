@@ -4,7 +4,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ray_ft.errors import GenerationError, ModelError, first_line
+from ray_ft.errors import GenerationError, ModelError, PromptTooLongError, first_line
 from ray_ft.models.chat_text import ChatText, ControlTokens, chat_ids, render_chat
 from ray_ft.models.tokenizer import load_tokenizer
 
@@ -64,9 +64,9 @@ class Prompts:
             return chat_ids(text, self._ids)
 
     def refuse_too_long(self, text: str, longest: int) -> None:
-        """Raise GenerationError for a text of surely more than `longest` tokens, before it takes time to count them."""
+        """Raise PromptTooLongError, before it takes time, for a text of surely more than `longest` tokens."""
         if len(text) > longest * self._longest_token:
-            raise GenerationError(
+            raise PromptTooLongError(
                 f"the prompt has {len(text)} characters, which are more than {longest} tokens of this model's context "
                 f"can be; its longest token has {self._longest_token}"
             )

@@ -32,7 +32,8 @@ def decode_attention(
 ) -> "torch.Tensor":
     """Queries [rows, heads, width] over keys and values [tokens, kv heads, width].
 
-    Each row's own lie at [start, start + length). `window` is how many of the last tokens a row looks at, its own included. Returns [rows, heads, width of values].
+    Each row's own lie at [start, start + length). `window` is how many of the last tokens a row looks at, its own
+    included. Returns [rows, heads, width of values].
     """
     import torch
     import triton

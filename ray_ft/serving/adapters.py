@@ -1,13 +1,9 @@
 """What is served under which name: the base and its adapters, each with a version made from its content."""
 
-import hashlib
-import json
-from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
 
-from ray_ft.errors import ConfigError, ModelError
-from ray_ft.models.folder import base_digest
 from ray_ft.serving.refusals import ApiError, Refusal
 
 RESERVED = ":"
@@ -19,15 +15,39 @@ class ServedModel:
     """One name a request may ask for; `adapter` is None for the base."""
 
     id: str
-    adapter: str | None
+    adapter: str | None  # what the copies of the model are asked for: `id@version`
     parent: str | None
     version: str  # first 12 hex digits of the content's SHA-256: a retrained adapter is another version
     created: int  # when its files were written, Unix seconds
+    about: Mapping[str, Any] = field(default_factory=dict)  # what else its row in GET /v1/models says
+
+
+class Models(Protocol):
+    """What the routes ask of whoever knows the names."""
+
+    @property
+    def base(self) -> ServedModel:
+        """The base model."""
+        ...
+
+    @property
+    def models(self) -> tuple[ServedModel, ...]:
+        """Every name, the base first."""
+        ...
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """All names."""
+        ...
+
+    def find(self, name: str, *, user: str | None = None) -> ServedModel:
+        """The model a request names; `user` draws the arm of an experiment. Raises ApiError 404."""
+        ...
 
 
 @dataclass(frozen=True)
 class Catalogue:
-    """All served models, the base first, then adapters in the order configured."""
+    """Served models that stay what they are, the base first."""
 
     models: tuple[ServedModel, ...]
 
@@ -41,49 +61,54 @@ class Catalogue:
         """All names."""
         return tuple(model.id for model in self.models)
 
-    def find(self, name: str) -> ServedModel:
+    def find(self, name: str, *, user: str | None = None) -> ServedModel:
         """The model a request names: a base, an adapter, or `base:adapter`. Raises ApiError 404."""
-        short = name.removeprefix(self.base.id + RESERVED) if name != self.base.id else name
+        short = short_name(name, self.base.id)
         for model in self.models:
             if model.id == name or (model.id == short and model.adapter is not None):
                 return model
-        message = f"The model {name!r} does not exist; served are: {', '.join(self.ids)}"
-        raise ApiError(Refusal(404, message, code="model_not_found", param="model"))
+        raise unknown_model(name, self.ids)
 
 
-def catalogue(base_path: str, base_name: str, adapters: Mapping[str, str]) -> Catalogue:
-    """Read the identity of everything that is to be served. Raises ModelError or ConfigError on what cannot be."""
-    if not (Path(base_path) / "config.json").is_file():
-        raise ModelError(f"no model in {base_path}: it has no config.json")
-    base = ServedModel(base_name, None, None, base_digest(base_path)[:12], _written(Path(base_path) / "config.json"))
-    models = [base]
-    for name, folder in adapters.items():
-        if not name or name == base_name:
-            raise ConfigError(f"serving.adapters: {name!r} cannot name an adapter; the base has this name")
-        models.append(ServedModel(name, name, base_name, _version(name, folder), _written(Path(folder))))
-    return Catalogue(tuple(models))
+@dataclass(frozen=True)
+class Restricted:
+    """The models of somebody who may not know of every adapter: what is hidden is not found."""
+
+    all: Models
+    allows: Callable[[str], bool]  # given an adapter's name
+
+    @property
+    def base(self) -> ServedModel:
+        """The base model."""
+        return self.all.base
+
+    @property
+    def models(self) -> tuple[ServedModel, ...]:
+        """Every name that may be known, the base first."""
+        return tuple(model for model in self.all.models if model.adapter is None or self.allows(model.id))
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """All names that may be known."""
+        return tuple(model.id for model in self.models)
+
+    def find(self, name: str, *, user: str | None = None) -> ServedModel:
+        """As the others; an arm of an experiment must be allowed too. Raises ApiError 404."""
+        try:
+            found = self.all.find(name, user=user)
+        except ApiError:
+            raise unknown_model(name, self.ids) from None
+        if found.adapter is not None and not self.allows(found.id):
+            raise unknown_model(name, self.ids)
+        return found
 
 
-def _version(name: str, folder: str) -> str:
-    if not Path(folder).is_dir():
-        raise ModelError(f"adapter {name!r} ({folder}): no such folder")
-    hasher = hashlib.sha256()
-    for file in ("adapter_config.json", "adapter_model.safetensors"):
-        path = Path(folder) / file
-        if not path.is_file():
-            raise ModelError(f"adapter {name!r} ({folder}): no {file}; give a folder in PEFT format")
-        if file.endswith(".json"):
-            # key order and spacing are no content
-            try:
-                hasher.update(json.dumps(json.loads(path.read_text()), sort_keys=True).encode())
-            except ValueError as error:
-                raise ModelError(f"adapter {name!r}: {path} is damaged: {error}") from None
-        else:
-            with path.open("rb") as stream:
-                while block := stream.read(2**22):
-                    hasher.update(block)
-    return hasher.hexdigest()[:12]
+def short_name(name: str, base: str) -> str:
+    """An adapter's name without the base's before it."""
+    return name if name == base else name.removeprefix(base + RESERVED)
 
 
-def _written(path: Path) -> int:
-    return int(path.stat().st_mtime)
+def unknown_model(name: str, known: tuple[str, ...]) -> ApiError:
+    """Nobody has this name."""
+    message = f"The model {name!r} does not exist; served are: {', '.join(known)}"
+    return ApiError(Refusal(404, message, code="model_not_found", param="model"))

@@ -1,30 +1,32 @@
 """Starts the endpoint on a Ray cluster, after everything that can be checked has been checked; and stops it."""
 
-import contextlib
-import errno
-import io
+import asyncio
 import json
 import logging
-import signal
-import socket
-import sys
-import threading
-from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any
 
 from ray_ft import artifacts
 from ray_ft.artifacts import Endpoint, TunedModel
 from ray_ft.config import Config, ServingConfig, load_config
 from ray_ft.engines import Engine
-from ray_ft.errors import ConfigError, ModelError
-from ray_ft.serving.adapters import Catalogue, catalogue
-from ray_ft.serving.api.routes import create_api
-from ray_ft.serving.exchange import Ask, Piece, Status
+from ray_ft.errors import ConfigError, MissingArtifactError, ModelError
+from ray_ft.serving.access.keys import KeyRing, load_keys
+from ray_ft.serving.api.registry_api import registry_api
+from ray_ft.serving.exchange import Ask, Piece, Status, Verdict
+from ray_ft.serving.listening import WAY_IN, check_certificate, check_port, check_reach, is_beside_others, url_of
+from ray_ft.serving.operation.drain import GRACE_SECONDS
+from ray_ft.serving.operation.operate import Operations
 from ray_ft.serving.refusals import Refusal
-from ray_ft.serving.replica.replica import LoadingReplica
-from ray_ft.serving.replica.resources import check_replicas_fit, replica_resources
+from ray_ft.serving.registry.desk import Desk
+from ray_ft.serving.registry.names import check_name
+from ray_ft.serving.registry.registry import Registry
+from ray_ft.serving.registry.store import adapter_roots, base_of, discarded, new_store, store_of_run
+from ray_ft.serving.replica.loading import LoadingReplica
+from ray_ft.serving.replica.resources import check_replicas_fit, replica_resources, replica_scaling
+from ray_ft.serving.stopping import GATEWAY, drain, shutdown, wait_for_interrupt
 
 if TYPE_CHECKING:
     from ray.serve import Application
@@ -33,7 +35,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-APP_NAME = "ray_ft"
 MAX_REQUESTS = 256
 """Requests one process works on at a time; Ray Serve's own default of 5 would let streams starve each other."""
 MAX_QUEUED = 1024
@@ -49,40 +50,47 @@ def deploy(
     serving: ServingConfig,
     blocking: bool,
     chat_template: str | None = None,
+    folder: str | Path | None = None,
+    roots: Sequence[str | Path] = (),
 ) -> Endpoint:
     """Start the endpoint on the connected Ray cluster; `blocking` waits until interrupted, then stops it.
 
+    What is deployed is kept below `folder`, which every node must see; without one, in a temporary folder. Adapters may
+    be loaded over HTTP from below `roots`.
     Raises ConfigError when the port is taken or the replicas do not fit the cluster, ModelError when the base or an
     adapter cannot be served; nothing is running then.
     """
+    keys = load_keys(serving.keys_file)
+    check_reach(serving, keys)
+    check_certificate(serving)
     adapters = _absolute(adapters)
-    served = catalogue(base_path, base_name, adapters)
     engine.check(base_path, adapters)
     resources = replica_resources(serving, engine)
     check_replicas_fit(serving, resources)
-    _check_serve_is_free()
-    _check_port(serving)
-    application = build_application(
-        served, base_path, adapters, engine=engine, serving=serving, chat_template=chat_template, resources=resources
-    )
-    _start(application, serving)
-    endpoint = Endpoint(url=f"http://{_reachable(serving.host)}:{serving.port}", models=served.ids)
-    if blocking:
-        print(_greeting(endpoint), flush=True)
-        try:
-            _wait_for_interrupt()
-        finally:
-            shutdown()
+    if not is_beside_others(serving):
+        check_port(serving)
+    served = new_store(folder, base_path=base_path, base_name=base_name, adapters=adapters)
+    with discarded(served, at_end=blocking):
+        application = build_application(
+            served,
+            base_path,
+            engine=engine,
+            serving=serving,
+            keys=keys,
+            chat_template=chat_template,
+            resources=resources,
+            roots=roots,
+        )
+        _start(application, serving)
+        endpoint = Endpoint(url=url_of(serving), models=served.ids)
+        if blocking:
+            print(_greeting(endpoint, needs_key=bool(keys.keys)), flush=True)
+            try:
+                wait_for_interrupt()
+                drain(serving)
+            finally:
+                shutdown(serving.name)
     return endpoint
-
-
-def shutdown() -> None:
-    """Stop the endpoint and Ray Serve with it."""
-    from ray import serve
-
-    # Serve's controller ends while it is being asked to, which Ray reports as a failed task.
-    with contextlib.redirect_stdout(_WithoutLines(sys.stdout, "ServeController.graceful_shutdown failed")):
-        serve.shutdown()
 
 
 def app(args: Mapping[str, Any]) -> "Application":
@@ -91,21 +99,30 @@ def app(args: Mapping[str, Any]) -> "Application":
     `args` holds `config`, the path of a configuration, and optionally `overrides`, a list of key=value. Host and port
     come from the Serve file's own http_options.
     """
+    check_arguments(args)
+    config = load_config(str(args["config"]), list(args.get("overrides") or ()))
+    keys = load_keys(config.serving.keys_file)
+    if not keys.keys and not config.serving.open_access:  # where Serve listens is not known here
+        raise ConfigError(f"{args['config']}: there are no API keys; {WAY_IN}")
+    models = models_of_run(config, config_path=str(args["config"]))
+    adapters, store = _absolute(models.adapters), store_of_run(config.run_path)
+    return build_application(
+        new_store(store, base_path=models.base_path, base_name=models.base_name, adapters=adapters),
+        models.base_path,
+        engine=config.engine.resolved(adapters),
+        serving=config.serving,
+        keys=keys,
+        chat_template=config.model.chat_template,
+        resources=replica_resources(config.serving, config.engine),  # not checked: here the cluster may still grow
+        roots=adapter_roots(config),
+    )
+
+
+def check_arguments(args: Mapping[str, Any]) -> None:
+    """Raise ConfigError for arguments that `app` does not take."""
     unknown = sorted(set(args) - {"config", "overrides"})
     if unknown or "config" not in args:
         raise ConfigError(f"args: expected config and optionally overrides, got {', '.join(sorted(args)) or 'nothing'}")
-    config = load_config(str(args["config"]), list(args.get("overrides") or ()))
-    models = models_of_run(config, config_path=str(args["config"]))
-    adapters = _absolute(models.adapters)
-    return build_application(
-        catalogue(models.base_path, models.base_name, adapters),
-        models.base_path,
-        adapters,
-        engine=config.engine.resolved(adapters),
-        serving=config.serving,
-        chat_template=config.model.chat_template,
-        resources=replica_resources(config.serving, config.engine),  # not checked: here the cluster may still grow
-    )
 
 
 @dataclass(frozen=True)
@@ -120,9 +137,15 @@ class RunModels:
 def models_of_run(config: Config, *, config_path: str = "CONFIG") -> RunModels:
     """The tuned model of a run under the run's name, beside its base, and the adapters that serving.adapters adds.
 
-    A fully tuned model is a base itself. Raises MissingArtifactError where nothing has been trained yet.
+    A fully tuned model is a base itself. Raises MissingArtifactError where nothing has been trained yet, unless runs
+    are followed: then the base waits for them.
     """
-    tuned = artifacts.load(TunedModel, config.run_path, config_path=config_path)
+    try:
+        tuned = artifacts.load(TunedModel, config.run_path, config_path=config_path)
+    except MissingArtifactError:
+        if not config.serving.watch:
+            raise
+        return RunModels(base_of(config), config.model.name, dict(config.serving.adapters))
     if tuned.is_adapter:
         return RunModels(
             tuned.base_path, config.model.name, {config.run_name: tuned.path} | dict(config.serving.adapters)
@@ -134,47 +157,79 @@ def models_of_run(config: Config, *, config_path: str = "CONFIG") -> RunModels:
 
 
 def build_application(
-    served: Catalogue,
+    served: Registry,
     base_path: str,
-    adapters: Mapping[str, str],
     *,
     engine: Engine,
     serving: ServingConfig,
+    keys: KeyRing,
     chat_template: str | None,
     resources: Mapping[str, float],
+    roots: Sequence[str | Path],
 ) -> "Application":
-    """One gateway in front of `serving.num_replicas` copies of the model."""
+    """One gateway, which alone writes what is deployed, in front of `serving.num_replicas` copies of the model, or of
+    as many as there is work for."""
     from ray import serve
 
     replica = serve.deployment(
         LoadingReplica,
         name="model",
-        num_replicas=serving.num_replicas,
+        **replica_scaling(serving),
         ray_actor_options=dict(resources),
         max_ongoing_requests=MAX_REQUESTS,
         max_queued_requests=MAX_QUEUED,
-        graceful_shutdown_timeout_s=120,  # the default of 20 would cut long answers
+        # stopped by others than `ray-ft serve`, it goes on answering for so long; then the gateway ends its streams
+        graceful_shutdown_timeout_s=serving.drain_seconds,
         health_check_timeout_s=120,
-    ).bind(engine, base_path, dict(adapters), max_new_tokens=serving.max_new_tokens, chat_template=chat_template)
+    ).bind(
+        engine,
+        base_path,
+        str(served.folder),
+        max_new_tokens=serving.max_new_tokens,
+        adapter_wait_s=serving.adapter_wait_s,
+        chat_template=chat_template,
+    )
+    for name in serving.watch:
+        check_name(name, served.base.id)
+    serving = replace(serving, watch=_absolute(serving.watch))
+    described = {"engine": engine.name, "quantization": getattr(engine, "quantization", None)}
     gateway: Any = serve.deployment(
         serve.ingress()(Gateway),
-        name="gateway",
+        name=GATEWAY,
         ray_actor_options={"num_cpus": 0},
-        max_ongoing_requests=serving.num_replicas * MAX_REQUESTS + MAX_QUEUED,
+        max_ongoing_requests=(serving.max_replicas or serving.num_replicas) * MAX_REQUESTS + MAX_QUEUED,
+        graceful_shutdown_timeout_s=serving.drain_seconds + GRACE_SECONDS,
     )
-    application: Application = gateway.bind(replica, served)
+    application: Application = gateway.bind(
+        replica, str(served.folder), described, serving, keys, [str(root) for root in roots]
+    )
     return application
 
 
 class Gateway:
     """Ray Serve's ingress: HTTP in, asks to the replicas, HTTP out."""
 
-    def __init__(self, replica: "DeploymentHandle", served: Catalogue) -> None:
-        self._backend = ReplicaHandle(replica)
-        self._served = served
+    def __init__(
+        self,
+        replica: "DeploymentHandle",
+        folder: str,
+        engine: Mapping[str, Any],
+        serving: ServingConfig,
+        keys: KeyRing,
+        roots: Sequence[str],
+    ) -> None:
+        self._engine, self._serving = engine, serving
+        self._desk = Desk(Registry(folder), ReplicaHandle(replica), serving, roots=roots)
+        self._operations = Operations(self._desk.registry, self._desk, serving, keys, sends_id=False)
 
     def __serve_build_asgi_app__(self) -> Any:
-        return create_api(self._served, self._backend)
+        api = registry_api(self._desk, self._operations.backend, watch=self._serving.watch, engine=self._engine)
+        self._operations.install(api)
+        return api
+
+    async def drain(self, seconds: float) -> int:
+        """Take no more requests and wait for the open ones; returns how many were cut off after `seconds`."""
+        return await self._operations.drain(seconds)
 
 
 class ReplicaHandle:
@@ -188,8 +243,20 @@ class ReplicaHandle:
         return status
 
     async def answer(self, ask: Ask) -> list[Piece] | Refusal:
-        pieces: list[Piece] | Refusal = await self._handle.answer.remote(ask)
+        response = self._handle.answer.remote(ask)
+        try:
+            pieces: list[Piece] | Refusal = await response
+        except asyncio.CancelledError:
+            response.cancel()
+            raise
         return pieces
+
+    async def load(self, version: str) -> Verdict:
+        verdict: Verdict = await self._handle.load.remote(version)
+        return verdict
+
+    async def sync(self) -> None:
+        await self._handle.sync.remote()  # one copy; the others look by themselves
 
     async def stream(self, ask: Ask) -> AsyncGenerator[list[Piece] | Refusal, None]:
         response = self._handle.options(stream=True).stream.remote(ask)
@@ -198,6 +265,18 @@ class ReplicaHandle:
                 yield item
         finally:
             response.cancel()
+
+    async def tokenize(
+        self, ask: Ask, *, add_special_tokens: bool, with_texts: bool
+    ) -> list[tuple[int, str | None]] | Refusal:
+        tokens: list[tuple[int, str | None]] | Refusal = await self._handle.tokenize.remote(
+            ask, add_special_tokens=add_special_tokens, with_texts=with_texts
+        )
+        return tokens
+
+    async def detokenize(self, ids: Sequence[int]) -> str | Refusal:
+        text: str | Refusal = await self._handle.detokenize.remote(ids)
+        return text
 
 
 # --- starting and stopping --------------------------------------------------------------------------------------------
@@ -208,35 +287,6 @@ def _absolute(adapters: Mapping[str, str]) -> dict[str, str]:
     return {name: str(Path(folder).expanduser().resolve()) for name, folder in adapters.items()}
 
 
-def _check_serve_is_free() -> None:
-    """Ray Serve keeps the host and port it was first started with, so a second endpoint would land on the first's."""
-    from ray import serve
-
-    if serve.status().proxies:
-        raise ConfigError(
-            "Ray Serve is already running on this cluster; stop it with `serve shutdown`, or add this endpoint to its "
-            "config file with import_path ray_ft.serving.deploy:app"
-        )
-
-
-def _check_port(serving: ServingConfig) -> None:
-    """Bind the port once, because Ray Serve would only say so in a log file."""
-    family = socket.AF_INET6 if ":" in serving.host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((serving.host, serving.port))
-        except OSError as error:
-            if error.errno == errno.EADDRINUSE:
-                raise ConfigError(
-                    f"serving.port: {serving.port} is in use on {serving.host}; "
-                    f"choose another, e.g. serving.port={serving.port + 1}"
-                ) from None
-            raise ConfigError(
-                f"serving.host: cannot listen on {serving.host}:{serving.port}: {error.strerror or error}"
-            ) from None
-
-
 def _start(application: "Application", serving: ServingConfig) -> None:
     """Start Serve and wait until the model is loaded; a failure leaves nothing running."""
     from ray import serve
@@ -244,16 +294,19 @@ def _start(application: "Application", serving: ServingConfig) -> None:
 
     if not logger.isEnabledFor(logging.DEBUG):
         logging.getLogger("ray.serve").setLevel(logging.ERROR)  # importing Serve has set it to INFO
-    serve.start(proxy_location=ProxyLocation.HeadOnly, http_options=HTTPOptions(host=serving.host, port=serving.port))
+    options = HTTPOptions(
+        host=serving.host, port=serving.port, ssl_keyfile=serving.ssl_keyfile, ssl_certfile=serving.ssl_certfile
+    )
+    serve.start(proxy_location=ProxyLocation.HeadOnly, http_options=options)
     try:
-        serve.run(application, name=APP_NAME, route_prefix="/")
+        serve.run(application, name=serving.name, route_prefix=serving.route_prefix)
     except RuntimeError as error:
-        failed = serve.status().applications.get(APP_NAME)
+        failed = serve.status().applications.get(serving.name)
         reason = _reason([str(error), *(d.message for d in (failed.deployments.values() if failed else ()))])
-        shutdown()
+        shutdown(serving.name)
         raise ModelError(f"the endpoint did not start: {reason}") from None
     except BaseException:
-        shutdown()
+        shutdown(serving.name)
         raise
 
 
@@ -264,52 +317,10 @@ def _reason(messages: list[str]) -> str:
     return (ours or lines or ["no reason given"])[-1]
 
 
-def _wait_for_interrupt() -> None:
-    """Sleep until Ctrl-C or SIGTERM."""
-    stop = threading.Event()
-    with _on_signals(stop.set):
-        stop.wait()
-
-
-@contextlib.contextmanager
-def _on_signals(stop: Any) -> Iterator[None]:
-    signals: Sequence[signal.Signals] = (signal.SIGINT, signal.SIGTERM)
-    previous = {number: signal.signal(number, lambda *_: stop()) for number in signals}
-    try:
-        yield
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
-
-
-class _WithoutLines(io.TextIOBase):
-    """A text stream that passes on whole lines, except those with a marker."""
-
-    def __init__(self, sink: TextIO, marker: str) -> None:
-        self._sink = sink
-        self._marker = marker
-        self._line = ""
-
-    def write(self, text: str) -> int:
-        *lines, self._line = (self._line + text).split("\n")
-        for line in lines:
-            if self._marker not in line:
-                self._sink.write(line + "\n")
-        return len(text)
-
-    def flush(self) -> None:
-        self._sink.flush()
-
-
-def _reachable(host: str) -> str:
-    """An address that a client on this machine can use; all interfaces include the local one."""
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
-    return f"[{host}]" if ":" in host else host
-
-
-def _greeting(endpoint: Endpoint) -> str:
+def _greeting(endpoint: Endpoint, *, needs_key: bool = False) -> str:
     body = json.dumps({"model": endpoint.models[-1], "messages": [{"role": "user", "content": "Hello"}]})
+    key = "-H 'Authorization: Bearer KEY' " if needs_key else ""
     return (
         f"Serving {', '.join(endpoint.models)} at {endpoint.url}/v1 (stop with Ctrl-C). Try:\n"
-        f"curl {endpoint.url}/v1/chat/completions -H 'Content-Type: application/json' \\\n  -d '{body}'"
+        f"curl {endpoint.url}/v1/chat/completions {key}-H 'Content-Type: application/json' \\\n  -d '{body}'"
     )

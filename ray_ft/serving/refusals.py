@@ -1,7 +1,11 @@
 """Refusals in OpenAI's shape: a value that crosses processes, and the exception that routes raise."""
 
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
+
+REQUEST_ID: ContextVar[str] = ContextVar("request_id", default="")
+"""The id of the HTTP request that is being worked on; errors and log lines name it."""
 
 
 @dataclass(frozen=True)
@@ -16,7 +20,8 @@ class Refusal:
     def body(self) -> dict[str, Any]:
         """The JSON body that OpenAI's clients read."""
         kind = "server_error" if self.status >= 500 else "invalid_request_error"
-        return {"error": {"message": self.message, "type": kind, "param": self.param, "code": self.code}}
+        request = {"request_id": REQUEST_ID.get()} if REQUEST_ID.get() else {}
+        return {"error": {"message": self.message, "type": kind, "param": self.param, "code": self.code} | request}
 
 
 class ApiError(Exception):

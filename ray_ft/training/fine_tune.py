@@ -69,9 +69,8 @@ def fine_tune(
         rows = training_set.num_rows["train"]
         log.info("training %s on %d packed rows: %d steps of %d rows on %d %s", _name(plan), rows, task.num_steps,
                  train.global_batch_size, num_workers, _workers(plan))  # fmt: skip
-        for note in plan.notes:
-            if note.startswith("backend "):  # who runs the steps, and why
-                log.info("%s", note)
+        if plan.backend_reason:
+            log.info("backend %s", plan.backend_reason)
         with ProgressLines(run_path, num_steps=task.num_steps):
             metrics = _run(task, num_workers=num_workers, cpus_per_worker=cpus_per_worker)
     measured = beside_plan(plan, read_metrics(Path(run_path) / METRICS_FILE), max_seq_len=training_set.max_seq_len)

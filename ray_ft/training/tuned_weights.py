@@ -5,10 +5,17 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from ray_ft.engines.probe import Probe, write_probe
+from ray_ft.engines.transformers.adapters import BASE_FILE, WEIGHTS_FILE
 
-def write_adapter(model: Any, weights: dict[str, Any], path: Path, about_base: dict[str, str]) -> None:
-    """A PEFT folder that needs nothing of ours to load; `about_base` goes beside it so that another base is noticed."""
-    from ray_ft.engines.transformers.adapters import BASE_FILE
+
+def write_adapter(
+    model: Any, weights: dict[str, Any], path: Path, about_base: dict[str, str], probe: Probe | None = None
+) -> None:
+    """A PEFT folder that needs nothing of ours to load.
+
+    `about_base` goes beside it so that another base is noticed, `probe` so that other answers are.
+    """
 
     if about_base:
         model.peft_config["default"].base_model_name_or_path = about_base["base_model"]
@@ -22,6 +29,8 @@ def write_adapter(model: Any, weights: dict[str, Any], path: Path, about_base: d
     open_weights(path, like="adapter_config.json")
     if about_base:
         (path / BASE_FILE).write_text(json.dumps(about_base, indent=1) + "\n")
+    if probe is not None:
+        write_probe(path, probe, weights=path / WEIGHTS_FILE)
 
 
 def write_model(model: Any, weights: dict[str, Any], path: Path, base_path: str, chat_template: str | None) -> None:

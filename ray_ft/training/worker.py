@@ -21,6 +21,7 @@ from ray_ft.training.backends.base import Engine
 from ray_ft.training.backends.choose import start_engine
 from ray_ft.training.backends.device import set_up_device
 from ray_ft.training.batches import PackedRows, RowOrder, collate, micro_batches
+from ray_ft.training.checkpoints.probe import take_probe
 from ray_ft.training.checkpoints.record import FOLDER, latest_checkpoint
 from ray_ft.training.checkpoints.save import Checkpointer, Report
 from ray_ft.training.early_stopping import early_stop
@@ -224,6 +225,7 @@ def write_output(engine: Engine, task: TrainingTask) -> None:
     """The tuned adapter or model, put in place by a rename; all ranks call it and all learn of a failure."""
     import torch.distributed as dist
 
+    probe = take_probe(engine, task) if task.strategy.is_adapter else None
     weights = engine.trainable_weights()
     target = task.output_path
     partial = target.with_name(f".{target.name}.partial")
@@ -233,7 +235,7 @@ def write_output(engine: Engine, task: TrainingTask) -> None:
         if task.strategy.is_adapter:
             if not any(bool(value.any()) for name, value in weights.items() if "lora_B" in name):
                 failures.append("the adapter has not trained: all its lora_B weights are zero")
-            attempt(failures, write_adapter, engine.module, weights, partial, task.about_base)
+            attempt(failures, write_adapter, engine.module, weights, partial, task.about_base, probe)
         else:
             attempt(failures, write_model, engine.module, weights, partial, task.base_path, task.chat_template)
         if not failures:

@@ -8,6 +8,7 @@ import io
 import json
 import os
 import shlex
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,9 +22,13 @@ from omegaconf import OmegaConf
 from ray_ft.cli import build_parser
 from ray_ft.config import load_config, parse_config
 from ray_ft.errors import ConfigError
+from ray_ft.serving.access.keys import load_keys
 
 REPOSITORY = Path(__file__).parents[2]
-ROUTES = ("/health", "/v1/models", "/v1/chat/completions", "/v1/completions")
+ROUTES = (
+    "/health", "/ready", "/metrics", "/v1/models", "/v1/chat/completions", "/v1/completions", "/tokenize", "/detokenize",
+    "/v1/load_lora_adapter", "/v1/unload_lora_adapter", "/v1/adapters", "/v1/compare", "/v1/experiments", "/v1/feedback",
+)  # fmt: skip
 CURL_FLAGS = {"-s": 0, "-N": 0, "-f": 0, "-X": 1, "-H": 1, "-d": 1}  # flag: number of values
 PROGRAMS = ("base64", "cd", "docker", "git", "kubectl", "pip", "ray", "tensorboard")  # looked at for paths only
 MINIMAL = {
@@ -91,6 +96,12 @@ def check_yaml(text: str) -> None:
     if "apiVersion" in value:
         return
     try:
+        if list(value) == ["keys"]:  # a file of API keys
+            with tempfile.NamedTemporaryFile("w", suffix=".yaml") as file:
+                file.write(text)
+                file.flush()
+                load_keys(file.name, {})
+            return
         parse_config(value if "run_name" in value else OmegaConf.merge(MINIMAL, value))
     except ConfigError as error:
         raise AssertionError(str(error)) from None
@@ -163,7 +174,9 @@ def _check_command(words: list[str]) -> None:
     program, arguments = words[0].removeprefix("./").removeprefix(".venv/bin/"), words[1:]
     if program == "python" and arguments[:2] == ["-m", "ray_ft"]:
         program, arguments = "ray-ft", arguments[2:]
-    if program == "ray-ft":
+    if program == "python" and arguments[:1] == ["-m"] and arguments[1:]:
+        assert hasattr(importlib.import_module(arguments[1]), "main"), f"{arguments[1]} is no command"
+    elif program == "ray-ft":
         _check_ray_ft(arguments)
     elif program == "curl":
         _check_curl(arguments)

@@ -166,15 +166,15 @@ def rate_way(run_folder: Path, document_way: Followed, tmp_path_factory: pytest.
 def chat_way(run_folder: Path, rate_way: Followed) -> Followed:
     """`serve` and one question, with the gateway and the replica in this process."""
     import ray
-    from fastapi.responses import JSONResponse
+    from fastapi import Response
     from fastapi.testclient import TestClient
 
     from ray_ft.engines import GenerateRequest, TextDelta
-    from ray_ft.engines.transformers.decoding import Row
+    from ray_ft.engines.transformers.rows import Row
     from ray_ft.serving.api.bodies import ChatBody
     from ray_ft.serving.exchange import Ask, Piece
 
-    forms = (ChatBody, Ask, GenerateRequest, Row, TextDelta, Piece, JSONResponse)
+    forms = (ChatBody, Ask, GenerateRequest, Row, TextDelta, Piece, Response)
     answers: list[str] = []
 
     def is_form(value: Any) -> bool:
@@ -195,11 +195,12 @@ def chat_way(run_folder: Path, rate_way: Followed) -> Followed:
         patch.setattr(ray, "serve", InProcess, raising=False)
         patch.setattr("ray_ft.serving.deploy.replica_resources", lambda serving, engine: {"num_cpus": 1})
         patch.setattr("ray_ft.serving.deploy.check_replicas_fit", lambda serving, resources: None)
-        patch.setattr("ray_ft.serving.deploy._check_serve_is_free", lambda: None)
-        patch.setattr("ray_ft.serving.deploy._check_port", lambda serving: None)
+        patch.setattr("ray_ft.serving.deploy.is_beside_others", lambda serving: False)
+        patch.setattr("ray_ft.serving.deploy.check_port", lambda serving: None)
         patch.setattr("ray_ft.serving.deploy._start", ask)
-        patch.setattr("ray_ft.serving.deploy._wait_for_interrupt", lambda: None)
-        patch.setattr("ray_ft.serving.deploy.shutdown", lambda: None)
+        patch.setattr("ray_ft.serving.deploy.wait_for_interrupt", lambda: None)
+        patch.setattr("ray_ft.serving.deploy.drain", lambda serving: None)
+        patch.setattr("ray_ft.serving.deploy.shutdown", lambda name: None)
         seen = followed("serve", run_folder, Follower(holds, is_form))
     assert answers
     return seen
@@ -267,4 +268,6 @@ def test_a_value_is_handled_by_the_files_that_the_page_lists(rate_way: Followed)
 
 
 def test_a_chat_request_is_handled_by_the_files_that_the_page_lists(chat_way: Followed) -> None:
-    check(chat_way, "The way of a request", leads=("cli/commands.py", "api/serving.py", "serving/deploy.py"), at_most=8)
+    check(
+        chat_way, "The way of a request", leads=("cli/commands.py", "api/serving.py", "serving/deploy.py"), at_most=10
+    )

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from stacked import stacked_logits
 
 from ray_ft.artifacts import TunedModel
-from ray_ft.engines.transformers.adapters import AdapterSet
 from ray_ft.engines.transformers.base_weights import load_base
 from ray_ft.models.folder import base_digest
 from ray_ft.models.tokenizer import load_tokenizer, tokenizer_digest
@@ -88,9 +88,9 @@ def exported(base: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str, P
 @pytest.fixture(scope="module")
 def own(base: str, exported: dict[str, Path]) -> dict[str, Any]:
     """Logits of the run's own engine: the adapter beside its base, and the whole model."""
-    beside = AdapterSet(load_base(base, dtype="float32", quantization="none"), base, {"x": str(exported["adapter"])})
-    beside.activate("x")
-    ids, logits = _ids(base), _logits(beside.model, _ids(base))
+    ids = _ids(base)
+    loaded = load_base(base, dtype="float32", quantization="none")
+    logits = stacked_logits(loaded, base, ids, str(exported["adapter"]))[0]
     whole = _logits(load_base(str(exported["whole"]), dtype="float32", quantization="none"), ids)
     return {"adapter": logits, "merged": logits, "whole": whole}
 

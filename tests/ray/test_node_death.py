@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from training_support import make_training_set, training_lines
+from training_support import MODULES, make_training_set, training_lines
 
 from ray_ft.artifacts import to_json
 
@@ -21,7 +21,7 @@ SCRIPT = """
 import json, os, signal, sys
 from pathlib import Path
 
-sys.path.insert(0, sys.argv[1])
+sys.path[:0] = sys.argv[1].split(os.pathsep)
 import ray
 from ray.cluster_utils import Cluster
 from ray_ft.artifacts import TrainingSet, from_json
@@ -67,7 +67,7 @@ def test_a_run_goes_on_with_the_nodes_that_are_left(tmp_path: Path, tiny_model_p
     run_path = tmp_path / "run"
     done = subprocess.run(
         [
-            sys.executable, "-c", SCRIPT, str(Path(__file__).parent), json.dumps(to_json(training_set)),
+            sys.executable, "-c", SCRIPT, MODULES, json.dumps(to_json(training_set)),
             tiny_model_path, str(run_path),
         ],
         capture_output=True, text=True, timeout=400, env=os.environ | {"RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "1"},

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from training_support import MODULES
 
 pytestmark = [pytest.mark.ray, pytest.mark.long]
 
@@ -25,10 +26,11 @@ from dataclasses import replace
 from pathlib import Path
 
 warnings.filterwarnings("ignore")
-sys.path.insert(0, sys.argv[1])
+sys.path[:0] = sys.argv[1].split(os.pathsep)
 import bitsandbytes.nn.modules
 import torch
-from training_support import TRAIN, make_training_set, run_alone, task_for
+from training_support import TRAIN, make_training_set, task_for
+from worker_loop import run_alone
 
 from ray_ft.strategies import QLoRA
 
@@ -61,7 +63,7 @@ print("equal")
 def test_a_resumed_run_with_a_quantised_base_ends_in_the_same_adapter(
     tiny_model_path: str, tmp_path: Path, environment: dict[str, str], num_threads: int
 ) -> None:
-    arguments = [str(Path(__file__).parent), str(tmp_path), tiny_model_path, str(num_threads)]
+    arguments = [MODULES, str(tmp_path), tiny_model_path, str(num_threads)]
     command = [sys.executable, "-c", PROGRAM, *arguments]
     ran = subprocess.run(command, env=os.environ | environment, capture_output=True, text=True, check=False)
     assert ran.stdout.splitlines()[-1:] == ["equal"], ran.stderr

@@ -1,13 +1,16 @@
 """The endpoint on a real cluster: curl and the openai client get the answers that the engine gives without HTTP."""
 
+import hashlib
 import json
 import shutil
 import socket
 import subprocess
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 import openai
@@ -20,6 +23,7 @@ from ray_ft.config import ServingConfig
 from ray_ft.engines import GenerateRequest, LoadedModel, TransformersEngine
 from ray_ft.errors import ConfigError, ModelError
 from ray_ft.serving.deploy import app, deploy, shutdown
+from ray_ft.serving.stopping import drain
 from ray_ft.strategies import LoRA
 
 pytestmark = pytest.mark.ray
@@ -56,6 +60,7 @@ def start(base_path: str, adapters: dict[str, str], serving: ServingConfig) -> E
         engine=TransformersEngine(),
         serving=serving,
         blocking=False,
+        roots=[Path(folder).parent for folder in adapters.values()],
     )
 
 
@@ -173,8 +178,8 @@ def test_the_client_raises_its_own_errors(client: openai.OpenAI) -> None:
     assert long.value.code == "context_length_exceeded"
     assert "2048" in str(long.value)
     with pytest.raises(openai.BadRequestError) as unsupported:
-        client.chat.completions.create(model=BASE, messages=user("Hello"), logprobs=True)
-    assert unsupported.value.param == "logprobs"
+        client.completions.create(model=BASE, prompt="def", suffix="end")
+    assert unsupported.value.param == "suffix"
 
 
 def test_unknown_routes_answer_in_json(endpoint: Endpoint) -> None:
@@ -203,9 +208,63 @@ def test_a_client_that_leaves_stops_the_work(endpoint: Endpoint, streaming: bool
     assert num_open() == 0
 
 
+def test_a_copy_of_the_model_that_starts_again_has_what_was_deployed(
+    endpoint: Endpoint, client: openai.OpenAI, tiny_model_path: str, adapters: dict[str, str]
+) -> None:
+    """Also where the folder holds another run's weights by then."""
+    import ray
+    from ray.util import list_named_actors
+
+    folder = Path(write_random_adapter(tiny_model_path, Path(adapters[TUNED]).parent / "support", seed=5))
+    body = {"lora_name": "support", "lora_path": "support"}
+    loaded = httpx.post(f"{endpoint.url}/v1/load_lora_adapter", json=body, timeout=60)
+    assert (loaded.status_code, loaded.text) == (200, "Success: LoRA adapter 'support' added successfully.")
+    before = client.completions.create(model="support", prompt="def release(", max_tokens=9)
+    write_random_adapter(tiny_model_path, folder, seed=6)
+    (name,) = (a["name"] for a in list_named_actors(all_namespaces=True) if "#model#" in a["name"])
+    ray.kill(ray.get_actor(name, namespace="serve"))
+    again = client.with_options(max_retries=30).completions.create(model="support", prompt="def release(", max_tokens=9)
+    assert again.choices[0].text == before.choices[0].text
+    assert again.system_fingerprint == before.system_fingerprint
+    unloaded = httpx.post(f"{endpoint.url}/v1/unload_lora_adapter", json={"lora_name": "support"}, timeout=60)
+    assert unloaded.status_code == 200
+    with pytest.raises(openai.NotFoundError):
+        client.completions.create(model="support", prompt="x", max_tokens=1)
+
+
 def test_a_second_endpoint_is_refused(endpoint: Endpoint, tiny_model_path: str) -> None:
     with pytest.raises(ConfigError, match="Ray Serve is already running"):
         start(tiny_model_path, {}, ServingConfig(port=free_port()))
+    port = urlsplit(endpoint.url).port
+    assert port is not None
+    with pytest.raises(ConfigError, match=r"serving\.name: an endpoint 'ray_ft' runs already"):
+        start(tiny_model_path, {}, ServingConfig(port=port))
+    with pytest.raises(ConfigError, match=r"serving\.route_prefix: / is taken by the endpoint 'ray_ft'"):
+        start(tiny_model_path, {}, ServingConfig(port=port, name="another"))
+
+
+@pytest.mark.long
+def test_an_endpoint_beside_another_has_its_own_path_keys_and_end(
+    endpoint: Endpoint, tiny_model_path: str, tmp_path: Path
+) -> None:
+    keys = tmp_path / "keys.json"
+    keys.write_text(json.dumps({"keys": [{"id": "one", "sha256": hashlib.sha256(b"one").hexdigest()}]}))
+    port = urlsplit(endpoint.url).port
+    assert port is not None
+    serving = ServingConfig(port=port, name="beside", route_prefix="/beside", keys_file=str(keys))
+    url = start(tiny_model_path, {}, serving).url
+    assert url == f"{endpoint.url}/beside"
+    assert httpx.get(f"{url}/ready").status_code == 200
+    assert httpx.get(f"{url}/metrics").status_code == 401
+    denied = httpx.get(f"{url}/v1/models", headers={"x-request-id": "mine"})
+    assert (denied.status_code, denied.headers.get_list("x-request-id")) == (401, ["mine"])
+    with openai.OpenAI(base_url=f"{url}/v1", api_key="one", max_retries=0) as client:
+        answer = client.completions.create(model=BASE, prompt="def", max_tokens=2)
+        assert answer._request_id is not None
+        assert "," not in answer._request_id  # of two headers
+    shutdown("beside")
+    assert httpx.get(f"{url}/ready").status_code == 404
+    assert httpx.get(f"{endpoint.url}/ready").status_code == 200
 
 
 def test_a_serve_file_builds_the_endpoint_of_a_run(
@@ -222,7 +281,12 @@ def test_a_serve_file_builds_the_endpoint_of_a_run(
     config.write_text(
         f"run_name: {TUNED}\nmodel: {{name: '{BASE}'}}\ndata: {{sources: [docs], recipes: [paragraph]}}\n"
     )
-    built = app({"config": str(config), "overrides": [f"output_dir={tmp_path}", "serving.num_gpus=1"]})
+    built = app(
+        {
+            "config": str(config),
+            "overrides": [f"output_dir={tmp_path}", "serving.num_gpus=1", "serving.open_access=true"],
+        }
+    )
     assert isinstance(built, Application)
 
 
@@ -236,3 +300,33 @@ def test_what_cannot_be_served_is_refused_before_anything_starts(
         start(tiny_model_path, {"x": str(foreign)}, ServingConfig(port=free_port()))
     with pytest.raises(ConfigError, match=r"serving\.num_replicas: 99 x 1 CPU"):
         start(tiny_model_path, {}, ServingConfig(port=free_port(), num_replicas=99))
+
+
+def test_an_endpoint_that_stops_lets_open_answers_end_and_turns_others_away(endpoint: Endpoint) -> None:
+    """The last test of this file: the endpoint answers no more."""
+    body = {"model": BASE, "prompt": "def", "max_tokens": 400}
+    ends: list[str] = []
+    late: list[httpx.Response] = []
+
+    def stay(streaming: bool) -> None:
+        response = httpx.post(f"{endpoint.url}/v1/completions", json=body | {"stream": streaming}, timeout=120)
+        ends.append(response.text[-14:] if streaming else str(response.json()["choices"][0]["finish_reason"]))
+
+    def come_late() -> None:
+        while httpx.get(f"{endpoint.url}/ready").status_code == 200:
+            pass
+        late.append(httpx.post(f"{endpoint.url}/v1/completions", json=body, timeout=120))
+
+    clients = [threading.Thread(target=stay, args=(i % 2 == 0,)) for i in range(8)]
+    for client in clients:
+        client.start()
+    while httpx.get(f"{endpoint.url}/health").json()["num_open"] < len(clients):
+        pass
+    clients.append(threading.Thread(target=come_late))
+    clients[-1].start()
+    drain(ServingConfig(drain_seconds=120))
+    for client in clients:
+        client.join(60)
+    assert sorted(ends) == sorted(["data: [DONE]\n\n", "length"] * 4)
+    assert (late[0].status_code, late[0].json()["error"]["code"]) == (503, "shutting_down")
+    assert "retry-after" in late[0].headers

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from training_support import TRAIN, Workers, make_training_set, run_alone, task_for, training_lines
+from training_support import TRAIN, Workers, make_training_set, task_for, training_lines
+from worker_loop import run_alone
 
 from ray_ft.errors import ConfigError, TrainingError
 from ray_ft.strategies import LoRA

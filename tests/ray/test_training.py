@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from training_support import make_plan, make_training_set
+from training_support import MODULES, make_plan, make_training_set
 
 from ray_ft.artifacts import TrainingSet, TunedModel, to_json
 from ray_ft.config import ModelConfig, TrainConfig
@@ -35,6 +35,8 @@ PLAN = make_plan(
     num_workers=2,
     micro_batch_size=1,
     accumulation=2,
+    backend_reason="native, as train.backend says",
+    notes=("backend is the first word of this note, which is none on who runs the steps",),
 )
 TRAIN = TrainConfig(max_steps=NUM_STEPS, global_batch_size=4, learning_rate=1e-3, checkpoint_every=10, eval_every=30)
 
@@ -112,9 +114,9 @@ def workers_of(run_path: Path) -> list[int]:
 
 
 DRIVER = """
-import json, sys
+import json, os, sys
 from pathlib import Path
-sys.path.insert(0, sys.argv[1])
+sys.path[:0] = sys.argv[1].split(os.pathsep)
 import ray
 ray.init(address=sys.argv[2], log_to_driver=False)
 from test_training import *
@@ -181,9 +183,7 @@ def _driver(training_set: TrainingSet, model_path: str, run_path: Path) -> subpr
 
     arguments = [ray.get_runtime_context().gcs_address, json.dumps(to_json(training_set)), model_path, str(run_path)]
     with (run_path / "driver.log").open("wb") as log:
-        return subprocess.Popen(
-            [sys.executable, "-c", DRIVER, str(Path(__file__).parent), *arguments], stdout=log, stderr=log
-        )
+        return subprocess.Popen([sys.executable, "-c", DRIVER, MODULES, *arguments], stdout=log, stderr=log)
 
 
 def _signal_worker(run_path: Path, number: signal.Signals) -> int:
@@ -220,6 +220,11 @@ def test_the_terminal_shows_every_step_with_loss_speed_and_time_left(unbroken: t
     pattern = re.compile(rf"step (\d+)/{NUM_STEPS}  loss \d+\.\d{{4}}  [\d,]+ tokens/s  .* left")
     steps = [int(found[1]) for line in lines if (found := pattern.fullmatch(line))]
     assert steps == list(range(1, NUM_STEPS + 1))
+
+
+def test_the_terminal_says_once_who_runs_the_steps(unbroken: tuple[TunedModel, list[str]]) -> None:
+    _, lines = unbroken
+    assert [line for line in lines if line.startswith("backend ")] == ["backend native, as train.backend says"]
 
 
 def test_the_newest_checkpoints_are_kept(unbroken: tuple[TunedModel, list[str]]) -> None:

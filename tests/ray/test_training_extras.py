@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from training_support import TRAIN, Fault, Workers, make_training_set, task_for
+from training_support import TRAIN, Workers, make_training_set, task_for
+from worker_loop import Fault
 
 from ray_ft.config import TrainConfig
 from ray_ft.models.added_tokens import with_added_tokens

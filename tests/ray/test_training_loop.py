@@ -13,9 +13,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from training_support import SEQUENCE, TRAIN, Workers, make_training_set, run_alone, task_for, training_lines
+from training_support import SEQUENCE, TRAIN, Workers, make_training_set, task_for, training_lines
+from worker_loop import run_alone
 
 from ray_ft.artifacts import TrainingSet, TunedModel
+from ray_ft.engines import TransformersEngine
+from ray_ft.engines.probe import read_probe, replay
 from ray_ft.errors import ConfigError, ModelError, TrainingError
 from ray_ft.models.quantised import keep_as_stored
 from ray_ft.strategies import Full, LoRA, QLoRA
@@ -358,6 +361,21 @@ def _validation_loss(model: Any, runs: Runs) -> float:
     with torch.no_grad():
         loss = forward(model.eval(), collate(rows, everything), num_targets=rows.num_targets(everything), device="cpu")
     return float(loss)
+
+
+@pytest.mark.parametrize(("name", "quantization"), [("lora-3", "none"), ("qlora-2", "nf4"), ("lora-0-bf16", "none")])
+def test_what_is_loaded_is_proved_to_be_what_was_trained(runs: Runs, name: str, quantization: Any) -> None:
+    checkpoint = runs.finished(name) / "checkpoints" / "step-000003" / "adapter"
+    adapters = {"last": str(runs.output_path(name)), "half-way": str(checkpoint)}
+    model = TransformersEngine(quantization=quantization).load(runs.model_path, adapters)
+    arithmetic = "quantised" if quantization == "nf4" else "float32"
+    for asked, folder in adapters.items():
+        probe = read_probe(Path(folder))
+        assert probe is not None
+        found = replay(model, asked, probe, arithmetic=arithmetic)
+        assert found["passed"]
+        assert found["mean_difference"] < 0.1 * found["base_difference"]
+    model.close()
 
 
 def _with_adapter(runs: Runs, name: str, **options: Any) -> Any:

@@ -1,17 +1,15 @@
-"""What the training tests share: a training set of random tokens, and the worker's own loop on gloo, without Ray."""
+"""What the training tests share: a training set of random tokens, and processes that run the worker's loop on gloo."""
 
 import json
 import os
 import shutil
 import socket
-import traceback
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from worker_loop import Fault, outcome_of
 
 from ray_ft.artifacts import Estimate, Memory, Plan, TrainingSet
 from ray_ft.config import ModelConfig, TrainConfig
@@ -19,8 +17,9 @@ from ray_ft.models.tokenizer import tokenizer_digest
 from ray_ft.strategies import Backend, Full, LoRA, QLoRA, Strategy
 from ray_ft.training.fine_tune import make_task
 from ray_ft.training.task import TrainingTask
-from ray_ft.training.worker import fit
 
+MODULES = os.pathsep.join(map(str, Path(__file__).parents[:2]))
+"""Folders with the modules of the tests, for a program of its own to import them."""
 VOCABULARY = 4096
 SEQUENCE = 64
 NUM_ROWS = {"train": 22, "validation": 5}
@@ -111,10 +110,6 @@ def task_for(
     return replace(task, num_threads=1)
 
 
-Fault = Callable[[int], AbstractContextManager[dict[str, Any]]]
-"""Given a rank, does harm while the context lasts; yields keyword arguments for `fit`."""
-
-
 class Workers:
     """Processes that run tasks one after the other, for the whole session: importing takes longer than training here.
 
@@ -179,42 +174,10 @@ def _worker(environment: dict[str, str], inbox: Any, outcomes: Any) -> None:
     rank = int(environment["RANK"])
     torch.distributed.init_process_group("gloo", rank=rank, world_size=int(environment["WORLD_SIZE"]))
     while (order := inbox.get()) is not None:
-        outcome = _outcome(*order, rank=rank)
+        outcome = outcome_of(*order, rank=rank)
         if rank == 0:
             outcomes.put(outcome)
     torch.distributed.barrier()
-
-
-def _outcome(task: TrainingTask, limit: int | None, fault: Fault | None, *, rank: int) -> Any:
-    import resource
-
-    unlimited = resource.getrlimit(resource.RLIMIT_FSIZE)
-    try:
-        if limit is not None:
-            resource.setrlimit(resource.RLIMIT_FSIZE, (limit, unlimited[1]))
-        with nullcontext({}) if fault is None else fault(rank) as options:
-            return fit(task, report=lambda *_: None, **options)
-    except Exception as error:
-        own = type(error).__module__ == "ray_ft.errors"
-        return error if own else RuntimeError(traceback.format_exc())
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, unlimited)
-
-
-def run_alone(tasks: list[TrainingTask]) -> list[Any]:
-    """As `Workers.run`, with one worker, in this very process."""
-    import torch
-    from torch.distributed import HashStore  # type: ignore[attr-defined]
-
-    num_threads, environment = torch.get_num_threads(), dict(os.environ)
-    torch.distributed.init_process_group("gloo", store=HashStore(), rank=0, world_size=1)
-    try:
-        return [_outcome(task, None, None, rank=0) for task in tasks]
-    finally:
-        torch.distributed.destroy_process_group()
-        torch.set_num_threads(num_threads)
-        os.environ.clear()
-        os.environ.update(environment)
 
 
 def training_lines(run_path: Path) -> list[dict[str, Any]]:

@@ -6,11 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
 
-from ray_ft.engines.base import Deliver, EngineStatus, FinishReason, GenerateRequest, TextDelta, TokenLogprob
 from ray_ft.engines.loop_thread import LoopThread
 from ray_ft.engines.openai.client import make_client, no_answer, response_format
 from ray_ft.engines.prompted import PromptedModel
 from ray_ft.engines.prompts import Prompts
+from ray_ft.engines.requests import Deliver, EngineStatus, FinishReason, GenerateRequest, TextDelta, TokenLogprob
 from ray_ft.errors import GenerationError, ModelError, first_line
 from ray_ft.models.config_json import load_model_config
 

@@ -4,8 +4,8 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from typing import TYPE_CHECKING, Any
 
-from ray_ft.engines.base import WriteRequest, Written
 from ray_ft.engines.openai.client import make_client, no_answer, response_format
+from ray_ft.engines.requests import WriteRequest, Written
 from ray_ft.errors import first_line
 
 if TYPE_CHECKING:

@@ -1,5 +1,6 @@
 """Generation with transformers and PEFT, on CPU and GPU."""
 
+import importlib.util
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -37,6 +38,9 @@ class TransformersEngine(Engine):
 
     def write_batch_size(self) -> int:
         return 4 * (self.batch_size or 16)
+
+    def keeps_schemas(self) -> bool:
+        return importlib.util.find_spec("llguidance") is not None
 
     def check(self, model_path: str, adapters: Mapping[str, str]) -> None:
         from ray_ft.engines.transformers.adapters import check_adapter

@@ -106,10 +106,11 @@ def _read(where: str, name: str, folder: str, base: Any) -> Adapter:
             changed = matrix.detach().cpu().clone()
             changed[torch.tensor(rows)] = weights[key].to(dtype)
             adapter.matrices[module_name] = changed
-    if base.config.get_text_config().tie_word_embeddings:
-        embedding, head = (_name_of(modules, m) for m in (base.get_input_embeddings(), base.get_output_embeddings()))
-        if embedding in adapter.matrices and head is not None:
-            adapter.matrices.setdefault(head, adapter.matrices[embedding])
+            if (
+                modules[module_name] is base.get_input_embeddings()
+                and base.config.get_text_config().tie_word_embeddings
+            ):
+                adapter.matrices.setdefault(_name_of(modules, base.get_output_embeddings()), changed)
     return adapter
 
 
@@ -152,8 +153,8 @@ def _dense(module: Any) -> "torch.Tensor":
     return weight.detach()
 
 
-def _name_of(modules: dict[str, Any], wanted: Any) -> str | None:
-    return next((key for key, module in modules.items() if module is wanted), None)
+def _name_of(modules: dict[str, Any], wanted: Any) -> str:
+    return next(key for key, module in modules.items() if module is wanted)
 
 
 def check_adapter(name: str, folder: str, *, model_path: str) -> None:

@@ -3,8 +3,9 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from ray_ft.engines.base import Deliver, EngineStatus, GenerateRequest, LoadedModel
+from ray_ft.engines.base import LoadedModel
 from ray_ft.engines.prompts import Prompts
+from ray_ft.engines.requests import Deliver, EngineStatus, GenerateRequest
 from ray_ft.engines.text_stream import TextStream
 from ray_ft.engines.transformers.adapters import read_adapter
 from ray_ft.engines.transformers.base_weights import load_base

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from ray_ft.engines.transformers import attention
 from ray_ft.engines.transformers.attention import Pass, Stretch, passing
 from ray_ft.engines.transformers.cache import KeyValueCache, token_bytes
+from ray_ft.engines.transformers.graphs import StepGraphs
 from ray_ft.engines.transformers.rows import Row
 from ray_ft.engines.transformers.stack import AdapterStack
 from ray_ft.errors import GenerationError, ModelError
@@ -32,11 +33,9 @@ class Passes:
         self.device: torch.device = model.device
         self.stretch = STRETCH[self.device.type]
         self.cache = self._make_cache(max_rows * max_seq_len, model_path)
-        self.graphs: Any = None
+        self.graphs: StepGraphs | None = None
         if self.device.type == "cuda":
-            from ray_ft.engines.transformers.graphs import StepGraphs
-
-            self.graphs = StepGraphs(self, max_rows=max_rows)
+            self.graphs = StepGraphs(self.forward, self.cache, self.stack, max_rows=max_rows)
 
     def _make_cache(self, num_tokens: int, model_path: str) -> KeyValueCache:
         """A cache of the shapes that the model's own layers ask for, seen in a pass of two tokens."""

@@ -5,7 +5,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from ray_ft.engines.base import Deliver, FinishReason, GenerateRequest, TextDelta, TokenLogprob
+from ray_ft.engines.requests import Deliver, FinishReason, GenerateRequest, TextDelta, TokenLogprob
 from ray_ft.engines.text_stream import TextStream
 from ray_ft.engines.transformers.sampling import Choice
 

@@ -4,21 +4,19 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from ray_ft.engines.base import GenerateRequest, TokenLogprob
+from ray_ft.engines.requests import GenerateRequest, TokenLogprob
 
 if TYPE_CHECKING:
     import torch
 
 
 class Choice:
-    """What one answer has asked for, and what its choice depends on: not on neighbours, nor on the device."""
+    """What one answer has asked for, and what its choices depend on beside the model; not on its neighbours."""
 
     def __init__(self, request: GenerateRequest, prompt_ids: Sequence[int], grammar: Any = None) -> None:
-        import torch
-
         self.request = request
         self.grammar = grammar
-        self._random = torch.Generator().manual_seed(request.seed) if request.temperature > 0 else None
+        self._random: torch.Generator | None = None
         self._prompt = set(prompt_ids) if request.repetition_penalty != 1 else set[int]()
         self._answered: Counter[int] = Counter()
         self._counts = bool(
@@ -26,11 +24,13 @@ class Choice:
         )  # fmt: skip
         self.is_adjusted = self._counts or bool(request.logit_bias) or grammar is not None
 
-    def point(self) -> float:
-        """The next random number of this answer, in [0, 1)."""
+    def waits(self, like: "torch.Tensor") -> "torch.Tensor":
+        """A positive random number for each of the vocabulary [vocabulary], by the answer's own seed."""
         import torch
 
-        return float(torch.rand((), generator=self._random))
+        if self._random is None:
+            self._random = torch.Generator(like.device).manual_seed(self.request.seed)
+        return like.new_empty(like.shape[1]).exponential_(generator=self._random)
 
     def accept(self, token_id: int) -> None:
         """The answer goes on with this token."""
@@ -75,24 +75,28 @@ def choose_tokens(logits: "torch.Tensor", choices: Sequence[Choice]) -> list[int
 
 
 def _draw(logits: "torch.Tensor", choices: Sequence[Choice]) -> "torch.Tensor":
-    """Samples of each row: the likeliest tokens that top_k, min_p and the nucleus leave, by a random number each."""
+    """Samples of each row from the likeliest tokens that top_k, min_p and the nucleus leave.
+
+    By a race of exponential waits, a random number for every token (the Gumbel trick; arXiv 1611.00712). Rounding then
+    changes a sample only where two tokens come in within rounding of each other, while with one number and a running
+    sum every token's rounding moves all that follow.
+    """
     import torch
 
     asked = [choice.request for choice in choices]
-    column = logits.new_tensor([[r.temperature, r.top_p, r.min_p, r.top_k or logits.shape[1]] for r in asked])
-    temperature, top_p, min_p, top_k = column.T[:, :, None]
-    scaled = (logits - logits.amax(-1, keepdim=True)) / temperature
-    probabilities, ids = scaled.softmax(-1).sort(descending=True, stable=True)
-    cumulative = probabilities.cumsum(-1)
-    rank = torch.arange(logits.shape[1], device=logits.device)
-    # nucleus (arXiv 1904.09751): the fewest tokens whose probability reaches top_p; the likeliest always stays
-    inside = (cumulative - probabilities < top_p) & (rank < top_k) & (probabilities >= min_p * probabilities[:, :1])
-    count = inside.sum(-1, keepdim=True).clamp(min=1)
-    total = cumulative.gather(1, count - 1)
-    points = logits.new_tensor([[choice.point()] for choice in choices]) * total
-    places = (cumulative <= points).sum(-1, keepdim=True).minimum(count - 1)
-    drawn: torch.Tensor = ids.gather(1, places)[:, 0]
-    return drawn
+    scaled = (logits - logits.amax(-1, keepdim=True)) / logits.new_tensor([[r.temperature] for r in asked])
+    probabilities = scaled.softmax(-1)
+    if any(r.top_p < 1 or r.top_k or r.min_p for r in asked):
+        column = logits.new_tensor([[r.top_p, r.min_p, r.top_k or logits.shape[1]] for r in asked])
+        top_p, min_p, top_k = column.T[:, :, None]
+        ordered = probabilities.sort(descending=True).values
+        before = ordered.cumsum(-1) - ordered
+        rank = torch.arange(logits.shape[1], device=logits.device)
+        # nucleus (arXiv 1904.09751): the fewest tokens whose probability reaches top_p; the likeliest always stays
+        inside = (before < top_p) & (rank < top_k) & (ordered >= min_p * ordered[:, :1])
+        least = ordered.gather(1, inside.sum(-1, keepdim=True).clamp(min=1) - 1)
+        probabilities = probabilities.where(probabilities >= least, 0)
+    return (probabilities / torch.stack([choice.waits(probabilities) for choice in choices])).argmax(-1)
 
 
 def log_probabilities(

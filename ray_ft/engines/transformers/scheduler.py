@@ -7,7 +7,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 
-from ray_ft.engines.base import EngineStatus
+from ray_ft.engines.requests import EngineStatus
 from ray_ft.engines.transformers.adapters import Adapter
 from ray_ft.engines.transformers.lines import WaitingLines
 from ray_ft.engines.transformers.passes import Passes

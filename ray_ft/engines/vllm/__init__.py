@@ -1,5 +1,6 @@
 """Generation with vLLM, on GPUs."""
 
+import importlib.util
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
@@ -45,6 +46,9 @@ class VLLMEngine(Engine):
 
     def write_batch_size(self) -> int:
         return 4 * (self.batch_size or 128)
+
+    def keeps_schemas(self) -> bool:
+        return importlib.util.find_spec("llguidance") is not None
 
     @property
     def num_gpus(self) -> int:

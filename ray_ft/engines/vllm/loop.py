@@ -9,8 +9,8 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any
 
-from ray_ft.engines.base import Deliver, GenerateRequest, TextDelta
 from ray_ft.engines.loop_thread import LoopThread
+from ray_ft.engines.requests import Deliver, GenerateRequest, TextDelta
 from ray_ft.engines.vllm.held import HeldAdapters
 from ray_ft.engines.vllm.requests import Reader, prompt_loss, scoring_params
 from ray_ft.engines.vllm.turns import Turns

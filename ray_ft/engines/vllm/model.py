@@ -3,9 +3,9 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ray_ft.engines.base import Deliver, EngineStatus, GenerateRequest
 from ray_ft.engines.prompted import PromptedModel
 from ray_ft.engines.prompts import Prompts
+from ray_ft.engines.requests import Deliver, EngineStatus, GenerateRequest
 from ray_ft.engines.transformers.grammar import Grammars
 from ray_ft.engines.vllm.adapters import check_rank, max_rank, rank_of
 from ray_ft.engines.vllm.loop import Answer, EngineLoop

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from ray_ft.engines.base import FinishReason, GenerateRequest, TextDelta, TokenLogprob
+from ray_ft.engines.requests import FinishReason, GenerateRequest, TextDelta, TokenLogprob
 from ray_ft.engines.vllm.versions import VLLM
 from ray_ft.errors import GenerationError, first_line
 

@@ -3,7 +3,7 @@
 Start-time fair queueing (Goyal, Vin, Cheng 1996), as the transformers engine has it.
 """
 
-from ray_ft.engines.base import GenerateRequest
+from ray_ft.engines.requests import GenerateRequest
 
 BACKGROUND = 2**48
 """More tokens than are ever asked for while the engine is busy: what is in the background comes last."""

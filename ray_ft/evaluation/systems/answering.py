@@ -21,8 +21,9 @@ from ray_ft.rows import Question
 if TYPE_CHECKING:
     import pyarrow as pa
 
-TASKS_PER_BATCH = 16
-"""Tasks that a model is handed at once. Blocks are cut to this size, so that batches are the same in every run."""
+TASKS_PER_BATCH = {"CPU": 64, "GPU": 512}
+"""Tasks that a model is handed at once; it answers as many of them together as it likes, and the last ones of a batch
+alone. Blocks are cut to this size, so that batches are the same in every run."""
 
 logger = logging.getLogger(__name__)
 
@@ -70,7 +71,8 @@ def _run(tasks: list[Task], questions: Sequence[Question], worker: dict[str, Any
     """One Ray Data job: tasks -> actors that hold the model -> scoring on whatever CPU is free."""
     import ray
 
-    num_blocks = math.ceil(len(tasks) / TASKS_PER_BATCH)
+    tasks_per_batch = TASKS_PER_BATCH["GPU" if ray.cluster_resources().get("GPU") else "CPU"]
+    num_blocks = math.ceil(len(tasks) / tasks_per_batch)
     resources, num_actors = _actors(worker["engine"], worker["model_path"], num_blocks)
     logger.info("answering %d tasks with %d x %s", len(tasks), num_actors, Path(worker["model_path"]).name)
     rows = [{**dataclasses.asdict(task), "passages": list(task.passages)} for task in tasks]
@@ -79,7 +81,7 @@ def _run(tasks: list[Task], questions: Sequence[Question], worker: dict[str, Any
         .map_batches(
             Worker,
             fn_constructor_kwargs=worker,
-            batch_size=TASKS_PER_BATCH,  # Ray Data wants a number where GPUs are asked for
+            batch_size=tasks_per_batch,  # Ray Data wants a number where GPUs are asked for
             batch_format="pyarrow",
             compute=ray.data.ActorPoolStrategy(size=num_actors),
             **resources,
@@ -185,6 +187,6 @@ def _actors(engine: Engine, model_path: str, num_batches: int) -> tuple[dict[str
     weight_bytes = sum(file.stat().st_size for file in Path(model_path).glob("*.safetensors"))
     # 16-bit weights double when they are held in fp32; a third share is left for activations and the cache.
     by_memory = int(cluster.get("memory", 0) // max(3 * weight_bytes, 1))
-    # Starting a process and loading a model costs about as much as four batches.
-    num_actors = max(1, min(num_cpus, by_memory, math.ceil(num_batches / 4)))
+    # Starting a process and loading a model costs about as much as two batches.
+    num_actors = max(1, min(num_cpus, by_memory, math.ceil(num_batches / 2)))
     return {"num_cpus": num_cpus // num_actors, **restarts}, num_actors

@@ -73,10 +73,15 @@ def _answer(
 
 def _score_documents(tasks: Sequence[Task], model: LoadedModel, tuned_adapter: str | None) -> list[Done]:
     done = []
-    for task in tasks:
-        adapter = tuned_adapter if task.is_tuned else None
-        nats = model.negative_log_likelihood([task.text], adapter=adapter)[0]
-        done.append(Done(index=task.index, kind="document", system=task.system, negative_log_likelihood=nats))
+    for is_tuned in (False, True):
+        part = [task for task in tasks if task.is_tuned == is_tuned]
+        if part:
+            texts, adapter = [task.text for task in part], tuned_adapter if is_tuned else None
+            nats = model.negative_log_likelihood(texts, adapter=adapter)
+            done += [
+                Done(index=task.index, kind="document", system=task.system, negative_log_likelihood=value)
+                for task, value in zip(part, nats, strict=True)
+            ]
     return done
 
 

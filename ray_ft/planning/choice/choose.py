@@ -59,13 +59,14 @@ def choose_plan(
         gradient_checkpointing=chosen.gradient_checkpointing,
         estimate=detailed,
         rejected=tuple(sorted(rejected, key=lambda row: (not row.fits, rank(row, plan.objective)))),
-        notes=(*notes, why_backend(chosen, asked=train.backend), *_notes(job, chosen, jobs)),
+        notes=(*notes, *_notes(job, chosen, jobs)),
         memory_limit_bytes=job.usable_bytes,
         flops_per_token=needed_flops_per_token(job.shape, chosen.strategy, workload=workload),
         peak_flops=0.0 if job.hardware.is_cpu else job.hardware.peak_flops,
         precision=job.compute_precision,
         backend=chosen.backend,
         attention=job.attention,
+        backend_reason=why_backend(chosen, asked=train.backend),
     )
 
 

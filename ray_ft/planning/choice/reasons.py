@@ -40,13 +40,11 @@ def why_backend(row: Estimate | Plan, *, asked: str) -> str:
     """Who runs the steps of a row, and why."""
     strategy = row.strategy
     if strategy.needs_deepspeed:
-        return (
-            f"backend deepspeed: it alone {'splits weights over workers' if strategy.zero_stage == 3 else 'offloads'}"
-        )
+        return f"deepspeed: it alone {'splits weights over workers' if strategy.zero_stage == 3 else 'offloads'}"
     if asked != "auto":
-        return f"backend {row.backend}, as train.backend says"
+        return f"{row.backend}, as train.backend says"
     faster = f"{1 + DEEPSPEED_WAITS:.2f} times as fast as DeepSpeed, measured with full tuning on two H200"
-    return f"backend {row.backend}: our own engines of ZeRO 0 to 2 are {faster}; train.backend=deepspeed takes that"
+    return f"{row.backend}: our own engines of ZeRO 0 to 2 are {faster}; train.backend=deepspeed takes that"
 
 
 def _times(ratio: float) -> str:

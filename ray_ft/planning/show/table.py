@@ -35,6 +35,7 @@ def render_choice(plan: Plan) -> str:
             f"  speed   {row.tokens_per_second:,.0f} tokens/s",
             f"  time    {_hours(row.hours)}" + (f", {row.cost:,.2f} USD" if row.cost > 0 else ""),
             f"  host    {_size(row.host_memory_bytes)} of host memory per node{_largest_on_host(row)}",
+            *(_wrapped("  backend ", plan.backend_reason) if plan.backend_reason else []),
             *(_wrapped("  next    ", _runner_up(plan.runner_up)) if plan.runner_up else []),
         ]
     )

@@ -5,22 +5,29 @@ Runs with or without Ray.
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
-from dataclasses import replace
+from dataclasses import fields, replace
+from functools import cached_property
+from typing import TypeVar
 
-from ray_ft.engines import Deliver, Engine, GenerateRequest, LoadedModel, TextDelta
-from ray_ft.errors import RayFTError, first_line
+from ray_ft.engines import Deliver, GenerateRequest, LoadedModel, TextDelta
+from ray_ft.errors import MissingDependencyError, PromptTooLongError, RayFTError, first_line
 from ray_ft.serving.exchange import Ask, Piece, Status
-from ray_ft.serving.refusals import ApiError, Refusal, invalid
+from ray_ft.serving.refusals import ApiError, Refusal, invalid, unsupported
+from ray_ft.serving.replica.tool_calls import CallReader, TemplateTools, probe_template
 
 logger = logging.getLogger(__name__)
 
 COALESCE_SECONDS = 0.03
 """Text gathers this long after a stream's first piece: each message between processes costs about a millisecond."""
 
+TOLD = {f.name for f in fields(GenerateRequest)} & {f.name for f in fields(Ask)} - {"max_new_tokens", "seed"}
+"""What the engine is told as it was asked, for every choice."""
+
 Events = asyncio.Queue[tuple[int, TextDelta | Exception]]
+T = TypeVar("T")
 
 
 class ModelReplica:
@@ -35,14 +42,15 @@ class ModelReplica:
     async def status(self) -> Status:
         """How this copy is doing; raises when it can no longer answer."""
         status = self._model.status()
-        return Status(self._model.max_seq_len, status.num_running + status.num_waiting)
+        return Status(self._model.max_seq_len, status.num_running + status.num_waiting, status.num_waiting)
 
     def check_health(self) -> None:
         """Called by Ray Serve; an exception makes it replace this replica."""
         self._model.status()
 
     def close(self) -> None:
-        """Let go of the model."""
+        """Let go of the model, once what is being prepared is."""
+        self._preparing.shutdown()
         self._model.close()
 
     async def answer(self, ask: Ask) -> list[Piece] | Refusal:
@@ -63,39 +71,96 @@ class ModelReplica:
         events: Events = asyncio.Queue()
         cancels: list[Callable[[], None]] = []
         loop = asyncio.get_running_loop()
+        submitting = self._preparing.submit(self._submit, ask, lambda index: _delivery(loop, events, index), cancels)
         try:
             try:
-                requests = await loop.run_in_executor(self._preparing, self._requests, ask)
-                for index, request in enumerate(requests):
-                    cancels.append(self._model.submit(request, _delivery(loop, events, index)))
+                echoes = await asyncio.wrap_future(submitting)
             except Exception as error:  # whatever is wrong with one request is its own
-                yield _refused(error)
+                yield _refused(error, ask)
                 return
             yield []
-            async for item in _delivered(events, len(requests)):
+            if ask.echo:
+                yield [Piece(index, echo) for index, echo in enumerate(echoes)]
+            readers = [CallReader(ask.tools, is_list=ask.must_call) for _ in echoes] if self._reads_calls(ask) else []
+            async for item in _delivered(events, len(echoes), readers):
                 yield item
-        finally:
-            for cancel in cancels:
-                cancel()
+        finally:  # at once, or when what is being submitted has been
+            submitting.add_done_callback(lambda _: [cancel() for cancel in cancels])
 
-    def _requests(self, ask: Ask) -> list[GenerateRequest]:
-        """The engine's requests, one for each choice: prompt by prompt, then sample by sample."""
-        requests = []
-        for prompt in ask.prompts if ask.messages is None else (self._model.apply_chat_template(ask.messages),):
-            ids = tuple(self._model.prompt_ids(prompt))
+    async def tokenize(
+        self, ask: Ask, *, add_special_tokens: bool, with_texts: bool
+    ) -> list[tuple[int, str | None]] | Refusal:
+        """Ids of the ask's only prompt, each with its text where that is wanted."""
+
+        def tokens() -> list[tuple[int, str | None]]:
+            (prompt,) = self._prompts(ask)
+            if not add_special_tokens and isinstance(prompt, str):
+                self._model.prompt_ids(prompt)  # refuses what is too long before it takes time
+            ids = self._ids(prompt) if add_special_tokens else self._model.token_ids(str(prompt))
+            return [(i, self._model.detokenize([i]) if with_texts else None) for i in ids]
+
+        return await self._prepared(tokens, ask)
+
+    async def detokenize(self, ids: Sequence[int]) -> str | Refusal:
+        """Text of ids, special tokens included."""
+
+        def text() -> str:
+            try:
+                return self._model.detokenize(ids)
+            except Exception as error:  # tokenizers raise what they like on ids that they do not know
+                raise invalid(f"tokens: not ids of this model: {first_line(error)}", param="tokens") from None
+
+        return await self._prepared(text)
+
+    async def _prepared(self, work: Callable[[], T], ask: Ask | None = None) -> T | Refusal:
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._preparing, work)
+        except Exception as error:
+            return _refused(error, ask)
+
+    def _submit(self, ask: Ask, delivery: Callable[[int], Deliver], cancels: list[Callable[[], None]]) -> list[str]:
+        """Ask the engine for each choice, prompt by prompt, then sample by sample; returns what each one echoes."""
+        requests, echoes = list[GenerateRequest](), list[str]()
+        for prompt in self._prompts(ask):
+            ids = self._ids(prompt)
             requests += [self._request(ask, ids, sample) for sample in range(ask.n)]
-        return requests
+            echoes += [prompt if isinstance(prompt, str) else self._model.detokenize(ids) if ask.echo else ""] * ask.n
+        for index, request in enumerate(requests):
+            cancels.append(self._model.submit(request, delivery(index)))
+        return echoes
+
+    def _prompts(self, ask: Ask) -> Sequence[str | tuple[int, ...]]:
+        """Finished prompts. Raises ApiError where the template cannot do what is asked of it."""
+        if ask.messages is None:
+            return ask.prompts
+        if ask.tools and not self._template.shows_tools:
+            raise unsupported("tools", "this model's chat template has no place for them; leave it out")
+        try:
+            if not ask.tools:
+                return [self._model.apply_chat_template(ask.messages, **ask.template_kwargs)]
+            return [self._model.apply_chat_template(ask.messages, tools=ask.tools, **ask.template_kwargs)]
+        except RayFTError as error:
+            raise invalid(first_line(error), param="messages") from None
+        except Exception as error:  # a template may raise anything on values that it does not expect
+            raise invalid(f"the chat template refuses these messages: {first_line(error)}", param="messages") from None
+
+    def _ids(self, prompt: str | tuple[int, ...]) -> tuple[int, ...]:
+        return tuple(self._model.prompt_ids(prompt)) if isinstance(prompt, str) else prompt
+
+    @cached_property
+    def _template(self) -> TemplateTools:
+        return probe_template(self._model.apply_chat_template)
+
+    def _reads_calls(self, ask: Ask) -> bool:
+        """Whether calls are looked for in the answers. Those in a form of the template's own stay text."""
+        return bool(ask.tools) and (ask.must_call or self._template.writes_calls)
 
     def _request(self, ask: Ask, prompt: tuple[int, ...], sample: int) -> GenerateRequest:
         return GenerateRequest(
             prompt=prompt,
-            adapter=ask.adapter,
             max_new_tokens=self._token_limit(ask, len(prompt)),
-            temperature=ask.temperature,
-            top_p=ask.top_p,
-            stop=ask.stop,
             seed=ask.seed + sample,  # the first of n samples is the one that n=1 gives
-            is_streamed=ask.is_streamed,
+            **{name: getattr(ask, name) for name in TOLD},
         )
 
     def _token_limit(self, ask: Ask, num_prompt_tokens: int) -> int:
@@ -108,27 +173,12 @@ class ModelReplica:
         if num_prompt_tokens + (wanted or 1) > self._model.max_seq_len:
             asked = f" and {wanted} are asked for" if wanted is not None else ", which leaves no room for an answer"
             raise invalid(
-                f"The prompt has {num_prompt_tokens} tokens{asked}; the model's context is {self._model.max_seq_len} tokens",
-                param="prompt" if ask.messages is None else "messages",
+                f"The prompt has {num_prompt_tokens} tokens{asked}; "
+                f"the model's context is {self._model.max_seq_len} tokens",
+                param=_prompt_param(ask),
                 code="context_length_exceeded",
             )
         return wanted or min(self._max_new_tokens, self._model.max_seq_len - num_prompt_tokens)
-
-
-class LoadingReplica(ModelReplica):
-    """A replica that loads its own model, which is how Ray Serve starts one."""
-
-    def __init__(
-        self,
-        engine: Engine,
-        model_path: str,
-        adapters: Mapping[str, str],
-        *,
-        max_new_tokens: int,
-        chat_template: str | None = None,
-    ) -> None:
-        model = engine.load(model_path, adapters, chat_template=chat_template)
-        super().__init__(model, max_new_tokens=max_new_tokens)
 
 
 def _delivery(loop: asyncio.AbstractEventLoop, events: Events, index: int) -> Deliver:
@@ -141,7 +191,9 @@ def _delivery(loop: asyncio.AbstractEventLoop, events: Events, index: int) -> De
     return deliver
 
 
-async def _delivered(events: Events, num_choices: int) -> AsyncGenerator[list[Piece] | Refusal, None]:
+async def _delivered(
+    events: Events, num_choices: int, readers: Sequence[CallReader] = ()
+) -> AsyncGenerator[list[Piece] | Refusal, None]:
     """Text as it comes: the first piece at once, later ones gathered, until every choice has finished."""
     loop = asyncio.get_running_loop()
     unfinished, pieces = num_choices, list[Piece]()
@@ -153,9 +205,11 @@ async def _delivered(events: Events, num_choices: int) -> AsyncGenerator[list[Pi
             if isinstance(event, Exception):
                 yield _failed(event)
                 return
-            pieces.append(
-                Piece(index, event.text, event.finish_reason, event.num_prompt_tokens, event.num_completion_tokens)
-            )
+            piece = Piece(
+                index, event.text, event.finish_reason, event.num_prompt_tokens, event.num_completion_tokens,
+                event.logprobs,
+            )  # fmt: skip
+            pieces.append(readers[index].read(piece) if readers else piece)
             unfinished -= event.finish_reason is not None
         if not unfinished or loop.time() >= due:
             yield _joined(pieces)
@@ -175,16 +229,29 @@ def _joined(pieces: list[Piece]) -> list[Piece]:
     """One piece per choice, in order of index."""
     joined: dict[int, Piece] = {}
     for piece in pieces:
-        before = joined[piece.index].text if piece.index in joined else ""
-        joined[piece.index] = replace(piece, text=before + piece.text)
+        before = joined.get(piece.index, Piece(piece.index, ""))
+        joined[piece.index] = replace(
+            piece,
+            text=before.text + piece.text,
+            logprobs=before.logprobs + piece.logprobs,
+            tool_calls=before.tool_calls + piece.tool_calls,
+        )
     return [joined[index] for index in sorted(joined)]
 
 
-def _refused(error: Exception) -> Refusal:
+def _refused(error: Exception, ask: Ask | None = None) -> Refusal:
     """A request that the engine did not accept: its own fault if the error is one of ours."""
     if isinstance(error, ApiError):
         return error.refusal
+    if isinstance(error, PromptTooLongError) and ask is not None:
+        return Refusal(400, first_line(error), code="context_length_exceeded", param=_prompt_param(ask))
+    if isinstance(error, MissingDependencyError) and ask is not None:
+        return Refusal(400, first_line(error), code="unsupported_parameter", param=ask.schema_param or None)
     return Refusal(400, first_line(error)) if isinstance(error, RayFTError) else _failed(error)
+
+
+def _prompt_param(ask: Ask) -> str:
+    return "prompt" if ask.messages is None else "messages"
 
 
 def _failed(error: Exception) -> Refusal:

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping
+from typing import Any
 
 from ray_ft.config import ServingConfig
 from ray_ft.engines import Engine
@@ -9,6 +10,9 @@ from ray_ft.errors import ConfigError
 
 MAX_CPUS = 8
 """Cores one replica takes on machines without a GPU; more bring a decode loop little."""
+
+UPSCALE_DELAY_SECONDS = 5.0
+"""How long there has to be too much to do before another copy is started; loading one takes longer."""
 
 
 def replica_resources(serving: ServingConfig, engine: Engine) -> dict[str, float]:
@@ -27,8 +31,26 @@ def replica_resources(serving: ServingConfig, engine: Engine) -> dict[str, float
     return {"num_cpus": max(1, min(int(cores / 2 / serving.num_replicas), MAX_CPUS))}
 
 
+def replica_scaling(serving: ServingConfig) -> dict[str, Any]:
+    """How many copies Ray Serve keeps, as arguments of a deployment."""
+    if serving.max_replicas is None:
+        return {"num_replicas": serving.num_replicas}
+    scaling = {
+        "min_replicas": serving.num_replicas if serving.min_replicas is None else serving.min_replicas,
+        "initial_replicas": serving.num_replicas,
+        "max_replicas": serving.max_replicas,
+        "target_ongoing_requests": serving.requests_per_replica,
+        "upscale_delay_s": UPSCALE_DELAY_SECONDS,
+        "downscale_delay_s": serving.idle_seconds,
+    }
+    return {"autoscaling_config": scaling}
+
+
 def check_replicas_fit(serving: ServingConfig, resources: Mapping[str, float]) -> None:
-    """Raise ConfigError where the cluster, as it is now, cannot hold all replicas; Ray would wait for ever."""
+    """Raise ConfigError where the cluster, as it is now, cannot hold the replicas it starts with.
+
+    Ray would wait for ever. More of them, up to max_replicas, wait for room while those that are there answer.
+    """
     kind, key = ("GPU", "num_gpus") if "num_gpus" in resources else ("CPU", "num_cpus")
     room = sum(int(there / resources[key]) for there in _resource(kind))
     if room < serving.num_replicas:

@@ -16,9 +16,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ray_ft.engines.probe import Probe
 from ray_ft.errors import TrainingError, first_line
 from ray_ft.training.backends.base import Engine
 from ray_ft.training.checkpoints.files import Written, settle, sync, write_tensors
+from ray_ft.training.checkpoints.probe import take_probe
 from ray_ft.training.checkpoints.record import (
     FOLDER,
     LEFTOVER,
@@ -103,12 +105,17 @@ class Checkpointer:
             attempt(self.failures, _make_empty, partial)
         agree(self.failures, step=step, partial=partial)
         files = {partial / STATE / name: state for name, state in engine.host_state().items()}
-        adapter = engine.trainable_weights() if hasattr(engine.module, "peft_config") else {}
+        is_adapter = hasattr(engine.module, "peft_config")
+        probe = take_probe(engine, self._task) if is_adapter else None
+        adapter = engine.trainable_weights() if is_adapter else {}
         if validation_loss is not None and validation_loss < self.best_loss:
             self.best_loss, self.best_step = validation_loss, step
         self._on_its_way = on_its_way = _OnItsWay(step, partial, self._record(step, metrics, validation_loss))
         on_its_way.thread = threading.Thread(
-            target=self._write, args=(on_its_way, files, engine.module, adapter), name=f"checkpoint-{step}", daemon=True
+            target=self._write,
+            args=(on_its_way, files, engine.module, adapter, probe),
+            name=f"checkpoint-{step}",
+            daemon=True,
         )
         on_its_way.thread.start()
 
@@ -183,19 +190,23 @@ class Checkpointer:
             "git_revision": git_revision(),
         }
 
-    def _write(self, on_its_way: _OnItsWay, files: dict[Path, Any], model: Any, adapter: dict[str, Any]) -> None:
+    def _write(
+        self, on_its_way: _OnItsWay, files: dict[Path, Any], model: Any, adapter: dict[str, Any], probe: Probe | None
+    ) -> None:
         """On a thread: this rank's files, and rank 0's adapter for those who want to look at it."""
         try:
-            attempt(self.failures, self._write_files, on_its_way, files, model, adapter)
+            attempt(self.failures, self._write_files, on_its_way, files, model, adapter, probe)
         except BaseException as error:  # else nobody would hear of it
             self.failures.append(f"cannot write the checkpoint: {type(error).__name__}: {first_line(error)}")
 
-    def _write_files(self, on_its_way: _OnItsWay, files: dict[Path, Any], model: Any, adapter: dict[str, Any]) -> None:
+    def _write_files(
+        self, on_its_way: _OnItsWay, files: dict[Path, Any], model: Any, adapter: dict[str, Any], probe: Probe | None
+    ) -> None:
         partial, written = on_its_way.partial, {}
         for path, state in files.items():
             written[path] = write_tensors(state, path)
         if adapter:
-            write_adapter(model, adapter, partial / "adapter", {})
+            write_adapter(model, adapter, partial / "adapter", self._task.about_base, probe)
             written |= {path: settle(path) for path in (partial / "adapter").rglob("*") if path.is_file()}
         for folder in {path.parent for path in written}:
             sync(folder)

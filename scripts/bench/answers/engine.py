@@ -1,4 +1,4 @@
-"""The engine by itself on one GPU: new tokens a second by the number of requests, for the base, one adapter and many."""
+"""An engine by itself: new tokens a second by the number of requests, for the base, one adapter and sixteen."""
 
 import random
 import time

@@ -5,23 +5,32 @@ import json
 from pathlib import Path
 from typing import Any
 
-from bench.answers import engine, mixed
+from bench.answers import endpoint, engine, mixed
 
 
 def main() -> int:
     """Run the parts that are asked for; rows are printed, and written as JSON lines."""
     parser = argparse.ArgumentParser(prog="bench_answers", description=__doc__)
-    parser.add_argument("part", choices=("mixed", "engine"))
+    parser.add_argument("part", choices=("mixed", "engine", "endpoint", "endpoint-gpu"))
     parser.add_argument("--work", type=Path, default=Path("outputs/bench-answers"), help="models are made here")
     parser.add_argument("--output", type=Path, help="JSON lines")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--threads", type=int, default=1, help="of torch, for mixed")
     parser.add_argument("--shape", default="7b", help="for engine: 7b or tiny")
     parser.add_argument("--counts", default="1,8,32,128", help="for engine: requests at a time")
+    parser.add_argument(
+        "--earlier", type=Path, help="for endpoint: the folder of an earlier version, measured in turns"
+    )
+    parser.add_argument("--engines", default="vllm-serve,vllm", help="for endpoint-gpu: one by one")
     given = parser.parse_args()
+    given.work.mkdir(parents=True, exist_ok=True)
     rows: list[dict[str, Any]] = []
     if given.part == "mixed":
         rows = mixed.measure(given.work, repeats=given.repeats, threads=given.threads)
+    elif given.part == "endpoint":
+        rows = endpoint.measure_cpu(given.work, earlier=given.earlier, repeats=given.repeats)
+    elif given.part == "endpoint-gpu":
+        rows = endpoint.measure_gpu(given.work, engines=tuple(given.engines.split(",")), repeats=given.repeats)
     else:
         tiny = given.shape == "tiny"
         rows = engine.measure(

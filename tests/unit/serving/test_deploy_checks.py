@@ -1,12 +1,12 @@
 """What cannot be served is refused in one line before Ray Serve starts."""
 
 import io
-import json
 import os
 import signal
 import socket
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,35 +14,18 @@ import pytest
 from ray_ft import artifacts
 from ray_ft.artifacts import TunedModel
 from ray_ft.config import Config, ServingConfig, parse_config
-from ray_ft.errors import ConfigError, MissingArtifactError, ModelError, RayFTError
-from ray_ft.serving.adapters import catalogue
+from ray_ft.errors import ConfigError, MissingArtifactError, RayFTError
+from ray_ft.serving.access.keys import ApiKey, KeyRing
 from ray_ft.serving.deploy import (
     RunModels,
-    _check_port,
-    _reachable,
     _reason,
-    _wait_for_interrupt,
-    _WithoutLines,
     app,
     models_of_run,
 )
+from ray_ft.serving.listening import check_certificate, check_port, check_reach, url_of
+from ray_ft.serving.replica.resources import replica_scaling
+from ray_ft.serving.stopping import _WithoutLines, wait_for_interrupt
 from ray_ft.strategies import Full, LoRA
-
-
-@pytest.fixture
-def base(tmp_path: Path) -> str:
-    folder = tmp_path / "base"
-    folder.mkdir()
-    (folder / "config.json").write_text("{}")
-    (folder / "model.safetensors").write_bytes(b"weights")
-    return str(folder)
-
-
-def adapter(folder: Path, weights: bytes = b"weights") -> str:
-    folder.mkdir()
-    (folder / "adapter_config.json").write_text(json.dumps({"peft_type": "LORA"}))
-    (folder / "adapter_model.safetensors").write_bytes(weights)
-    return str(folder)
 
 
 @pytest.fixture
@@ -55,49 +38,104 @@ def taken_port() -> Iterator[int]:
 
 def test_a_taken_port_is_named_with_a_way_out(taken_port: int) -> None:
     with pytest.raises(ConfigError, match=rf"serving\.port: {taken_port} is in use on 127\.0\.0\.1.*serving\.port="):
-        _check_port(ServingConfig(port=taken_port))
+        check_port(ServingConfig(port=taken_port))
 
 
 def test_a_host_that_is_not_this_machine_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"serving\.host.*203\.0\.113\.7"):
-        _check_port(ServingConfig(host="203.0.113.7"))
+        check_port(ServingConfig(host="203.0.113.7"))
 
 
-def test_a_retrained_adapter_is_another_version(base: str, tmp_path: Path) -> None:
-    first = catalogue(base, "base", {"x": adapter(tmp_path / "first")}).find("x")
-    same = catalogue(base, "base", {"x": adapter(tmp_path / "same")}).find("x")
-    other = catalogue(base, "base", {"x": adapter(tmp_path / "other", b"more training")}).find("x")
-    assert first.version == same.version
-    assert first.version != other.version
+KEYS = KeyRing((ApiKey("one", "0" * 64),))
 
 
-def test_a_missing_adapter_folder_is_refused(base: str) -> None:
-    with pytest.raises(ModelError, match=r"'x' \(nowhere\): no such folder"):
-        catalogue(base, "base", {"x": "nowhere"})
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "10.0.0.1", "node7"])
+def test_other_machines_are_let_in_with_keys_or_a_word_alone(host: str) -> None:
+    with pytest.raises(ConfigError, match=rf"serving\.host: {host} can be reached.*keys_file.*open_access=true"):
+        check_reach(ServingConfig(host=host), KeyRing())
+    check_reach(ServingConfig(host=host), KEYS)
+    check_reach(ServingConfig(host=host, open_access=True), KeyRing())
 
 
-def test_a_damaged_adapter_config_is_refused(base: str, tmp_path: Path) -> None:
-    folder = adapter(tmp_path / "x")
-    (Path(folder) / "adapter_config.json").write_text("{")
-    with pytest.raises(ModelError, match=r"adapter_config\.json"):
-        catalogue(base, "base", {"x": folder})
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.2", "::1", "localhost"])
+def test_this_machine_may_ask_without_keys(host: str) -> None:
+    check_reach(ServingConfig(host=host), KeyRing())
 
 
-def test_an_adapter_cannot_take_the_bases_name(base: str, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="the base has this name"):
-        catalogue(base, "base", {"base": adapter(tmp_path / "x")})
+def test_a_serve_file_without_keys_has_to_say_so(
+    config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("RAY_FT_API_KEY", raising=False)
+    path = tmp_path / "handbook.yaml"
+    path.write_text("run_name: handbook\nmodel: {name: org/base}\ndata: {sources: [docs], recipes: [paragraph]}\n")
+    with pytest.raises(ConfigError, match=r"handbook\.yaml: there are no API keys"):
+        app({"config": str(path)})
+    with pytest.raises(MissingArtifactError):  # goes on to what is served
+        app({"config": str(path), "overrides": ["serving.open_access=true", f"output_dir={tmp_path / 'none'}"]})
 
 
-def test_a_missing_base_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match=r"config\.json"):
-        catalogue(str(tmp_path), "base", {})
+def test_a_certificate_that_is_none_is_refused(tmp_path: Path) -> None:
+    for name in ("cert.pem", "key.pem"):
+        (tmp_path / name).write_text("no certificate")
+    here = ServingConfig(ssl_certfile=str(tmp_path / "cert.pem"), ssl_keyfile=str(tmp_path / "key.pem"))
+    with pytest.raises(ConfigError, match=r"serving\.ssl_certfile: .*cert\.pem and .*key\.pem are no certificate"):
+        check_certificate(here)
+    with pytest.raises(ConfigError, match=r"serving\.ssl_keyfile: nowhere\.pem: No such file"):
+        check_certificate(replace(here, ssl_keyfile="nowhere.pem"))
+    check_certificate(ServingConfig())
+
+
+@pytest.mark.parametrize(
+    ("serving", "url"),
+    [
+        (ServingConfig(route_prefix="/support"), "http://127.0.0.1:8000/support"),
+        (ServingConfig(ssl_certfile="c", ssl_keyfile="k", port=443), "https://127.0.0.1:443"),
+    ],
+)
+def test_the_url_has_the_prefix_and_the_scheme(serving: ServingConfig, url: str) -> None:
+    assert url_of(serving) == url
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "max_open=0", "max_open_tokens=0", "drain_seconds=-1", "idle_seconds=-1", "requests_per_replica=0",
+        "max_replicas=1", "min_replicas=1", "ssl_keyfile=key.pem", "name=a/b", "route_prefix=support",
+        "route_prefix=/support/",
+    ],
+)  # fmt: skip
+def test_keys_of_operation_have_ranges(key: str) -> None:
+    base = {"run_name": "x", "model": {"name": "org/base"}, "data": {"sources": ["docs"], "recipes": ["paragraph"]}}
+    with pytest.raises(ConfigError, match=rf"serving\.{key.partition('=')[0]}: .* must be"):
+        parse_config(base, ["serving.num_replicas=2", f"serving.{key}"])
+
+
+@pytest.mark.parametrize(
+    ("serving", "arguments"),
+    [
+        (ServingConfig(num_replicas=3), {"num_replicas": 3}),
+        (ServingConfig(num_replicas=2, max_replicas=4), {"min": 2, "initial": 2, "max": 4}),
+        (ServingConfig(max_replicas=4, min_replicas=0), {"min": 0, "initial": 1, "max": 4}),
+    ],
+)
+def test_copies_are_a_number_or_follow_what_there_is_to_do(serving: ServingConfig, arguments: dict[str, int]) -> None:
+    from ray.serve.config import AutoscalingConfig
+
+    made = replica_scaling(serving)
+    if serving.max_replicas is None:
+        assert made == arguments
+        return
+    assert list(made) == ["autoscaling_config"]
+    scaling = AutoscalingConfig(**made["autoscaling_config"])
+    assert {name: getattr(scaling, f"{name}_replicas") for name in arguments} == arguments
+    assert (scaling.target_ongoing_requests, scaling.downscale_delay_s) == (32, 600)
 
 
 @pytest.mark.parametrize(
     ("host", "reachable"), [("0.0.0.0", "127.0.0.1"), ("::", "[::1]"), ("node7", "node7"), ("10.0.0.1", "10.0.0.1")]
 )
 def test_the_url_names_an_address_that_can_be_called(host: str, reachable: str) -> None:
-    assert _reachable(host) == reachable
+    assert url_of(ServingConfig(host=host, port=80)) == f"http://{reachable}:80"
 
 
 def test_a_replicas_own_error_is_found_in_serves_traceback() -> None:
@@ -128,7 +166,7 @@ def test_a_signal_ends_the_wait_and_gets_its_own_handler_back(number: signal.Sig
     before = signal.getsignal(number)
     timer = threading.Timer(0.1, os.kill, (os.getpid(), number))
     timer.start()
-    _wait_for_interrupt()
+    wait_for_interrupt()
     timer.join()
     assert signal.getsignal(number) is before
 
@@ -166,6 +204,15 @@ def test_a_whole_tuned_model_is_a_base_of_its_own(config: Config) -> None:
 def test_a_run_that_was_not_trained_names_the_verb_that_does(config: Config) -> None:
     with pytest.raises(MissingArtifactError, match="ray-ft train"):
         models_of_run(config)
+
+
+def test_a_run_that_is_followed_is_waited_for_by_its_base(config: Config, tmp_path: Path) -> None:
+    (tmp_path / "base").mkdir()
+    (tmp_path / "base" / "config.json").write_text("{}")
+    model = replace(config.model, name=str(tmp_path / "base"))
+    serving = replace(config.serving, watch={"handbook": str(config.run_path)})
+    waiting = replace(config, model=model, serving=serving)
+    assert models_of_run(waiting) == RunModels(model.name, model.name, {"older": "runs/older"})
 
 
 def test_the_stage_imports_neither_ray_nor_torch_before_it_is_used() -> None:

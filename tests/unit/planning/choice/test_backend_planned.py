@@ -35,9 +35,7 @@ def backends(plan: Plan) -> set[tuple[int, str, str]]:
 def test_auto_takes_our_own_engines_where_they_can_and_says_why() -> None:
     made = plan_for("auto", LoRA(zero_stage=0))
     assert made.backend == made.estimate.backend == "native"
-    assert made.notes[0].startswith(
-        "backend native: our own engines of ZeRO 0 to 2 are 1.15 times as fast as DeepSpeed"
-    )
+    assert made.backend_reason.startswith("native: our own engines of ZeRO 0 to 2 are 1.15 times as fast as DeepSpeed")
     (other,) = [row for row in made.rejected if row.backend == "deepspeed"]
     assert other.strategy == made.strategy
     assert other.hours > made.estimate.hours
@@ -47,16 +45,16 @@ def test_auto_takes_our_own_engines_where_they_can_and_says_why() -> None:
 def test_auto_takes_deepspeed_where_nothing_else_can() -> None:
     made = plan_for("auto", LoRA(zero_stage=3))
     assert {row.backend for row in (made.estimate, *made.rejected)} == {"deepspeed"}
-    assert made.notes[0] == "backend deepspeed: it alone splits weights over workers"
+    assert made.backend_reason == "deepspeed: it alone splits weights over workers"
     offloaded = plan_for("auto", Full(zero_stage=2, offload="optimizer"))
-    assert offloaded.notes[0] == "backend deepspeed: it alone offloads"
+    assert offloaded.backend_reason == "deepspeed: it alone offloads"
 
 
 def test_deepspeed_runs_every_stage_when_asked() -> None:
     made = plan_for("deepspeed", LoRA())
     assert {(stage, "none", "deepspeed") for stage in (0, 1, 2, 3)} <= backends(made)
     assert {backend for _, _, backend in backends(made)} == {"deepspeed"}
-    assert made.notes[0] == "backend deepspeed, as train.backend says"
+    assert made.backend_reason == "deepspeed, as train.backend says"
     assert "by DeepSpeed" in render_plan(made).splitlines()[0]
 
 

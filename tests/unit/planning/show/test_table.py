@@ -1,5 +1,7 @@
 """The plan as text: everything that matters is on it, and it fits the terminal."""
 
+from dataclasses import replace
+
 import pytest
 
 from ray_ft.artifacts import Plan, Workload
@@ -39,6 +41,8 @@ def test_the_chosen_row_and_every_rejected_row_with_its_reason_are_shown() -> No
     assert flat.count(" chosen ") == 1
     assert all(row.reason in flat for row in made.rejected)
     assert all(" ".join(note.split()) in flat for note in made.notes)
+    assert flat.count(f"backend {made.backend_reason}") == 1
+    assert "\n  backend" not in render_plan(replace(made, backend_reason=""))  # an older plan
 
 
 def test_the_bars_fill_the_memory_that_may_be_used() -> None:

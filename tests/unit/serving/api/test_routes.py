@@ -1,57 +1,15 @@
 """Routes, bodies, streams and errors of the API over a scripted model, without Ray."""
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
+from scripted_api import CATALOGUE, CONTEXT, MAX_NEW_TOKENS, chat, completion, error_of, events_of, post
 from scripted_model import ScriptedModel
 
-from ray_ft.serving.adapters import Catalogue, ServedModel
 from ray_ft.serving.api.routes import create_api
 from ray_ft.serving.replica.replica import ModelReplica
-
-CONTEXT = 50  # words
-MAX_NEW_TOKENS = 20
-
-
-CATALOGUE = Catalogue((
-    ServedModel("builtin:tiny", None, None, "aaaaaaaaaaaa", 1),
-    ServedModel("org/handbook", "org/handbook", "builtin:tiny", "bbbbbbbbbbbb", 2),
-))  # fmt: skip
-
-
-@pytest.fixture
-def model() -> ScriptedModel:
-    return ScriptedModel(max_seq_len=CONTEXT)
-
-
-@pytest.fixture
-def client(model: ScriptedModel) -> Iterator[TestClient]:
-    replica = ModelReplica(model, max_new_tokens=MAX_NEW_TOKENS)
-    with TestClient(create_api(CATALOGUE, replica), raise_server_exceptions=False) as client:
-        yield client
-    replica.close()
-
-
-def chat(**fields: Any) -> dict[str, Any]:
-    return {"model": "org/handbook", "messages": [{"role": "user", "content": "hello"}], "seed": 7} | fields
-
-
-def completion(**fields: Any) -> dict[str, Any]:
-    return {"model": "builtin:tiny", "prompt": "once", "seed": 7} | fields
-
-
-def post(client: TestClient, body: dict[str, Any]) -> Any:
-    path = "/v1/chat/completions" if "messages" in body else "/v1/completions"
-    return client.post(path, json=body)
-
-
-def events_of(response: Any) -> list[Any]:
-    lines = [line.removeprefix("data: ") for line in response.text.split("\n\n") if line]
-    return [line if line == "[DONE]" else json.loads(line) for line in lines]
-
 
 # --- models and health ------------------------------------------------------------------------------------------------
 
@@ -249,15 +207,6 @@ def test_what_can_be_refused_is_refused_before_a_stream_starts(client: TestClien
 # --- errors -----------------------------------------------------------------------------------------------------------
 
 
-def error_of(response: Any) -> dict[str, Any]:
-    body = response.json()
-    assert list(body) == ["error"]
-    assert set(body["error"]) == {"message", "type", "param", "code"}
-    assert "\n" not in body["error"]["message"]
-    error: dict[str, Any] = body["error"]
-    return error
-
-
 def test_an_unknown_model_is_named_with_those_that_exist(client: TestClient) -> None:
     for response in (post(client, chat(model="gpt-4")), client.get("/v1/models/gpt-4")):
         error = error_of(response)
@@ -297,17 +246,13 @@ def test_a_wrong_value_is_refused_with_its_field(client: TestClient, fields: dic
 @pytest.mark.parametrize(
     ("fields", "param"),
     [
-        ({"logprobs": True}, "logprobs"),
-        ({"top_logprobs": 3}, "top_logprobs"),
-        ({"tools": [{"type": "function"}], "tool_choice": "required"}, "tools"),
-        ({"tool_choice": "required"}, "tool_choice"),
-        ({"response_format": {"type": "json_object"}}, "response_format"),
-        ({"response_format": {"type": "json_schema", "json_schema": {}}}, "response_format"),
-        ({"presence_penalty": 0.5}, "presence_penalty"),
-        ({"logit_bias": {"5": 10}}, "logit_bias"),
-        ({"top_k": 5}, "top_k"),
+        ({"min_tokens": 3}, "min_tokens"),
+        ({"functions": [{"name": "f"}]}, "functions"),
+        ({"structured_outputs": {"regex": "a+"}}, "structured_outputs"),
+        ({"echo": True}, "echo"),
+        ({"response_format": {"type": "grammar"}}, "response_format"),
+        ({"chat_template_kwargs": {"chat_template": "{{ 1 }}"}}, "chat_template_kwargs"),
         ({"messages": [{"role": "user", "content": [{"type": "image_url"}]}]}, "messages[0].content"),
-        ({"messages": [{"role": "assistant", "content": None, "tool_calls": [{}]}]}, "messages[0].tool_calls"),
     ],
 )  # fmt: skip
 def test_what_is_not_implemented_is_refused_by_name(client: TestClient, fields: dict[str, Any], param: str) -> None:
@@ -319,14 +264,20 @@ def test_what_is_not_implemented_is_refused_by_name(client: TestClient, fields: 
 @pytest.mark.parametrize(
     ("fields", "param"),
     [
-        ({"prompt": [1, 2]}, "prompt"),
-        ({"prompt": [[1], [2]]}, "prompt"),
+        ({"prompt": [1, "a"]}, "prompt"),
+        ({"prompt": [[1], "a"]}, "prompt"),
+        ({"prompt": ["a", [1]]}, "prompt"),
+        ({"prompt": [-1]}, "prompt"),
         ({"prompt": []}, "prompt"),
+        ({"prompt": [True]}, "prompt"),
         ({"prompt": 5}, "prompt"),
         ({"suffix": "x"}, "suffix"),
         ({"best_of": 3}, "best_of"),
-        ({"echo": True}, "echo"),
-        ({"logprobs": 0}, "logprobs"),
+        ({"echo": True, "logprobs": 1}, "echo"),
+        ({"logprobs": True}, "logprobs"),
+        ({"logprobs": 6}, "logprobs"),
+        ({"tools": [{"type": "function"}]}, "tools"),
+        ({"top_logprobs": 2}, "top_logprobs"),
     ],
 )  # fmt: skip
 def test_completions_refuse_what_they_cannot_do(client: TestClient, fields: dict[str, Any], param: str) -> None:

@@ -29,10 +29,12 @@ class TalkingModel:
         self.open: list[tuple[GenerateRequest, Deliver]] = []
         self.cancelled: list[GenerateRequest] = []
         self.tokenised: list[str] = []
+        self.is_tokenising = False
         self.may_tokenise = threading.Event()
         self.may_tokenise.set()
 
     def prompt_ids(self, prompt: str) -> list[int]:
+        self.is_tokenising = True
         self.may_tokenise.wait(20)
         self.tokenised.append(prompt)
         return [ord(letter) for letter in prompt]
@@ -157,6 +159,22 @@ def test_a_cancelled_answer_is_cancelled_and_others_go_on(model: TalkingModel, r
         model.say("done")
         assert not isinstance(await wanted, Refusal)
         assert model.open[0][0] in model.cancelled
+
+    run(scenario)
+
+
+def test_an_answer_cancelled_while_its_prompt_is_tokenised_is_cancelled(
+    model: TalkingModel, replica: ModelReplica
+) -> None:
+    async def scenario() -> None:
+        model.may_tokenise.clear()
+        answer = asyncio.create_task(replica.answer(ask(n=2)))
+        await until(lambda: model.is_tokenising)
+        answer.cancel()
+        await asyncio.wait([answer])
+        model.may_tokenise.set()
+        await until(lambda: len(model.cancelled) == 2)
+        assert model.cancelled == [request for request, _ in model.open]
 
     run(scenario)
 
