@@ -69,7 +69,9 @@ def adapters(folder: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str,
 
 @pytest.fixture(scope="module")
 def model(folder: str, adapters: dict[str, str]) -> Iterator[LoadedModel]:
-    engine = VLLMEngine(dtype="bfloat16", eager=True, gpu_memory_fraction=0.2, max_adapters=2, max_adapter_rank=16)
+    engine = VLLMEngine(
+        dtype="bfloat16", eager=True, tensor_parallel=1, gpu_memory_fraction=0.2, max_adapters=2, max_adapter_rank=16
+    )
     loaded = engine.load(folder, adapters)
     yield loaded
     loaded.close()
