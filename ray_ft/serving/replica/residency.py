@@ -64,6 +64,8 @@ class Residency:
         if wanted is None:
             try:
                 wanted = read_state(self._folder).wanted
+            except FileNotFoundError:
+                return  # the endpoint has stopped
             except (OSError, ValueError, KeyError, TypeError):
                 logger.exception("the list of deployed adapters cannot be read")
                 return
