@@ -182,6 +182,7 @@ class AsyncLLM:
         priority: int = 0,
         data_parallel_rank: int | None = None,
     ) -> AsyncGenerator[RequestOutput, None]:
+        assert prompt["type"] == "token"
         ids = list(prompt["prompt_token_ids"])
         self.seen.append((sampling_params, lora_request, priority))
         assert 0 < len(ids) < self.vllm_config.model_config.max_model_len

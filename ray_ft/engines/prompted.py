@@ -7,7 +7,7 @@ from typing import Any
 from ray_ft.engines.base import LoadedModel
 from ray_ft.engines.prompts import Prompts
 from ray_ft.engines.requests import GenerateRequest
-from ray_ft.errors import GenerationError
+from ray_ft.errors import GenerationError, PromptTooLongError
 
 SCORING_WINDOW = 2048
 """Most tokens scored in one pass, as in the transformers engine."""
@@ -65,7 +65,7 @@ class PromptedModel(LoadedModel):
             raise GenerationError("the prompt is empty; give at least one token")
         room = self.max_seq_len - len(ids)
         if room < 1:
-            raise GenerationError(
+            raise PromptTooLongError(
                 f"the prompt has {len(ids)} tokens, which leaves no room for an answer "
                 f"in the model's context of {self.max_seq_len}"
             )

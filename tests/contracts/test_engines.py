@@ -52,7 +52,8 @@ def model(engine_name: str, tiny_model_path: str, adapters: dict[str, str]) -> I
 
 def make(engine_name: str, **settings: Any) -> Engine:
     """An engine; vLLM's shares a GPU with those of other tests, and starts sooner without compiling."""
-    at_once = {"eager": True, "gpu_memory_fraction": 0.1, "dtype": "bfloat16"} if engine_name == "vllm" else {}
+    small = {"eager": True, "gpu_memory_fraction": 0.1, "dtype": "bfloat16", "tensor_parallel": 1}
+    at_once: dict[str, Any] = small if engine_name == "vllm" else {}
     return ENGINES[engine_name](**at_once, **settings)
 
 

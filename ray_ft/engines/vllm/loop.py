@@ -159,8 +159,9 @@ class EngineLoop:
         return await asyncio.gather(*map(loss, pieces))
 
     def _generate(self, ids: list[int], params: Any, lora: Any, priority: int) -> Any:
+        prompt = {"type": "token", "prompt_token_ids": ids}  # as vLLM's own renderer hands it over
         number = f"ray-ft-{next(self._numbers)}"
-        return self.engine.generate({"prompt_token_ids": ids}, params, number, lora_request=lora, priority=priority)
+        return self.engine.generate(prompt, params, number, lora_request=lora, priority=priority)
 
     async def _unload(self, number: int) -> None:
         try:

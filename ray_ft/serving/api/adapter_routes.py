@@ -11,7 +11,7 @@ from ray_ft.serving.adapters import unknown_model
 from ray_ft.serving.api.bodies import json_bytes
 from ray_ft.serving.api.errors import refused
 from ray_ft.serving.refusals import ApiError, Refusal, invalid
-from ray_ft.serving.registry.desk import Desk
+from ray_ft.serving.registry.desk import Desk, LoadedAlreadyError
 from ray_ft.serving.registry.names import Adapter, check_alias, check_name
 from ray_ft.serving.registry.registry import Shadow, State
 from ray_ft.serving.registry.versions import NoFolderError, Version
@@ -69,16 +69,13 @@ def add_adapter_routes(api: "FastAPI", routes: "APIRouter", desk: Desk) -> None:
         name, path = body.lora_name, body.lora_path
         if not name or not path:
             return _vllm_error(400, "Both 'lora_name' and 'lora_path' must be provided.", "InvalidUserInput")
-        if name in registry.state.adapters and not body.load_inplace:
-            message = (
-                f"The lora adapter '{name}' has already been loaded. If you want to load the adapter in place, "
-                "set 'load_inplace' to True."
-            )
-            return _vllm_error(400, message, "InvalidUserInput")
         try:
             check_name(name, registry.base.id)
-            version = await desk.deploy(name, path)
         except ConfigError as error:
+            return _vllm_error(400, str(error), "InvalidUserInput")
+        try:
+            version = await desk.deploy(name, path, may_replace=body.load_inplace)
+        except LoadedAlreadyError as error:
             return _vllm_error(400, str(error), "InvalidUserInput")
         except NoFolderError as error:
             return _vllm_error(404, str(error), "NotFoundError")

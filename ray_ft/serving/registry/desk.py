@@ -24,6 +24,10 @@ from ray_ft.serving.registry.versions import Version, copy_adapter
 logger = logging.getLogger(__name__)
 
 
+class LoadedAlreadyError(ModelError):
+    """A name has a version that answers, or soon will."""
+
+
 class Desk:
     """`Backend` over the copies of the model, and the changes to what they hold. Belongs to one event loop."""
 
@@ -97,7 +101,7 @@ class Desk:
                 yield
         finally:
             if key is not None and version_of(key) not in self.registry.held:
-                task = asyncio.create_task(self._backend.sync())
+                task = asyncio.create_task(self._sync())
                 self._syncing.add(task)
                 task.add_done_callback(self._syncing.discard)
 
@@ -118,18 +122,31 @@ class Desk:
     # --- deploying ----------------------------------------------------------------------------------------------------
 
     async def deploy(
-        self, name: str, folder: str | Path, *, step: int | None = None, run: str = "", is_trusted: bool = False
+        self,
+        name: str,
+        folder: str | Path,
+        *,
+        step: int | None = None,
+        run: str = "",
+        is_trusted: bool = False,
+        may_replace: bool = True,
     ) -> Version:
         """Copy an adapter, load it, and let the name mean it once it has passed its gate.
 
-        The version is returned as it turned out, failed ones too. Raises ModelError where there is nothing to copy;
-        only folders below the roots are read, from which a relative path leads on, unless `is_trusted`. A caller that
-        goes away does not stop it.
+        The version is returned as it turned out, failed ones too. Raises ModelError where there is nothing to copy, or,
+        without `may_replace`, where the name is taken. Only folders below the roots are read, from which a relative
+        path leads on, unless `is_trusted`. A caller that goes away does not stop it.
         """
         below = None if is_trusted else self.roots
         if not is_trusted:
             folder = next((p for root in self.roots if (p := root / folder).is_dir()), Path(folder))
         async with self._names.setdefault(name, asyncio.Lock()):
+            taken = self.registry.state.adapters.get(name)
+            if not may_replace and taken is not None and any(v.state != "failed" for v in taken.versions):
+                raise LoadedAlreadyError(
+                    f"The lora adapter '{name}' has already been loaded. If you want to load the adapter in place, set "
+                    "'load_inplace' to True."
+                )
             copied = await asyncio.to_thread(copy_adapter, name, folder, self.registry.folder, below=below)
             version = self.registry.adopt(name, copied, source=str(folder), step=step, run=run)
             if version.state == "ready":
@@ -142,7 +159,7 @@ class Desk:
         """Forget a name; answers that are being made end as they began."""
         async with self._names.setdefault(name, asyncio.Lock()):
             self.registry.remove(name)
-        await self._backend.sync()
+        await self._sync()
 
     async def resume(self) -> None:
         """Go on with what was being loaded when the gateway ended."""
@@ -156,6 +173,13 @@ class Desk:
         if version.state != "ready" or version.probe is not None:
             return version.probe
         return (await self._backend.load(version.id)).probe
+
+    async def _sync(self) -> None:
+        """Tell the copies; one that cannot be told finds out by itself, or when it starts again."""
+        try:
+            await self._backend.sync()
+        except Exception as error:
+            logger.warning("the copies of the model were not told what is deployed now: %s", first_line(error))
 
     def _load(self, name: str, version: Version) -> "asyncio.Task[Version]":
         key = f"{name}{AT}{version.id}"
@@ -174,7 +198,7 @@ class Desk:
         state = "failed" if reason else "ready"
         self.registry.settle(name, version.id, state=state, reason=reason, probe=probe)
         await asyncio.to_thread(self.registry.prune, name, self._keep)
-        await self._backend.sync()
+        await self._sync()
         adapter = self.registry.state.adapters.get(name)
         settled = None if adapter is None else adapter.version(version.id)
         if settled is None:

@@ -46,3 +46,42 @@ def measure(
             rows.append(row)
     model.close()
     return rows
+
+
+def measure_evaluation(
+    folder: Path, *, engine: str, shape: str, dtype: str, num_questions: int
+) -> list[dict[str, Any]]:
+    """Seconds of an evaluation's answers: base and adapter, each with and without five passages of 300 tokens."""
+    from ray_ft.engines import ENGINES
+    from ray_ft.evaluation.exam.tasks import TUNED, Task
+    from ray_ft.evaluation.systems.answering import TASKS_PER_BATCH
+    from ray_ft.evaluation.systems.prompts import perform
+
+    base = make_base(folder / shape, shape, dtype=dtype)
+    adapter = make_adapters(folder / f"{shape}-adapters", base, 1)["adapter00"]
+    started = time.perf_counter()
+    model = ENGINES[engine]().load(base, {TUNED: adapter})
+    load_s = round(time.perf_counter() - started, 1)
+    draw = random.Random(2)
+
+    def words(length: int) -> str:
+        return "".join(draw.choice("abcdefghijklmnop ") for _ in range(length))  # a letter is a token
+
+    tasks = []
+    for index in range(num_questions):
+        question, passages = words(80), tuple(words(300) for _ in range(5))
+        for system in ("base", "tuned", "base+rag", "tuned+rag"):
+            shown = passages if system.endswith("+rag") else ()
+            tasks.append(Task(index=index, kind="question", system=system, text=question, passages=shown))
+    size = TASKS_PER_BATCH["GPU"]
+    started = time.perf_counter()
+    done = [
+        answer
+        for at in range(0, len(tasks), size)
+        for answer in perform(tasks[at : at + size], model, tuned_adapter=TUNED, system_prompt=None, max_new_tokens=128)
+    ]
+    row = {"evaluation": engine, "answers": len(done), "seconds": round(time.perf_counter() - started, 1),
+           "new_tokens": sum(d.num_completion_tokens for d in done), "load_s": load_s}  # fmt: skip
+    print(row, flush=True)
+    model.close()
+    return [row]

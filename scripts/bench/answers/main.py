@@ -11,7 +11,7 @@ from bench.answers import endpoint, engine, mixed
 def main() -> int:
     """Run the parts that are asked for; rows are printed, and written as JSON lines."""
     parser = argparse.ArgumentParser(prog="bench_answers", description=__doc__)
-    parser.add_argument("part", choices=("mixed", "engine", "endpoint", "endpoint-gpu"))
+    parser.add_argument("part", choices=("mixed", "engine", "endpoint", "endpoint-gpu", "evaluation"))
     parser.add_argument("--work", type=Path, default=Path("outputs/bench-answers"), help="models are made here")
     parser.add_argument("--output", type=Path, help="JSON lines")
     parser.add_argument("--repeats", type=int, default=3)
@@ -22,6 +22,7 @@ def main() -> int:
         "--earlier", type=Path, help="for endpoint: the folder of an earlier version, measured in turns"
     )
     parser.add_argument("--engines", default="vllm-serve,vllm", help="for endpoint-gpu: one by one")
+    parser.add_argument("--questions", type=int, default=200, help="for evaluation")
     given = parser.parse_args()
     given.work.mkdir(parents=True, exist_ok=True)
     rows: list[dict[str, Any]] = []
@@ -31,6 +32,12 @@ def main() -> int:
         rows = endpoint.measure_cpu(given.work, earlier=given.earlier, repeats=given.repeats)
     elif given.part == "endpoint-gpu":
         rows = endpoint.measure_gpu(given.work, engines=tuple(given.engines.split(",")), repeats=given.repeats)
+    elif given.part == "evaluation":
+        dtype = "float32" if given.shape == "tiny" else "bfloat16"
+        for name in given.engines.split(","):
+            rows += engine.measure_evaluation(
+                given.work, engine=name, shape=given.shape, dtype=dtype, num_questions=given.questions
+            )
     else:
         tiny = given.shape == "tiny"
         rows = engine.measure(

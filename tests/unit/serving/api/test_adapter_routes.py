@@ -164,6 +164,48 @@ def test_a_path_may_be_given_from_a_root_on(endpoint: DeployedEndpoint) -> None:
     assert endpoint.client.post("/v1/load_lora_adapter", json=body).status_code == 200
 
 
+def test_a_name_whose_adapter_failed_is_free_to_be_loaded_again(endpoint: DeployedEndpoint) -> None:
+    assert endpoint.load("support", b"bad").status_code == 400
+    assert endpoint.load("support", b"good").status_code == 200
+    assert endpoint.load("support", b"better").json()["error"]["type"] == "InvalidUserInput"
+
+
+def test_of_two_who_load_a_name_at_once_one_has_it(endpoint: DeployedEndpoint) -> None:
+    first = in_the_background(endpoint.load, "cold", b"slow")
+    until_named(endpoint, "cold")
+    assert endpoint.load("cold", b"other").json()["error"]["type"] == "InvalidUserInput"
+    endpoint.model.go.set()
+    assert first.result(timeout=10).status_code == 200
+
+
+def test_a_full_disk_ends_no_answer(endpoint: DeployedEndpoint, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(self: Path, *args: object, **kwargs: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    path = endpoint.adapter("support", b"one")
+    with monkeypatch.context() as context:
+        context.setattr(Path, "write_text", full)
+        response = endpoint.client.post("/v1/load_lora_adapter", json={"lora_name": "support", "lora_path": path})
+    assert (response.status_code, response.json()["error"]["code"]) == (507, "store_full")
+    assert endpoint.ask("support").status_code == 404
+    assert endpoint.ask("handbook").status_code == 200
+    assert endpoint.client.post(
+        "/v1/load_lora_adapter", json={"lora_name": "support", "lora_path": path}
+    ).text.startswith("Success")
+
+
+def test_a_copy_that_cannot_be_told_breaks_no_unload(
+    endpoint: DeployedEndpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def gone() -> None:
+        raise RuntimeError("the replica has died")
+
+    monkeypatch.setattr(endpoint.replica, "sync", gone)
+    assert endpoint.load("support", b"one").status_code == 200
+    assert endpoint.client.post("/v1/unload_lora_adapter", json={"lora_name": "support"}).status_code == 200
+    assert endpoint.ask("support").status_code == 404
+
+
 # --- what is not ready ------------------------------------------------------------------------------------------------
 
 
