@@ -178,7 +178,7 @@ def chat_way(run_folder: Path, rate_way: Followed) -> Followed:
     answers: list[str] = []
 
     def is_form(value: Any) -> bool:
-        return isinstance(value, forms) or (isinstance(value, dict) and "choices" in value)
+        return isinstance(value, forms) or (isinstance(value, dict) and isinstance(value.get("choices"), list))
 
     def holds(value: Any) -> bool:
         return is_form(value) or (isinstance(value, str) and WORDS in value)
