@@ -73,8 +73,8 @@ def _round(
                 Answerer,
                 fn_constructor_kwargs=loaded,
                 batch_size=engine.write_batch_size(),
-                compute=ray.data.ActorPoolStrategy(min_size=1, max_size=max(num_gpus, 1)),
-                num_gpus=1 if num_gpus else None,
+                compute=ray.data.ActorPoolStrategy(min_size=1, max_size=max(num_gpus // engine.num_gpus, 1)),
+                num_gpus=engine.num_gpus if num_gpus else None,
             )
         )
         for row in answers.iter_rows():
