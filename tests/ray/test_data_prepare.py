@@ -4,7 +4,7 @@ import hashlib
 import itertools
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ import pytest
 from ray_ft.artifacts import TrainingSet
 from ray_ft.config import DataConfig, ModelConfig
 from ray_ft.data.prepare import prepare_training_set
-from ray_ft.engines import Engine, GenerateRequest, GenerateResult
+from ray_ft.engines import Deliver, Engine, GenerateRequest, TextDelta
 from ray_ft.errors import ConfigError, DataError
 from ray_ft.recipes import QA, CodeMetadata, CodeRaw, CodeSummary, Heading, Keyword, Paragraph
 
@@ -45,8 +45,9 @@ class PassageEngine(Engine):
     def count_tokens(self, text: str) -> int:
         return len(text)
 
-    def generate(self, requests: list[GenerateRequest]) -> list[GenerateResult]:
-        return [GenerateResult(self._text(r.prompt), 1, 1, "stop") for r in requests]
+    def submit(self, request: GenerateRequest, deliver: Deliver) -> Callable[[], None]:
+        deliver(TextDelta(self._text(str(request.prompt)), "stop", 1, 1))
+        return lambda: None
 
     def _text(self, prompt: str) -> str:
         if "Passage (" not in prompt:

@@ -183,7 +183,8 @@ def _actors(engine: Engine, model_path: str, num_batches: int) -> tuple[dict[str
         return {"num_cpus": 1, **restarts}, 1
     if num_gpus := int(cluster.get("GPU", 0)):
         return {"num_gpus": engine.num_gpus, **restarts}, max(1, min(num_gpus // engine.num_gpus, num_batches))
-    num_cpus = max(1, int(cluster.get("CPU", 1)))
+    # What others hold may be held for longer than this run: an actor that asks for it would wait without an end.
+    num_cpus = max(1, int(ray.available_resources().get("CPU", 1)))
     weight_bytes = sum(file.stat().st_size for file in Path(model_path).glob("*.safetensors"))
     # 16-bit weights double when they are held in fp32; a third share is left for activations and the cache.
     by_memory = int(cluster.get("memory", 0) // max(3 * weight_bytes, 1))
