@@ -151,7 +151,8 @@ def test_sigterm_lets_open_answers_end(tiny_model_path: str, tmp_path: Path) -> 
     config.write_text(
         f"run_name: run\noutput_dir: {tmp_path}\nmodel: {{name: '{BASE}'}}\n"
         "data: {sources: [docs], recipes: [paragraph]}\n"
-        f"serving: {{host: 0.0.0.0, port: {free_port()}, keys_file: {keys}, max_new_tokens: 1900, drain_seconds: 170}}\n"
+        f"serving: {{host: 0.0.0.0, port: {free_port()}, keys_file: {keys}, max_new_tokens: 1900, "
+        "drain_seconds: 170}\n"
     )
     environment = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
     server = subprocess.Popen(
@@ -165,6 +166,7 @@ def test_sigterm_lets_open_answers_end(tiny_model_path: str, tmp_path: Path) -> 
         def ask(streaming: bool) -> None:
             body = {"model": "run", "prompt": "def", "max_tokens": 200, "stream": streaming}
             answer = httpx.post(f"{url}/completions", json=body, headers={"authorization": "Bearer one"}, timeout=180)
+            assert answer.status_code == 200, answer.text
             ends.append(answer.text[-14:].strip() if streaming else answer.json()["choices"][0]["finish_reason"])
 
         clients = [threading.Thread(target=ask, args=(i % 2 == 0,)) for i in range(16)]
