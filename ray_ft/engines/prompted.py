@@ -1,4 +1,4 @@
-"""What loaded models share that make their prompts with the base's own tokenizer and compute elsewhere."""
+"""What loaded models share that make their prompts with the base's own tokenizer, wherever they compute."""
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
@@ -10,15 +10,21 @@ from ray_ft.engines.requests import GenerateRequest
 from ray_ft.errors import GenerationError, PromptTooLongError
 
 SCORING_WINDOW = 2048
-"""Most tokens scored in one pass, as in the transformers engine."""
+"""Most tokens scored in one pass; the logits of more, over a large vocabulary, would not fit beside the weights."""
 
 
 class PromptedModel(LoadedModel):
     """A `LoadedModel` that is given ids and gives text."""
 
-    def __init__(self, prompts: Prompts, *, max_seq_len: int) -> None:
+    def __init__(self, prompts: Prompts, *, max_seq_len: int, num_places: int | None = None, spare: int = 2) -> None:
+        """`num_places`: room for one answer where it is below the context; `spare`: tokens that scoring leaves free.
+
+        An engine that reads what is predicted off an answer wants two: one is read, and the answer has a place.
+        """
         self._prompts = prompts
         self.max_seq_len = max_seq_len
+        self._num_places = min(max_seq_len, num_places or max_seq_len)
+        self._scoring_window = min(max_seq_len - spare, SCORING_WINDOW)
 
     @abstractmethod
     def losses(self, pieces: Sequence[list[int]], *, adapter: str | None) -> list[float]:
@@ -49,10 +55,10 @@ class PromptedModel(LoadedModel):
     def negative_log_likelihood(self, texts: list[str], *, adapter: str | None) -> list[float]:
         """Sum of -ln p(token) over each text, in nats.
 
-        The windows are those of the transformers engine wherever the context has two tokens more: what is predicted is
-        read here, and an answer wants its place behind it.
+        A text longer than a window is scored in windows side by side, which are alike for all engines where the context
+        is longer than a window.
         """
-        pieces = self._prompts.scoring_pieces(texts, window=min(self.max_seq_len - 2, SCORING_WINDOW))
+        pieces = self._prompts.scoring_pieces(texts, window=self._scoring_window)
         sums = [0.0] * len(texts)
         for (text, _), loss in zip(pieces, self.losses([ids for _, ids in pieces], adapter=adapter), strict=True):
             sums[text] += loss
@@ -63,7 +69,7 @@ class PromptedModel(LoadedModel):
         ids = self.prompt_ids(request.prompt) if isinstance(request.prompt, str) else list(request.prompt)
         if not ids:
             raise GenerationError("the prompt is empty; give at least one token")
-        room = self.max_seq_len - len(ids)
+        room = self._num_places - len(ids)
         if room < 1:
             raise PromptTooLongError(
                 f"the prompt has {len(ids)} tokens, which leaves no room for an answer "
@@ -72,3 +78,9 @@ class PromptedModel(LoadedModel):
         if request.max_new_tokens < 1:
             raise GenerationError(f"max_new_tokens is {request.max_new_tokens}; it must be at least 1")
         return ids, min(request.max_new_tokens, room)
+
+
+def check_ids(ids: Sequence[int], what: str, *, num_rows: int) -> None:
+    """Raise GenerationError for ids that an embedding of so many rows does not have."""
+    if wrong := [i for i in ids if not 0 <= i < num_rows]:
+        raise GenerationError(f"{what} has token id {wrong[0]}; ids are 0 to {num_rows - 1}")

@@ -6,6 +6,10 @@ REPLACEMENT = "�"
 """What a decoder returns for bytes that are no character, or not one yet."""
 
 
+SECONDS_BETWEEN_PIECES = 0.03
+"""Text of a streamed answer gathers for so long after its first token: making and passing on a piece costs time."""
+
+
 class TextStream:
     """The text of one answer as its tokens arrive; the pieces join to what decoding all tokens at once would give."""
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from ray_ft.engines.base import LoadedModel
+from ray_ft.engines.prompted import PromptedModel, check_ids
 from ray_ft.engines.prompts import Prompts
 from ray_ft.engines.requests import Deliver, EngineStatus, GenerateRequest
 from ray_ft.engines.text_stream import TextStream
@@ -14,11 +14,6 @@ from ray_ft.engines.transformers.passes import Passes
 from ray_ft.engines.transformers.rows import Row
 from ray_ft.engines.transformers.sampling import Choice
 from ray_ft.engines.transformers.scheduler import Scheduler
-from ray_ft.errors import GenerationError
-
-SCORING_WINDOW = 2048
-"""Most tokens scored in one pass; the logits of more, over a large vocabulary, would not fit beside the weights."""
-
 
 DEFAULT_ROWS = {"cpu": 16, "cuda": 128}
 """Answers that are open together where the config does not say."""
@@ -44,22 +39,22 @@ def load_model(
     return model
 
 
-class TransformersModel(LoadedModel):
+class TransformersModel(PromptedModel):
     """`LoadedModel` in this process, whose model runs in a thread of its own."""
 
     def __init__(
         self, base: Any, prompts: Prompts, model_path: str, *, batch_size: int | None, max_adapters: int
     ) -> None:
         config = base.config.get_text_config(decoder=True)
-        self.max_seq_len = int(config.max_position_embeddings)
+        max_seq_len = int(config.max_position_embeddings)
         max_rows = batch_size or DEFAULT_ROWS[base.device.type]
         if _depends_on_neighbours(config):
             max_rows = 1
+        passes = Passes(base, max_rows=max_rows, max_seq_len=max_seq_len, model_path=model_path)
+        super().__init__(prompts, max_seq_len=max_seq_len, num_places=passes.cache.num_tokens, spare=0)
         self._base, self._model_path = base, model_path
-        self._prompts = prompts
         self._num_rows = len(base.get_input_embeddings().weight)
         self._grammars = Grammars(prompts.tokenizer, prompts.end_ids, num_tokens=self._num_rows)
-        passes = Passes(base, max_rows=max_rows, max_seq_len=self.max_seq_len, model_path=model_path)
         self._scheduler = Scheduler(
             passes, max_rows=max_rows, max_adapters=max_adapters, end_ids=prompts.end_ids, decode=self.detokenize
         )
@@ -69,41 +64,9 @@ class TransformersModel(LoadedModel):
         """Ask, and have the answer delivered as it comes; returns what cancels it."""
         return self._scheduler.add(self._row(request, deliver))
 
-    def apply_chat_template(
-        self,
-        messages: Sequence[Mapping[str, Any]],
-        *,
-        tools: Sequence[Mapping[str, Any]] | None = None,
-        **template_kwargs: Any,
-    ) -> str:
-        """The prompt text of a conversation, ending where the assistant's answer begins."""
-        return self._prompts.render(messages, tools=tools, **template_kwargs)
-
-    def token_ids(self, text: str) -> list[int]:
-        """Ids of a prompt text."""
-        return self._prompts.encode_text(text)
-
-    def prompt_ids(self, prompt: str) -> list[int]:
-        """Ids of a finished prompt, with a beginning of text where the model expects one."""
-        return self._prompts.encode(prompt, longest=self.max_seq_len)
-
-    def detokenize(self, ids: Sequence[int]) -> str:
-        """Text of ids, special tokens included."""
-        return self._prompts.decode(list(ids), skip_special_tokens=False)
-
-    def negative_log_likelihood(self, texts: list[str], *, adapter: str | None) -> list[float]:
-        """Sum of -ln p(token) over each text, in nats.
-
-        Every token is predicted, the first from the beginning-of-text token. A text longer than a window is scored in
-        windows side by side, each starting from the last token of the one before.
-        """
-        window = min(self.max_seq_len, SCORING_WINDOW)
-        start_id = self._prompts.document_start_id
-        pieces = []
-        for number, text in enumerate(texts):
-            ids = ([] if start_id is None else [start_id]) + self._prompts.encode_content(text)
-            pieces += [(number, ids[at : at + window + 1]) for at in range(0, len(ids) - 1, window)]
-        return self._scheduler.score(pieces, num_texts=len(texts), adapter=adapter)
+    def losses(self, pieces: Sequence[list[int]], *, adapter: str | None) -> list[float]:
+        """-ln p of each piece's tokens after its first, in nats."""
+        return self._scheduler.score(pieces, adapter=adapter)
 
     def load_adapter(self, name: str, folder: str) -> None:
         """Load one more adapter; others go on answering."""
@@ -124,30 +87,12 @@ class TransformersModel(LoadedModel):
     def _row(self, request: GenerateRequest, deliver: Deliver) -> Row:
         """Check a request and tokenise it."""
         self._scheduler.check_adapter(request.adapter)
-        if isinstance(request.prompt, str):
-            ids = self.prompt_ids(request.prompt)
-        else:
-            ids = list(request.prompt)
-            _check_ids(ids, self._num_rows, "the prompt")
-        if not ids:
-            raise GenerationError("the prompt is empty; give at least one token")
-        room = min(self.max_seq_len, self._scheduler.num_tokens) - len(ids)
-        if room < 1:
-            raise GenerationError(
-                f"the prompt has {len(ids)} tokens, which leaves no room for an answer "
-                f"in the model's context of {self.max_seq_len}"
-            )
-        if request.max_new_tokens < 1:
-            raise GenerationError(f"max_new_tokens is {request.max_new_tokens}; it must be at least 1")
-        _check_ids([i for i, _ in request.logit_bias], self._num_rows, "logit_bias")
+        ids, max_new_tokens = self._ids_and_room(request)
+        check_ids(ids, "the prompt", num_rows=self._num_rows)
+        check_ids([i for i, _ in request.logit_bias], "logit_bias", num_rows=self._num_rows)
         grammar = self._grammars.make(request.schema) if request.schema else None
         text = TextStream(self._prompts.decode, request.stop)
-        return Row(request, ids, min(request.max_new_tokens, room), Choice(request, ids, grammar), text, deliver)
-
-
-def _check_ids(ids: Sequence[int], num_tokens: int, what: str) -> None:
-    if wrong := [i for i in ids if not 0 <= i < num_tokens]:
-        raise GenerationError(f"{what} has token id {wrong[0]}; ids are 0 to {num_tokens - 1}")
+        return Row(request, ids, max_new_tokens, Choice(request, ids, grammar), text, deliver)
 
 
 def _depends_on_neighbours(config: Any) -> bool:

@@ -6,11 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from ray_ft.engines.requests import Deliver, FinishReason, GenerateRequest, TextDelta, TokenLogprob
-from ray_ft.engines.text_stream import TextStream
+from ray_ft.engines.text_stream import SECONDS_BETWEEN_PIECES, TextStream
 from ray_ft.engines.transformers.sampling import Choice
-
-SECONDS_BETWEEN_PIECES = 0.03
-"""Text of a streamed answer gathers for so long after its first token: making and passing on a piece costs time."""
 
 
 @dataclass(eq=False)

@@ -3,7 +3,8 @@
 import logging
 import queue
 import threading
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 
@@ -20,11 +21,11 @@ logger = logging.getLogger(__name__)
 
 @dataclass(eq=False)
 class Scoring:
-    """Texts to score, in pieces that fit a pass; the sums come when all are done."""
+    """Pieces of texts to score, each fits a pass; their losses come when all are done."""
 
-    pieces: list[tuple[int, list[int]]]  # which text, and its ids with the one before them
+    pieces: deque[list[int]]  # ids, of which all but the first are predicted
     adapter: str | None
-    sums: list[float]
+    losses: list[float] = field(default_factory=list)
     done: "Future[list[float]]" = field(default_factory=Future)
 
 
@@ -55,11 +56,6 @@ class Scheduler:
     # --- from any thread ----------------------------------------------------------------------------------------------
 
     @property
-    def num_tokens(self) -> int:
-        """Room in the cache."""
-        return self._passes.cache.num_tokens
-
-    @property
     def names(self) -> tuple[str, ...]:
         """Adapters that can be asked for."""
         return tuple(self._offered)
@@ -77,16 +73,16 @@ class Scheduler:
         with self._lock:
             if name in self._offered:
                 self._offered.remove(name)
-            self._inbox.put(Scoring([], None, []))  # wakes the thread, which lets go of what nobody needs
+            self._inbox.put(Scoring(deque(), None))  # wakes the thread, which lets go of what nobody needs
 
     def add(self, row: Row) -> Callable[[], None]:
         """Hand an answer over; returns what cancels it. Raises GenerationError where its adapter is not there."""
         self._put(row, row.request.adapter)
         return row.cancelled.set
 
-    def score(self, pieces: list[tuple[int, list[int]]], *, num_texts: int, adapter: str | None) -> list[float]:
-        """Sum of -ln p over each text's pieces; waits for it."""
-        scoring = Scoring(pieces, adapter, [0.0] * num_texts)
+    def score(self, pieces: Sequence[list[int]], *, adapter: str | None) -> list[float]:
+        """Sum of -ln p over each piece; waits for it."""
+        scoring = Scoring(deque(pieces), adapter)
         self._put(scoring, adapter)
         return scoring.done.result()
 
@@ -166,7 +162,7 @@ class Scheduler:
         elif new is not None and new.pieces:
             self._scoring.append(new)
         elif new is not None and not new.done.done():
-            new.done.set_result(new.sums)
+            new.done.set_result(new.losses)
             self._release(new.adapter)
 
     def _drop_cancelled(self) -> None:
@@ -252,15 +248,13 @@ class Scheduler:
         try:
             if scoring.adapter is not None and not self._bring_in(scoring.adapter):
                 return  # its adapter finds no room yet
-            taken, num_tokens = list[tuple[int, list[int]]](), 0
-            while scoring.pieces and (not taken or num_tokens + len(scoring.pieces[0][1]) <= self._passes.stretch):
-                taken.append(scoring.pieces.pop(0))
-                num_tokens += len(taken[-1][1])
-            sums = self._passes.token_losses([ids for _, ids in taken], [scoring.adapter] * len(taken))
-            for (text, _), loss in zip(taken, sums, strict=True):
-                scoring.sums[text] += loss
+            taken, num_tokens = list[list[int]](), 0
+            while scoring.pieces and (not taken or num_tokens + len(scoring.pieces[0]) <= self._passes.stretch):
+                taken.append(scoring.pieces.popleft())
+                num_tokens += len(taken[-1])
+            scoring.losses += self._passes.token_losses(taken, [scoring.adapter] * len(taken))
             if not scoring.pieces:
-                scoring.done.set_result(scoring.sums)
+                scoring.done.set_result(scoring.losses)
         except Exception as error:
             scoring.done.set_exception(error)
         if scoring.done.done():

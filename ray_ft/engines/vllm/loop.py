@@ -11,6 +11,7 @@ from typing import Any
 
 from ray_ft.engines.loop_thread import LoopThread
 from ray_ft.engines.requests import Deliver, GenerateRequest, TextDelta
+from ray_ft.engines.text_stream import SECONDS_BETWEEN_PIECES
 from ray_ft.engines.vllm.held import HeldAdapters
 from ray_ft.engines.vllm.requests import Reader, prompt_loss, scoring_params
 from ray_ft.engines.vllm.turns import Turns
@@ -21,7 +22,6 @@ logger = logging.getLogger(__name__)
 
 BUSY = 8
 """Open answers from which on pieces gather for a while: each costs all of them time."""
-SECONDS_BETWEEN_PIECES = 0.03
 
 
 @dataclass(eq=False)

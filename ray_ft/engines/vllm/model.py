@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ray_ft.engines.prompted import PromptedModel
+from ray_ft.engines.prompted import PromptedModel, check_ids
 from ray_ft.engines.prompts import Prompts
 from ray_ft.engines.requests import Deliver, EngineStatus, GenerateRequest
 from ray_ft.engines.transformers.grammar import Grammars
@@ -149,16 +149,12 @@ class VLLMModel(PromptedModel):
         """Check a request and tokenise it."""
         self._running.adapters.check(request.adapter)
         ids, max_tokens = self._ids_and_room(request)
-        self._check_ids(ids, "the prompt")
+        check_ids(ids, "the prompt", num_rows=self._num_rows)
         if request.num_logprobs is not None and not 0 <= request.num_logprobs <= self._max_logprobs:
             raise GenerationError(f"num_logprobs is {request.num_logprobs}; it must be at most {self._max_logprobs}")
-        self._check_ids([i for i, _ in request.logit_bias], "logit_bias")
+        check_ids([i for i, _ in request.logit_bias], "logit_bias", num_rows=self._num_rows)
         if request.schema:
             self._grammars.make(request.schema)  # one that cannot be kept to is refused here
         end_ids = sorted(self._prompts.end_ids)
         params = sampling_params(request, max_tokens=max_tokens, end_ids=end_ids, vllm=self._vllm)
         return Answer(request, ids, params, Reader(request, len(ids), lambda i: self.detokenize([i])), deliver)
-
-    def _check_ids(self, ids: Sequence[int], what: str) -> None:
-        if wrong := [i for i in ids if not 0 <= i < self._num_rows]:
-            raise GenerationError(f"{what} has token id {wrong[0]}; ids are 0 to {self._num_rows - 1}")
