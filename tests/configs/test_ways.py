@@ -203,6 +203,7 @@ def chat_way(run_folder: Path, rate_way: Followed) -> Followed:
         patch.setattr("ray_ft.serving.deploy.wait_for_interrupt", lambda: None)
         patch.setattr("ray_ft.serving.deploy.drain", lambda serving: None)
         patch.setattr("ray_ft.serving.deploy.shutdown", lambda name: None)
+        patch.setattr("ray_ft.serving.replica.loading.SYNC_SECONDS", 3600)  # its thread sees what the model holds
         seen = followed("serve", run_folder, Follower(holds, is_form))
     assert answers
     return seen
