@@ -36,12 +36,27 @@ METRICS = {
     "key_fact_recall": Metric(
         "key-fact recall", "percent", "share of the reference's facts that the answer states, numbers exactly"
     ),
+    "key_fact_precision": Metric(
+        "precision",
+        "percent",
+        "share of the answer's own words that the reference holds; low for copied passages",
+    ),
+    "key_fact_f1": Metric("key-fact F1", "percent", "recall of the facts and precision of the words, balanced"),
+    "net_score": Metric(
+        "net score", "percent", "right facts minus invented words: 100% all right, 0% declined, -100% no fact right"
+    ),
     "token_f1": Metric("token F1", "percent", "overlap of words with the reference, precision and recall balanced"),
     "rouge_l": Metric("ROUGE-L", "percent", "longest common word sequence with the reference"),
+    "chrf": Metric("chrF", "percent", "overlap of runs of characters with the reference, for languages that inflect"),
+    "steps_in_order": Metric("steps", "percent", "share of the reference's steps that are stated in their order"),
     "exact_match": Metric(
         "exact match", "percent", "share of answers equal to the reference but for case and articles"
     ),
     "abstention": Metric("abstention", "percent", "share of unanswerable questions that the system declines"),
+    "unsupported_details": Metric(
+        "unsupported", "percent", "numbers, names and identifiers that neither reference, question nor passages hold"
+    ),
+    "declined": Metric("declined", "percent", "share of answers that say they cannot tell; a guard, not a quality"),
     "length_ratio": Metric("length", "times", "answer's words per word of the reference; a guard, not a quality"),
     "truncated": Metric("cut off", "percent", "share of answers stopped at max_new_tokens; a guard, not a quality"),
     BITS_PER_BYTE: Metric("bits per byte", "number", "surprise at the text of held-out documents; lower is better"),
