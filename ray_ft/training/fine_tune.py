@@ -110,7 +110,7 @@ def make_task(
 ) -> TrainingTask:
     """What the workers are told. `num_cpus` None asks Ray how many cores CPU workers may share."""
     base_path = str(Path(model_path).resolve())
-    is_local = Path(model.name).expanduser().is_dir() or model.name.startswith("builtin:")
+    is_local = Path(model.name).expanduser().exists() or model.name.startswith("builtin:")
     about_base = {
         "base_model": base_path if is_local else model.name,
         "base_digest": base_digest(base_path),
