@@ -334,6 +334,7 @@ def _greeting(endpoint: Endpoint, *, needs_key: bool = False) -> str:
     body = json.dumps({"model": endpoint.models[-1], "messages": [{"role": "user", "content": "Hello"}]})
     key = "-H 'Authorization: Bearer KEY' " if needs_key else ""
     return (
-        f"Serving {', '.join(endpoint.models)} at {endpoint.url}/v1 (stop with Ctrl-C). Try:\n"
+        f"Serving {', '.join(endpoint.models)} at {endpoint.url}/v1 (stop with Ctrl-C), in a browser at "
+        f"{endpoint.url}/playground. Try:\n"
         f"curl {endpoint.url}/v1/chat/completions {key}-H 'Content-Type: application/json' \\\n  -d '{body}'"
     )

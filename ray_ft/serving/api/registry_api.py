@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ray_ft.serving.api.adapter_routes import add_adapter_routes
 from ray_ft.serving.api.compare_routes import add_compare_routes
 from ray_ft.serving.api.feedback_routes import add_feedback_routes
+from ray_ft.serving.api.page_routes import add_page_routes
 from ray_ft.serving.api.retrieval import PassageSet, Retrieval
 from ray_ft.serving.api.routes import create_api
 from ray_ft.serving.exchange import Backend
@@ -46,6 +47,7 @@ def registry_api(
     add_compare_routes(routes, desk.registry, backend, engine or {}, retrieval)
     add_feedback_routes(routes, desk.replies, FeedbackLog(desk.registry.folder.parent))
     api.include_router(routes)
+    add_page_routes(api)
     inner = api.router.lifespan_context
 
     @asynccontextmanager
