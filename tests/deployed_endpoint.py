@@ -1,5 +1,6 @@
 """An endpoint in this process over a scripted model, with adapters that come and go."""
 
+import asyncio
 import json
 import threading
 from collections.abc import Iterator, Sequence
@@ -13,7 +14,9 @@ from scripted_model import ScriptedModel
 from ray_ft.config import ServingConfig
 from ray_ft.errors import ModelError
 from ray_ft.serving.api.registry_api import registry_api
-from ray_ft.serving.api.retrieval import PassageSet
+from ray_ft.serving.api.retrieval import Retrieval
+from ray_ft.serving.exchange import Backend
+from ray_ft.serving.passages import Found, PassageIndex, PassageSet
 from ray_ft.serving.registry.desk import Desk
 from ray_ft.serving.registry.registry import Registry, create
 from ray_ft.serving.replica.loading import AdapterReplica
@@ -35,6 +38,16 @@ class AdapterModel(ScriptedModel):
         if weights.startswith(b"slow"):
             self.go.wait(timeout=30)
         super().load_adapter(name, folder)
+
+
+def retrieval(backend: Backend, passages: PassageSet | None) -> Retrieval:
+    """Passages that a thread looks up, where Ray Serve would have a process."""
+
+    async def search(question: str, num_passages: int) -> Found:
+        assert passages is not None
+        return await asyncio.to_thread(lambda: PassageIndex(passages).search(question, num_passages))
+
+    return Retrieval(backend, passages, search)
 
 
 class DeployedEndpoint:
@@ -64,7 +77,7 @@ class DeployedEndpoint:
             self.model, self.registry.folder, max_new_tokens=longest_answer, adapter_wait_s=config.adapter_wait_s
         )
         self.desk = Desk(self.registry, self.replica, config, roots=[self.root])
-        self.api = registry_api(self.desk, self.desk, watch={}, passages=passages)
+        self.api = registry_api(self.desk, self.desk, watch={}, retrieval=retrieval(self.desk, passages))
         self.client: TestClient
 
     def adapter(self, name: str, weights: bytes) -> str:

@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import uvicorn
-from deployed_endpoint import AdapterModel, DeployedEndpoint
+from deployed_endpoint import AdapterModel, DeployedEndpoint, retrieval
 
 from ray_ft.config import ServingConfig
 from ray_ft.engines import Deliver, GenerateRequest
 from ray_ft.serving.access.keys import ApiKey, KeyRing
 from ray_ft.serving.api.registry_api import registry_api
 from ray_ft.serving.operation.operate import Operations
+from ray_ft.serving.passages import PassageSet
 
 LONGEST_ANSWER = 200
 KEY = "sesame"
@@ -58,12 +59,13 @@ class PlaygroundEndpoint(DeployedEndpoint):
     url: str
     model: PacedModel
 
-    def build(self, keys: KeyRing, **options: Any) -> Any:
+    def build(self, keys: KeyRing, passages: PassageSet | None = None) -> Any:
         """The application behind its gate."""
         operations = Operations(
             self.registry, self.desk, ServingConfig(max_new_tokens=LONGEST_ANSWER, access_log=False), keys
         )
-        api = registry_api(self.desk, operations.backend, watch={}, **options)
+        found = retrieval(operations.backend, passages)
+        api = registry_api(self.desk, operations.backend, watch={}, retrieval=found)
         operations.install(api)
         return api
 
@@ -74,12 +76,14 @@ class PlaygroundEndpoint(DeployedEndpoint):
 
 
 @contextmanager
-def playground_endpoint(folder: Path, *, keys: KeyRing = EVERYBODY, **options: Any) -> Iterator[PlaygroundEndpoint]:
+def playground_endpoint(
+    folder: Path, *, keys: KeyRing = EVERYBODY, passages: PassageSet | None = None
+) -> Iterator[PlaygroundEndpoint]:
     """An endpoint with the adapters `handbook` and `support`."""
     endpoint = PlaygroundEndpoint(
         folder, model=PacedModel(), adapters=("handbook", "support"), longest_answer=LONGEST_ANSWER
     )
-    server = uvicorn.Server(uvicorn.Config(endpoint.build(keys, **options), port=0, log_level="warning"))
+    server = uvicorn.Server(uvicorn.Config(endpoint.build(keys, passages), port=0, log_level="warning"))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     while not server.started:

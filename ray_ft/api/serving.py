@@ -14,8 +14,8 @@ def serve(config: Config, *, blocking: bool = True) -> Endpoint:
 
     Raises ModelError when an adapter belongs to another base, ConfigError when the port is taken.
     """
-    from ray_ft.serving.api.retrieval import PassageSet
     from ray_ft.serving.deploy import deploy, models_of_run
+    from ray_ft.serving.passages import PassageSet
     from ray_ft.serving.registry.store import adapter_roots, store_of_run
 
     if not config.engine.needs_weights:

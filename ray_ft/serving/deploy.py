@@ -15,11 +15,12 @@ from ray_ft.engines import Engine
 from ray_ft.errors import ConfigError, MissingArtifactError, ModelError
 from ray_ft.serving.access.keys import KeyRing, load_keys
 from ray_ft.serving.api.registry_api import registry_api
-from ray_ft.serving.api.retrieval import PassageSet
+from ray_ft.serving.api.retrieval import Retrieval
 from ray_ft.serving.exchange import Ask, Piece, Status, Verdict
 from ray_ft.serving.listening import WAY_IN, check_certificate, check_port, check_reach, is_beside_others, url_of
 from ray_ft.serving.operation.drain import GRACE_SECONDS
 from ray_ft.serving.operation.operate import Operations
+from ray_ft.serving.passages import Found, PassageIndex, PassageSet
 from ray_ft.serving.refusals import Refusal
 from ray_ft.serving.registry.desk import Desk
 from ray_ft.serving.registry.names import check_name
@@ -194,7 +195,12 @@ def build_application(
         adapter_wait_s=serving.adapter_wait_s,
         chat_template=chat_template,
     )
-    passages = None if passages is None else passages.copied_to(served.folder)
+    index = None
+    if passages is not None:
+        passages = passages.copied_to(served.folder)
+        index = serve.deployment(
+            PassageIndex, name="passages", ray_actor_options={"num_cpus": 0}, max_ongoing_requests=MAX_REQUESTS
+        ).bind(passages)
     for name in serving.watch:
         check_name(name, served.base.id)
     serving = replace(serving, watch=_absolute(serving.watch))
@@ -207,7 +213,7 @@ def build_application(
         graceful_shutdown_timeout_s=serving.drain_seconds + GRACE_SECONDS,
     )
     application: Application = gateway.bind(
-        replica, str(served.folder), described, serving, keys, [str(root) for root in roots], passages
+        replica, str(served.folder), described, serving, keys, [str(root) for root in roots], passages, index
     )
     return application
 
@@ -224,21 +230,24 @@ class Gateway:
         keys: KeyRing,
         roots: Sequence[str],
         passages: PassageSet | None,
+        index: "DeploymentHandle | None",
     ) -> None:
-        self._engine, self._serving, self._passages = engine, serving, passages
+        self._engine, self._serving = engine, serving
+        self._passages, self._index = passages, index
         self._desk = Desk(Registry(folder), ReplicaHandle(replica), serving, roots=roots)
         self._operations = Operations(self._desk.registry, self._desk, serving, keys, sends_id=False)
 
     def __serve_build_asgi_app__(self) -> Any:
-        api = registry_api(
-            self._desk,
-            self._operations.backend,
-            watch=self._serving.watch,
-            engine=self._engine,
-            passages=self._passages,
-        )
+        backend = self._operations.backend
+        retrieval = Retrieval(backend, self._passages, self._search)
+        api = registry_api(self._desk, backend, watch=self._serving.watch, engine=self._engine, retrieval=retrieval)
         self._operations.install(api)
         return api
+
+    async def _search(self, question: str, num_passages: int) -> Found:
+        index: Any = self._index
+        found: Found = await index.search.remote(question, num_passages)
+        return found
 
     async def drain(self, seconds: float) -> int:
         """Take no more requests and wait for the open ones; returns how many were cut off after `seconds`."""

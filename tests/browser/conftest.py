@@ -6,7 +6,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from exam_fixtures import write_training_set
 from playground_endpoint import RING, PlaygroundEndpoint, playground_endpoint
+
+from ray_ft.retrievers import BM25
+from ray_ft.serving.passages import PassageSet
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 
@@ -37,7 +41,11 @@ def browser() -> Iterator[Any]:
 
 @pytest.fixture(scope="module")
 def shared_endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PlaygroundEndpoint]:
-    with playground_endpoint(tmp_path_factory.mktemp("open")) as endpoint:
+    """It has passages."""
+    folder = tmp_path_factory.mktemp("open")
+    write_training_set(folder / "data")
+    passages = PassageSet(str(folder / "data"), "handbook", BM25(), 3, 50)
+    with playground_endpoint(folder, passages=passages) as endpoint:
         yield endpoint
 
 

@@ -4,6 +4,7 @@ import json
 import re
 from typing import Any
 
+import httpx
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playground_endpoint import KEY, PlaygroundEndpoint
@@ -56,7 +57,7 @@ def test_settings_reach_the_model_and_an_answer_at_its_limit_says_so(page: Any, 
     page.get_by_text("Settings").click()
     page.get_by_label("System message").fill("Be brief.")
     page.get_by_label("Temperature").fill("0.5")
-    page.get_by_label("Most tokens").fill("3")
+    page.get_by_label("Longest answer").fill("3")
     page.get_by_label("Seed").fill("11")
     ask(page, "Why?", BASE)
     expect(page.locator("#asked")).to_have_text("temperature 0.5, seed 11")
@@ -117,6 +118,20 @@ def test_markup_in_an_answer_is_text(page: Any, endpoint: PlaygroundEndpoint) ->
     assert page.title() == "Playground · ray_ft"
 
 
+def test_sources_are_shown_with_the_answers_they_were_given_to(page: Any, endpoint: PlaygroundEndpoint) -> None:
+    page.get_by_text("Settings").click()
+    expect(page.get_by_label("Number of passages")).to_have_value("3")
+    page.get_by_label("Number of passages").fill("2")
+    page.get_by_label("Retrieved passages").check()
+    ask(page, "What does widget07a do?")
+    for model in (BASE, "support"):
+        answer(page, model).get_by_text("Answered with 2 sources").click()
+        first = answer(page, model).get_by_role("listitem").first
+        expect(first).to_contain_text(re.compile(r"07\.md Widgets > Widget 7 · score \d+\.\d"))
+        expect(first.locator("blockquote")).to_contain_text("widget07a: ")
+    assert "[2] Widgets > Widget" in endpoint.model.prompt(endpoint.model.requests[-1])
+
+
 # --- ratings ----------------------------------------------------------------------------------------------------------
 
 
@@ -132,8 +147,8 @@ def test_ratings_are_on_the_disk_before_they_are_said_to_be(page: Any, endpoint:
     expect(best.locator(".rated")).to_have_text("Comment saved.")
     answer(page, BASE).get_by_role("button", name="Bad").click()
     expect(answer(page, BASE).locator(".rated")).to_have_text("Saved as bad.")
-    best.get_by_role("button", name="Best of all").click()
-    expect(best.locator(".rated")).to_have_text("Saved as the best of all.")
+    best.get_by_role("button", name="Best").click()
+    expect(best.locator(".rated")).to_have_text("Saved as the best.")
     good, comment, bad, *better = feedback(endpoint)
     model = f"support@{endpoint.versions('support')[0]}"
     assert (good["model"], good["score"]) == (model, 1)
@@ -146,7 +161,7 @@ def test_ratings_are_on_the_disk_before_they_are_said_to_be(page: Any, endpoint:
 
 def test_a_rating_that_is_not_saved_is_not_said_to_be(page: Any, endpoint: PlaygroundEndpoint) -> None:
     ask(page, "Why?", BASE)
-    expect(answer(page, BASE).get_by_role("button", name="Best of all")).to_be_hidden()  # of one
+    expect(answer(page, BASE).get_by_role("button", name="Best")).to_be_hidden()  # of one
     page.route("**/v1/feedback", lambda route: route.abort())
     answer(page, BASE).get_by_role("button", name="Good").click()
     expect(answer(page, BASE).locator(".rated")).to_contain_text("Not saved. The endpoint cannot be reached.")
@@ -171,9 +186,9 @@ def test_everything_is_done_by_keyboard(page: Any, endpoint: PlaygroundEndpoint)
             " return [at.textContent.trim(), style.outlineStyle, parseFloat(style.outlineWidth)]; }"
         )
         passed.append(focus)
-    assert passed == [[name, "solid", 3] for name in ("Ask", "Good", "Bad", "Best of all")]
+    assert passed == [[name, "solid", 3] for name in ("Ask", "Good", "Bad", "Best")]
     page.keyboard.press("Space")
-    expect(answer(page, BASE).locator(".rated")).to_have_text("Saved as the best of all.")
+    expect(answer(page, BASE).locator(".rated")).to_have_text("Saved as the best.")
     for _ in range(4):
         page.keyboard.press("Shift+Tab")
     expect(page.get_by_label("Question")).to_be_focused()
@@ -192,9 +207,11 @@ def test_nothing_is_amiss_to_those_who_cannot_see_well(
     page.evaluate("() => { document.getElementById('key-form').hidden = false; }")
     page.get_by_text("Settings").click()
     endpoint.model.breaks = endpoint.versions("handbook")[0]
-    ask(page, "Why?", BASE, "handbook", "support")
+    page.get_by_label("Retrieved passages").check()
+    ask(page, "What does widget07a do?", BASE, "handbook", "support")
     answer(page, BASE).get_by_role("button", name="Good").click()
     answer(page, BASE).get_by_text("Comment", exact=True).click()
+    answer(page, BASE).get_by_text("Answered with 3 sources").click()
     expect(answer(page, "handbook").locator(".trouble")).to_contain_text("This model failed")
     found = Axe().run(page).response["violations"]
     assert [(one["id"], [node["target"] for node in one["nodes"]]) for one in found] == []
@@ -213,6 +230,19 @@ def test_a_phone_scrolls_in_one_direction(new_page: Any, endpoint: PlaygroundEnd
     for button in page.get_by_role("button").all():
         if button.is_visible():
             assert button.bounding_box()["height"] >= 36
+
+
+def test_older_versions_can_be_set_against_the_newest(new_page: Any, endpoint: PlaygroundEndpoint) -> None:
+    for weights, fields in ((b"one", {}), (b"two", {"load_inplace": True})):
+        body = {"lora_name": "tone", "lora_path": endpoint.adapter("tone", weights)} | fields
+        assert httpx.post(f"{endpoint.url}/v1/load_lora_adapter", json=body).status_code == 200
+    page = new_page(endpoint.url)
+    page.get_by_text("Versions").click()
+    old = f"tone@{endpoint.versions('tone')[0]}"
+    ask(page, "Why?", old, "tone")
+    expect(answer(page, old).get_by_role("heading")).to_contain_text(endpoint.versions("tone")[0])
+    expect(page.get_by_role("article", name="Answer of tone", exact=True)).to_contain_text(endpoint.versions("tone")[1])
+    assert httpx.post(f"{endpoint.url}/v1/unload_lora_adapter", json={"lora_name": "tone"}).status_code == 200
 
 
 # --- what goes wrong --------------------------------------------------------------------------------------------------
@@ -270,15 +300,17 @@ def refusing(status: int, message: str, **headers: str) -> Any:
     ],
 )  # fmt: skip
 def test_a_question_that_is_refused_says_why_where_it_was_asked(page: Any, handler: Any, line: str) -> None:
+    ask(page, "Before", BASE)
+    expect(answer(page, BASE).get_by_role("button", name="Good")).to_be_visible()
     page.route("**/v1/compare", handler)
     ask(page, "Why?")
     expect(page.locator("#trouble")).to_have_text(line)
-    expect(page.locator("#answers-section")).to_be_hidden()
     expect(page.get_by_label("Question")).to_have_value("Why?")  # to be asked again
+    expect(answer(page, BASE).locator(".text")).to_contain_text("user=Before")  # what was answered stays
     page.unroute("**/v1/compare")
     page.get_by_role("button", name="Ask").click()
     expect(page.locator("#trouble")).to_have_text("")
-    expect(answer(page, BASE).get_by_role("button", name="Good")).to_be_visible()
+    expect(answer(page, "support").get_by_role("button", name="Good")).to_be_visible()
 
 
 def test_a_stream_that_breaks_off_keeps_what_was_said(page: Any) -> None:

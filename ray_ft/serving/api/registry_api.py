@@ -9,7 +9,7 @@ from ray_ft.serving.api.adapter_routes import add_adapter_routes
 from ray_ft.serving.api.compare_routes import add_compare_routes
 from ray_ft.serving.api.feedback_routes import add_feedback_routes
 from ray_ft.serving.api.page_routes import add_page_routes
-from ray_ft.serving.api.retrieval import PassageSet, Retrieval
+from ray_ft.serving.api.retrieval import Retrieval
 from ray_ft.serving.api.routes import create_api
 from ray_ft.serving.exchange import Backend
 from ray_ft.serving.registry.desk import Desk
@@ -29,7 +29,7 @@ def registry_api(
     *,
     watch: Mapping[str, str],
     engine: Mapping[str, Any] | None = None,
-    passages: PassageSet | None = None,
+    retrieval: Retrieval | None = None,
 ) -> "FastAPI":
     """The application; while it runs, it follows the runs of `watch`, name: folder.
 
@@ -40,7 +40,7 @@ def registry_api(
     from ray_ft.serving.api import openapi
     from ray_ft.serving.api.reading import BodyRoute
 
-    retrieval = Retrieval(passages, backend)
+    retrieval = retrieval or Retrieval(backend)
     api = create_api(desk.registry, backend, engine=engine, retrieval=retrieval)
     routes = APIRouter(route_class=BodyRoute, responses=openapi.ERRORS)
     add_adapter_routes(api, routes, desk)

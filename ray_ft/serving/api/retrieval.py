@@ -1,66 +1,19 @@
 """Answers with retrieved passages: those that the run prepared, found and shown to the model as evaluation does it."""
 
-import asyncio
-import shutil
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from functools import cached_property
-from pathlib import Path
 from typing import Any
 
-from ray_ft import artifacts
-from ray_ft.artifacts import TrainingSet
-from ray_ft.config import Config
-from ray_ft.errors import ConfigError
-from ray_ft.retrievers import Index, Retriever
-from ray_ft.retrievers.passages import FILE, passage_text, read_passages, user_messages
+from ray_ft.retrievers.passages import passage_text, user_messages
 from ray_ft.rows import Chunk
 from ray_ft.serving.access.record import current_key
 from ray_ft.serving.api.bodies.messages import Passages
 from ray_ft.serving.api.errors import reaching
 from ray_ft.serving.exchange import Ask, Backend
+from ray_ft.serving.passages import PassageSet, Search
 from ray_ft.serving.refusals import ApiError, Refusal, invalid
 
 MAX_QUESTION_CHARS = 8192
 """Every word of a question is looked up; a longer text is none."""
-
-
-@dataclass(frozen=True)
-class PassageSet:
-    """Passages of a run, and how they are found and shown."""
-
-    folder: str
-    run: str
-    retriever: Retriever
-    num_passages: int  # where a request names no number
-    num_answer_tokens: int  # room that is kept for an answer to a request that names no limit
-
-    @classmethod
-    def of_run(cls, config: Config, *, config_path: str = "CONFIG") -> "PassageSet | None":
-        """None where `serving.retrieval` is off. Raises MissingArtifactError where nothing has been prepared."""
-        if not config.serving.retrieval:
-            return None
-        prepared = artifacts.load(TrainingSet, config.run_path, config_path=config_path)
-        evaluation = config.evaluation
-        return cls(
-            prepared.path, config.run_name, evaluation.retriever, evaluation.num_passages, evaluation.max_new_tokens
-        )
-
-    def copied_to(self, folder: Path) -> "PassageSet":
-        """The set in an endpoint's own folder: documents that are prepared anew change no answer.
-
-        Raises ConfigError where there is no passage.
-        """
-        import pyarrow.parquet as pq
-
-        source = Path(self.folder) / FILE
-        if not source.exists() or not pq.read_table(source, columns=["id"]).num_rows:
-            raise ConfigError(f"serving.retrieval: there is no passage in {source}; prepare documents, or turn it off")
-        try:
-            shutil.copytree(source, folder / FILE)
-        except OSError as error:
-            raise ConfigError(f"serving.retrieval: cannot copy {source}: {error}") from None
-        return replace(self, folder=str(folder))
 
 
 @dataclass(frozen=True)
@@ -77,16 +30,12 @@ class Grounded:
 
 
 class Retrieval:
-    """The passages of one endpoint, if it has any.
+    """The passages of one endpoint, if it has any; `search` finds them without holding up the event loop."""
 
-    They are read and indexed when they are first asked for, and searched in a thread of their own: the event loop goes
-    on with everybody else's streams.
-    """
-
-    def __init__(self, passages: PassageSet | None, backend: Backend) -> None:
-        self._passages = passages
+    def __init__(self, backend: Backend, passages: PassageSet | None = None, search: Search | None = None) -> None:
         self._backend = backend
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="passages")
+        self._passages = passages
+        self._search = search
 
     def about(self) -> dict[str, Any]:
         """What GET /v1/models tells of it to this request's key."""
@@ -99,7 +48,7 @@ class Retrieval:
         Raises ApiError 400 where there are no passages, or no question.
         """
         passages = self._readable()
-        if passages is None:
+        if passages is None or self._search is None:
             message = "retrieval: this endpoint has no passages to answer with; its configuration turns them on with "
             raise invalid(f"{message}serving.retrieval: true", param="retrieval", code="no_passages")
         messages = ask.messages or ()
@@ -110,8 +59,8 @@ class Retrieval:
             told = f"the question has {len(question)} characters; at most {MAX_QUESTION_CHARS} are looked up"
             raise invalid(f"retrieval: {told}", param="retrieval")
         k = (wanted.k if isinstance(wanted, Passages) else None) or passages.num_passages
-        ranked = await asyncio.get_running_loop().run_in_executor(self._thread, self._search, question, k)
         with reaching():
+            ranked = await self._search(question, k)
             max_seq_len = (await self._backend.status()).max_seq_len
         room = max_seq_len - (ask.max_new_tokens or passages.num_answer_tokens)
         for text, num_passages in user_messages(question, [passage_text(passage) for passage, _ in ranked]):
@@ -132,14 +81,6 @@ class Retrieval:
                 return False
             raise ApiError(tokens)
         return len(tokens) <= room
-
-    def _search(self, question: str, num_passages: int) -> list[tuple[Chunk, float]]:
-        return self._index.ranked(question, num_passages)
-
-    @cached_property
-    def _index(self) -> Index:
-        assert self._passages is not None
-        return self._passages.retriever.index(read_passages(self._passages.folder))
 
 
 def _source(passage: Chunk, score: float) -> dict[str, Any]:

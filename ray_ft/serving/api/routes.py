@@ -37,7 +37,7 @@ def create_api(
     from ray_ft.serving.api.request_ids import RequestIds
 
     api = FastAPI(title="ray_ft", description=openapi.DESCRIPTION, version=catalogue.base.version)
-    passages = retrieval or Retrieval(None, backend)
+    passages = retrieval or Retrieval(backend)
     answer_errors_as_json(api)
     api.add_middleware(RequestIds)
     routes = APIRouter(route_class=BodyRoute, responses=openapi.ERRORS)

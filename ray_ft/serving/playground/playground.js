@@ -189,7 +189,7 @@ class Answer {
     const seconds = (performance.now() - this.first.at) / 1000;
     const later = this.tokens - this.first.tokens; // the first came with what was read before it
     const parts = [`first token ${((this.first.at - this.asked) / 1000).toFixed(2)} s`];
-    if (later > 0 && seconds > 0) parts.push(`${(later / seconds).toFixed(1)} tokens/s`);
+    if (later > 0 && seconds > 0.05) parts.push(`${(later / seconds).toFixed(1)} tokens/s`);
     parts.push(`${this.tokens} token${this.tokens === 1 ? "" : "s"}`);
     if (this.finish === "length") parts.push("cut off at the limit");
     show(this.find(".figures"), parts.join(" · "));
@@ -210,7 +210,7 @@ class Answer {
 
 function sourceRow({ document: name, heading, text, score }) {
   const about = [heading, score == null ? "" : `score ${score.toFixed(1)}`].filter(Boolean).join(" · ");
-  const quoted = element("blockquote", { tabIndex: 0 }, text);
+  const quoted = element("blockquote", {}, text);
   return element("li", {}, element("strong", {}, name), " ", element("span", { className: "muted" }, about), quoted);
 }
 
@@ -228,15 +228,25 @@ async function ask() {
   }
   const body = bodyOf(question, models);
   const answers = models.map((model) => new Answer(model));
-  begin(answers, body);
+  begin();
+  let isAccepted = false;
   let trouble = null;
   try {
     const response = await request("v1/compare", body, running.signal);
+    isAccepted = true;
+    showAnswers(answers, body);
     for await (const chunk of eventsOf(response)) answers.find((answer) => answer.model === chunk.arm)?.take(chunk);
   } catch (error) {
     trouble = error;
   }
-  finish(answers, question, trouble);
+  running = null;
+  $("send").disabled = false;
+  if (document.activeElement === $("stop")) $("question").focus();
+  $("stop").disabled = true;
+  const left = trouble?.name === "AbortError" ? "Stopped." : trouble?.message;
+  if (isAccepted) finish(answers, question, left ?? "The model ended without an answer.");
+  else if (trouble.status === 401) wantKey(new Trouble(left || "The endpoint wants a key now."));
+  else complain(left); // earlier answers stay
 }
 
 function bodyOf(question, models) {
@@ -258,33 +268,22 @@ function bodyOf(question, models) {
   return body;
 }
 
-function begin(answers, { seed, temperature = 0 }) {
+function begin() {
   running = new AbortController();
   show($("trouble"), "");
-  show($("asked"), `temperature ${temperature}, seed ${seed}`);
-  show($("status"), `Asking ${answers.length} model${answers.length === 1 ? "" : "s"}`);
-  $("answers").replaceChildren(...answers.map((answer) => answer.view));
-  $("answers-section").hidden = false;
+  show($("status"), "Asking");
   $("stop").disabled = false;
   if (document.activeElement === $("send")) $("stop").focus();
   $("send").disabled = true;
 }
 
-function finish(answers, question, trouble) {
-  const isStopped = trouble?.name === "AbortError";
-  const began = answers.some((answer) => answer.id || !answer.isBusy);
-  running = null;
-  $("send").disabled = false;
-  if (document.activeElement === $("stop")) $("question").focus();
-  $("stop").disabled = true;
-  if (trouble && !isStopped && !began) {
-    $("answers-section").hidden = true; // nothing was answered: the reason stands where it was asked
-    $("answers").replaceChildren();
-    if (trouble.status === 401) wantKey(trouble.message ? trouble : new Trouble("The endpoint wants a key now."));
-    else complain(trouble.message);
-    return;
-  }
-  const left = isStopped ? "Stopped." : trouble?.message ?? "The model ended without an answer.";
+function showAnswers(answers, { seed, temperature = 0 }) {
+  show($("asked"), `temperature ${temperature}, seed ${seed}`);
+  $("answers").replaceChildren(...answers.map((answer) => answer.view));
+  $("answers-section").hidden = false;
+}
+
+function finish(answers, question, left) {
   for (const answer of answers) answer.end(left);
   const whole = answers.filter((answer) => answer.isWhole);
   for (const answer of whole) offerRating(answer, whole, question);
@@ -329,7 +328,7 @@ function offerRating(answer, whole, question) {
   const others = whole.filter((other) => other !== answer);
   button("best").hidden = !others.length;
   button("best").onclick = () =>
-    rate(others.map((other) => ({ preferred_over: other.id })), "Saved as the best of all.", () => {
+    rate(others.map((other) => ({ preferred_over: other.id })), "Saved as the best.", () => {
       for (const each of whole) press(each.find(".best"), each === answer);
     });
   button("save").onclick = () => {

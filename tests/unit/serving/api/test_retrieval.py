@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from deployed_endpoint import BASE, DeployedEndpoint, deployed_endpoint
+from deployed_endpoint import BASE, DeployedEndpoint, deployed_endpoint, retrieval
 from exam_fixtures import write_training_set
 from fastapi.testclient import TestClient
 from playground_endpoint import RING
@@ -24,8 +24,9 @@ from ray_ft.retrievers.passages import passage_text, read_passages
 from ray_ft.rows import Chunk
 from ray_ft.serving.access.keys import KeyRing
 from ray_ft.serving.api.registry_api import registry_api
-from ray_ft.serving.api.retrieval import MAX_QUESTION_CHARS, PassageSet
+from ray_ft.serving.api.retrieval import MAX_QUESTION_CHARS
 from ray_ft.serving.operation.operate import Operations
+from ray_ft.serving.passages import PassageSet
 
 QUESTION = "What does widget07a do?"
 MESSAGES = [{"role": "user", "content": QUESTION}]
@@ -168,7 +169,8 @@ def test_who_may_not_ask_the_runs_adapter_finds_no_passages(endpoint: DeployedEn
     for adapters, status in zip(rights, (200, 200, 400), strict=True):
         ring = KeyRing((replace(reader, adapters=adapters), other))
         operations = Operations(endpoint.registry, endpoint.desk, ServingConfig(access_log=False), ring)
-        api = registry_api(endpoint.desk, operations.backend, watch={}, passages=passages)
+        found = retrieval(operations.backend, passages)
+        api = registry_api(endpoint.desk, operations.backend, watch={}, retrieval=found)
         operations.install(api)
         client = TestClient(api, headers={"authorization": "Bearer sesame"})
         answer = client.post("/v1/chat/completions", json={"model": BASE, "messages": MESSAGES, "retrieval": True})
@@ -189,7 +191,7 @@ class SlowRetriever(BM25):
         return super().index(passages)
 
 
-def test_others_are_answered_while_passages_are_indexed(tmp_path: Path, passages: PassageSet) -> None:
+def test_others_are_answered_while_passages_are_looked_up(tmp_path: Path, passages: PassageSet) -> None:
     slow = SlowRetriever()
     with (
         deployed_endpoint(tmp_path, passages=replace(passages, retriever=slow)) as endpoint,
