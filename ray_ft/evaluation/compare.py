@@ -12,7 +12,6 @@ from ray_ft.engines import Engine
 from ray_ft.errors import ConfigError
 from ray_ft.evaluation.exam.questions import (
     load_documents,
-    load_passages,
     load_questions,
     sample_held_out_documents,
     sample_questions,
@@ -33,7 +32,7 @@ from ray_ft.evaluation.scores.scoring import (
     scores_of,
 )
 from ray_ft.evaluation.systems.answering import answer_all
-from ray_ft.evaluation.systems.prompts import passage_text
+from ray_ft.retrievers.passages import passage_text, read_passages
 from ray_ft.rows import Chunk, Question
 
 logger = logging.getLogger(__name__)
@@ -134,7 +133,7 @@ def set_exam(
     questions = sample_questions(candidates, num_questions=evaluation.num_questions, seed=seed)
     rankings: list[list[Chunk]] = [[] for _ in questions]
     with_retrieval = [system for system in systems if system.endswith("+rag")]
-    passages = load_passages(training_set) if with_retrieval else []
+    passages = read_passages(training_set.path) if with_retrieval else []
     notes: tuple[str, ...] = ()
     if not questions:
         notes += ("There are no questions, so only bits per byte are compared: give some as evaluation.questions.",)

@@ -14,6 +14,10 @@ class Index(Protocol):
         """The best passages first; fewer than `num_passages` when there are no more."""
         ...
 
+    def ranked(self, question: str, num_passages: int) -> list[tuple[Chunk, float]]:
+        """The same passages, each with its score; a higher one is better."""
+        ...
+
 
 @dataclass(frozen=True)
 class Retriever:

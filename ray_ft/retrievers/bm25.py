@@ -53,6 +53,10 @@ class BM25Index:
 
     def search(self, question: str, num_passages: int) -> list[Chunk]:
         """Passages that share a word with the question, best first; equal scores keep the passages' own order."""
+        return [passage for passage, _ in self.ranked(question, num_passages)]
+
+    def ranked(self, question: str, num_passages: int) -> list[tuple[Chunk, float]]:
+        """As `search`, with scores."""
         import numpy as np
 
         if self._scorer is None:
@@ -62,7 +66,7 @@ class BM25Index:
             return []
         scores = self._scorer.get_scores(words)
         best = np.argsort(-scores, kind="stable")[:num_passages]
-        return [self._passages[i] for i in best if scores[i] > 0]
+        return [(self._passages[i], float(scores[i])) for i in best if scores[i] > 0]
 
 
 def split_words(text: str) -> list[str]:

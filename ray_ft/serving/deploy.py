@@ -15,10 +15,12 @@ from ray_ft.engines import Engine
 from ray_ft.errors import ConfigError, MissingArtifactError, ModelError
 from ray_ft.serving.access.keys import KeyRing, load_keys
 from ray_ft.serving.api.registry_api import registry_api
+from ray_ft.serving.api.retrieval import Retrieval
 from ray_ft.serving.exchange import Ask, Piece, Status, Verdict
 from ray_ft.serving.listening import WAY_IN, check_certificate, check_port, check_reach, is_beside_others, url_of
 from ray_ft.serving.operation.drain import GRACE_SECONDS
 from ray_ft.serving.operation.operate import Operations
+from ray_ft.serving.passages import Found, PassageIndex, PassageSet
 from ray_ft.serving.refusals import Refusal
 from ray_ft.serving.registry.desk import Desk
 from ray_ft.serving.registry.names import check_name
@@ -52,11 +54,12 @@ def deploy(
     chat_template: str | None = None,
     folder: str | Path | None = None,
     roots: Sequence[str | Path] = (),
+    passages: PassageSet | None = None,
 ) -> Endpoint:
     """Start the endpoint on the connected Ray cluster; `blocking` waits until interrupted, then stops it.
 
     What is deployed is kept below `folder`, which every node must see; without one, in a temporary folder. Adapters may
-    be loaded over HTTP from below `roots`.
+    be loaded over HTTP from below `roots`. With `passages`, requests may ask for answers with retrieved ones.
     Raises ConfigError when the port is taken or the replicas do not fit the cluster, ModelError when the base or an
     adapter cannot be served; nothing is running then.
     """
@@ -80,6 +83,7 @@ def deploy(
             chat_template=chat_template,
             resources=resources,
             roots=roots,
+            passages=passages,
         )
         _start(application, serving)
         endpoint = Endpoint(url=url_of(serving), models=served.ids)
@@ -115,6 +119,7 @@ def app(args: Mapping[str, Any]) -> "Application":
         chat_template=config.model.chat_template,
         resources=replica_resources(config.serving, config.engine),  # not checked: here the cluster may still grow
         roots=adapter_roots(config),
+        passages=PassageSet.of_run(config, config_path=str(args["config"])),
     )
 
 
@@ -166,6 +171,7 @@ def build_application(
     chat_template: str | None,
     resources: Mapping[str, float],
     roots: Sequence[str | Path],
+    passages: PassageSet | None = None,
 ) -> "Application":
     """One gateway, which alone writes what is deployed, in front of `serving.num_replicas` copies of the model, or of
     as many as there is work for."""
@@ -189,6 +195,12 @@ def build_application(
         adapter_wait_s=serving.adapter_wait_s,
         chat_template=chat_template,
     )
+    index = None
+    if passages is not None:
+        passages = passages.copied_to(served.folder)
+        index = serve.deployment(
+            PassageIndex, name="passages", ray_actor_options={"num_cpus": 0}, max_ongoing_requests=MAX_REQUESTS
+        ).bind(passages)
     for name in serving.watch:
         check_name(name, served.base.id)
     serving = replace(serving, watch=_absolute(serving.watch))
@@ -201,7 +213,7 @@ def build_application(
         graceful_shutdown_timeout_s=serving.drain_seconds + GRACE_SECONDS,
     )
     application: Application = gateway.bind(
-        replica, str(served.folder), described, serving, keys, [str(root) for root in roots]
+        replica, str(served.folder), described, serving, keys, [str(root) for root in roots], passages, index
     )
     return application
 
@@ -217,15 +229,25 @@ class Gateway:
         serving: ServingConfig,
         keys: KeyRing,
         roots: Sequence[str],
+        passages: PassageSet | None,
+        index: "DeploymentHandle | None",
     ) -> None:
         self._engine, self._serving = engine, serving
+        self._passages, self._index = passages, index
         self._desk = Desk(Registry(folder), ReplicaHandle(replica), serving, roots=roots)
         self._operations = Operations(self._desk.registry, self._desk, serving, keys, sends_id=False)
 
     def __serve_build_asgi_app__(self) -> Any:
-        api = registry_api(self._desk, self._operations.backend, watch=self._serving.watch, engine=self._engine)
+        backend = self._operations.backend
+        retrieval = Retrieval(backend, self._passages, self._search)
+        api = registry_api(self._desk, backend, watch=self._serving.watch, engine=self._engine, retrieval=retrieval)
         self._operations.install(api)
         return api
+
+    async def _search(self, question: str, num_passages: int) -> Found:
+        index: Any = self._index
+        found: Found = await index.search.remote(question, num_passages)
+        return found
 
     async def drain(self, seconds: float) -> int:
         """Take no more requests and wait for the open ones; returns how many were cut off after `seconds`."""
@@ -321,6 +343,7 @@ def _greeting(endpoint: Endpoint, *, needs_key: bool = False) -> str:
     body = json.dumps({"model": endpoint.models[-1], "messages": [{"role": "user", "content": "Hello"}]})
     key = "-H 'Authorization: Bearer KEY' " if needs_key else ""
     return (
-        f"Serving {', '.join(endpoint.models)} at {endpoint.url}/v1 (stop with Ctrl-C). Try:\n"
+        f"Serving {', '.join(endpoint.models)} at {endpoint.url}/v1 (stop with Ctrl-C), in a browser at "
+        f"{endpoint.url}/playground. Try:\n"
         f"curl {endpoint.url}/v1/chat/completions {key}-H 'Content-Type: application/json' \\\n  -d '{body}'"
     )
