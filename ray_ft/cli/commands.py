@@ -24,6 +24,7 @@ from ray_ft.cli.results import (
     shown_path,
 )
 from ray_ft.errors import ConfigError, RayFTError
+from ray_ft.quiet import quiet_libraries
 
 if TYPE_CHECKING:
     from ray_ft.config import Config
@@ -35,6 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if arguments.verb is None:
         build_parser().print_help()
         return 0
+    quiet_libraries()  # before any of them is imported
     logging.getLogger("ray_ft").setLevel(logging.DEBUG if arguments.verbose else logging.INFO)
     if arguments.address:
         os.environ["RAY_ADDRESS"] = arguments.address
