@@ -22,7 +22,7 @@ class Counts:
         left = (self.num_bytes - self.bytes_done) / rate if rate else None
         self.task.at(
             self.task.done + num_files,
-            f"{rate / 1e6:.2f} MB/s",
+            f"{rate / 1e6:.2f} MB/s" if rate >= 1e5 else f"{rate / 1e3:.1f} kB/s",
             f"kept {self.states['ok']:,}",
             *(text for status in ("skipped", "quarantined") if (text := self._reasons(status))),
             seconds_left=left,

@@ -22,4 +22,4 @@ def test_counts_tell_rate_reasons_and_time_left() -> None:
 def test_before_anything_is_done_no_time_is_promised() -> None:
     task = Task("write", "files", 2)
     Counts(task, num_bytes=10).add(0, 0, {})
-    assert task.line() == "write 0 of 2 files, 0.00 MB/s, kept 0"
+    assert task.line() == "write 0 of 2 files, 0.0 kB/s, kept 0"
