@@ -11,6 +11,7 @@ import shlex
 import shutil
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ray_ft.cli.bars import shown_on_stderr
@@ -28,6 +29,10 @@ from ray_ft.quiet import quiet_libraries
 
 if TYPE_CHECKING:
     from ray_ft.config import Config
+
+
+NOT_PASSED = 3
+"""The exit code of a gate that says no; a failure has others."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -131,6 +136,36 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     made = api.evaluate(_load(arguments), force=arguments.force)
     print_json(made) if arguments.json else print_report(made, serve=_command("serve", arguments))
     return 0
+
+
+def _compare(arguments: argparse.Namespace) -> int:
+    from ray_ft import api
+
+    found = api.compare(*(_run_path(run, arguments.overrides) for run in (arguments.config, arguments.other)))
+    if arguments.json:
+        print_json(found)
+    else:
+        from ray_ft.evaluation.two_runs import render_comparison
+
+        print(render_comparison(found))
+    return 0
+
+
+def _gate(arguments: argparse.Namespace) -> int:
+    from ray_ft import api
+
+    rulings = api.gate(
+        _run_path(arguments.config, arguments.overrides),
+        min_gain=arguments.min_gain,
+        max_loss=arguments.max_loss,
+        against=arguments.against and _run_path(arguments.against, arguments.overrides),
+    )
+    if arguments.json:
+        print_json(rulings)
+    else:
+        for ruling in rulings:
+            print(f"{'yes' if ruling.passed else 'no':<4}{ruling.rule:<8} {ruling.said}")
+    return 0 if all(ruling.passed for ruling in rulings) else NOT_PASSED
 
 
 def _serve(arguments: argparse.Namespace) -> int:
@@ -243,6 +278,13 @@ def _load(arguments: argparse.Namespace) -> "Config":
     return load_config(arguments.config, arguments.overrides)
 
 
+def _run_path(given: str, overrides: Sequence[str]) -> Path:
+    """A run folder, or that of a configuration."""
+    from ray_ft.config import load_config
+
+    return Path(given) if Path(given).is_dir() else load_config(given, list(overrides)).run_path
+
+
 def _with_config(message: str, arguments: argparse.Namespace) -> str:
     """A command that a message names, as it has to be typed here: stages know no config's path."""
     if arguments.config is None:
@@ -257,6 +299,8 @@ COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "plan": _plan,
     "train": _train,
     "evaluate": _evaluate,
+    "compare": _compare,
+    "gate": _gate,
     "serve": _serve,
     "run": _run,
     "sweep": _sweep,

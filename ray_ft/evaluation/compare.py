@@ -5,6 +5,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ray_ft.artifacts import Contrast, Report, Score, TrainingSet, TunedModel, write_text
 from ray_ft.config import EvaluationConfig, ModelConfig
@@ -170,7 +171,7 @@ def judge(
     exam: Exam, done: Sequence[Done], *, evaluation: EvaluationConfig, seed: int
 ) -> tuple[list[Score], list[Contrast]]:
     """Scores and contrasts of all strata, of the held-out documents' bits per byte, and of retrieval by itself."""
-    draws = {"num_bootstrap": evaluation.num_bootstrap, "seed": seed}
+    draws: dict[str, Any] = {"num_bootstrap": evaluation.num_bootstrap, "seed": seed}
     copies = ["\n".join(map(passage_text, found[: evaluation.num_passages])) for found in exam.rankings]
     groups = measure_answers([d for d in done if d.kind == "question"], exam.questions, copies=copies, **draws)
     texts = [document.text for document in exam.documents]

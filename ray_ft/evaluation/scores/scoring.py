@@ -222,7 +222,14 @@ def scores_of(measured: Measured) -> list[Score]:
     return scores
 
 
-def contrasts_of(groups: Sequence[Measured], *, margin: float, num_bootstrap: int, seed: int) -> list[Contrast]:
+def contrasts_of(
+    groups: Sequence[Measured],
+    *,
+    margin: float,
+    num_bootstrap: int,
+    seed: int,
+    pairs: Sequence[tuple[str, str]] = PRIMARY_PAIRS,
+) -> list[Contrast]:
     """Every pair on every quality metric; Holm runs over the pairs on the primary metric in all strata together.
 
     Both tests of a pair, for a difference and for its absence, belong to that family.
@@ -231,7 +238,7 @@ def contrasts_of(groups: Sequence[Measured], *, margin: float, num_bootstrap: in
     for group in groups:
         metrics = dict.fromkeys(metric for _, metric in group.sums)
         for metric in (m for m in metrics if m in QUALITY_METRICS or m == BITS_PER_BYTE):
-            for treatment, control in PRIMARY_PAIRS:
+            for treatment, control in pairs:
                 if (treatment, metric) in group.sums and (control, metric) in group.sums:
                     found.append(
                         _contrast(group, metric, treatment, control, margin=margin, num_draws=num_bootstrap, seed=seed)
