@@ -71,8 +71,8 @@ STRATA = {
 
 
 def metric_of(name: str) -> Metric:
-    """Figures of retrieval name themselves: `recall@3 (passage)` is a share, `MRR@10 (passage)` a mean of 1 / rank."""
-    return METRICS.get(name) or Metric(name, "number" if name.startswith("MRR") else "percent", "")
+    """Figures of retrieval name themselves: `recall@3 (passage)` is a share, `MRR@10 (passage)` is not."""
+    return METRICS.get(name) or Metric(name, "number" if name.startswith(("MRR", "nDCG")) else "percent", "")
 
 
 def stratum_title(stratum: str) -> str:
@@ -102,6 +102,8 @@ def verdict_sentence(contrast: Contrast) -> str:
             f"On {where}, {pair} makes no meaningful difference: {figures}; "
             f"the interval lies within ±{margin}{unit}{tested}{holm if tested else ''}."
         )
+    if contrast.withheld:
+        return f"On {where}, {pair} is undecided: {figures}, but {contrast.withheld}."
     if contrast.num_more is None:
         nothing = ", which repeating the question or saying nothing reaches" if contrast.floor > FLOOR else ""
         return (
@@ -129,7 +131,7 @@ def advice(contrasts: Iterable[Contrast]) -> str:
         return "Compare tuned with base to get a verdict: evaluation.systems names only one of them."
     order = [s for s in rows.STRATA if any(c.stratum == s for c in primary)]
     judged = [c for c in primary if c.stratum == order[0]]
-    if all(c.verdict == "undecided" and c.num_more is None for c in judged):
+    if all(c.verdict == "undecided" and c.num_more is None and not c.withheld for c in judged):
         return f"Nothing is shown: every system fails the questions on {stratum_title(order[0])}, tuned or not."
     verdicts = {(c.treatment, c.control): c.verdict for c in judged}
     return f"Judged by {stratum_title(order[0])}, {_advice(verdicts)}"

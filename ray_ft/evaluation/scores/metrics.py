@@ -107,7 +107,7 @@ def chrf(answer: str, reference: str) -> float:
 
 @cache
 def _chrf() -> Any:
-    from sacrebleu.metrics import CHRF
+    from sacrebleu.metrics.chrf import CHRF
 
     return CHRF()
 

@@ -50,7 +50,9 @@ LANGUAGES = yaml.safe_load((Path(__file__).parents[2] / "data/ten_languages.yaml
 def test_questions_in_ten_languages_and_one_more_find_their_passages() -> None:
     # all passages in one index; recall@3 by language
     passages = [
-        passage(text, name=f"{language}{i}") for language, pairs in LANGUAGES.items() for i, (text, _) in enumerate(pairs)
+        passage(text, name=f"{language}{i}")
+        for language, pairs in LANGUAGES.items()
+        for i, (text, _) in enumerate(pairs)
     ]
     index = BM25().index(passages)
     found = {
