@@ -39,6 +39,7 @@ class Contrast:
     num_more: int | None = None  # for "undecided": about how many more items would decide
     p_equivalence: float | None = None  # of a difference beyond the margin, adjusted as p_holm is; None in old reports
     floor: float = 0.02  # two systems that score no more than this both fail
+    withheld: str = ""  # why there is no verdict where the figures alone would give one
 
 
 @dataclass(frozen=True)

@@ -31,6 +31,7 @@ from ray_ft.evaluation.scores.scoring import (
     measure_documents,
     measure_retrieval,
     scores_of,
+    withheld,
 )
 from ray_ft.evaluation.systems.answering import answer_all
 from ray_ft.retrievers.passages import passage_text, read_passages
@@ -182,7 +183,8 @@ def judge(
         exam.questions, exam.rankings, exam.passages, num_passages=evaluation.num_passages, **draws
     )
     scores = [score for group in (*groups, *finding) for score in scores_of(group)]
-    return scores, contrasts_of(groups, margin=evaluation.margin, **draws)
+    contrasts = contrasts_of(groups, margin=evaluation.margin, **draws)
+    return scores, withheld(contrasts, scores, num_passages=evaluation.num_passages)
 
 
 def _write(

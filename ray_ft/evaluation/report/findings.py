@@ -72,8 +72,8 @@ STRATA = {
 
 
 def metric_of(name: str) -> Metric:
-    """Figures of retrieval name themselves: `recall@3 (passage)` is a share, `MRR@10 (passage)` a mean of 1 / rank."""
-    return METRICS.get(name) or Metric(name, "number" if name.startswith("MRR") else "percent", "")
+    """Figures of retrieval name themselves: `recall@3 (passage)` is a share, `MRR@10 (passage)` is not."""
+    return METRICS.get(name) or Metric(name, "number" if name.startswith(("MRR", "nDCG")) else "percent", "")
 
 
 def stratum_title(stratum: str) -> str:
@@ -103,6 +103,8 @@ def verdict_sentence(contrast: Contrast) -> str:
             f"On {where}, {pair} makes no meaningful difference: {figures}; "
             f"the interval lies within ±{margin}{unit}{tested}{holm if tested else ''}."
         )
+    if contrast.withheld:
+        return f"On {where}, {pair} is undecided: {figures}, but {contrast.withheld}."
     if contrast.num_more is None:
         nothing = ", which repeating the question or saying nothing reaches" if contrast.floor > FLOOR else ""
         return (
@@ -129,7 +131,7 @@ def advice(contrasts: Iterable[Contrast]) -> str:
     if not of_stratum:
         return "Compare tuned with base to get a verdict: evaluation.systems names only one of them."
     title = stratum_title(of_stratum[0].stratum)
-    if all(c.verdict == "undecided" and c.num_more is None for c in of_stratum):
+    if all(c.verdict == "undecided" and c.num_more is None and not c.withheld for c in of_stratum):
         return f"Nothing is shown: every system fails the questions on {title}, tuned or not."
     verdicts = {(c.treatment, c.control): c.verdict for c in of_stratum}
     return f"Judged by {title}, {_advice(verdicts)}"

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from ray_ft.artifacts import Contrast, Score
 from ray_ft.evaluation.exam.tasks import Done
-from ray_ft.evaluation.scores.metrics import nats_to_bits, recall_at, reciprocal_rank, score_answer
+from ray_ft.evaluation.scores.metrics import nats_to_bits, ndcg_at, recall_at, reciprocal_rank, score_answer
 from ray_ft.evaluation.scores.statistics import (
     Draws,
     adjusted,
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 PRIMARY_METRIC = "key_fact_recall"
 PRIMARY_PAIRS = (("tuned", "base"), ("tuned+rag", "base+rag"), ("tuned", "base+rag"))
 """Treatment and control, fixed before anything is measured."""
+AGAINST_RETRIEVAL = PRIMARY_PAIRS[2]
 QUALITY_METRICS = (
     "key_fact_recall", "key_fact_f1", "net_score", "token_f1", "rouge_l", "chrf", "exact_match", "steps_in_order",
     "abstention",
@@ -43,7 +44,9 @@ BITS_PER_BYTE = "bits_per_byte"
 RETRIEVER = "retriever"
 """The system that retrieval's own scores stand under."""
 MRR_DEPTH = 10
-"""Passages looked at for the mean reciprocal rank."""
+"""Passages looked at for the mean reciprocal rank and the discounted gain."""
+RECALL_BAR = 0.7
+"""Least share of questions whose passage retrieval shows, for it to be a fair rival: below, no verdict is against it."""
 UNBOUNDED = ("length_ratio", BITS_PER_BYTE)
 """Metrics that are no shares."""
 LEAST = {"net_score": -1.0}
@@ -190,6 +193,7 @@ def measure_retrieval(
             recall, distinct = recall_at(found, gold, num_passages), list(dict.fromkeys(found[:MRR_DEPTH]))
             columns.setdefault((RETRIEVER, f"recall@{num_passages} ({unit})"), []).append(recall)
             columns.setdefault((RETRIEVER, f"MRR@{MRR_DEPTH} ({unit})"), []).append(reciprocal_rank(distinct, gold))
+            columns.setdefault((RETRIEVER, f"nDCG@{MRR_DEPTH} ({unit})"), []).append(ndcg_at(distinct, gold, MRR_DEPTH))
             documents.append(question.document_id)
         if documents:
             groups.append(measure("all", columns, documents, num_bootstrap=num_bootstrap, seed=seed))
@@ -336,3 +340,18 @@ def _judged(unjudged: _Unjudged, *, by_holm: tuple[float, float] | None, family_
             worst=unjudged.worst,
         )
     return replace(contrast, verdict=verdict, num_more=num_more)
+
+
+def withheld(contrasts: Sequence[Contrast], scores: Sequence[Score], *, num_passages: int) -> list[Contrast]:
+    """The contrasts, without a verdict against retrieval where it was too weak a rival to lose to."""
+    found = [s for s in scores if s.system == RETRIEVER and s.metric == f"recall@{num_passages} (passage)"]
+    if not found or found[0].mean >= RECALL_BAR:
+        return list(contrasts)
+    shown = f"{found[0].mean:.0%} of the questions and not {RECALL_BAR:.0%}"
+    why = f"retrieval was weak, it showed the right passage for {shown}"
+    return [
+        replace(c, verdict="undecided", withheld=why)
+        if (c.treatment, c.control) == AGAINST_RETRIEVAL and c.verdict == "better"
+        else c
+        for c in contrasts
+    ]
