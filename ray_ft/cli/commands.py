@@ -13,6 +13,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+from ray_ft.cli.bars import shown_on_stderr
 from ray_ft.cli.parser import JOB_VERBS, RESUMED_VERBS, build_parser
 from ray_ft.cli.results import (
     print_dry_run,
@@ -23,6 +24,7 @@ from ray_ft.cli.results import (
     shown_path,
 )
 from ray_ft.errors import ConfigError, RayFTError
+from ray_ft.quiet import quiet_libraries
 
 if TYPE_CHECKING:
     from ray_ft.config import Config
@@ -34,12 +36,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     if arguments.verb is None:
         build_parser().print_help()
         return 0
-    logging.basicConfig(format="%(message)s", level=logging.WARNING, stream=sys.stderr)
+    quiet_libraries()  # before any of them is imported
     logging.getLogger("ray_ft").setLevel(logging.DEBUG if arguments.verbose else logging.INFO)
     if arguments.address:
         os.environ["RAY_ADDRESS"] = arguments.address
     try:
-        return COMMANDS[arguments.verb](arguments)
+        with shown_on_stderr(lines_alone=arguments.verbose):
+            return COMMANDS[arguments.verb](arguments)
     except RayFTError as error:
         if arguments.verbose:
             raise
@@ -126,7 +129,7 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     from ray_ft import api
 
     made = api.evaluate(_load(arguments), force=arguments.force)
-    print_json(made) if arguments.json else print_report(made)
+    print_json(made) if arguments.json else print_report(made, serve=_command("serve", arguments))
     return 0
 
 
@@ -146,8 +149,7 @@ def _run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print_json(made)
         return 0
-    print_report(made)
-    print(f"Serve: {_program()} {shlex.join(['serve', arguments.config, *arguments.overrides])}")
+    print_report(made, serve=_command("serve", arguments))
     return 0
 
 
@@ -223,6 +225,11 @@ def _program() -> str:
     if shutil.which("ray-ft"):
         return "ray-ft"
     return "python -m ray_ft" if sys.argv[0].endswith("__main__.py") else os.path.relpath(sys.argv[0])
+
+
+def _command(verb: str, arguments: argparse.Namespace) -> str:
+    """A verb on the same configuration, as it can be pasted."""
+    return f"{_program()} {shlex.join([verb, arguments.config, *arguments.overrides])}"
 
 
 def _to_stderr(line: str) -> None:

@@ -50,6 +50,13 @@ class Exam:
     documents: list[SourceDocument]  # held out, with text, for bits per byte
     notes: tuple[str, ...] = ()  # what was asked for and could not be done
 
+    def sources(self) -> list[str]:
+        """The passages of each question's own document, where there are passages."""
+        texts: dict[str, list[str]] = {}
+        for passage in self.passages:
+            texts.setdefault(passage.document_id, []).append(passage_text(passage))
+        return ["\n".join(texts.get(question.document_id, ())) for question in self.questions]
+
 
 def compare(
     *,
@@ -73,6 +80,7 @@ def compare(
     done = answer_all(
         _tasks(exam, num_passages=evaluation.num_passages),
         questions=exam.questions,
+        sources=exam.sources(),
         tuned=tuned,
         model=model,
         evaluation=evaluation,
@@ -163,7 +171,8 @@ def judge(
 ) -> tuple[list[Score], list[Contrast]]:
     """Scores and contrasts of all strata, of the held-out documents' bits per byte, and of retrieval by itself."""
     draws = {"num_bootstrap": evaluation.num_bootstrap, "seed": seed}
-    groups = measure_answers([d for d in done if d.kind == "question"], exam.questions, **draws)
+    copies = ["\n".join(map(passage_text, found[: evaluation.num_passages])) for found in exam.rankings]
+    groups = measure_answers([d for d in done if d.kind == "question"], exam.questions, copies=copies, **draws)
     texts = [document.text for document in exam.documents]
     bits = measure_documents([d for d in done if d.kind == "document"], texts, **draws)
     if bits is not None:

@@ -24,6 +24,7 @@ def main() -> int:
     parser.add_argument("--engines", default="vllm-serve,vllm", help="for endpoint-gpu: one by one")
     parser.add_argument("--questions", type=int, default=200, help="for evaluation")
     given = parser.parse_args()
+    given.work = given.work.resolve()  # servers are started elsewhere
     given.work.mkdir(parents=True, exist_ok=True)
     rows: list[dict[str, Any]] = []
     if given.part == "mixed":

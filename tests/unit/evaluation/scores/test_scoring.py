@@ -266,3 +266,16 @@ def test_few_documents_wordiness_and_cut_answers_are_warned_of() -> None:
     assert "2.0 times as much" in wordy
     (cut,) = warned(contrast("tuned", "base", "better"), truncated=0.3)
     assert "base, tuned were cut off" in cut
+
+
+def test_steps_are_scored_where_there_are_steps_and_copies_where_passages_were_found() -> None:
+    steps = "1. Close the valve.\n2. Drain the tank."
+    plain = make_questions("seen", 8)
+    questions = [replace(q, reference=steps, key_facts=()) for q in plain[:4]] + plain[4:]
+    copies = ["close the valve, drain the tank, and a lot of other words of no use"] * 7 + [""]
+    found = measure_answers(answered(questions, {**RIGHT, "base": 8}), questions, copies=copies, **DRAWS)
+    scores = {(s.system, s.metric): s for group in found for s in scores_of(group)}
+    assert (scores["copy", "steps_in_order"].mean, scores["base", "steps_in_order"].mean) == (1.0, 0.0)
+    assert (scores["copy", "steps_in_order"].num_items, scores["copy", "key_fact_recall"].num_items) == (4, 8)
+    assert scores["copy", "key_fact_precision"].mean < 0.5
+    assert (scores["echo", "net_score"].mean, scores["echo", "net_score"].low) == pytest.approx((-1, -1))
