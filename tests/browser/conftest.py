@@ -15,14 +15,7 @@ from ray_ft.serving.passages import PassageSet
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What needs a browser is for the long tests."""
-    for item in items:
-        if "tests/browser/" in item.path.as_posix():
-            item.add_marker(pytest.mark.long)
-
-
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # while it runs, this thread has an event loop, and no other test can begin one
 def browser() -> Iterator[Any]:
     """A contributor without Chromium goes without these tests; CI does not."""
     found = next(filter(None, map(shutil.which, NAMES)), None)

@@ -12,6 +12,8 @@ from playwright.sync_api import expect
 
 BASE = "builtin:tiny"
 
+pytestmark = pytest.mark.long
+
 
 def ask(page: Any, question: str, *models: str) -> None:
     for box in page.locator("#choices input").all():
@@ -212,7 +214,7 @@ def test_nothing_is_amiss_to_those_who_cannot_see_well(
     answer(page, BASE).get_by_role("button", name="Good").click()
     answer(page, BASE).get_by_text("Comment", exact=True).click()
     answer(page, BASE).get_by_text("Answered with 3 sources").click()
-    expect(answer(page, "handbook").locator(".trouble")).to_contain_text("This model failed")
+    expect(answer(page, "handbook").locator(".trouble")).to_contain_text("Broke off")
     found = Axe().run(page).response["violations"]
     assert [(one["id"], [node["target"] for node in one["nodes"]]) for one in found] == []
     dark = page.evaluate("() => getComputedStyle(document.body).backgroundColor") == "rgb(20, 21, 23)"
@@ -253,11 +255,23 @@ def test_a_model_that_fails_leaves_the_others_alone(page: Any, endpoint: Playgro
     endpoint.model.says = "one two three four"
     ask(page, "Count")
     expect(answer(page, "support").locator(".trouble")).to_have_text(
-        "This model failed: the engine failed: the device is on fire"
+        "Broke off: the engine failed: the device is on fire"
     )
     expect(answer(page, BASE).locator(".text")).to_have_text("one two three four")
     expect(answer(page, BASE).get_by_role("button", name="Good")).to_be_visible()
     expect(answer(page, "support").get_by_role("button", name="Good")).to_be_hidden()
+
+
+def test_a_model_that_may_not_answer_now_says_why_in_its_place(page: Any, endpoint: PlaygroundEndpoint) -> None:
+    told: dict[str, Any] = {
+        "arm": "support",
+        "error": {"message": "this key has 2 answers open; at most 2; try again in 1 s"},
+    }
+    page.route(
+        "**/v1/compare", lambda route: route.fulfill(status=200, body=f"data: {json.dumps(told)}\n\ndata: [DONE]\n\n")
+    )
+    ask(page, "Count", "support")
+    expect(answer(page, "support").locator(".trouble")).to_have_text(f"Not answered: {told['error']['message']}")
 
 
 def test_a_key_is_asked_for_and_stays_in_its_tab(new_page: Any, locked_endpoint: PlaygroundEndpoint) -> None:

@@ -156,7 +156,7 @@ class Answer {
   }
 
   take(chunk) {
-    if (chunk.error) return this.end(`This model failed: ${chunk.error.message}`);
+    if (chunk.error) return this.end(`${this.first ? "Broke off" : "Not answered"}: ${chunk.error.message}`);
     this.tokens = chunk.completion_tokens ?? this.tokens;
     if (chunk.ray_ft && !this.id) this.open(chunk);
     const [choice] = chunk.choices ?? [];
