@@ -5,9 +5,10 @@ import os
 from pathlib import Path
 
 import pytest
+from catalogue import Catalogue
 
 from ray_ft.errors import ConfigError, ModelError
-from ray_ft.serving.adapters import Catalogue, Restricted, ServedModel
+from ray_ft.serving.adapters import Restricted, ServedModel
 from ray_ft.serving.refusals import ApiError
 from ray_ft.serving.registry import versions
 from ray_ft.serving.registry.names import Adapter, check_alias, draw
