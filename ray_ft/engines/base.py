@@ -13,6 +13,7 @@ from ray_ft.engines.requests import (
     GenerateRequest,
     GenerateResult,
     TextDelta,
+    TokenLogprob,
     WriteRequest,
     Written,
 )
@@ -52,6 +53,15 @@ class LoadedModel(ABC):
     @abstractmethod
     def negative_log_likelihood(self, texts: list[str], *, adapter: str | None) -> list[float]:
         """Sum of -ln p(token) over each text, in nats, in windows of the model's context; for bits per byte."""
+
+    @abstractmethod
+    def prompt_logprobs(
+        self, prompts: Sequence[Sequence[int]], *, adapter: str | None, num_logprobs: int
+    ) -> list[list[TokenLogprob]]:
+        """What the model thinks of each token of prompts that it is given as ids, and of `num_logprobs` likelier ones.
+
+        Raises GenerationError for prompts that the context cannot hold, or the vocabulary.
+        """
 
     @abstractmethod
     def apply_chat_template(

@@ -223,7 +223,10 @@ class Gateway:
         self._operations = Operations(self._desk.registry, self._desk, serving, keys, sends_id=False)
 
     def __serve_build_asgi_app__(self) -> Any:
-        api = registry_api(self._desk, self._operations.backend, watch=self._serving.watch, engine=self._engine)
+        serving = self._serving
+        api = registry_api(
+            self._desk, self._operations.backend, watch=serving.watch, engine=self._engine, is_strict=serving.strict
+        )
         self._operations.install(api)
         return api
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 import shutil
 from collections.abc import Iterator
 from itertools import zip_longest
@@ -224,6 +225,37 @@ def test_likelihood_equals_the_sum_over_plain_logits(
         log_probabilities = oracle.eval()(ids).logits.log_softmax(-1)
     expected = -sum(float(log_probabilities[0, i, ids[0, i + 1]]) for i in range(ids.shape[1] - 1))
     assert model.negative_log_likelihood([text], adapter=adapter) == [pytest.approx(expected, rel=1e-5)]
+
+
+@pytest.mark.usefixtures("exact")
+@pytest.mark.parametrize("adapter", [None, "code"])
+def test_a_prompts_tokens_have_the_log_probabilities_of_plain_logits(
+    model: LoadedModel, tiny_model_path: str, adapters: dict[str, str], adapter: str | None
+) -> None:
+    from peft import PeftModel
+    from transformers import AutoModelForCausalLM
+
+    oracle: Any = AutoModelForCausalLM.from_pretrained(tiny_model_path, dtype=torch.float32)
+    if adapter is not None:
+        oracle = PeftModel.from_pretrained(oracle, adapters[adapter])
+    prompts = [model.prompt_ids(text) for text in (QUESTIONS[0] * 60, QUESTIONS[1])] + [[7]]
+    told = model.prompt_logprobs(prompts, adapter=adapter, num_logprobs=2)
+    assert [[token.token_id for token in tokens] for tokens in told] == prompts
+    for ids, (first, *rest) in zip(prompts, told, strict=True):
+        assert (math.isnan(first.logprob), first.top, first.token) == (True, (), model.detokenize(ids[:1]))
+        with torch.no_grad():
+            known = oracle.eval()(torch.tensor([ids])).logits[0].log_softmax(-1)
+        for place, token in enumerate(rest):
+            assert token.logprob == pytest.approx(float(known[place, ids[place + 1]]), abs=1e-4)
+            assert [logprob for _, _, logprob in token.top] == pytest.approx(known[place].topk(2).values.tolist())
+
+
+def test_a_prompt_that_cannot_be_scored_is_refused(model: LoadedModel) -> None:
+    for prompt, message in (
+        ([10] * (model.max_seq_len + 1), "context"), ([10, 10**7], "10000000"), ([], "empty"),
+    ):  # fmt: skip
+        with pytest.raises(GenerationError, match=message):
+            model.prompt_logprobs([prompt], adapter=None, num_logprobs=0)
 
 
 def test_a_text_longer_than_the_context_is_scored_whole(model: LoadedModel) -> None:

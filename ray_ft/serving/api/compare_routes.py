@@ -6,13 +6,14 @@ import time
 import uuid
 from collections.abc import AsyncIterator, Mapping
 from contextlib import aclosing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, StrictStr, ValidationError
 
 from ray_ft.serving.access.record import visible
 from ray_ft.serving.adapters import Models, ServedModel
+from ray_ft.serving.api import streams
 from ray_ft.serving.api.bodies import DONE, ChatBody, CompletionBody, Reply, event, json_bytes, provenance
 from ray_ft.serving.api.errors import backend_failure, validation_refusal
 from ray_ft.serving.api.streams import STREAM_HEADERS, while_heard
@@ -51,7 +52,9 @@ class Arm:
         return round(time.monotonic() - self.began, 3)
 
 
-def add_compare_routes(routes: "APIRouter", models: Models, backend: Backend, engine: Mapping[str, Any]) -> None:
+def add_compare_routes(
+    routes: "APIRouter", models: Models, backend: Backend, engine: Mapping[str, Any], *, is_strict: bool = False
+) -> None:
     """Declare the route."""
     from fastapi import Request, Response
     from fastapi.responses import StreamingResponse
@@ -62,7 +65,7 @@ def add_compare_routes(routes: "APIRouter", models: Models, backend: Backend, en
             raise invalid("models: each only once", param="models")
         if fields.get("seed") is None:
             fields["seed"] = secrets.randbits(31)  # the same for all
-        arms = [_arm(name, fields, visible(models), engine) for name in body.models]
+        arms = [_arm(name, fields, visible(models), engine, is_strict=is_strict) for name in body.models]
         about = {"id": f"compare-{uuid.uuid4().hex}", "created": arms[0].reply.created, "seed": fields["seed"]}
         if fields.get("stream"):
             return StreamingResponse(_events(arms, backend), media_type="text/event-stream", headers=STREAM_HEADERS)
@@ -74,7 +77,7 @@ def add_compare_routes(routes: "APIRouter", models: Models, backend: Backend, en
     routes.post("/v1/compare")(compare)
 
 
-def _arm(name: str, fields: dict[str, Any], models: Models, engine: Mapping[str, Any]) -> Arm:
+def _arm(name: str, fields: dict[str, Any], models: Models, engine: Mapping[str, Any], *, is_strict: bool) -> Arm:
     body_type = ChatBody if "messages" in fields else CompletionBody
     try:
         body = body_type.model_validate(fields | {"model": name})
@@ -82,10 +85,11 @@ def _arm(name: str, fields: dict[str, Any], models: Models, engine: Mapping[str,
         raise ApiError(
             validation_refusal([{**e, "loc": ("body", *e["loc"])} for e in error.errors()], fields)
         ) from None
-    body.ignored_fields()
+    body.ignored_fields(is_strict=is_strict)
     model = models.find(name, user=body.end_user())
     ask = body.as_ask(model.adapter)
     reply = Reply(
+        ask.id,
         name,
         model.version,
         body_type is ChatBody,
@@ -93,7 +97,7 @@ def _arm(name: str, fields: dict[str, Any], models: Models, engine: Mapping[str,
         provenance=provenance(model, models, engine),
         has_logprobs=ask.num_logprobs is not None,
     )
-    return Arm(name, model, replace(ask, id=reply.id), reply, time.monotonic())
+    return Arm(name, model, ask, reply, time.monotonic())
 
 
 async def _answered(arm: Arm, backend: Backend) -> dict[str, Any]:
@@ -114,7 +118,11 @@ async def _events(arms: list[Arm], backend: Backend) -> AsyncIterator[bytes]:
     try:
         unfinished = len(arms)
         while unfinished:
-            text = await queue.get()
+            try:
+                async with asyncio.timeout(streams.PING_SECONDS):
+                    text = await queue.get()
+            except TimeoutError:
+                text = streams.PING
             if text is None:
                 unfinished -= 1
             else:

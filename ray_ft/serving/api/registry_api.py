@@ -22,21 +22,26 @@ TOUCH_SECONDS = 3600
 
 
 def registry_api(
-    desk: Desk, backend: Backend, *, watch: Mapping[str, str], engine: Mapping[str, Any] | None = None
+    desk: Desk,
+    backend: Backend,
+    *,
+    watch: Mapping[str, str],
+    engine: Mapping[str, Any] | None = None,
+    is_strict: bool = False,
 ) -> "FastAPI":
     """The application; while it runs, it follows the runs of `watch`, name: folder.
 
-    `backend` is the desk, or what lets asks through to it.
+    `backend` is the desk, or what lets asks through to it; `engine` and `is_strict` as in `create_api`.
     """
     from fastapi import APIRouter
 
     from ray_ft.serving.api import openapi
     from ray_ft.serving.api.reading import BodyRoute
 
-    api = create_api(desk.registry, backend, engine=engine)
+    api = create_api(desk.registry, backend, engine=engine, is_strict=is_strict)
     routes = APIRouter(route_class=BodyRoute, responses=openapi.ERRORS)
     add_adapter_routes(api, routes, desk)
-    add_compare_routes(routes, desk.registry, backend, engine or {})
+    add_compare_routes(routes, desk.registry, backend, engine or {}, is_strict=is_strict)
     add_feedback_routes(routes, desk.replies, FeedbackLog(desk.registry.folder.parent))
     api.include_router(routes)
     inner = api.router.lifespan_context

@@ -1,7 +1,6 @@
 """The routes of the OpenAI-style API over any backend that turns asks into pieces of text."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -21,8 +20,13 @@ MAX_NAMED = 20
 """Most ignored fields that a header names."""
 
 
-def create_api(catalogue: Models, backend: Backend, *, engine: Mapping[str, Any] | None = None) -> "FastAPI":
-    """The ASGI application. `engine` is what replies say of what answers, beside the model's version."""
+def create_api(
+    catalogue: Models, backend: Backend, *, engine: Mapping[str, Any] | None = None, is_strict: bool = False
+) -> "FastAPI":
+    """The ASGI application. `engine` is what replies say of what answers, beside the model's version.
+
+    `is_strict`: fields that are not known are refused, instead of named in a header.
+    """
     from fastapi import APIRouter, FastAPI, Request, Response
 
     from ray_ft.serving.api import openapi
@@ -59,16 +63,17 @@ def create_api(catalogue: Models, backend: Backend, *, engine: Mapping[str, Any]
         return await respond(body, request, is_chat=False)
 
     async def tokens_of(body: TokenizeBody) -> Response:
-        return _json(await tokenize(body, visible(catalogue), backend))
+        return _json(await tokenize(body, visible(catalogue), backend, is_strict=is_strict))
 
     async def text_of(body: DetokenizeBody) -> Response:
-        return _json(await detokenize(body, visible(catalogue), backend))
+        return _json(await detokenize(body, visible(catalogue), backend, is_strict=is_strict))
 
     async def respond(body: ChatBody | CompletionBody, request: Request, *, is_chat: bool) -> Response:
         found = visible(catalogue).find(body.model, user=body.end_user())
-        headers = {"x-ray-ft-model-version": found.version} | _ignored_header(body.ignored_fields())
+        headers = {"x-ray-ft-model-version": found.version} | _ignored_header(body.ignored_fields(is_strict=is_strict))
         ask = body.as_ask(found.adapter)
         reply = Reply(
+            ask.id,
             body.model,
             found.version,
             is_chat,
@@ -77,7 +82,6 @@ def create_api(catalogue: Models, backend: Backend, *, engine: Mapping[str, Any]
             provenance=provenance(found, catalogue, engine or {}),
             has_logprobs=ask.num_logprobs is not None,
         )
-        ask = replace(ask, id=reply.id)
         if body.stream:
             return await streamed(backend.stream(ask), reply, ask.n * max(len(ask.prompts), 1), headers)
         with reaching():
@@ -87,16 +91,16 @@ def create_api(catalogue: Models, backend: Backend, *, engine: Mapping[str, Any]
             raise ApiError(answer)
         return _json(reply.whole(answer), headers)
 
-    for path, get in (("/health", health), ("/v1/models", models), ("/v1/models/{name:path}", model)):
-        routes.get(path, responses=openapi.RESPONSES[path])(get)
-        routes.head(path, include_in_schema=False)(get)
-    for path, post in (
+    for path, post in (  # what is asked most is looked at first
         ("/v1/chat/completions", chat),
         ("/v1/completions", complete),
         ("/tokenize", tokens_of),
         ("/detokenize", text_of),
     ):
         routes.post(path, responses=openapi.RESPONSES[path])(post)
+    for path, get in (("/health", health), ("/v1/models", models), ("/v1/models/{name:path}", model)):
+        routes.get(path, responses=openapi.RESPONSES[path])(get)
+        routes.head(path, include_in_schema=False)(get)
     api.include_router(routes)
     return api
 

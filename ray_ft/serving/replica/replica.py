@@ -12,8 +12,8 @@ from dataclasses import fields, replace
 from functools import cached_property
 from typing import TypeVar
 
-from ray_ft.engines import Deliver, GenerateRequest, LoadedModel, TextDelta
-from ray_ft.errors import MissingDependencyError, PromptTooLongError, RayFTError, first_line
+from ray_ft.engines import Deliver, GenerateRequest, LoadedModel, TextDelta, TokenLogprob
+from ray_ft.errors import EngineStoppedError, MissingDependencyError, PromptTooLongError, RayFTError, first_line
 from ray_ft.serving.exchange import Ask, Piece, Status
 from ray_ft.serving.refusals import ApiError, Refusal, invalid, unsupported
 from ray_ft.serving.replica.tool_calls import CallReader, TemplateTools, probe_template
@@ -25,6 +25,9 @@ COALESCE_SECONDS = 0.03
 
 TOLD = {f.name for f in fields(GenerateRequest)} & {f.name for f in fields(Ask)} - {"max_new_tokens", "seed"}
 """What the engine is told as it was asked, for every choice."""
+
+SCORED_AT_ONCE = 4
+"""Requests whose prompts' log-probabilities are waited for at a time; others wait for these."""
 
 Events = asyncio.Queue[tuple[int, TextDelta | Exception]]
 T = TypeVar("T")
@@ -38,6 +41,7 @@ class ModelReplica:
         self._max_new_tokens = max_new_tokens
         # Templates and tokenizers hold up neither the loop nor the engine's passes.
         self._preparing = ThreadPoolExecutor(1, thread_name_prefix="prompts")
+        self._scoring = ThreadPoolExecutor(SCORED_AT_ONCE, thread_name_prefix="scores")
 
     async def status(self) -> Status:
         """How this copy is doing; raises when it can no longer answer."""
@@ -52,11 +56,13 @@ class ModelReplica:
         """Let go of the model, once what is being prepared is."""
         self._preparing.shutdown()
         self._model.close()
+        self._scoring.shutdown()
 
     async def answer(self, ask: Ask) -> list[Piece] | Refusal:
         """All choices, each as one piece with its full text."""
         pieces: list[Piece] = []
-        async with aclosing(self.stream(replace(ask, is_streamed=False))) as stream:
+        whole = replace(ask, is_streamed=False) if ask.is_streamed else ask
+        async with aclosing(self.stream(whole)) as stream:
             async for item in stream:
                 if isinstance(item, Refusal):
                     return item
@@ -74,15 +80,18 @@ class ModelReplica:
         submitting = self._preparing.submit(self._submit, ask, lambda index: _delivery(loop, events, index), cancels)
         try:
             try:
-                echoes = await asyncio.wrap_future(submitting)
+                choices = await asyncio.wrap_future(submitting)
+                told = await self._prompt_logprobs(ask, choices)
             except Exception as error:  # whatever is wrong with one request is its own
                 yield _refused(error, ask)
                 return
             yield []
             if ask.echo:
-                yield [Piece(index, echo) for index, echo in enumerate(echoes)]
-            readers = [CallReader(ask.tools, is_list=ask.must_call) for _ in echoes] if self._reads_calls(ask) else []
-            async for item in _delivered(events, len(echoes), readers):
+                yield [_echoed(index, choices[index], told[index], ask) for index in range(len(choices))]
+            if ask.max_new_tokens == 0:
+                return
+            readers = [CallReader(ask.tools, is_list=ask.must_call) for _ in choices] if self._reads_calls(ask) else []
+            async for item in _delivered(events, len(choices), readers):
                 yield item
         finally:  # at once, or when what is being submitted has been
             submitting.add_done_callback(lambda _: [cancel() for cancel in cancels])
@@ -118,16 +127,35 @@ class ModelReplica:
         except Exception as error:
             return _refused(error, ask)
 
-    def _submit(self, ask: Ask, delivery: Callable[[int], Deliver], cancels: list[Callable[[], None]]) -> list[str]:
-        """Ask the engine for each choice, prompt by prompt, then sample by sample; returns what each one echoes."""
-        requests, echoes = list[GenerateRequest](), list[str]()
+    def _submit(
+        self, ask: Ask, delivery: Callable[[int], Deliver], cancels: list[Callable[[], None]]
+    ) -> list[tuple[tuple[int, ...], str]]:
+        """Ask the engine for each choice, prompt by prompt, then sample by sample, if it is to have any tokens.
+
+        Returns the ids of each choice's prompt, and the text that is echoed.
+        """
+        requests, choices = list[GenerateRequest](), list[tuple[tuple[int, ...], str]]()
         for prompt in self._prompts(ask):
             ids = self._ids(prompt)
             requests += [self._request(ask, ids, sample) for sample in range(ask.n)]
-            echoes += [prompt if isinstance(prompt, str) else self._model.detokenize(ids) if ask.echo else ""] * ask.n
-        for index, request in enumerate(requests):
+            echo = prompt if isinstance(prompt, str) else self._model.detokenize(ids) if ask.echo else ""
+            choices += [(ids, echo)] * ask.n
+        for index, request in enumerate(requests if ask.max_new_tokens != 0 else ()):
             cancels.append(self._model.submit(request, delivery(index)))
-        return echoes
+        return choices
+
+    async def _prompt_logprobs(
+        self, ask: Ask, choices: Sequence[tuple[tuple[int, ...], str]]
+    ) -> list[tuple[TokenLogprob, ...]]:
+        """What is told of the prompt of each choice; a prompt is scored once for all of its samples."""
+        most = ask.num_logprobs
+        if not ask.echo or most is None:
+            return [()] * len(choices)
+        prompts = [ids for ids, _ in choices[:: ask.n]]
+        told = await asyncio.get_running_loop().run_in_executor(
+            self._scoring, lambda: self._model.prompt_logprobs(prompts, adapter=ask.adapter, num_logprobs=most)
+        )
+        return [tuple(tokens) for tokens in told for _ in range(ask.n)]
 
     def _prompts(self, ask: Ask) -> Sequence[str | tuple[int, ...]]:
         """Finished prompts. Raises ApiError where the template cannot do what is asked of it."""
@@ -170,7 +198,7 @@ class ModelReplica:
             raise invalid(
                 f"max_tokens: {wanted} is more than the {self._max_new_tokens} this server allows", param="max_tokens"
             )
-        if num_prompt_tokens + (wanted or 1) > self._model.max_seq_len:
+        if num_prompt_tokens + (1 if wanted is None else wanted) > self._model.max_seq_len:
             asked = f" and {wanted} are asked for" if wanted is not None else ", which leaves no room for an answer"
             raise invalid(
                 f"The prompt has {num_prompt_tokens} tokens{asked}; "
@@ -178,7 +206,15 @@ class ModelReplica:
                 param=_prompt_param(ask),
                 code="context_length_exceeded",
             )
-        return wanted or min(self._max_new_tokens, self._model.max_seq_len - num_prompt_tokens)
+        return min(self._max_new_tokens, self._model.max_seq_len - num_prompt_tokens) if wanted is None else wanted
+
+
+def _echoed(index: int, choice: tuple[tuple[int, ...], str], told: tuple[TokenLogprob, ...], ask: Ask) -> Piece:
+    """A choice's prompt, which is all of it where no token is wanted."""
+    ids, text = choice
+    if ask.max_new_tokens == 0:
+        return Piece(index, text, "length", num_prompt_tokens=len(ids), logprobs=told)
+    return Piece(index, text, logprobs=told)
 
 
 def _delivery(loop: asyncio.AbstractEventLoop, events: Events, index: int) -> Deliver:
@@ -229,12 +265,16 @@ def _joined(pieces: list[Piece]) -> list[Piece]:
     """One piece per choice, in order of index."""
     joined: dict[int, Piece] = {}
     for piece in pieces:
-        before = joined.get(piece.index, Piece(piece.index, ""))
-        joined[piece.index] = replace(
-            piece,
-            text=before.text + piece.text,
-            logprobs=before.logprobs + piece.logprobs,
-            tool_calls=before.tool_calls + piece.tool_calls,
+        before = joined.get(piece.index)
+        joined[piece.index] = (
+            piece
+            if before is None
+            else replace(
+                piece,
+                text=before.text + piece.text,
+                logprobs=before.logprobs + piece.logprobs,
+                tool_calls=before.tool_calls + piece.tool_calls,
+            )
         )
     return [joined[index] for index in sorted(joined)]
 
@@ -247,6 +287,8 @@ def _refused(error: Exception, ask: Ask | None = None) -> Refusal:
         return Refusal(400, first_line(error), code="context_length_exceeded", param=_prompt_param(ask))
     if isinstance(error, MissingDependencyError) and ask is not None:
         return Refusal(400, first_line(error), code="unsupported_parameter", param=ask.schema_param or None)
+    if isinstance(error, EngineStoppedError):  # Ray Serve starts another copy
+        return Refusal(503, f"the model cannot answer: {first_line(error)}", code="engine_error")
     return Refusal(400, first_line(error)) if isinstance(error, RayFTError) else _failed(error)
 
 
