@@ -27,6 +27,7 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=60, help="for soak")
     parser.add_argument("--questions", type=int, default=200, help="for evaluation")
     given = parser.parse_args()
+    given.work = given.work.resolve()  # servers are started elsewhere
     given.work.mkdir(parents=True, exist_ok=True)
     rows: list[dict[str, Any]] = []
     if given.part == "soak":  # prints and writes as it goes
