@@ -67,7 +67,7 @@ class ScriptedModel(LoadedModel):
         self.cancelled += 1
 
     def apply_chat_template(
-        self, messages: Sequence[Mapping[str, Any]], *, tools: Any = None, **template_kwargs: Any
+        self, messages: Sequence[Mapping[str, Any]], *, tools: Any = None, adapter: Any = None, **template_kwargs: Any
     ) -> str:
         self.template_kwargs = template_kwargs
         turns = [f"tools={','.join(tool['function']['name'] for tool in tools)}"] if tools else []
@@ -84,7 +84,7 @@ class ScriptedModel(LoadedModel):
         self._words += [word for word in dict.fromkeys(words) if word not in self._words]
         return [self._words.index(word) for word in words]
 
-    def prompt_ids(self, prompt: str) -> list[int]:
+    def prompt_ids(self, prompt: str, *, adapter: str | None = None) -> list[int]:
         if len(prompt) > 1000 * self.max_seq_len:
             raise PromptTooLongError(f"the prompt has {len(prompt)} characters, which are more than the context can be")
         return self.token_ids(prompt) if prompt else []

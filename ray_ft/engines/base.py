@@ -69,10 +69,12 @@ class LoadedModel(ABC):
         messages: Sequence[Mapping[str, Any]],
         *,
         tools: Sequence[Mapping[str, Any]] | None = None,
+        adapter: str | None = None,
         **template_kwargs: Any,
     ) -> str:
         """The prompt text of a conversation, ending where the assistant's answer begins.
 
+        In the base's template, unless the adapter's folder has one of its own (`models.tokenizer.TEMPLATE_FILE`).
         Special tokens that a message spells out must be letters when it is answered (`models.chat_text.ChatText`).
         Raises GenerationError where the template refuses the messages.
         """
@@ -82,8 +84,8 @@ class LoadedModel(ABC):
         """Ids of a text alone."""
 
     @abstractmethod
-    def prompt_ids(self, prompt: str) -> list[int]:
-        """Ids of a finished prompt as `submit` makes them, with a beginning of text where the model expects one.
+    def prompt_ids(self, prompt: str, *, adapter: str | None = None) -> list[int]:
+        """Ids of a finished prompt as `submit` makes them, with a beginning of text where the template expects one.
 
         Raises PromptTooLongError, soon, for a text that cannot be short enough for the context.
         """

@@ -3,12 +3,14 @@
 import math
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from ray_ft.engines.base import LoadedModel
 from ray_ft.engines.prompts import Prompts
 from ray_ft.engines.requests import GenerateRequest, TokenLogprob
 from ray_ft.errors import GenerationError, PromptTooLongError
+from ray_ft.models.tokenizer import TEMPLATE_FILE
 
 SCORING_WINDOW = 2048
 """Most tokens scored in one pass; the logits of more, over a large vocabulary, would not fit beside the weights."""
@@ -34,6 +36,7 @@ class PromptedModel(LoadedModel):
         `num_rows`: of the embedding, where it is known.
         """
         self._prompts = prompts
+        self._own_prompts: dict[str, Prompts] = {}  # of adapters that have a chat template of their own
         self.max_seq_len = max_seq_len
         self._num_places = min(max_seq_len, num_places or max_seq_len)
         self._num_rows = num_rows
@@ -50,18 +53,33 @@ class PromptedModel(LoadedModel):
         messages: Sequence[Mapping[str, Any]],
         *,
         tools: Sequence[Mapping[str, Any]] | None = None,
+        adapter: str | None = None,
         **template_kwargs: Any,
     ) -> str:
         """The prompt text of a conversation, ending where the assistant's answer begins."""
-        return self._prompts.render(messages, tools=tools, **template_kwargs)
+        return self.prompts_of(adapter).render(messages, tools=tools, **template_kwargs)
+
+    def prompts_of(self, adapter: str | None) -> Prompts:
+        """What makes an adapter's prompts, and knows where its answers end."""
+        return self._own_prompts.get(adapter or "", self._prompts)
+
+    def take_template(self, name: str, folder: str) -> None:
+        """Answer for an adapter in the chat template that its folder has, if it has one. Raises ModelError."""
+        path = Path(folder) / TEMPLATE_FILE
+        if not path.is_file():
+            return
+        text = path.read_text(encoding="utf-8", errors="replace")
+        known = (self._prompts, *list(self._own_prompts.values()))
+        same = next((prompts for prompts in known if prompts.tokenizer.chat_template == text), None)
+        self._own_prompts[name] = same or self._prompts.in_template(path)
 
     def token_ids(self, text: str) -> list[int]:
         """Ids of a prompt text."""
         return self._prompts.encode_text(text)
 
-    def prompt_ids(self, prompt: str) -> list[int]:
-        """Ids of a finished prompt, with a beginning of text where the model expects one."""
-        return self._prompts.encode(prompt, longest=self.max_seq_len)
+    def prompt_ids(self, prompt: str, *, adapter: str | None = None) -> list[int]:
+        """Ids of a finished prompt, with a beginning of text where the template expects one."""
+        return self.prompts_of(adapter).encode(prompt, longest=self.max_seq_len)
 
     def detokenize(self, ids: Sequence[int]) -> str:
         """Text of ids, special tokens included."""
@@ -99,7 +117,8 @@ class PromptedModel(LoadedModel):
 
     def _ids_and_room(self, request: GenerateRequest) -> tuple[list[int], int]:
         """A request's prompt, and the most tokens that may be answered. Raises GenerationError."""
-        ids = self.prompt_ids(request.prompt) if isinstance(request.prompt, str) else list(request.prompt)
+        given = request.prompt
+        ids = self.prompt_ids(given, adapter=request.adapter) if isinstance(given, str) else list(given)
         if not ids:
             raise GenerationError(EMPTY)
         check_ids(ids, "the prompt", num_rows=self._num_rows)

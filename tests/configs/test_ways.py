@@ -272,5 +272,5 @@ def test_a_value_is_handled_by_the_files_that_the_page_lists(rate_way: Followed)
 
 def test_a_chat_request_is_handled_by_the_files_that_the_page_lists(chat_way: Followed) -> None:
     check(
-        chat_way, "The way of a request", leads=("cli/commands.py", "api/serving.py", "serving/deploy.py"), at_most=15
+        chat_way, "The way of a request", leads=("cli/commands.py", "api/serving.py", "serving/deploy.py"), at_most=14
     )

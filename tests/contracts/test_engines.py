@@ -373,6 +373,24 @@ def test_another_chat_template_can_be_given(engine_name: str, tiny_model_path: s
     assert model.apply_chat_template([{"role": "user", "content": "Hi"}]) == "[user] Hi\n[answer]"
 
 
+def test_an_adapter_with_a_chat_template_of_its_own_is_answered_in_it(
+    model: LoadedModel, adapters: dict[str, str], tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(adapters["code"], tmp_path / "own"))
+    template = folder / "chat_template.jinja"
+    template.write_text("{% for m in messages %}[{{ m['role'] }}] {{ m['content'] }}\n{% endfor %}[answer]")
+    model.load_adapter("own", str(folder))
+    conversation = [{"role": "user", "content": QUESTIONS[3]}]
+    own = model.apply_chat_template(conversation, adapter="own")
+    assert own == f"[user] {QUESTIONS[3]}\n[answer]"
+    assert model.apply_chat_template(conversation, adapter="code") == model.apply_chat_template(conversation) != own
+    model.unload_adapter("own")
+    assert model.apply_chat_template(conversation, adapter="own") != own
+    template.write_text("{% for m in messages %}")
+    with pytest.raises(ModelError, match=r"chat_template\.jinja is no chat template"):
+        model.load_adapter("broken", str(folder))
+
+
 def test_an_engine_writes_data_in_the_places_of_the_requests(engine_name: str, tiny_model_path: str) -> None:
     engine = make(engine_name)
     writer = engine.load_writer(tiny_model_path)

@@ -35,6 +35,7 @@ def load_model(
     read = [read_adapter(name, folder, base=base, model_path=model_path) for name, folder in adapters.items()]
     model = TransformersModel(base, prompts, model_path, batch_size=batch_size, max_adapters=max_adapters)
     for adapter in read:
+        model.take_template(adapter.name, adapters[adapter.name])
         model.offer(adapter)
     return model
 
@@ -57,9 +58,7 @@ class TransformersModel(PromptedModel):
         )
         self._base, self._model_path = base, model_path
         self._grammars = Grammars(prompts.tokenizer, prompts.end_ids, num_tokens=num_rows)
-        self._scheduler = Scheduler(
-            passes, max_rows=max_rows, max_adapters=max_adapters, end_ids=prompts.end_ids, decode=self.detokenize
-        )
+        self._scheduler = Scheduler(passes, max_rows=max_rows, max_adapters=max_adapters, decode=self.detokenize)
         self.offer = self._scheduler.offer
 
     def submit(self, request: GenerateRequest, deliver: Deliver) -> Callable[[], None]:
@@ -74,11 +73,14 @@ class TransformersModel(PromptedModel):
 
     def load_adapter(self, name: str, folder: str) -> None:
         """Load one more adapter; others go on answering."""
-        self.offer(read_adapter(name, folder, base=self._base, model_path=self._model_path))
+        read = read_adapter(name, folder, base=self._base, model_path=self._model_path)
+        self.take_template(name, folder)
+        self.offer(read)
 
     def unload_adapter(self, name: str) -> None:
         """Let go of an adapter once those who ask it have their answers."""
         self._scheduler.withdraw(name)
+        self._own_prompts.pop(name, None)
 
     def status(self) -> EngineStatus:
         """How much there is to do."""
@@ -95,7 +97,8 @@ class TransformersModel(PromptedModel):
         check_ids([i for i, _ in request.logit_bias], "logit_bias", num_rows=self._num_rows)
         grammar = self._grammars.make(request.schema) if request.schema else None
         text = TextStream(self._prompts.decode, request.stop)
-        return Row(request, ids, max_new_tokens, Choice(request, ids, grammar), text, deliver)
+        end_ids = self.prompts_of(request.adapter).end_ids
+        return Row(request, ids, max_new_tokens, Choice(request, ids, grammar), text, deliver, end_ids)
 
 
 def _depends_on_neighbours(config: Any) -> bool:

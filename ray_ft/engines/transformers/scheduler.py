@@ -33,13 +33,10 @@ class Scoring:
 class Scheduler:
     """Owns the passes of a model. All public methods may be called from any thread."""
 
-    def __init__(
-        self, passes: Passes, *, max_rows: int, max_adapters: int, end_ids: frozenset[int], decode: Callable[..., str]
-    ) -> None:
+    def __init__(self, passes: Passes, *, max_rows: int, max_adapters: int, decode: Callable[..., str]) -> None:
         self._passes = passes
         self._max_rows = max_rows
         self._max_adapters = max_adapters
-        self._end_ids = end_ids
         self._decode = decode
         self._adapters: dict[str, Adapter] = {}  # all that are held
         self._offered: list[str] = []  # those of them that can be asked for
@@ -227,7 +224,7 @@ class Scheduler:
             return
         for row, token, logprobs in zip(rows, tokens, told, strict=True):
             try:
-                has_ended = row.accept(token, logprobs, self._end_ids)
+                has_ended = row.accept(token, logprobs)
             except Exception as error:
                 logger.exception("an answer failed")
                 self._end(row)

@@ -41,6 +41,7 @@ def load_model(
     model = VLLMModel(vllm, _arguments(engine, vllm, model_path, room), prompts, gate, max_rank=room)
     try:
         for name, folder in adapters.items():
+            model.take_template(name, folder)
             model.offer(name, folder)
     except BaseException:
         model.close()
@@ -134,11 +135,13 @@ class VLLMModel(PromptedModel):
         if not self._has_adapters:
             raise ModelError("engine.max_adapters is 0: the model was started without room for adapters")
         check_rank(name, rank_of(name, folder, **self._gate), self._max_rank)
+        self.take_template(name, folder)
         self.offer(name, folder)
 
     def unload_adapter(self, name: str) -> None:
         """Let go of an adapter once those who ask it have their answers."""
         self._running.unload(name)
+        self._own_prompts.pop(name, None)
 
     def status(self) -> EngineStatus:
         """How much there is to do; what is cached is as much as answers have told."""
@@ -160,7 +163,7 @@ class VLLMModel(PromptedModel):
         check_ids([i for i, _ in request.logit_bias], "logit_bias", num_rows=self._num_rows)
         if request.schema:
             self._grammars.make(request.schema)  # one that cannot be kept to is refused here
-        end_ids = sorted(self._prompts.end_ids)
+        end_ids = sorted(self.prompts_of(request.adapter).end_ids)
         params = sampling_params(request, max_tokens=max_tokens, end_ids=end_ids, vllm=self._vllm)
         return Answer(request, ids, params, Reader(request, len(ids), self._token_text), deliver)
 

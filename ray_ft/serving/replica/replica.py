@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from dataclasses import fields, replace
-from functools import cached_property
+from functools import lru_cache, partial
 from typing import TypeVar
 
 from ray_ft.engines import Deliver, GenerateRequest, LoadedModel, TextDelta, TokenLogprob
@@ -26,6 +26,8 @@ COALESCE_SECONDS = 0.03
 TOLD = {f.name for f in fields(GenerateRequest)} & {f.name for f in fields(Ask)} - {"max_new_tokens", "seed"}
 """What the engine is told as it was asked, for every choice."""
 
+TEMPLATES = 256
+"""Adapters of which it is remembered what their chat templates do with tools."""
 SCORED_AT_ONCE = 4
 """Requests whose prompts' log-probabilities are waited for at a time; others wait for these."""
 
@@ -39,6 +41,7 @@ class ModelReplica:
     def __init__(self, model: LoadedModel, *, max_new_tokens: int) -> None:
         self._model = model
         self._max_new_tokens = max_new_tokens
+        self._tools_of = lru_cache(TEMPLATES)(self._probe)
         # Templates and tokenizers hold up neither the loop nor the engine's passes.
         self._preparing = ThreadPoolExecutor(1, thread_name_prefix="prompts")
         self._scoring = ThreadPoolExecutor(SCORED_AT_ONCE, thread_name_prefix="scores")
@@ -105,7 +108,7 @@ class ModelReplica:
             (prompt,) = self._prompts(ask)
             if not add_special_tokens and isinstance(prompt, str):
                 self._model.prompt_ids(prompt)  # refuses what is too long before it takes time
-            ids = self._ids(prompt) if add_special_tokens else self._model.token_ids(str(prompt))
+            ids = self._ids(prompt, ask.adapter) if add_special_tokens else self._model.token_ids(str(prompt))
             return [(i, self._model.detokenize([i]) if with_texts else None) for i in ids]
 
         return await self._prepared(tokens, ask)
@@ -136,7 +139,7 @@ class ModelReplica:
         """
         requests, choices = list[GenerateRequest](), list[tuple[tuple[int, ...], str]]()
         for prompt in self._prompts(ask):
-            ids = self._ids(prompt)
+            ids = self._ids(prompt, ask.adapter)
             requests += [self._request(ask, ids, sample) for sample in range(ask.n)]
             echo = prompt if isinstance(prompt, str) else self._model.detokenize(ids) if ask.echo else ""
             choices += [(ids, echo)] * ask.n
@@ -161,27 +164,25 @@ class ModelReplica:
         """Finished prompts. Raises ApiError where the template cannot do what is asked of it."""
         if ask.messages is None:
             return ask.prompts
-        if ask.tools and not self._template.shows_tools:
+        if ask.tools and not self._tools_of(ask.adapter).shows_tools:
             raise unsupported("tools", "this model's chat template has no place for them; leave it out")
         try:
-            if not ask.tools:
-                return [self._model.apply_chat_template(ask.messages, **ask.template_kwargs)]
-            return [self._model.apply_chat_template(ask.messages, tools=ask.tools, **ask.template_kwargs)]
+            options = {"adapter": ask.adapter, **({"tools": ask.tools} if ask.tools else {}), **ask.template_kwargs}
+            return [self._model.apply_chat_template(ask.messages, **options)]
         except RayFTError as error:
             raise invalid(first_line(error), param="messages") from None
         except Exception as error:  # a template may raise anything on values that it does not expect
             raise invalid(f"the chat template refuses these messages: {first_line(error)}", param="messages") from None
 
-    def _ids(self, prompt: str | tuple[int, ...]) -> tuple[int, ...]:
-        return tuple(self._model.prompt_ids(prompt)) if isinstance(prompt, str) else prompt
+    def _ids(self, prompt: str | tuple[int, ...], adapter: str | None) -> tuple[int, ...]:
+        return tuple(self._model.prompt_ids(prompt, adapter=adapter)) if isinstance(prompt, str) else prompt
 
-    @cached_property
-    def _template(self) -> TemplateTools:
-        return probe_template(self._model.apply_chat_template)
+    def _probe(self, adapter: str | None) -> TemplateTools:
+        return probe_template(partial(self._model.apply_chat_template, adapter=adapter))
 
     def _reads_calls(self, ask: Ask) -> bool:
         """Whether calls are looked for in the answers. Those in a form of the template's own stay text."""
-        return bool(ask.tools) and (ask.must_call or self._template.writes_calls)
+        return bool(ask.tools) and (ask.must_call or self._tools_of(ask.adapter).writes_calls)
 
     def _request(self, ask: Ask, prompt: tuple[int, ...], sample: int) -> GenerateRequest:
         return GenerateRequest(

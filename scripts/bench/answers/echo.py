@@ -45,7 +45,7 @@ class EchoModel(LoadedModel):
     def token_ids(self, text: str) -> list[int]:
         return list(text.encode())
 
-    def prompt_ids(self, prompt: str) -> list[int]:
+    def prompt_ids(self, prompt: str, *, adapter: str | None = None) -> list[int]:
         return self.token_ids(prompt)
 
     def detokenize(self, ids: Sequence[int]) -> str:

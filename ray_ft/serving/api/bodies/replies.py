@@ -140,9 +140,10 @@ class Reply:
 def provenance(model: ServedModel, catalogue: Models, engine: Mapping[str, Any]) -> dict[str, Any]:
     """Who answers: the adapter and its version, the base and its version, and the engine's name and number format.
 
-    Where they are known, also the run and step that made the version, and the experiment that chose it.
+    Where they are known, also the run and step that made the version, the chat template of its own, and the experiment
+    that chose it.
     """
-    known = {name: model.about.get(name) for name in ("run", "step", "experiment", "arm")}
+    known = {name: model.about.get(name) for name in ("run", "step", "chat_template", "experiment", "arm")}
     return {
         "adapter": None if model.adapter is None else model.id,
         "version": model.version,

@@ -37,7 +37,7 @@ NEUTRAL: dict[str, tuple[Any, ...]] = {
 """Fields that a route does not know, with the values that ask for nothing."""
 
 TEMPLATE_OWN = frozenset({
-    "add_generation_prompt", "chat_template", "continue_final_message", "control", "conversation", "longest",
+    "adapter", "add_generation_prompt", "chat_template", "continue_final_message", "control", "conversation", "longest",
     "max_length", "messages", "padding", "return_assistant_tokens_mask", "return_dict", "return_tensors", "self",
     "tokenize", "tokenizer", "tokenizer_kwargs", "tools", "truncation",
 })  # fmt: skip
