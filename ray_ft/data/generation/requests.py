@@ -48,7 +48,9 @@ def ask_engine(
         at = replace(answers, round=number)
         asked = {"requests_of": requests_of, "at": at}
         loaded = {"at": at, "engine": engine, "model_path": model_path, "chat_template": chat_template}
-        if not _round(rows, asked, loaded, engine, refused):
+        with quiet_ray_data():
+            num_answered = _round(rows, asked, loaded, engine, refused)
+        if not num_answered:
             break
     if refused:
         reason, count = refused.most_common(1)[0]
@@ -65,26 +67,25 @@ def _round(
     num_gpus = int(ray.cluster_resources().get("GPU", 0)) if engine.needs_weights else 0
     started = reported = time.monotonic()
     total = 0
-    with quiet_ray_data():
-        answers = (
-            ray.data.from_items(rows, override_num_blocks=len(rows))
-            .flat_map(_wanted, fn_kwargs=asked)
-            .map_batches(
-                Answerer,
-                fn_constructor_kwargs=loaded,
-                batch_size=engine.write_batch_size(),
-                compute=ray.data.ActorPoolStrategy(min_size=1, max_size=max(num_gpus // engine.num_gpus, 1)),
-                num_gpus=engine.num_gpus if num_gpus else None,
-            )
+    answers = (
+        ray.data.from_items(rows, override_num_blocks=len(rows))
+        .flat_map(_wanted, fn_kwargs=asked)
+        .map_batches(
+            Answerer,
+            fn_constructor_kwargs=loaded,
+            batch_size=engine.write_batch_size(),
+            compute=ray.data.ActorPoolStrategy(min_size=1, max_size=max(num_gpus // engine.num_gpus, 1)),
+            num_gpus=engine.num_gpus if num_gpus else None,
         )
-        for row in answers.iter_rows():
-            if row["stopped"]:
-                raise GenerationError(f"prepare stopped: {row['stopped']}")
-            total += int(row["num_answers"])
-            refused.update([row["refused"]] if row["refused"] else [])
-            if (now := time.monotonic()) - reported >= SECONDS_BETWEEN_REPORTS:
-                reported = now
-                log.info("the engine answered %s requests, %.1f a second", f"{total:,}", total / (now - started))
+    )
+    for row in answers.iter_rows():
+        if row["stopped"]:
+            raise GenerationError(f"prepare stopped: {row['stopped']}")
+        total += int(row["num_answers"])
+        refused.update([row["refused"]] if row["refused"] else [])
+        if (now := time.monotonic()) - reported >= SECONDS_BETWEEN_REPORTS:
+            reported = now
+            log.info("the engine answered %s requests, %.1f a second", f"{total:,}", total / (now - started))
     if total:
         log.info("the engine answered %s requests in %.0f s", f"{total:,}", time.monotonic() - started)
     return total
