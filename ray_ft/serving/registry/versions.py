@@ -25,6 +25,7 @@ ID_DIGITS = 12
 VERSIONS = "versions"
 """Folder of the copies, one for each version, below the endpoint's own."""
 MAX_CONFIG_BYTES = 2**20
+MAX_TOKENIZER_BYTES = 2**24
 _BLOCK = 2**22
 
 State = Literal["loading", "ready", "failed"]
@@ -150,7 +151,7 @@ def _template_of(files: Mapping[str, IO[bytes]]) -> bytes:
     if TEMPLATE_FILE in files:
         return files[TEMPLATE_FILE].read(MAX_CONFIG_BYTES)
     try:
-        config = json.loads(files[TOKENIZER_FILE].read(MAX_CONFIG_BYTES)) if TOKENIZER_FILE in files else {}
+        config = json.loads(files[TOKENIZER_FILE].read(MAX_TOKENIZER_BYTES)) if TOKENIZER_FILE in files else {}
     except ValueError:  # the base's tokenizer is the one that counts
         return b""
     template = config.get("chat_template") if isinstance(config, dict) else None

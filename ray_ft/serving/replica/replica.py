@@ -59,7 +59,7 @@ class ModelReplica:
         """Let go of the model, once what is being prepared is."""
         self._preparing.shutdown()
         self._model.close()
-        self._scoring.shutdown()
+        self._scoring.shutdown(wait=False)
 
     async def answer(self, ask: Ask) -> list[Piece] | Refusal:
         """All choices, each as one piece with its full text."""
