@@ -266,6 +266,8 @@ class ServingConfig:
     """Tokens that open answers may take, their prompts included; more get status 429."""
     drain_seconds: float = 60.0
     """How long open answers may go on once the endpoint is told to stop."""
+    strict: bool = False
+    """Refuse requests with fields that are not known; else a header of the response names them."""
     access_log: bool = True
     """One JSON line for every request, in the log of the gateway's process."""
     ssl_certfile: str | None = None

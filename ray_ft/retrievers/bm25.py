@@ -29,7 +29,7 @@ class BM25(Retriever):
         return BM25Index(passages, k1=self.k1, b=self.b)
 
 
-class BM25Index:
+class BM25Index(Index):
     """Passages under BM25 in Lucene's variant, whose scores are positive for every shared word.
 
     score(q, d) = sum over words t of q: idf_t * f / (f + k1 (1 - b + b |d| / mean |d|)), where
@@ -51,12 +51,8 @@ class BM25Index:
             self._scorer = bm25s.BM25(k1=k1, b=b, method="lucene", backend="numpy", csc_backend="numpy")
             self._scorer.index(words, show_progress=False)
 
-    def search(self, question: str, num_passages: int) -> list[Chunk]:
-        """Passages that share a word with the question, best first; equal scores keep the passages' own order."""
-        return [passage for passage, _ in self.ranked(question, num_passages)]
-
     def ranked(self, question: str, num_passages: int) -> list[tuple[Chunk, float]]:
-        """As `search`, with scores."""
+        """Passages that share a word with the question, best first; equal scores keep the passages' own order."""
         import numpy as np
 
         if self._scorer is None:

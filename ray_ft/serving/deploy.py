@@ -1,7 +1,6 @@
 """Starts the endpoint on a Ray cluster, after everything that can be checked has been checked; and stops it."""
 
 import asyncio
-import json
 import logging
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -12,7 +11,7 @@ from ray_ft import artifacts
 from ray_ft.artifacts import Endpoint, TunedModel
 from ray_ft.config import Config, ServingConfig, load_config
 from ray_ft.engines import Engine
-from ray_ft.errors import ConfigError, MissingArtifactError, ModelError
+from ray_ft.errors import ConfigError, MissingArtifactError
 from ray_ft.serving.access.keys import KeyRing, load_keys
 from ray_ft.serving.api.registry_api import registry_api
 from ray_ft.serving.api.retrieval import Retrieval
@@ -28,6 +27,7 @@ from ray_ft.serving.registry.registry import Registry
 from ray_ft.serving.registry.store import adapter_roots, base_of, discarded, new_store, store_of_run
 from ray_ft.serving.replica.loading import LoadingReplica
 from ray_ft.serving.replica.resources import check_replicas_fit, replica_resources, replica_scaling
+from ray_ft.serving.starting import greeting, start
 from ray_ft.serving.stopping import GATEWAY, drain, shutdown, wait_for_interrupt
 
 if TYPE_CHECKING:
@@ -85,10 +85,10 @@ def deploy(
             roots=roots,
             passages=passages,
         )
-        _start(application, serving)
+        start(application, serving)
         endpoint = Endpoint(url=url_of(serving), models=served.ids)
         if blocking:
-            print(_greeting(endpoint, needs_key=bool(keys.keys)), flush=True)
+            print(greeting(endpoint, needs_key=bool(keys.keys)), flush=True)
             try:
                 wait_for_interrupt()
                 drain(serving)
@@ -238,9 +238,15 @@ class Gateway:
         self._operations = Operations(self._desk.registry, self._desk, serving, keys, sends_id=False)
 
     def __serve_build_asgi_app__(self) -> Any:
-        backend = self._operations.backend
-        retrieval = Retrieval(backend, self._passages, self._search)
-        api = registry_api(self._desk, backend, watch=self._serving.watch, engine=self._engine, retrieval=retrieval)
+        serving, backend = self._serving, self._operations.backend
+        api = registry_api(
+            self._desk,
+            backend,
+            watch=serving.watch,
+            engine=self._engine,
+            retrieval=Retrieval(backend, self._passages, self._search),
+            is_strict=serving.strict,
+        )
         self._operations.install(api)
         return api
 
@@ -301,49 +307,6 @@ class ReplicaHandle:
         return text
 
 
-# --- starting and stopping --------------------------------------------------------------------------------------------
-
-
 def _absolute(adapters: Mapping[str, str]) -> dict[str, str]:
     """A replica's process need not run in this one's folder."""
     return {name: str(Path(folder).expanduser().resolve()) for name, folder in adapters.items()}
-
-
-def _start(application: "Application", serving: ServingConfig) -> None:
-    """Start Serve and wait until the model is loaded; a failure leaves nothing running."""
-    from ray import serve
-    from ray.serve.config import HTTPOptions, ProxyLocation
-
-    if not logger.isEnabledFor(logging.DEBUG):
-        logging.getLogger("ray.serve").setLevel(logging.ERROR)  # importing Serve has set it to INFO
-    options = HTTPOptions(
-        host=serving.host, port=serving.port, ssl_keyfile=serving.ssl_keyfile, ssl_certfile=serving.ssl_certfile
-    )
-    serve.start(proxy_location=ProxyLocation.HeadOnly, http_options=options)
-    try:
-        serve.run(application, name=serving.name, route_prefix=serving.route_prefix)
-    except RuntimeError as error:
-        failed = serve.status().applications.get(serving.name)
-        reason = _reason([str(error), *(d.message for d in (failed.deployments.values() if failed else ()))])
-        shutdown(serving.name)
-        raise ModelError(f"the endpoint did not start: {reason}") from None
-    except BaseException:
-        shutdown(serving.name)
-        raise
-
-
-def _reason(messages: list[str]) -> str:
-    """The replica's own error, out of the tracebacks that Serve passes on as text; else the last line of all."""
-    lines = [line.strip() for message in messages for line in message.splitlines() if line.strip()]
-    ours = [line.partition(": ")[2] for line in lines if line.startswith("ray_ft.errors.")]
-    return (ours or lines or ["no reason given"])[-1]
-
-
-def _greeting(endpoint: Endpoint, *, needs_key: bool = False) -> str:
-    body = json.dumps({"model": endpoint.models[-1], "messages": [{"role": "user", "content": "Hello"}]})
-    key = "-H 'Authorization: Bearer KEY' " if needs_key else ""
-    return (
-        f"Serving {', '.join(endpoint.models)} at {endpoint.url}/v1 (stop with Ctrl-C), in a browser at "
-        f"{endpoint.url}/playground. Try:\n"
-        f"curl {endpoint.url}/v1/chat/completions {key}-H 'Content-Type: application/json' \\\n  -d '{body}'"
-    )

@@ -48,7 +48,9 @@ def ask_engine(
         at = replace(answers, round=number)
         asked = {"requests_of": requests_of, "at": at}
         loaded = {"at": at, "engine": engine, "model_path": model_path, "chat_template": chat_template}
-        if not _round(rows, asked, loaded, engine, refused):
+        with quiet_ray_data():
+            num_answered = _round(rows, asked, loaded, engine, refused)
+        if not num_answered:
             break
     if refused:
         reason, count = refused.most_common(1)[0]
@@ -65,7 +67,7 @@ def _round(
     num_gpus = int(ray.cluster_resources().get("GPU", 0)) if engine.needs_weights else 0
     started = time.monotonic()
     total = 0
-    with quiet_ray_data(), progress.task("generate", "answers") as task:
+    with progress.task("generate", "answers") as task:
         answers = (
             ray.data.from_items(rows, override_num_blocks=len(rows))
             .flat_map(_wanted, fn_kwargs=asked)

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, StrictStr, ValidationError
 
 from ray_ft.serving.access.record import visible
 from ray_ft.serving.adapters import Models, ServedModel
+from ray_ft.serving.api import streams
 from ray_ft.serving.api.bodies import DONE, ChatBody, CompletionBody, Reply, event, json_bytes, provenance
 from ray_ft.serving.api.bodies.messages import Passages
 from ray_ft.serving.api.errors import backend_failure, validation_refusal
@@ -61,7 +62,13 @@ class Arm:
 
 
 def add_compare_routes(
-    routes: "APIRouter", models: Models, backend: Backend, engine: Mapping[str, Any], retrieval: Retrieval
+    routes: "APIRouter",
+    models: Models,
+    backend: Backend,
+    engine: Mapping[str, Any],
+    retrieval: Retrieval,
+    *,
+    is_strict: bool = False,
 ) -> None:
     """Declare the route."""
     from fastapi import Request, Response
@@ -73,7 +80,7 @@ def add_compare_routes(
             raise invalid("models: each only once", param="models")
         if fields.get("seed") is None:
             fields["seed"] = secrets.randbits(31)  # the same for all
-        arms = [_arm(name, fields, visible(models), engine) for name in body.models]
+        arms = [_arm(name, fields, visible(models), engine, is_strict=is_strict) for name in body.models]
         if arms[0].retrieval:  # once: all are asked the same
             grounded = await retrieval.ground(arms[0].ask, arms[0].retrieval)
             for arm in arms:
@@ -89,7 +96,7 @@ def add_compare_routes(
     routes.post("/v1/compare")(compare)
 
 
-def _arm(name: str, fields: dict[str, Any], models: Models, engine: Mapping[str, Any]) -> Arm:
+def _arm(name: str, fields: dict[str, Any], models: Models, engine: Mapping[str, Any], *, is_strict: bool) -> Arm:
     body_type = ChatBody if "messages" in fields else CompletionBody
     try:
         body = body_type.model_validate(fields | {"model": name})
@@ -97,10 +104,11 @@ def _arm(name: str, fields: dict[str, Any], models: Models, engine: Mapping[str,
         raise ApiError(
             validation_refusal([{**e, "loc": ("body", *e["loc"])} for e in error.errors()], fields)
         ) from None
-    body.ignored_fields()
+    body.ignored_fields(is_strict=is_strict)
     model = models.find(name, user=body.end_user())
     ask = body.as_ask(model.adapter)
     reply = Reply(
+        ask.id,
         name,
         model.version,
         body_type is ChatBody,
@@ -108,7 +116,7 @@ def _arm(name: str, fields: dict[str, Any], models: Models, engine: Mapping[str,
         provenance=provenance(model, models, engine),
         has_logprobs=ask.num_logprobs is not None,
     )
-    return Arm(name, model, replace(ask, id=reply.id), reply, time.monotonic(), getattr(body, "retrieval", None))
+    return Arm(name, model, ask, reply, time.monotonic(), getattr(body, "retrieval", None))
 
 
 async def _answered(arm: Arm, backend: Backend) -> dict[str, Any]:
@@ -129,7 +137,11 @@ async def _events(arms: list[Arm], backend: Backend) -> AsyncIterator[bytes]:
     try:
         unfinished = len(arms)
         while unfinished:
-            text = await queue.get()
+            try:
+                async with asyncio.timeout(streams.PING_SECONDS):
+                    text = await queue.get()
+            except TimeoutError:
+                text = streams.PING
             if text is None:
                 unfinished -= 1
             else:

@@ -30,10 +30,11 @@ def registry_api(
     watch: Mapping[str, str],
     engine: Mapping[str, Any] | None = None,
     retrieval: Retrieval | None = None,
+    is_strict: bool = False,
 ) -> "FastAPI":
     """The application; while it runs, it follows the runs of `watch`, name: folder.
 
-    `backend` is the desk, or what lets asks through to it.
+    `backend` is the desk, or what lets asks through to it; `engine` and `is_strict` as in `create_api`.
     """
     from fastapi import APIRouter
 
@@ -41,10 +42,10 @@ def registry_api(
     from ray_ft.serving.api.reading import BodyRoute
 
     retrieval = retrieval or Retrieval(backend)
-    api = create_api(desk.registry, backend, engine=engine, retrieval=retrieval)
+    api = create_api(desk.registry, backend, engine=engine, retrieval=retrieval, is_strict=is_strict)
     routes = APIRouter(route_class=BodyRoute, responses=openapi.ERRORS)
     add_adapter_routes(api, routes, desk)
-    add_compare_routes(routes, desk.registry, backend, engine or {}, retrieval)
+    add_compare_routes(routes, desk.registry, backend, engine or {}, retrieval, is_strict=is_strict)
     add_feedback_routes(routes, desk.replies, FeedbackLog(desk.registry.folder.parent))
     api.include_router(routes)
     add_page_routes(api)

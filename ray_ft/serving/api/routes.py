@@ -28,8 +28,12 @@ def create_api(
     *,
     engine: Mapping[str, Any] | None = None,
     retrieval: Retrieval | None = None,
+    is_strict: bool = False,
 ) -> "FastAPI":
-    """The ASGI application. `engine` is what replies say of what answers, beside the model's version."""
+    """The ASGI application. `engine` is what replies say of what answers, beside the model's version.
+
+    `is_strict`: fields that are not known are refused, instead of named in a header.
+    """
     from fastapi import APIRouter, FastAPI, Request, Response
 
     from ray_ft.serving.api import openapi
@@ -67,19 +71,20 @@ def create_api(
         return await respond(body, request, is_chat=False)
 
     async def tokens_of(body: TokenizeBody) -> Response:
-        return _json(await tokenize(body, visible(catalogue), backend))
+        return _json(await tokenize(body, visible(catalogue), backend, is_strict=is_strict))
 
     async def text_of(body: DetokenizeBody) -> Response:
-        return _json(await detokenize(body, visible(catalogue), backend))
+        return _json(await detokenize(body, visible(catalogue), backend, is_strict=is_strict))
 
     async def respond(body: ChatBody | CompletionBody, request: Request, *, is_chat: bool) -> Response:
         found = visible(catalogue).find(body.model, user=body.end_user())
-        headers = {"x-ray-ft-model-version": found.version} | _ignored_header(body.ignored_fields())
+        headers = {"x-ray-ft-model-version": found.version} | _ignored_header(body.ignored_fields(is_strict=is_strict))
         ask, told = body.as_ask(found.adapter), provenance(found, catalogue, engine or {})
         if isinstance(body, ChatBody) and body.retrieval:
             grounded = await passages.ground(ask, body.retrieval)
             ask, told = replace(ask, messages=grounded.messages), told | grounded.provenance
         reply = Reply(
+            ask.id,
             body.model,
             found.version,
             is_chat,
@@ -88,7 +93,6 @@ def create_api(
             provenance=told,
             has_logprobs=ask.num_logprobs is not None,
         )
-        ask = replace(ask, id=reply.id)
         if body.stream:
             return await streamed(backend.stream(ask), reply, ask.n * max(len(ask.prompts), 1), headers)
         with reaching():
@@ -98,16 +102,16 @@ def create_api(
             raise ApiError(answer)
         return _json(reply.whole(answer), headers)
 
-    for path, get in (("/health", health), ("/v1/models", models), ("/v1/models/{name:path}", model)):
-        routes.get(path, responses=openapi.RESPONSES[path])(get)
-        routes.head(path, include_in_schema=False)(get)
-    for path, post in (
+    for path, post in (  # what is asked most is looked at first
         ("/v1/chat/completions", chat),
         ("/v1/completions", complete),
         ("/tokenize", tokens_of),
         ("/detokenize", text_of),
     ):
         routes.post(path, responses=openapi.RESPONSES[path])(post)
+    for path, get in (("/health", health), ("/v1/models", models), ("/v1/models/{name:path}", model)):
+        routes.get(path, responses=openapi.RESPONSES[path])(get)
+        routes.head(path, include_in_schema=False)(get)
     api.include_router(routes)
     return api
 

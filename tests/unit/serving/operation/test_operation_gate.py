@@ -11,6 +11,7 @@ from typing import Any
 
 import openai
 import pytest
+from catalogue import Catalogue
 from fastapi.testclient import TestClient
 from prometheus_client.parser import text_string_to_metric_families
 from scripted_model import ScriptedModel
@@ -18,7 +19,7 @@ from scripted_model import ScriptedModel
 from ray_ft.config import ServingConfig
 from ray_ft.serving.access.keys import NOBODY, SCOPES, ApiKey, KeyRing
 from ray_ft.serving.access.record import CURRENT, RequestRecord
-from ray_ft.serving.adapters import Catalogue, ServedModel
+from ray_ft.serving.adapters import ServedModel
 from ray_ft.serving.api.routes import create_api
 from ray_ft.serving.exchange import Ask, Backend, Piece, Status
 from ray_ft.serving.operation.gate import OPEN_ROUTES
