@@ -81,6 +81,8 @@ class DataConfig:
     """Share of common runs of five words (Jaccard) from which two documents are near copies."""
     decontaminate: tuple[str, ...] = ()
     """Evaluation sets, as JSONL, Parquet or text; what shares a run of 13 words with one is left out of training."""
+    common: tuple[str, ...] = ()
+    """Text files of passages, such as legal notices, that questions may share with training; others they must not."""
     secrets: Literal["redact", "drop", "keep"] = "redact"
     """Keys, tokens and passwords: replaced by <KIND>, or their file is left out; a private key always leaves it out."""
     personal_data: Literal["redact", "presidio", "keep"] = "redact"

@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from ray_ft.data.dedup.decontamination import EvaluationRuns
 from ray_ft.data.dedup.minhash import signature
 from ray_ft.data.dedup.shingles import shingles
 from ray_ft.data.dedup.splits import content_key
 from ray_ft.data.documents import ReadFile, Record
+from ray_ft.overlap import Runs
 
 
 class Head(NamedTuple):
@@ -23,7 +23,7 @@ class Head(NamedTuple):
     is_contaminated: bool = False
 
 
-def heads_of(parsed: Sequence[ReadFile | Record], evaluation: EvaluationRuns) -> tuple[Head, ...]:
+def heads_of(parsed: Sequence[ReadFile | Record], evaluation: Runs) -> tuple[Head, ...]:
     """What is told of each document."""
     return tuple(_record_head(p, evaluation) if isinstance(p, Record) else _file_head(p, evaluation) for p in parsed)
 
@@ -38,7 +38,7 @@ def text_of(parsed: ReadFile | Record) -> str:
     return "\n".join([m.content for m in example.messages] or [example.prompt, example.completion])
 
 
-def _file_head(read: ReadFile, evaluation: EvaluationRuns) -> Head:
+def _file_head(read: ReadFile, evaluation: Runs) -> Head:
     if read.document is None:
         return Head(read.file.path, "", 0, True, False)
     text = read.document.text
@@ -54,7 +54,7 @@ def _file_head(read: ReadFile, evaluation: EvaluationRuns) -> Head:
     )
 
 
-def _record_head(record: Record, evaluation: EvaluationRuns) -> Head:
+def _record_head(record: Record, evaluation: Runs) -> Head:
     """Lines of plain text have near duplicates as documents do; conversations share phrases without being any."""
     if record.reason:
         return Head(record.name, "", 0, False, False)
