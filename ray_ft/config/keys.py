@@ -81,8 +81,6 @@ class DataConfig:
     """Share of common runs of five words (Jaccard) from which two documents are near copies."""
     decontaminate: tuple[str, ...] = ()
     """Evaluation sets, as JSONL, Parquet or text; what shares a run of 13 words with one is left out of training."""
-    common: tuple[str, ...] = ()
-    """Text files of passages, such as legal notices, that questions may share with training; others they must not."""
     secrets: Literal["redact", "drop", "keep"] = "redact"
     """Keys, tokens and passwords: replaced by <KIND>, or their file is left out; a private key always leaves it out."""
     personal_data: Literal["redact", "presidio", "keep"] = "redact"
@@ -99,6 +97,8 @@ class DataConfig:
     """Fraction of documents and conversations held out for evaluation."""
     passage_tokens: int = 256
     """Longest passage of the retrieval index, in tokens."""
+    common: tuple[str, ...] = ()
+    """Text files of passages, such as legal notices, that questions may share with training; others they must not."""
 
 
 @dataclass(frozen=True)
