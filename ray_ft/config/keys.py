@@ -97,6 +97,8 @@ class DataConfig:
     """Fraction of documents and conversations held out for evaluation."""
     passage_tokens: int = 256
     """Longest passage of the retrieval index, in tokens."""
+    common: tuple[str, ...] = ()
+    """Text files of passages, such as legal notices, that questions may share with training; others they must not."""
 
 
 @dataclass(frozen=True)

@@ -92,7 +92,9 @@ def compare(
     samples = gather_samples(exam.questions, exam.rankings, done, sources, num_passages=evaluation.num_passages)
     logger.info("asked %d questions of %s in %.0f s", len(samples), ", ".join(exam.systems), time.monotonic() - started)
     asked = provenance.describe_questions(exam.questions, num_candidates=exam.num_candidates)
-    proof = provenance.split_proof(training_set, sources, exam.questions, exam.documents)
+    proof = provenance.split_proof(
+        training_set, sources, exam.questions, exam.documents, are_users=bool(evaluation.questions)
+    )
     report = Report(
         model=model.name,
         scores=tuple(score for score in scores if score.system not in BASELINES),

@@ -46,7 +46,7 @@ RETRIEVER = "retriever"
 MRR_DEPTH = 10
 """Passages looked at for the mean reciprocal rank and the discounted gain."""
 RECALL_BAR = 0.7
-"""Least share of questions whose passage retrieval shows, to be a fair rival: below, no verdict is against it."""
+"""Least share of questions whose passage retrieval shows: below, it is no fair rival, and no verdict is against it."""
 UNBOUNDED = ("length_ratio", BITS_PER_BYTE)
 """Metrics that are no shares."""
 LEAST = {"net_score": -1.0}
