@@ -50,5 +50,19 @@ def quiet_ray_data() -> Iterator[None]:
         logger.setLevel(level)
 
 
+@contextmanager
+def no_progress_bars() -> Iterator[None]:
+    """Let transformers read and write weights without a bar for each file."""
+    from transformers.utils import logging as its
+
+    shown = its.is_progress_bar_enabled()
+    its.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            its.enable_progress_bar()
+
+
 def _only_errors(record: logging.LogRecord) -> bool:
     return record.levelno >= logging.ERROR or log.isEnabledFor(logging.DEBUG)

@@ -278,6 +278,8 @@ class ServingConfig:
     """The endpoint's name on its cluster; two endpoints have two."""
     route_prefix: str = "/"
     """Path before all routes; two endpoints of one cluster share host and port and have two."""
+    retrieval: bool = False
+    """Let requests ask for answers with passages of the run's documents, which those who ask then can read."""
     adapter_roots: list[str] = field(default_factory=list)
     """Folders below which adapters may be loaded over HTTP, beside output_dir."""
     adapter_wait_s: float = 30.0

@@ -1,6 +1,7 @@
 """The routes of the OpenAI-style API over any backend that turns asks into pieces of text."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -8,6 +9,7 @@ from ray_ft.serving.access.record import visible
 from ray_ft.serving.adapters import Models
 from ray_ft.serving.api.bodies import ChatBody, CompletionBody, Reply, json_bytes, model_row, provenance
 from ray_ft.serving.api.errors import answer_errors_as_json, reaching
+from ray_ft.serving.api.retrieval import Retrieval
 from ray_ft.serving.api.streams import streamed, while_heard
 from ray_ft.serving.api.tokens import DetokenizeBody, TokenizeBody, detokenize, tokenize
 from ray_ft.serving.exchange import Backend
@@ -21,7 +23,12 @@ MAX_NAMED = 20
 
 
 def create_api(
-    catalogue: Models, backend: Backend, *, engine: Mapping[str, Any] | None = None, is_strict: bool = False
+    catalogue: Models,
+    backend: Backend,
+    *,
+    engine: Mapping[str, Any] | None = None,
+    retrieval: Retrieval | None = None,
+    is_strict: bool = False,
 ) -> "FastAPI":
     """The ASGI application. `engine` is what replies say of what answers, beside the model's version.
 
@@ -34,6 +41,7 @@ def create_api(
     from ray_ft.serving.api.request_ids import RequestIds
 
     api = FastAPI(title="ray_ft", description=openapi.DESCRIPTION, version=catalogue.base.version)
+    passages = retrieval or Retrieval(backend)
     answer_errors_as_json(api)
     api.add_middleware(RequestIds)
     routes = APIRouter(route_class=BodyRoute, responses=openapi.ERRORS)
@@ -46,7 +54,7 @@ def create_api(
     async def models() -> Response:
         max_seq_len = await context()
         rows = [model_row(m, catalogue, max_seq_len=max_seq_len) for m in visible(catalogue).models]
-        return _json({"object": "list", "data": rows})
+        return _json({"object": "list", "data": rows} | passages.about())
 
     async def model(name: str) -> Response:
         found = visible(catalogue).find(name)
@@ -71,7 +79,10 @@ def create_api(
     async def respond(body: ChatBody | CompletionBody, request: Request, *, is_chat: bool) -> Response:
         found = visible(catalogue).find(body.model, user=body.end_user())
         headers = {"x-ray-ft-model-version": found.version} | _ignored_header(body.ignored_fields(is_strict=is_strict))
-        ask = body.as_ask(found.adapter)
+        ask, told = body.as_ask(found.adapter), provenance(found, catalogue, engine or {})
+        if isinstance(body, ChatBody) and body.retrieval:
+            grounded = await passages.ground(ask, body.retrieval)
+            ask, told = replace(ask, messages=grounded.messages), told | grounded.provenance
         reply = Reply(
             ask.id,
             body.model,
@@ -79,7 +90,7 @@ def create_api(
             is_chat,
             ask.n,
             include_usage=bool(body.stream and body.stream_options and body.stream_options.include_usage),
-            provenance=provenance(found, catalogue, engine or {}),
+            provenance=told,
             has_logprobs=ask.num_logprobs is not None,
         )
         if body.stream:

@@ -10,7 +10,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, StrictInt, StrictStr, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
-from ray_ft.serving.api.bodies.messages import MAX_MESSAGES, MAX_TOOLS, ChosenTool, Message, Tool
+from ray_ft.serving.api.bodies.messages import MAX_MESSAGES, MAX_TOOLS, ChosenTool, Message, Passages, Tool
 from ray_ft.serving.api.bodies.structure import ResponseFormat, calls_schema, guided_schema
 from ray_ft.serving.exchange import Ask
 from ray_ft.serving.refusals import invalid, unsupported
@@ -27,6 +27,8 @@ NEUTRAL: dict[str, tuple[Any, ...]] = {
     "web_search_options": (), "suffix": ("",), "best_of": (1,), "logprobs": (False,), "top_logprobs": (0,),
     "echo": (False,), "tools": ([],), "tool_choice": ("none", "auto"), "chat_template_kwargs": ({},),
     "parallel_tool_calls": (True, False),
+    # ours
+    "retrieval": (False,),
     # vLLM's
     "min_tokens": (0,), "stop_token_ids": ([],), "bad_words": ([],), "allowed_token_ids": (), "prompt_logprobs": (),
     "use_beam_search": (False,), "length_penalty": (1,), "truncate_prompt_tokens": (-1,),
@@ -241,6 +243,8 @@ class ChatBody(SamplingBody, Conversation):
     top_logprobs: Annotated[StrictInt, Field(ge=0, le=20)] | None = None
     """How many of the likeliest tokens to tell beside each; with logprobs."""
     tool_choice: Literal["none", "auto", "required"] | ChosenTool | None = None
+    retrieval: Passages | StrictBool | None = None
+    """Answer with passages that the run prepared: true, or how many; sources come back in `ray_ft.sources`."""
     parallel_tool_calls: StrictBool | None = None
     """False lets an answer that has to call make one call."""
 

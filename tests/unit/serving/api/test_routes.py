@@ -383,9 +383,9 @@ def test_the_greeting_of_a_deployment_holds_a_request_that_works(client: TestCli
     import shlex
 
     from ray_ft.artifacts import Endpoint
-    from ray_ft.serving.deploy import _greeting
+    from ray_ft.serving.starting import greeting
 
-    command = _greeting(Endpoint("http://127.0.0.1:1", CATALOGUE.ids)).split("Try:\n")[1].replace("\\\n", "")
+    command = greeting(Endpoint("http://127.0.0.1:1", CATALOGUE.ids)).split("Try:\n")[1].replace("\\\n", "")
     words = shlex.split(command)
     assert words[0] == "curl"
     path = words[1].removeprefix("http://127.0.0.1:1")

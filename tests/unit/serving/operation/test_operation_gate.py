@@ -580,9 +580,9 @@ def test_models_beyond_a_number_share_their_series(backend: ModelReplica, monkey
     ]  # fmt: skip
 
 
-def test_routes_without_a_key_are_those_that_the_page_names() -> None:
-    page = (REPOSITORY / "docs" / "guides" / "serve.md").read_text()
-    assert all(f"`{route}`" in page for route in OPEN_ROUTES)
+def test_routes_without_a_key_are_those_that_the_guides_name() -> None:
+    guides = "".join((REPOSITORY / "docs" / "guides" / f"{name}.md").read_text() for name in ("serve", "playground"))
+    assert all(f"`{route}`" in guides for route in OPEN_ROUTES)
 
 
 def test_what_a_backend_can_beyond_asks_goes_to_it_untouched(backend: ModelReplica) -> None:
