@@ -45,6 +45,7 @@ def quiet_ray_data() -> Iterator[None]:
             yield
     except Exception as error:
         traceback.clear_frames(error.__traceback__)
+        _forget_frames_of_causes(error)
         raise
     finally:
         logger.setLevel(level)
@@ -62,6 +63,17 @@ def no_progress_bars() -> Iterator[None]:
     finally:
         if shown:
             its.enable_progress_bar()
+
+
+def _forget_frames_of_causes(error: BaseException) -> None:
+    """Those of Ray Data's own thread, which may still run and hold the job; what they say is in the error's text."""
+    seen, left = {error}, [error.__cause__, error.__context__]
+    while left:
+        cause = left.pop()
+        if cause is not None and cause not in seen:
+            seen.add(cause)
+            cause.__traceback__ = None
+            left += [cause.__cause__, cause.__context__]
 
 
 def _only_errors(record: logging.LogRecord) -> bool:
