@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ray_ft.api import (
+        advise,
         dry_run,
         evaluate,
         export,
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
         train,
     )
     from ray_ft.artifacts import (
+        Advice,
+        CorpusProfile,
         DryRun,
         Endpoint,
         Estimate,
@@ -26,6 +29,7 @@ if TYPE_CHECKING:
         Job,
         Memory,
         Plan,
+        Remark,
         Report,
         Sizing,
         Standing,
@@ -61,8 +65,10 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 __all__ = [
+    "Advice",
     "Config",
     "ConfigError",
+    "CorpusProfile",
     "DataConfig",
     "DataError",
     "DatasetConfig",
@@ -84,6 +90,7 @@ __all__ = [
     "PlanConfig",
     "PromptTooLongError",
     "RayFTError",
+    "Remark",
     "Report",
     "ServingConfig",
     "Sizing",
@@ -94,6 +101,7 @@ __all__ = [
     "TrainingError",
     "TrainingSet",
     "TunedModel",
+    "advise",
     "dry_run",
     "evaluate",
     "export",
@@ -111,12 +119,12 @@ __all__ = [
 
 _HOMES = {
     "ray_ft.api": (
-        "dry_run", "evaluate", "export", "inspect", "plan", "prepare", "run", "serve", "smallest_cluster", "submit",
-        "sweep", "train",
+        "advise", "dry_run", "evaluate", "export", "inspect", "plan", "prepare", "run", "serve", "smallest_cluster",
+        "submit", "sweep", "train",
     ),
     "ray_ft.artifacts": (
-        "DryRun", "Endpoint", "Estimate", "Inspection", "Job", "Memory", "Plan", "Report", "Sizing", "Standing",
-        "Sweep", "TrainingSet", "TunedModel",
+        "Advice", "CorpusProfile", "DryRun", "Endpoint", "Estimate", "Inspection", "Job", "Memory", "Plan", "Remark",
+        "Report", "Sizing", "Standing", "Sweep", "TrainingSet", "TunedModel",
     ),
     "ray_ft.config": (
         "Config", "DataConfig", "DatasetConfig", "EvaluationConfig", "ModelConfig", "PlanConfig", "ServingConfig",

@@ -1,5 +1,6 @@
 """What stages hand to each other, and its JSON form in a run folder."""
 
+from ray_ft.artifacts.advising import Advice, CorpusProfile, Remark, Strength
 from ray_ft.artifacts.data import Inspection, Share, SourcedExample, TrainingSet
 from ray_ft.artifacts.evaluation import Contrast, Report, Score, Standing, Sweep
 from ray_ft.artifacts.identity import CHANGE_THE_END, COMPUTE_THE_SAME, changed_keys, digest, without
@@ -13,9 +14,11 @@ __all__ = [
     "CHANGE_THE_END",
     "COMPUTE_THE_SAME",
     "FILES",
+    "Advice",
     "Answering",
     "Artifact",
     "Contrast",
+    "CorpusProfile",
     "DryRun",
     "Endpoint",
     "Estimate",
@@ -25,6 +28,7 @@ __all__ = [
     "Memory",
     "Passage",
     "Plan",
+    "Remark",
     "Report",
     "Score",
     "Share",
@@ -32,6 +36,7 @@ __all__ = [
     "Sizing",
     "SourcedExample",
     "Standing",
+    "Strength",
     "Sweep",
     "TrainingSet",
     "TunedModel",

@@ -11,6 +11,7 @@ import shlex
 import shutil
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ray_ft.cli.parser import JOB_VERBS, RESUMED_VERBS, build_parser
@@ -75,6 +76,28 @@ def _inspect(arguments: argparse.Namespace) -> int:
         print(render(about))
         if arguments.to:
             print(f"Written to {arguments.to}")
+    return 0
+
+
+def _advise(arguments: argparse.Namespace) -> int:
+    from ray_ft import api
+    from ray_ft.advising.show import render_advice, render_yaml
+    from ray_ft.config import load_config
+
+    overrides = [*arguments.overrides, *([f"goal={arguments.goal}"] if arguments.goal else [])]
+    made = api.advise(load_config(arguments.config, overrides, draft=True))
+    if arguments.write:
+        from ray_ft.artifacts import write_text
+
+        write_text(Path(arguments.write), render_yaml(made))
+    if arguments.json:
+        print_json(made)
+        return 0
+    print(render_advice(made))
+    if arguments.write:
+        print(f"Written to {arguments.write}; next: {_program()} {shlex.join(['plan', arguments.write])}")
+    else:
+        print("The configuration that follows from it: --write FILE")
     return 0
 
 
@@ -247,6 +270,7 @@ def _with_config(message: str, arguments: argparse.Namespace) -> str:
 COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "prepare": _prepare,
     "inspect": _inspect,
+    "advise": _advise,
     "plan": _plan,
     "train": _train,
     "evaluate": _evaluate,
