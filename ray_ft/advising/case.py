@@ -69,4 +69,5 @@ class Case:
     def num_rows(self) -> int:
         """Packed rows of an epoch, of the length that was settled; at least one."""
         given = self.config.model.max_seq_len
-        return max(-(-self.profile.num_rows * given // self.settings.get("model.max_seq_len", given)), 1)
+        length: int = self.settings.get("model.max_seq_len", given)
+        return max(-(-self.profile.num_rows * given // length), 1)

@@ -81,7 +81,7 @@ def rank(case: Case) -> Remark:
             "raise the rank with the data, and alpha / r starves high ranks", ("no-regret", "2312.03732"), "A",
             settings=_adapter(r=64, lora_alpha=16, use_rslora=True),
         )  # fmt: skip
-    other, sources = "", ()
+    other, sources = "", tuple[str, ...]()
     if tokens < FEW_TOKENS and case.goal == "facts":
         other = "for facts r 1 to 8 at alpha 512 was best, alpha / r moving along; sweep both apart"
         sources = ("2404.10779 T3",)

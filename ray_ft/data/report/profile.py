@@ -20,7 +20,7 @@ from ray_ft.data.dedup.shingles import word_hashes
 from ray_ft.data.dedup.splits import Bounds
 from ray_ft.data.documents import ReadFile, Record, SourceFile
 from ray_ft.data.filters.apply import Cleaning
-from ray_ft.data.formats import format_of
+from ray_ft.data.formats import MARKDOWN, format_of
 from ray_ft.data.ingest.items import Item, size_of
 from ray_ft.data.ingest.manifest import list_items
 from ray_ft.data.ingest.reading import parse
@@ -35,11 +35,13 @@ from ray_ft.rows import Document, Example, from_row
 SAMPLE_BYTES, SAMPLE_ITEMS = 8 * 2**20, 1000  # that are read, at most
 TOKENISED_CHARACTERS = 200_000
 GUESSED_TOKENS_PER_WORD = 1.4  # where there is no tokenizer
+OWN_TEXT = ("markdown", "rst", "text", "csv")  # formats that a document shows as its file has them
 COUNTED_EXAMPLES = 200_000  # of a training set, for the wordings of an answer
 SPOKEN = re.compile(
     r"^\W{0,2}(?:\[?\d[\d:./ ,-]*(?:[AP]M)?\]?\W{0,3})?<?([\w.'-]{1,24}(?: [\w.'-]{1,24}){0,2})>?:\s+\S"
 )
 """A line of a chat: perhaps a time, a name, a colon and words."""
+CELLS = " | "  # between the cells of a row, where a parser makes the text
 MIN_SPOKEN, MIN_LINES = 0.6, 6  # of the lines of a transcript
 
 
@@ -100,9 +102,7 @@ def _profile(
         num_tokens=num_tokens,
         num_train_tokens=trained,
         num_rows=made.num_rows.get("train", 0) if made else -(-num_tokens // max_seq_len),
-        num_held_out=(
-            made.num_documents.get("test", 0) if made else round(data.test_fraction * (num_documents + num_records))
-        ),
+        num_held_out=made.num_documents.get("test", 0) if made else _held_out(data, num_documents + num_records),
         tokens_per_word=round(per_word, 2),
         formats=dict(Counter(d.language or d.format for d in sample.documents).most_common()),
         scripts=_scripts("".join(text[:20_000] for text in texts[:200])),
@@ -181,7 +181,8 @@ def _of_training_set(made: TrainingSet, seed: int) -> _Sample:
     sample.duplicates = sum(row["reason"] in (DUPLICATE, NEAR_DUPLICATE) for row in files.values())
     sample.num_files = len(usable) + sample.duplicates
     random.Random(seed).shuffle(usable)
-    wanted, num_bytes = [], 0
+    wanted: list[str] = []
+    num_bytes = 0
     for row in usable[:SAMPLE_ITEMS]:
         if wanted and num_bytes + row["num_bytes"] > SAMPLE_BYTES:
             break
@@ -202,11 +203,13 @@ def _of_training_set(made: TrainingSet, seed: int) -> _Sample:
 
 
 def _parsed_again(row: dict[str, Any]) -> Document:
-    """A document of the table with its blocks and definitions, where its text is what its parser reads."""
+    """A document of the table with its blocks and definitions.
+
+    Where its parser made a text of its own, headings are marked in it as in Markdown.
+    """
     kind = format_of(row["path"])
-    document = Document(row["id"], row["text"], row["path"], row["format"], row["language"])
-    if kind is None or kind.is_binary or kind.name not in ("markdown", "rst", "text", row["format"]):
-        return document
+    if kind is None or not (kind.language or kind.name in OWN_TEXT):
+        kind = MARKDOWN
     parsed, _ = parse(row["text"], kind)
     return Document(
         row["id"], row["text"], row["path"], row["format"], row["language"], parsed.blocks, {}, parsed.definitions
@@ -247,6 +250,11 @@ def _wordings_given(records: Sequence[tuple[Example, ...]]) -> float:
             if example.prompt:
                 prompts.setdefault(example.completion, set()).add(example.prompt)
     return round(sum(map(len, prompts.values())) / len(prompts), 2) if prompts else 0.0
+
+
+def _held_out(data: DataConfig, number: int) -> int:
+    """How many of the documents and lines the test split will have: no split of a tiny corpus is empty."""
+    return max(round(data.test_fraction * number), 1) if data.test_fraction else 0
 
 
 # --- what a text is made of -------------------------------------------------------------------------------------------
@@ -292,7 +300,10 @@ def _has_headings(document: Document) -> bool:
 def _table_characters(document: Document) -> int:
     if document.format in ("csv", "xlsx"):
         return len(document.text)
-    return sum(len(block.text) for block in document.blocks if block.type == "table")
+    found = sum(len(block.text) for block in document.blocks if block.type == "table")
+    if found or document.format in OWN_TEXT:
+        return found
+    return sum(len(line) for line in document.text.splitlines() if CELLS in line)  # a training set's, without blocks
 
 
 def _is_transcript(text: str) -> bool:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from advice_corpora import LLAMA, WIKI, PieceTokenizer, piece_tokenizer, sentences
 
 import ray_ft
@@ -12,9 +13,10 @@ from ray_ft import artifacts
 from ray_ft.advising.advise import merged, suggested
 from ray_ft.advising.case import Case
 from ray_ft.advising.corpus_rules import CORPUS_RULES
+from ray_ft.advising.show import render_yaml
 from ray_ft.api.base_model import shape_of_base
 from ray_ft.api.fingerprints import data_inputs
-from ray_ft.artifacts import TrainingSet
+from ray_ft.artifacts import Advice, TrainingSet
 from ray_ft.cli import main
 from ray_ft.config import Config, parse_config
 from ray_ft.data.report.profile import _is_transcript, profile_corpus
@@ -22,6 +24,7 @@ from ray_ft.data.schemas import DOCUMENTS, EXAMPLES, example_row, write_part
 from ray_ft.errors import ConfigError, DataError
 from ray_ft.rows import Example
 
+CONFIGS = Path(__file__).parents[3] / "configs"
 MANUAL = "# Boats\n\n## Engine\n\nThe engine takes diesel.\n\n## Crew\n\nThe crew has five people.\n"
 
 
@@ -33,18 +36,26 @@ def run_of(folder: Path, **sections: Any) -> Config:
     return parse_config(plain | {"data": {"sources": [str(folder / "docs")]}} | sections, draft=True)
 
 
-def prepared(config: Config, *, prompts: int, config_of_set: Config | None = None) -> None:
+def prepared(
+    config: Config,
+    *,
+    prompts: int,
+    config_of_set: Config | None = None,
+    path: str = "boats.md",
+    kind: str = "markdown",
+    text: str = MANUAL,
+) -> None:
     """A training set beside the run, with so many wordings of one answer in it."""
-    path = config.run_path / "data"
+    folder = config.run_path / "data"
     document = {
-        "id": "1:boats.md", "path": "boats.md", "format": "markdown", "language": "", "split": "train", "status": "ok",
-        "reason": "", "note": "", "cluster": "", "encoding": "utf-8", "num_bytes": len(MANUAL), "text": MANUAL,
+        "id": "1:boats.md", "path": path, "format": kind, "language": "", "split": "train", "status": "ok",
+        "reason": "", "note": "", "cluster": "", "encoding": "utf-8", "num_bytes": len(text), "text": text,
     }  # fmt: skip
-    write_part(path, DOCUMENTS, 0, [document])
+    write_part(folder, DOCUMENTS, 0, [document])
     examples = [Example(f"Wording {i}?", "Diesel.", "c", "1:boats.md", "qa", "generated") for i in range(prompts)]
-    write_part(path, EXAMPLES, 0, [example_row(e, split="train", num_tokens=9, repeats=1) for e in examples])
+    write_part(folder, EXAMPLES, 0, [example_row(e, split="train", num_tokens=9, repeats=1) for e in examples])
     made = TrainingSet(
-        path=str(path),
+        path=str(folder),
         recipes=("qa",),
         num_documents={"train": 1, "test": 3},
         num_examples={"train": prompts},
@@ -78,6 +89,16 @@ def test_a_training_set_is_looked_at_where_it_stands(tmp_path: Path, monkeypatch
     assert said["few_rows"] == "gist, not detail, from 33 rows"
     assert "one_wording" not in said  # there are five
     assert "num_tokens" not in made.suggested["plan"]  # plan counts the training set's own
+
+
+def test_headings_of_a_pdf_in_a_training_set_are_seen(tmp_path: Path) -> None:
+    """Its parser made the text, in which they are marked."""
+    config = run_of(tmp_path)
+    prepared(config, prompts=1, path="boats.pdf", kind="pdf", text=f"{MANUAL}\nboat | engine\none | diesel\n")
+    with piece_tokenizer():
+        made = ray_ft.advise(config)
+    assert (made.profile.heading_share, made.profile.formats) == (1.0, {"pdf": 1})
+    assert made.profile.table_share > 0.1
 
 
 def test_one_wording_in_a_training_set_is_told(tmp_path: Path) -> None:
@@ -227,3 +248,15 @@ def test_only_advice_takes_a_config_without_recipes(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"data\.recipes"):
         ray_ft.load_config(path)
     assert ray_ft.load_config(path, draft=True).data.recipes == ()
+
+
+@pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.yaml")), ids=lambda path: path.stem)
+def test_a_suggestion_without_advice_is_the_configuration_itself(path: Path) -> None:
+    """Every key of a user's file survives, whatever it holds."""
+    raw = yaml.safe_load(path.read_text())
+    raw["model"]["system_prompt"] = "Two lines:\n  'quoted', and {braced} # no comment"
+    raw["data"]["generator"] = {"name": "openai", "model": "m", "base_url": "http://h/v1"}
+    raw["train"]["trackers"] = []
+    config = parse_config(raw)
+    made = Advice("", "facts", True, WIKI, (), suggested(config, {}), {})
+    assert parse_config(yaml.safe_load(render_yaml(made))) == config
