@@ -2,16 +2,19 @@
 
 import textwrap
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import yaml
 
 from ray_ft.advising.case import counted
 from ray_ft.advising.sources import SOURCES, label_of
-from ray_ft.artifacts import Advice, CorpusProfile, Remark
+from ray_ft.artifacts import Advice, CorpusProfile, Remark, write_text
+from ray_ft.errors import ConfigError
 
 WIDTH, MOST_LINES = 100, 40
 INDENT = 10
+SUGGESTED = "# Suggested by `ray-ft advise`"
 KEY = "A controlled figures, B limited ones or several sources, C opinion; --json has titles"
 
 
@@ -32,10 +35,25 @@ def render_advice(advice: Advice) -> str:
     return "\n".join([*head, *shown, *_wrapped(f"{more}{KEY}", 2)])
 
 
+def write_yaml(advice: Advice, path: Path) -> None:
+    """Write the suggested configuration. Raises ConfigError where `refuse_to_replace` does, or it cannot be written."""
+    refuse_to_replace(path)
+    write_text(path, render_yaml(advice))
+
+
+def refuse_to_replace(path: Path) -> None:
+    """ConfigError for a file that somebody else wrote."""
+    try:
+        if path.exists() and not path.read_text(encoding="utf-8", errors="replace").startswith(SUGGESTED):
+            raise ConfigError(f"--write: {path} is there and is no suggestion of `advise`; give another name")
+    except OSError as error:
+        raise ConfigError(f"--write: cannot write {path}: {error.strerror}") from None
+
+
 def render_yaml(advice: Advice) -> str:
     """The suggested configuration, with who is cited behind each key that a remark set."""
     cited = {key: remark for remark in advice.remarks for key in remark.settings}
-    lines = [f"# Suggested by `ray-ft advise` for {advice.goal}; each comment names the source and its strength."]
+    lines = [f"{SUGGESTED} for {advice.goal}; each comment names the source and its strength."]
     for name, value in advice.suggested.items():
         if not isinstance(value, Mapping) or not value:
             lines += _keyed(name, value, cited.get(name), 0)

@@ -81,15 +81,15 @@ def _inspect(arguments: argparse.Namespace) -> int:
 
 def _advise(arguments: argparse.Namespace) -> int:
     from ray_ft import api
-    from ray_ft.advising.show import render_advice, render_yaml
+    from ray_ft.advising.show import refuse_to_replace, render_advice, write_yaml
     from ray_ft.config import load_config
 
     overrides = [*arguments.overrides, *([f"goal={arguments.goal}"] if arguments.goal else [])]
+    if arguments.write:
+        refuse_to_replace(Path(arguments.write))  # before the corpus is read
     made = api.advise(load_config(arguments.config, overrides, draft=True))
     if arguments.write:
-        from ray_ft.artifacts import write_text
-
-        write_text(Path(arguments.write), render_yaml(made))
+        write_yaml(made, Path(arguments.write))
     if arguments.json:
         print_json(made)
         return 0

@@ -199,10 +199,13 @@ def test_the_verb_prints_writes_and_answers_in_json(tmp_path: Path, capsys: pyte
     with piece_tokenizer():
         assert main(["advise", path, "--goal", "style", "--write", str(file)]) == 0
         shown = capsys.readouterr().out
+        assert main(["advise", path, "--write", str(file)]) == 0  # over a suggestion
+        capsys.readouterr()
         assert main(["advise", path, "--json"]) == 0
     assert f"Written to {file}" in shown
     assert "for style:" in shown
     assert ray_ft.load_config(file).plan.gpu == "cpu"
+    assert ray_ft.load_config(file).goal == "facts"
     told = json.loads(capsys.readouterr().out)
     assert told["goal"] == "facts"
     assert told["sources"]["2404.10779"].startswith("Raj J et al. 2024")
@@ -228,6 +231,17 @@ def test_what_cannot_work_is_one_clear_line(
     assert error.startswith("ray-ft advise: ")
     assert message in error
     assert len(error.splitlines()) == 1
+
+
+def test_a_file_of_somebody_else_is_not_written_over(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = written(tmp_path, f"data: {{sources: [{tmp_path}/docs]}}\n")
+    (tmp_path / "docs" / "boats.md").write_text(MANUAL)
+    before = Path(path).read_text()
+    assert main(["advise", path, "--write", path]) == 2
+    assert "is there and is no suggestion of `advise`" in capsys.readouterr().err
+    assert Path(path).read_text() == before
+    assert main(["advise", path, "--write", str(tmp_path / "docs")]) == 2
+    assert "cannot write" in capsys.readouterr().err
 
 
 def test_an_unknown_goal_names_the_known_ones(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
