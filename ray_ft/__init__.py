@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ray_ft.api import (
+        advise,
         compare,
         dry_run,
         evaluate,
@@ -21,8 +22,10 @@ if TYPE_CHECKING:
         train,
     )
     from ray_ft.artifacts import (
+        Advice,
         Changed,
         Comparison,
+        CorpusProfile,
         DryRun,
         Endpoint,
         Estimate,
@@ -30,6 +33,7 @@ if TYPE_CHECKING:
         Job,
         Memory,
         Plan,
+        Remark,
         Report,
         Ruling,
         Sizing,
@@ -67,10 +71,12 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 __all__ = [
+    "Advice",
     "Changed",
     "Comparison",
     "Config",
     "ConfigError",
+    "CorpusProfile",
     "DataConfig",
     "DataError",
     "DatasetConfig",
@@ -93,6 +99,7 @@ __all__ = [
     "PlanConfig",
     "PromptTooLongError",
     "RayFTError",
+    "Remark",
     "Report",
     "Ruling",
     "ServingConfig",
@@ -104,6 +111,7 @@ __all__ = [
     "TrainingError",
     "TrainingSet",
     "TunedModel",
+    "advise",
     "compare",
     "dry_run",
     "evaluate",
@@ -123,12 +131,12 @@ __all__ = [
 
 _HOMES = {
     "ray_ft.api": (
-        "compare", "dry_run", "evaluate", "export", "gate", "inspect", "plan", "prepare", "run", "serve",
+        "advise", "compare", "dry_run", "evaluate", "export", "gate", "inspect", "plan", "prepare", "run", "serve",
         "smallest_cluster", "submit", "sweep", "train",
     ),
     "ray_ft.artifacts": (
-        "Changed", "Comparison", "DryRun", "Endpoint", "Estimate", "Inspection", "Job", "Memory", "Plan", "Report",
-        "Ruling", "Sizing", "Standing", "Sweep", "TrainingSet", "TunedModel",
+        "Advice", "Changed", "Comparison", "CorpusProfile", "DryRun", "Endpoint", "Estimate", "Inspection", "Job",
+        "Memory", "Plan", "Remark", "Report", "Ruling", "Sizing", "Standing", "Sweep", "TrainingSet", "TunedModel",
     ),
     "ray_ft.config": (
         "Config", "DataConfig", "DatasetConfig", "EvaluationConfig", "ModelConfig", "PlanConfig", "ServingConfig",

@@ -1,5 +1,6 @@
 """What stages hand to each other, and its JSON form in a run folder."""
 
+from ray_ft.artifacts.advising import Advice, CorpusProfile, Remark, Strength
 from ray_ft.artifacts.data import Inspection, Share, SourcedExample, TrainingSet
 from ray_ft.artifacts.evaluation import Changed, Comparison, Contrast, Report, Ruling, Score, Standing, Sweep
 from ray_ft.artifacts.identity import CHANGE_THE_END, COMPUTE_THE_SAME, changed_keys, digest, without
@@ -13,11 +14,13 @@ __all__ = [
     "CHANGE_THE_END",
     "COMPUTE_THE_SAME",
     "FILES",
+    "Advice",
     "Answering",
     "Artifact",
     "Changed",
     "Comparison",
     "Contrast",
+    "CorpusProfile",
     "DryRun",
     "Endpoint",
     "Estimate",
@@ -27,6 +30,7 @@ __all__ = [
     "Memory",
     "Passage",
     "Plan",
+    "Remark",
     "Report",
     "Ruling",
     "Score",
@@ -35,6 +39,7 @@ __all__ = [
     "Sizing",
     "SourcedExample",
     "Standing",
+    "Strength",
     "Sweep",
     "TrainingSet",
     "TunedModel",

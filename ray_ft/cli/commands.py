@@ -86,6 +86,28 @@ def _inspect(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _advise(arguments: argparse.Namespace) -> int:
+    from ray_ft import api
+    from ray_ft.advising.show import refuse_to_replace, render_advice, write_yaml
+    from ray_ft.config import load_config
+
+    overrides = [*arguments.overrides, *([f"goal={arguments.goal}"] if arguments.goal else [])]
+    if arguments.write:
+        refuse_to_replace(Path(arguments.write))  # before the corpus is read
+    made = api.advise(load_config(arguments.config, overrides, draft=True))
+    if arguments.write:
+        write_yaml(made, Path(arguments.write))
+    if arguments.json:
+        print_json(made)
+        return 0
+    print(render_advice(made))
+    if arguments.write:
+        print(f"Written to {arguments.write}; next: {_program()} {shlex.join(['plan', arguments.write])}")
+    else:
+        print("The configuration that follows from it: --write FILE")
+    return 0
+
+
 def _plan(arguments: argparse.Namespace) -> int:
     from ray_ft import api
 
@@ -296,6 +318,7 @@ def _with_config(message: str, arguments: argparse.Namespace) -> str:
 COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "prepare": _prepare,
     "inspect": _inspect,
+    "advise": _advise,
     "plan": _plan,
     "train": _train,
     "evaluate": _evaluate,

@@ -5,6 +5,7 @@ import argparse
 VERBS = {
     "prepare": "turn documents and code into a training set",
     "inspect": "show what the training set holds; write it for others",
+    "advise": "say what to start with for this corpus and goal, and why",
     "plan": "predict memory, time and cost; choose the strategy",
     "train": "tune the model",
     "evaluate": "compare base, tuned and retrieval; write the report",
@@ -64,6 +65,9 @@ def build_parser() -> argparse.ArgumentParser:
             sub.add_argument(
                 "--dry-run", action="store_true", help="prepare, plan, check and show examples; no training"
             )
+        if verb == "advise":
+            sub.add_argument("--goal", help="facts, style, code or format; default CONFIG's goal, else guessed")
+            sub.add_argument("--write", metavar="FILE", help="write the suggested configuration, which `plan` takes")
         if verb == "plan":
             sub.add_argument("--check", action="store_true", help="trace the chosen row's memory too (10 seconds)")
         if verb == "plan":

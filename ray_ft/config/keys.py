@@ -14,6 +14,7 @@ from ray_ft.strategies import Strategy
 from ray_ft.trackers import TensorBoard, Tracker
 
 System = Literal["base", "tuned", "base+rag", "tuned+rag"]
+Goal = Literal["facts", "style", "code", "format"]
 SweepMetric = Literal["validation_loss", "bits_per_byte", "key_fact_recall", "token_f1", "rouge_l", "exact_match"]
 
 
@@ -337,6 +338,9 @@ class Config:
     """Engine that answers in evaluation and serving; auto is vllm on GPUs where it is installed, else transformers."""
     serving: ServingConfig = field(default_factory=ServingConfig)
     sweep: SweepConfig = field(default_factory=SweepConfig)
+    goal: Goal | None = None
+    """What tuning is for, which `ray-ft advise` goes by: facts to know, a style or a format to keep to, or code to
+    write; null lets it guess from the corpus."""
 
     @property
     def run_path(self) -> Path:

@@ -159,7 +159,7 @@ def parse_batch(row: dict[str, Any], *, job: ParseJob) -> dict[str, Any]:
                 if todo.key not in done:
                     journal.begin(todo.key, job.run)
                     is_killer = strikes[todo.key] >= MAX_STRIKES
-                    parsed, heads = _given_up(todo.item, KILLER, job) if is_killer else _parse_and_sign(todo.item, job)
+                    parsed, heads = _given_up(todo.item, KILLER, job) if is_killer else parse_and_sign(todo.item, job)
                     key, num_bytes = (todo.key, 0) if is_killer else _as_read(todo, parsed, job.how)
                     if key != todo.key:
                         result.changed[todo.key.hex()] = key.hex(), num_bytes
@@ -174,7 +174,7 @@ def parse_batch(row: dict[str, Any], *, job: ParseJob) -> dict[str, Any]:
     return {"result": json.dumps(vars(result))}
 
 
-def _parse_and_sign(item: Item, job: ParseJob) -> tuple[Parsed, tuple[Head, ...]]:
+def parse_and_sign(item: Item, job: ParseJob) -> tuple[Parsed, tuple[Head, ...]]:
     """What became of an item, and what tells copies of it: within the time and the memory that a file may take."""
     try:
         with budget(job.limits.seconds, job.limits.memory_bytes):
