@@ -50,6 +50,7 @@ STRATA = {
     "held_out": ("held-out documents", "never trained on: does the model generalise, or bluff?"),
     "seen": ("seen documents", "trained on, the questions were not: did the model learn them?"),
     "user": ("user questions", "given by the user; whether their documents were trained on is not known"),
+    "retention": ("general questions", "what the base could do before: did tuning cost it?"),
     UNANSWERABLE: ("unanswerable questions", "the documents do not hold the answer: does the system say so?"),
 }
 """Title and meaning of each stratum, in the order of the report."""

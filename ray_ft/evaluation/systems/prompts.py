@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from ray_ft.engines import GenerateRequest, LoadedModel
 from ray_ft.errors import GenerationError
 from ray_ft.evaluation.exam.tasks import Done, Task
-from ray_ft.rows import Chunk
+from ray_ft.rows import user_message
 
 
 @dataclass(frozen=True)
@@ -106,17 +106,3 @@ def build_prompt(
         f"The question {question[:60]!r} takes {num_tokens} tokens, and the model's context of {model.max_seq_len} has "
         f"room for {max(room, 0)} beside an answer of evaluation.max_new_tokens={max_new_tokens}. Shorten one of them."
     )
-
-
-def user_message(question: str, passages: Sequence[str]) -> str:
-    """The bare question, or the passages, numbered, and then the question."""
-    if not passages:
-        return question
-    numbered = "\n\n".join(f"[{i}] {passage}" for i, passage in enumerate(passages, start=1))
-    return f"Answer the question with the help of these passages.\n\n{numbered}\n\nQuestion: {question}"
-
-
-def passage_text(passage: Chunk) -> str:
-    """A passage as it is shown to a model: its headings, then its text."""
-    headings = " > ".join(passage.heading_path)
-    return f"{headings}\n{passage.text}" if headings else passage.text
