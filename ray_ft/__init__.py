@@ -5,9 +5,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ray_ft.api import (
+        compare,
         dry_run,
         evaluate,
         export,
+        gate,
         inspect,
         plan,
         prepare,
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
         train,
     )
     from ray_ft.artifacts import (
+        Changed,
+        Comparison,
         DryRun,
         Endpoint,
         Estimate,
@@ -27,6 +31,7 @@ if TYPE_CHECKING:
         Memory,
         Plan,
         Report,
+        Ruling,
         Sizing,
         Standing,
         Sweep,
@@ -49,6 +54,7 @@ if TYPE_CHECKING:
         ConfigError,
         DataError,
         DoesNotFitError,
+        EngineStoppedError,
         GenerationError,
         JobError,
         MissingArtifactError,
@@ -61,6 +67,8 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 __all__ = [
+    "Changed",
+    "Comparison",
     "Config",
     "ConfigError",
     "DataConfig",
@@ -69,6 +77,7 @@ __all__ = [
     "DoesNotFitError",
     "DryRun",
     "Endpoint",
+    "EngineStoppedError",
     "Estimate",
     "EvaluationConfig",
     "GenerationError",
@@ -85,6 +94,7 @@ __all__ = [
     "PromptTooLongError",
     "RayFTError",
     "Report",
+    "Ruling",
     "ServingConfig",
     "Sizing",
     "Standing",
@@ -94,9 +104,11 @@ __all__ = [
     "TrainingError",
     "TrainingSet",
     "TunedModel",
+    "compare",
     "dry_run",
     "evaluate",
     "export",
+    "gate",
     "inspect",
     "load_config",
     "plan",
@@ -111,12 +123,12 @@ __all__ = [
 
 _HOMES = {
     "ray_ft.api": (
-        "dry_run", "evaluate", "export", "inspect", "plan", "prepare", "run", "serve", "smallest_cluster", "submit",
-        "sweep", "train",
+        "compare", "dry_run", "evaluate", "export", "gate", "inspect", "plan", "prepare", "run", "serve",
+        "smallest_cluster", "submit", "sweep", "train",
     ),
     "ray_ft.artifacts": (
-        "DryRun", "Endpoint", "Estimate", "Inspection", "Job", "Memory", "Plan", "Report", "Sizing", "Standing",
-        "Sweep", "TrainingSet", "TunedModel",
+        "Changed", "Comparison", "DryRun", "Endpoint", "Estimate", "Inspection", "Job", "Memory", "Plan", "Report",
+        "Ruling", "Sizing", "Standing", "Sweep", "TrainingSet", "TunedModel",
     ),
     "ray_ft.config": (
         "Config", "DataConfig", "DatasetConfig", "EvaluationConfig", "ModelConfig", "PlanConfig", "ServingConfig",

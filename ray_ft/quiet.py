@@ -2,6 +2,7 @@
 
 import logging
 import os
+import traceback
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr
@@ -25,7 +26,11 @@ def quiet_libraries() -> None:
 
 @contextmanager
 def quiet_ray_data() -> Iterator[None]:
-    """Run Ray Data jobs without progress bars, plans and their notices; they come back with `--verbose`."""
+    """Run Ray Data jobs without progress bars, plans and their notices; they come back with `--verbose`.
+
+    A job's actors go with its last reference: an error must not keep them, and their CPUs, for as long as somebody
+    keeps its traceback. So jobs are made in functions that are called inside.
+    """
     import ray.data
 
     context = ray.data.DataContext.get_current().copy()
@@ -39,6 +44,9 @@ def quiet_ray_data() -> Iterator[None]:
         with ray.data.DataContext.current(context), warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=".*ray_remote_args. is deprecated")  # max_restarts has no keyword
             yield
+    except Exception as error:
+        traceback.clear_frames(error.__traceback__)
+        raise
     finally:
         logger.setLevel(level)
 

@@ -1,7 +1,7 @@
 """What stages hand to each other, and its JSON form in a run folder."""
 
 from ray_ft.artifacts.data import Inspection, Share, SourcedExample, TrainingSet
-from ray_ft.artifacts.evaluation import Contrast, Report, Score, Standing, Sweep
+from ray_ft.artifacts.evaluation import Changed, Comparison, Contrast, Report, Ruling, Score, Standing, Sweep
 from ray_ft.artifacts.identity import CHANGE_THE_END, COMPUTE_THE_SAME, changed_keys, digest, without
 from ray_ft.artifacts.json_form import from_json, to_json
 from ray_ft.artifacts.planning import Answering, Estimate, Memory, Plan, Sizing, Workload
@@ -15,6 +15,8 @@ __all__ = [
     "FILES",
     "Answering",
     "Artifact",
+    "Changed",
+    "Comparison",
     "Contrast",
     "DryRun",
     "Endpoint",
@@ -26,6 +28,7 @@ __all__ = [
     "Passage",
     "Plan",
     "Report",
+    "Ruling",
     "Score",
     "Share",
     "ShownExample",

@@ -16,6 +16,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ray_ft import progress
 from ray_ft.errors import ConfigError, ModelError
 
 if TYPE_CHECKING:
@@ -202,10 +203,12 @@ def _pretrain(model: Any, rows: Any) -> None:
     optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3, betas=(0.9, 0.95), weight_decay=0.01)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=3e-3, total_steps=steps, pct_start=0.05)
     model.train()
-    for batch in rows.view(steps, PRETRAIN_BATCH, PRETRAIN_TOKENS):
-        loss = model(input_ids=batch, labels=batch).loss
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        schedule.step()
+    with progress.task("make", "steps", steps) as task:
+        for batch in rows.view(steps, PRETRAIN_BATCH, PRETRAIN_TOKENS):
+            loss = model(input_ids=batch, labels=batch).loss
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            optimizer.step()
+            schedule.step()
+            task.advance()
         optimizer.zero_grad()

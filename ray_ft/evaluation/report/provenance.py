@@ -14,6 +14,7 @@ from ray_ft.evaluation.exam.questions import MAX_DOCUMENT_CHARS, trained_documen
 from ray_ft.evaluation.exam.tasks import Done
 from ray_ft.evaluation.exam.user_questions import SourceDocument
 from ray_ft.evaluation.report.samples import Sample
+from ray_ft.evaluation.scores.abstaining import LANGUAGES
 from ray_ft.models.fetched.cache import provenance_of
 from ray_ft.rows import Question
 
@@ -90,6 +91,8 @@ def limits(
                 f"{origins[origin]} of {len(questions)} questions were made {made}: "
                 "people ask differently, so measure with user questions as evaluation.questions."
             )
+    if any(not question.answerable for question in questions):
+        found.append(f"Declining is recognised in {', '.join(LANGUAGES)}; in other languages it counts as an answer.")
     found.append(
         "Metrics compare words, not sense: a negated or invented statement can score, a good paraphrase can miss."
     )

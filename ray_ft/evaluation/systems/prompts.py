@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from ray_ft.engines import GenerateRequest, LoadedModel
 from ray_ft.errors import GenerationError
 from ray_ft.evaluation.exam.tasks import Done, Task
-from ray_ft.rows import user_message
+from ray_ft.retrievers.passages import user_messages
 
 
 @dataclass(frozen=True)
@@ -93,8 +93,8 @@ def build_prompt(
     Passages are dropped from the end, the worst first. Raises GenerationError when not even the bare question fits.
     """
     room = model.max_seq_len - max_new_tokens
-    for num_passages in range(len(passages), -1, -1):
-        messages = [{"role": "user", "content": user_message(question, passages[:num_passages])}]
+    for content, num_passages in user_messages(question, passages):
+        messages = [{"role": "user", "content": content}]
         if system_prompt is not None:
             messages.insert(0, {"role": "system", "content": system_prompt})
         text = model.apply_chat_template(messages)
