@@ -5,7 +5,8 @@ import os
 import traceback
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr
+from io import StringIO
 
 LIBRARIES = ("ray.data", "ray.train", "ray.serve", "ray.tune", "DeepSpeed")
 
@@ -53,13 +54,14 @@ def quiet_ray_data() -> Iterator[None]:
 
 @contextmanager
 def no_progress_bars() -> Iterator[None]:
-    """Let transformers read and write weights without a bar for each file."""
+    """Let transformers read and write weights without a bar for each file; its GGUF reader has one that asks nobody."""
     from transformers.utils import logging as its
 
     shown = its.is_progress_bar_enabled()
     its.disable_progress_bar()
     try:
-        yield
+        with redirect_stderr(StringIO()):  # of a bar that begins now; logging keeps the one that it began with
+            yield
     finally:
         if shown:
             its.enable_progress_bar()
