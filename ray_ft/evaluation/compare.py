@@ -22,16 +22,15 @@ from ray_ft.evaluation.exam.user_questions import SourceDocument
 from ray_ft.evaluation.report import findings, provenance
 from ray_ft.evaluation.report.render import render_html, render_markdown
 from ray_ft.evaluation.report.samples import Sample, gather_samples, write_lines
+from ray_ft.evaluation.scores.contrasts import contrasts_of, withheld
 from ray_ft.evaluation.scores.metrics import nats_to_bits
 from ray_ft.evaluation.scores.scoring import (
     BASELINES,
     MRR_DEPTH,
-    contrasts_of,
     measure_answers,
     measure_documents,
     measure_retrieval,
     scores_of,
-    withheld,
 )
 from ray_ft.evaluation.systems.answering import answer_all
 from ray_ft.evaluation.systems.gold import with_gold
