@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ray_ft.api import (
         advise,
+        compare,
         dry_run,
         evaluate,
         export,
+        gate,
         inspect,
         plan,
         prepare,
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
     )
     from ray_ft.artifacts import (
         Advice,
+        Changed,
+        Comparison,
         CorpusProfile,
         DryRun,
         Endpoint,
@@ -31,6 +35,7 @@ if TYPE_CHECKING:
         Plan,
         Remark,
         Report,
+        Ruling,
         Sizing,
         Standing,
         Sweep,
@@ -53,6 +58,7 @@ if TYPE_CHECKING:
         ConfigError,
         DataError,
         DoesNotFitError,
+        EngineStoppedError,
         GenerationError,
         JobError,
         MissingArtifactError,
@@ -66,6 +72,8 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 __all__ = [
     "Advice",
+    "Changed",
+    "Comparison",
     "Config",
     "ConfigError",
     "CorpusProfile",
@@ -75,6 +83,7 @@ __all__ = [
     "DoesNotFitError",
     "DryRun",
     "Endpoint",
+    "EngineStoppedError",
     "Estimate",
     "EvaluationConfig",
     "GenerationError",
@@ -92,6 +101,7 @@ __all__ = [
     "RayFTError",
     "Remark",
     "Report",
+    "Ruling",
     "ServingConfig",
     "Sizing",
     "Standing",
@@ -102,9 +112,11 @@ __all__ = [
     "TrainingSet",
     "TunedModel",
     "advise",
+    "compare",
     "dry_run",
     "evaluate",
     "export",
+    "gate",
     "inspect",
     "load_config",
     "plan",
@@ -119,12 +131,12 @@ __all__ = [
 
 _HOMES = {
     "ray_ft.api": (
-        "advise", "dry_run", "evaluate", "export", "inspect", "plan", "prepare", "run", "serve", "smallest_cluster",
-        "submit", "sweep", "train",
+        "advise", "compare", "dry_run", "evaluate", "export", "gate", "inspect", "plan", "prepare", "run", "serve",
+        "smallest_cluster", "submit", "sweep", "train",
     ),
     "ray_ft.artifacts": (
-        "Advice", "CorpusProfile", "DryRun", "Endpoint", "Estimate", "Inspection", "Job", "Memory", "Plan", "Remark",
-        "Report", "Sizing", "Standing", "Sweep", "TrainingSet", "TunedModel",
+        "Advice", "Changed", "Comparison", "CorpusProfile", "DryRun", "Endpoint", "Estimate", "Inspection", "Job",
+        "Memory", "Plan", "Remark", "Report", "Ruling", "Sizing", "Standing", "Sweep", "TrainingSet", "TunedModel",
     ),
     "ray_ft.config": (
         "Config", "DataConfig", "DatasetConfig", "EvaluationConfig", "ModelConfig", "PlanConfig", "ServingConfig",

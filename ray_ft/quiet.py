@@ -2,6 +2,7 @@
 
 import logging
 import os
+import traceback
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,7 +25,11 @@ def quiet_libraries() -> None:
 
 @contextmanager
 def quiet_ray_data() -> Iterator[None]:
-    """Run Ray Data jobs without progress bars, plans and their notices; they come back with `--verbose`."""
+    """Run Ray Data jobs without progress bars, plans and their notices; they come back with `--verbose`.
+
+    A job's actors go with its last reference: an error must not keep them, and their CPUs, for as long as somebody
+    keeps its traceback. So jobs are made in functions that are called inside.
+    """
     import ray.data
 
     context = ray.data.DataContext.get_current().copy()
@@ -38,8 +43,25 @@ def quiet_ray_data() -> Iterator[None]:
         with ray.data.DataContext.current(context), warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=".*ray_remote_args. is deprecated")  # max_restarts has no keyword
             yield
+    except Exception as error:
+        traceback.clear_frames(error.__traceback__)
+        raise
     finally:
         logger.setLevel(level)
+
+
+@contextmanager
+def no_progress_bars() -> Iterator[None]:
+    """Let transformers read and write weights without a bar for each file."""
+    from transformers.utils import logging as its
+
+    shown = its.is_progress_bar_enabled()
+    its.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            its.enable_progress_bar()
 
 
 def _only_errors(record: logging.LogRecord) -> bool:

@@ -10,7 +10,7 @@ BlockType = Literal["heading", "paragraph", "list", "code", "table"]
 Origin = Literal["source", "extractive", "generated"]
 Split = Literal["train", "validation", "test"]
 Role = Literal["system", "user", "assistant"]
-Stratum = Literal["held_out", "user", "seen"]
+Stratum = Literal["held_out", "user", "seen", "retention"]
 STRATA: tuple[Stratum, ...] = get_args(Stratum)
 """In the order in which questions are asked and figures stand; the first that exists gives the advice."""
 Made = TypeVar("Made")

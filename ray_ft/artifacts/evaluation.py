@@ -39,6 +39,7 @@ class Contrast:
     num_more: int | None = None  # for "undecided": about how many more items would decide
     p_equivalence: float | None = None  # of a difference beyond the margin, adjusted as p_holm is; None in old reports
     floor: float = 0.02  # two systems that score no more than this both fail
+    withheld: str = ""  # why there is no verdict where the figures alone would give one
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,42 @@ class Report:
     notes: tuple[str, ...] = ()  # warnings and limits, as sentences
     details: dict[str, str] = field(default_factory=dict)  # how it was made: digests, seeds, counts, versions
     baselines: tuple[Score, ...] = ()  # what answers score that know nothing: the question repeated, and silence
+
+
+@dataclass(frozen=True)
+class Changed:
+    """A question that one run answers better than the other."""
+
+    question: str
+    system: str
+    before: str
+    after: str
+    gain: float  # in key-fact recall, B's less A's
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """B against A, system by system, over what both were asked. Systems are named `A tuned` and `B tuned`."""
+
+    run_a: str
+    run_b: str
+    num_questions: int  # that both were asked
+    num_only_a: int
+    num_only_b: int
+    scores: tuple[Score, ...]
+    contrasts: tuple[Contrast, ...]
+    wins: tuple[Changed, ...]  # the biggest first
+    regressions: tuple[Changed, ...]
+    differences: dict[str, tuple[str, str]]  # what was different about the two evaluations, beside the runs
+
+
+@dataclass(frozen=True)
+class Ruling:
+    """What one rule says of a run."""
+
+    rule: str  # gain, loss, against
+    passed: bool
+    said: str  # the figures that decided, as a sentence
 
 
 @dataclass(frozen=True)

@@ -267,6 +267,8 @@ class ServingConfig:
     """Tokens that open answers may take, their prompts included; more get status 429."""
     drain_seconds: float = 60.0
     """How long open answers may go on once the endpoint is told to stop."""
+    strict: bool = False
+    """Refuse requests with fields that are not known; else a header of the response names them."""
     access_log: bool = True
     """One JSON line for every request, in the log of the gateway's process."""
     ssl_certfile: str | None = None
@@ -277,6 +279,8 @@ class ServingConfig:
     """The endpoint's name on its cluster; two endpoints have two."""
     route_prefix: str = "/"
     """Path before all routes; two endpoints of one cluster share host and port and have two."""
+    retrieval: bool = False
+    """Let requests ask for answers with passages of the run's documents, which those who ask then can read."""
     adapter_roots: list[str] = field(default_factory=list)
     """Folders below which adapters may be loaded over HTTP, beside output_dir."""
     adapter_wait_s: float = 30.0

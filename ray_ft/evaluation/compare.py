@@ -5,6 +5,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ray_ft.artifacts import Contrast, Report, Score, TrainingSet, TunedModel, write_text
 from ray_ft.config import EvaluationConfig, ModelConfig
@@ -12,7 +13,6 @@ from ray_ft.engines import Engine
 from ray_ft.errors import ConfigError
 from ray_ft.evaluation.exam.questions import (
     load_documents,
-    load_passages,
     load_questions,
     sample_held_out_documents,
     sample_questions,
@@ -31,9 +31,10 @@ from ray_ft.evaluation.scores.scoring import (
     measure_documents,
     measure_retrieval,
     scores_of,
+    withheld,
 )
 from ray_ft.evaluation.systems.answering import answer_all
-from ray_ft.evaluation.systems.prompts import passage_text
+from ray_ft.retrievers.passages import passage_text, read_passages
 from ray_ft.rows import Chunk, Question
 
 logger = logging.getLogger(__name__)
@@ -50,6 +51,13 @@ class Exam:
     rankings: list[list[Chunk]]  # per question, best first
     documents: list[SourceDocument]  # held out, with text, for bits per byte
     notes: tuple[str, ...] = ()  # what was asked for and could not be done
+
+    def sources(self) -> list[str]:
+        """The passages of each question's own document, where there are passages."""
+        texts: dict[str, list[str]] = {}
+        for passage in self.passages:
+            texts.setdefault(passage.document_id, []).append(passage_text(passage))
+        return ["\n".join(texts.get(question.document_id, ())) for question in self.questions]
 
 
 def compare(
@@ -74,6 +82,7 @@ def compare(
     done = answer_all(
         _tasks(exam, num_passages=evaluation.num_passages),
         questions=exam.questions,
+        sources=exam.sources(),
         tuned=tuned,
         model=model,
         evaluation=evaluation,
@@ -126,7 +135,7 @@ def set_exam(
     questions = sample_questions(candidates, num_questions=evaluation.num_questions, seed=seed)
     rankings: list[list[Chunk]] = [[] for _ in questions]
     with_retrieval = [system for system in systems if system.endswith("+rag")]
-    passages = load_passages(training_set) if with_retrieval else []
+    passages = read_passages(training_set.path) if with_retrieval else []
     notes: tuple[str, ...] = ()
     if not questions:
         notes += ("There are no questions, so only bits per byte are compared: give some as evaluation.questions.",)
@@ -163,8 +172,9 @@ def judge(
     exam: Exam, done: Sequence[Done], *, evaluation: EvaluationConfig, seed: int
 ) -> tuple[list[Score], list[Contrast]]:
     """Scores and contrasts of all strata, of the held-out documents' bits per byte, and of retrieval by itself."""
-    draws = {"num_bootstrap": evaluation.num_bootstrap, "seed": seed}
-    groups = measure_answers([d for d in done if d.kind == "question"], exam.questions, **draws)
+    draws: dict[str, Any] = {"num_bootstrap": evaluation.num_bootstrap, "seed": seed}
+    copies = ["\n".join(map(passage_text, found[: evaluation.num_passages])) for found in exam.rankings]
+    groups = measure_answers([d for d in done if d.kind == "question"], exam.questions, copies=copies, **draws)
     texts = [document.text for document in exam.documents]
     bits = measure_documents([d for d in done if d.kind == "document"], texts, **draws)
     if bits is not None:
@@ -173,7 +183,8 @@ def judge(
         exam.questions, exam.rankings, exam.passages, num_passages=evaluation.num_passages, **draws
     )
     scores = [score for group in (*groups, *finding) for score in scores_of(group)]
-    return scores, contrasts_of(groups, margin=evaluation.margin, **draws)
+    contrasts = contrasts_of(groups, margin=evaluation.margin, **draws)
+    return scores, withheld(contrasts, scores, num_passages=evaluation.num_passages)
 
 
 def _write(

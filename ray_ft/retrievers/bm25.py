@@ -2,15 +2,15 @@
 
 import logging
 import re
-import unicodedata
 from dataclasses import dataclass
 from typing import Any
 
 from ray_ft.retrievers.base import RETRIEVERS, Index, Retriever
 from ray_ft.rows import Chunk
+from ray_ft.words import pieces
 
-_WORD = re.compile(r"\w+")
 _CAMEL = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
+_HANGUL = re.compile(r"[\uac00-\ud7a3]+\Z")
 
 
 @RETRIEVERS.register("bm25")
@@ -29,7 +29,7 @@ class BM25(Retriever):
         return BM25Index(passages, k1=self.k1, b=self.b)
 
 
-class BM25Index:
+class BM25Index(Index):
     """Passages under BM25 in Lucene's variant, whose scores are positive for every shared word.
 
     score(q, d) = sum over words t of q: idf_t * f / (f + k1 (1 - b + b |d| / mean |d|)), where
@@ -51,7 +51,7 @@ class BM25Index:
             self._scorer = bm25s.BM25(k1=k1, b=b, method="lucene", backend="numpy", csc_backend="numpy")
             self._scorer.index(words, show_progress=False)
 
-    def search(self, question: str, num_passages: int) -> list[Chunk]:
+    def ranked(self, question: str, num_passages: int) -> list[tuple[Chunk, float]]:
         """Passages that share a word with the question, best first; equal scores keep the passages' own order."""
         import numpy as np
 
@@ -62,19 +62,32 @@ class BM25Index:
             return []
         scores = self._scorer.get_scores(words)
         best = np.argsort(-scores, kind="stable")[:num_passages]
-        return [self._passages[i] for i in best if scores[i] > 0]
+        return [(self._passages[i], float(scores[i])) for i in best if scores[i] > 0]
 
 
 def split_words(text: str) -> list[str]:
     """Case-folded words without English stop words; identifiers count whole and by part.
 
-    `max_seq_len` gives max_seq_len, max, seq and len, so that a question in plain words finds code.
+    `max_seq_len` gives max_seq_len, max, seq and len, so that a question in plain words finds code. Where a script has
+    no spaces, or its words have endings that change (Hangul), each two characters in a row count as well.
     """
     from bm25s.stopwords import STOPWORDS_EN
 
     words: list[str] = []
-    for word in _WORD.findall(unicodedata.normalize("NFKC", text)):
-        parts = [part for piece in word.split("_") for part in (_CAMEL.findall(piece) if piece.isascii() else [piece])]
-        pieces = [word, *parts] if len(parts) > 1 else [word]
-        words.extend(folded for piece in pieces if (folded := piece.casefold()) not in STOPWORDS_EN)
-    return words
+    before = ""
+    for piece in pieces(text):
+        parts = _parts(piece.text)
+        if len(parts) > 1:
+            words += [piece.word, *parts]
+        elif _HANGUL.match(piece.word):
+            words += [piece.word, *(piece.word[i : i + 2] for i in range(len(piece.word) - 1) if len(piece.word) > 2)]
+        else:
+            words += [before + piece.word, piece.word] if piece.joins else [piece.word]
+        before = piece.word
+    return [word for word in words if word not in STOPWORDS_EN]
+
+
+def _parts(word: str) -> list[str]:
+    """The words that an identifier is made of."""
+    parts = [p for part in word.split("_") for p in (_CAMEL.findall(part) if part.isascii() else [part])]
+    return [part.casefold() for part in parts] if word.replace("_", "").isalnum() else [word]

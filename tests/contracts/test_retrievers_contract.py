@@ -1,8 +1,13 @@
 """Every retriever against one suite; registering a retriever enrols it here."""
 
+import dataclasses
+from pathlib import Path
+
 import pytest
 
-from ray_ft.retrievers import RETRIEVERS, Retriever
+from ray_ft.errors import ModelError
+from ray_ft.retrievers import RETRIEVERS, Hybrid, Retriever
+from ray_ft.retrievers.hybrid import FusedIndex
 from ray_ft.rows import Chunk
 
 TEXTS = (
@@ -18,9 +23,31 @@ PASSAGES = [
 
 
 @pytest.fixture(params=list(RETRIEVERS))
-def retriever(request: pytest.FixtureRequest) -> Retriever:
-    """One of each, with its own defaults."""
-    return RETRIEVERS[request.param]()
+def retriever(request: pytest.FixtureRequest, embedding_model_path: str) -> Retriever:
+    """One of each, with its own defaults, and a small model where it wants one."""
+    kind = RETRIEVERS[request.param]
+    wants = {field.name for field in dataclasses.fields(kind)} & {"model"}
+    return kind(**dict.fromkeys(wants, embedding_model_path))
+
+
+@pytest.fixture(scope="module")
+def embedding_model_path(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """An encoder of random weights: the mean of word vectors that hardly depend on their neighbours."""
+    import torch
+    from tokenizers import Tokenizer, models, pre_tokenizers
+    from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
+
+    words = dict.fromkeys(["[PAD]", "[UNK]", *" ".join(TEXTS).replace(".", " .").split()])
+    tokenizer = Tokenizer(models.WordLevel({word: i for i, word in enumerate(words)}, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    torch.manual_seed(0)
+    config = BertConfig(
+        vocab_size=len(words), hidden_size=64, num_hidden_layers=1, num_attention_heads=2, intermediate_size=64
+    )
+    folder: Path = tmp_path_factory.mktemp("embeddings")
+    BertModel(config).save_pretrained(folder)
+    PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token="[PAD]").save_pretrained(folder)
+    return str(folder)
 
 
 def test_a_retriever_knows_its_name(retriever: Retriever) -> None:
@@ -46,6 +73,15 @@ def test_the_same_question_finds_the_same_passages_in_the_same_order(retriever: 
     assert retriever.index(PASSAGES).search(question, 4) == retriever.index(list(PASSAGES)).search(question, 4)
 
 
+def test_ranked_passages_are_those_that_are_found_and_their_scores_fall(retriever: Retriever) -> None:
+    index, question = retriever.index(PASSAGES), "which weights does a failed task keep in a packed row?"
+    ranked = index.ranked(question, 4)
+    assert [passage for passage, _ in ranked] == index.search(question, 4)
+    scores = [score for _, score in ranked]
+    assert len(scores) > 1
+    assert scores == sorted(scores, reverse=True)
+
+
 def test_equal_passages_keep_their_own_order(retriever: Retriever) -> None:
     twins = [Chunk(id=f"twin#{i}", document_id="twin", text=TEXTS[1], num_tokens=9) for i in range(20)]
     found = retriever.index(twins).search("frozen weights", 5)
@@ -60,3 +96,27 @@ def test_a_question_with_nothing_to_find_is_no_error(retriever: Retriever, quest
 def test_passages_without_words_can_be_indexed(retriever: Retriever) -> None:
     empty = [Chunk(id="empty#0", document_id="empty", text="---", num_tokens=1)]
     assert len(retriever.index(empty).search("weights", 3)) <= 1
+
+
+def test_a_model_that_is_not_there_is_named_in_one_line(tmp_path: Path) -> None:
+    with pytest.raises(
+        ModelError, match=r"^evaluation\.retriever\.model: cannot load '.*nowhere' .*give the folder"
+    ) as error:
+        RETRIEVERS["dense"](model=str(tmp_path / "nowhere")).index(PASSAGES)  # type: ignore[call-arg]
+    assert "\n" not in str(error.value)
+
+
+def test_fused_rankings_prefer_what_both_find(embedding_model_path: str) -> None:
+    class Fixed:
+        def __init__(self, *order: int) -> None:
+            self.order = order
+
+        def search(self, question: str, num_passages: int) -> list[Chunk]:
+            return [PASSAGES[i] for i in self.order][:num_passages]
+
+    # 1/61 + 1/62 for the second of one and the first of the other; 1/61 for what only one finds
+    fused = FusedIndex([Fixed(0, 1), Fixed(1, 2)], rank_constant=60, depth=10)
+    assert fused.search("", 3) == [PASSAGES[1], PASSAGES[0], PASSAGES[2]]
+    # a word that only its own passage has, and one that means nothing to BM25
+    hybrid = Hybrid(model=embedding_model_path).index(PASSAGES)
+    assert hybrid.search("max_seq_len", 1) == [PASSAGES[2]]

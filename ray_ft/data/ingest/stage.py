@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from ray_ft import progress
 from ray_ft.config import DataConfig
 from ray_ft.data.dedup.decontamination import EvaluationRuns, read_evaluation_sets
 from ray_ft.data.dedup.heads import Head, heads_of, text_of
@@ -25,7 +26,7 @@ from ray_ft.data.ingest.reading import read_file
 from ray_ft.data.ingest.sandbox import Limits
 from ray_ft.data.run.budget import OutOfTime, budget, budgets_in_turn, renew
 from ray_ft.data.run.journal import Journal, Ref, read_body, read_journal, strike
-from ray_ft.data.run.progress import Progress
+from ray_ft.data.run.progress import Counts
 from ray_ft.data.run.tasks import num_cpus, run_tasks
 from ray_ft.data.run.typed import dump
 from ray_ft.data.run.typed import load as load_typed
@@ -97,20 +98,21 @@ def read_items(items: list[Item], data: DataConfig, folder: Path, *, retry_quara
         log.info("taking over %s of %s files, reading %s", f"{len(kept):,}", f"{len(wanted):,}", f"{len(left):,}")
     if left:
         job = ParseJob(str(folder / PARSED), uuid.uuid4().hex, evaluation, cleaning, limits, how)
-        progress = Progress("read", num_files=len(left), num_bytes=sum(size_of(one.item) for one in left))
         rows = [{"work": dump(batch)} for batch in batches(left, num_cpus())]
-        for result in map(json.loads, run_tasks(rows, parse_batch, job, retries=-1)):
-            if result["error"]:
-                raise DataError(f"prepare stopped: {result['error']}")
-            progress.add(result["num_items"], result["num_bytes"], result["states"])
-            for listed, (key, num_bytes) in result["changed"].items():
-                i = wanted.pop(bytes.fromhex(listed))
-                keys[i] = bytes.fromhex(key)
-                wanted[keys[i]] = i
-                item = items[i]
-                assert isinstance(item, SourceFile)
-                items[i] = replace(item, num_bytes=num_bytes)
-                changed.append(item.path)
+        with progress.task("read", "files", len(left)) as task:
+            counts = Counts(task, num_bytes=sum(size_of(one.item) for one in left))
+            for result in map(json.loads, run_tasks(rows, parse_batch, job, retries=-1)):
+                if result["error"]:
+                    raise DataError(f"prepare stopped: {result['error']}")
+                counts.add(result["num_items"], result["num_bytes"], result["states"])
+                for listed, (key, num_bytes) in result["changed"].items():
+                    i = wanted.pop(bytes.fromhex(listed))
+                    keys[i] = bytes.fromhex(key)
+                    wanted[keys[i]] = i
+                    item = items[i]
+                    assert isinstance(item, SourceFile)
+                    items[i] = replace(item, num_bytes=num_bytes)
+                    changed.append(item.path)
         kept |= find_kept(folder / PARSED, {key: i for key, i in wanted.items() if i not in kept})
     unread = {i: Kept(heads_of(load(item, None), evaluation), None) for i, item in enumerate(items) if _is_unread(item)}
     whole = [unread[i] if i in unread else kept[i] for i in range(len(items))]

@@ -36,12 +36,27 @@ METRICS = {
     "key_fact_recall": Metric(
         "key-fact recall", "percent", "share of the reference's facts that the answer states, numbers exactly"
     ),
+    "key_fact_precision": Metric(
+        "precision",
+        "percent",
+        "share of the answer's own words that the reference holds; low for copied passages",
+    ),
+    "key_fact_f1": Metric("key-fact F1", "percent", "recall of the facts and precision of the words, balanced"),
+    "net_score": Metric(
+        "net score", "percent", "right facts minus invented words: 100% all right, 0% declined, -100% no fact right"
+    ),
     "token_f1": Metric("token F1", "percent", "overlap of words with the reference, precision and recall balanced"),
     "rouge_l": Metric("ROUGE-L", "percent", "longest common word sequence with the reference"),
+    "chrf": Metric("chrF", "percent", "overlap of runs of characters with the reference, for languages that inflect"),
+    "steps_in_order": Metric("steps", "percent", "share of the reference's steps that are stated in their order"),
     "exact_match": Metric(
         "exact match", "percent", "share of answers equal to the reference but for case and articles"
     ),
     "abstention": Metric("abstention", "percent", "share of unanswerable questions that the system declines"),
+    "unsupported_details": Metric(
+        "unsupported", "percent", "numbers, names and identifiers that neither reference, question nor passages hold"
+    ),
+    "declined": Metric("declined", "percent", "share of answers that say they cannot tell; a guard, not a quality"),
     "length_ratio": Metric("length", "times", "answer's words per word of the reference; a guard, not a quality"),
     "truncated": Metric("cut off", "percent", "share of answers stopped at max_new_tokens; a guard, not a quality"),
     BITS_PER_BYTE: Metric("bits per byte", "number", "surprise at the text of held-out documents; lower is better"),
@@ -50,14 +65,15 @@ STRATA = {
     "held_out": ("held-out documents", "never trained on: does the model generalise, or bluff?"),
     "seen": ("seen documents", "trained on, the questions were not: did the model learn them?"),
     "user": ("user questions", "given by the user; whether their documents were trained on is not known"),
+    "retention": ("general questions", "what the base could do before: did tuning cost it?"),
     UNANSWERABLE: ("unanswerable questions", "the documents do not hold the answer: does the system say so?"),
 }
 """Title and meaning of each stratum, in the order of the report."""
 
 
 def metric_of(name: str) -> Metric:
-    """Figures of retrieval name themselves: `recall@3 (passage)` is a share, `MRR@10 (passage)` a mean of 1 / rank."""
-    return METRICS.get(name) or Metric(name, "number" if name.startswith("MRR") else "percent", "")
+    """Figures of retrieval name themselves: `recall@3 (passage)` is a share, `MRR@10 (passage)` is not."""
+    return METRICS.get(name) or Metric(name, "number" if name.startswith(("MRR", "nDCG")) else "percent", "")
 
 
 def stratum_title(stratum: str) -> str:
@@ -87,6 +103,8 @@ def verdict_sentence(contrast: Contrast) -> str:
             f"On {where}, {pair} makes no meaningful difference: {figures}; "
             f"the interval lies within ±{margin}{unit}{tested}{holm if tested else ''}."
         )
+    if contrast.withheld:
+        return f"On {where}, {pair} is undecided: {figures}, but {contrast.withheld}."
     if contrast.num_more is None:
         nothing = ", which repeating the question or saying nothing reaches" if contrast.floor > FLOOR else ""
         return (
@@ -109,15 +127,21 @@ def _p(p_value: float) -> str:
 
 def advice(contrasts: Iterable[Contrast]) -> str:
     """One sentence on what to do, from the primary contrasts on held-out documents where there are any."""
-    primary = [c for c in contrasts if c.primary]
-    if not primary:
+    of_stratum = judged(contrasts)
+    if not of_stratum:
         return "Compare tuned with base to get a verdict: evaluation.systems names only one of them."
+    title = stratum_title(of_stratum[0].stratum)
+    if all(c.verdict == "undecided" and c.num_more is None and not c.withheld for c in of_stratum):
+        return f"Nothing is shown: every system fails the questions on {title}, tuned or not."
+    verdicts = {(c.treatment, c.control): c.verdict for c in of_stratum}
+    return f"Judged by {title}, {_advice(verdicts)}"
+
+
+def judged(contrasts: Iterable[Contrast]) -> list[Contrast]:
+    """The primary contrasts of the stratum that decides: held-out documents where there are any."""
+    primary = [c for c in contrasts if c.primary]
     order = [s for s in rows.STRATA if any(c.stratum == s for c in primary)]
-    judged = [c for c in primary if c.stratum == order[0]]
-    if all(c.verdict == "undecided" and c.num_more is None for c in judged):
-        return f"Nothing is shown: every system fails the questions on {stratum_title(order[0])}, tuned or not."
-    verdicts = {(c.treatment, c.control): c.verdict for c in judged}
-    return f"Judged by {stratum_title(order[0])}, {_advice(verdicts)}"
+    return [c for c in primary if c.stratum == order[0]] if order else []
 
 
 def _advice(verdicts: Mapping[tuple[str, str], str]) -> str:

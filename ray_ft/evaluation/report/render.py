@@ -9,7 +9,7 @@ from ray_ft.artifacts import Contrast, Report, Score
 from ray_ft.evaluation.report import findings
 from ray_ft.evaluation.report.findings import METRICS, STRATA, Metric, metric_of
 from ray_ft.evaluation.report.samples import Sample, choose_telling
-from ray_ft.evaluation.scores.scoring import BITS_PER_BYTE, PRIMARY_METRIC, RETRIEVER
+from ray_ft.evaluation.scores.scoring import BITS_PER_BYTE, PRIMARY_METRIC, RECALL_BAR, RETRIEVER
 
 
 def render_html(report: Report, samples: Sequence[Sample], *, seed: int) -> str:
@@ -53,6 +53,7 @@ def _view(report: Report) -> dict[str, Any]:
         "bits": [s for s in report.scores if s.metric == BITS_PER_BYTE],
         "bits_verdict": next((findings.verdict_sentence(c) for c in report.contrasts if c.metric == BITS_PER_BYTE), ""),
         "retrieval": [s for s in report.scores if s.system == RETRIEVER],
+        "recall_bar": RECALL_BAR,
         "metrics": METRICS,
         "metric_of": metric_of,
         "p_text": findings.p_text,

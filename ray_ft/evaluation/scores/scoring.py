@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from ray_ft.artifacts import Contrast, Score
 from ray_ft.evaluation.exam.tasks import Done
-from ray_ft.evaluation.scores.metrics import nats_to_bits, recall_at, reciprocal_rank, score_answer
+from ray_ft.evaluation.scores.metrics import nats_to_bits, ndcg_at, recall_at, reciprocal_rank, score_answer
 from ray_ft.evaluation.scores.statistics import (
     Draws,
     adjusted,
@@ -26,20 +26,31 @@ if TYPE_CHECKING:
 PRIMARY_METRIC = "key_fact_recall"
 PRIMARY_PAIRS = (("tuned", "base"), ("tuned+rag", "base+rag"), ("tuned", "base+rag"))
 """Treatment and control, fixed before anything is measured."""
-QUALITY_METRICS = ("key_fact_recall", "token_f1", "rouge_l", "exact_match", "abstention")
-"""Judged better or worse; the others, length_ratio and truncated, are guards that are shown beside them."""
+AGAINST_RETRIEVAL = PRIMARY_PAIRS[2]
+QUALITY_METRICS = (
+    "key_fact_recall", "key_fact_f1", "net_score", "token_f1", "rouge_l", "chrf", "exact_match", "steps_in_order",
+    "abstention",
+)  # fmt: skip
+"""Judged better or worse; the others, such as length_ratio and truncated, are guards that are shown beside them."""
 FLOOR = 0.02
 """Where two systems both score no more than this, or than a baseline, both fail, and no difference can be told."""
-BASELINES = ("echo", "empty")
+KNOWING_NOTHING = ("echo", "empty")
 """Answers that know nothing, scored in the same exam: the question repeated, and silence."""
+COPY = "copy"
+"""The passages found, repeated as an answer: what recall alone is worth."""
+BASELINES = (*KNOWING_NOTHING, COPY)
 UNANSWERABLE = "unanswerable"
 BITS_PER_BYTE = "bits_per_byte"
 RETRIEVER = "retriever"
 """The system that retrieval's own scores stand under."""
 MRR_DEPTH = 10
-"""Passages looked at for the mean reciprocal rank."""
+"""Passages looked at for the mean reciprocal rank and the discounted gain."""
+RECALL_BAR = 0.7
+"""Least share of questions whose passage retrieval shows, to be a fair rival: below, no verdict is against it."""
 UNBOUNDED = ("length_ratio", BITS_PER_BYTE)
 """Metrics that are no shares."""
+LEAST = {"net_score": -1.0}
+"""The least that a metric can be, where that is not 0; the most is 1."""
 
 
 @dataclass(frozen=True)
@@ -89,38 +100,62 @@ def measure(
 
 
 def measure_answers(
-    done: Iterable[Done], questions: Sequence[Question], *, num_bootstrap: int, seed: int
+    done: Iterable[Done],
+    questions: Sequence[Question],
+    *,
+    copies: Sequence[str] = (),
+    num_bootstrap: int,
+    seed: int,
 ) -> list[Measured]:
-    """One group per stratum; questions that the documents do not answer are a stratum of their own."""
-    by_stratum: dict[str, dict[int, dict[str, Done]]] = {}
+    """One group per stratum; questions that the documents do not answer are a stratum of their own.
+
+    `copies` are the passages found for each question, for the baseline that repeats them. What only some questions of a
+    stratum are scored by, such as the order of steps, is a group of these.
+    """
+    by_stratum: dict[str, dict[int, dict[str, Mapping[str, float]]]] = {}
     for d in done:
         question = questions[d.index]
         stratum = question.stratum if question.answerable else UNANSWERABLE
-        by_stratum.setdefault(stratum, {}).setdefault(d.index, {})[d.system] = d
+        by_stratum.setdefault(stratum, {}).setdefault(d.index, {})[d.system] = d.scores
     groups = []
-    for stratum, answers in sorted(by_stratum.items(), key=lambda item: (*STRATA, UNANSWERABLE).index(item[0])):
-        indexes = sorted(answers)
-        first = next(iter(answers[indexes[0]].values()))
-        columns = {
-            (system, metric): [answers[i][system].scores[metric] for i in indexes]
-            for system in answers[indexes[0]]
-            for metric in first.scores
-        }
-        columns |= _baselines([questions[i] for i in indexes])
-        documents = [questions[i].document_id for i in indexes]
-        groups.append(measure(stratum, columns, documents, num_bootstrap=num_bootstrap, seed=seed))
+    for stratum, scores in sorted(by_stratum.items(), key=lambda item: (*STRATA, UNANSWERABLE).index(item[0])):
+        for index, of_one in scores.items():
+            of_one |= _baselines(questions[index], copies[index] if any(copies) else None)
+        metrics_of = {i: frozenset(next(iter(scores[i].values()))) for i in sorted(scores)}
+        common = frozenset.intersection(*metrics_of.values())
+        rare = sorted(frozenset[str]().union(*metrics_of.values()) - common)
+        order = [m for m in next(iter(scores[min(scores)].values())) if m in common]
+        for metrics in (order, *([metric] for metric in rare)):
+            indexes = [i for i, has in metrics_of.items() if has.issuperset(metrics)]
+            columns = {
+                (system, metric): [scores[i][system][metric] for i in indexes]
+                for system in scores[indexes[0]]
+                for metric in metrics
+            }
+            documents = [questions[i].document_id for i in indexes]
+            groups.append(measure(stratum, columns, documents, num_bootstrap=num_bootstrap, seed=seed))
     return groups
 
 
-def _baselines(questions: Sequence[Question]) -> dict[tuple[str, str], list[float]]:
-    """What answers that know nothing score on the same questions."""
-    columns: dict[tuple[str, str], list[float]] = {}
-    for q in questions:
-        for name, answer in zip(BASELINES, (q.question, ""), strict=True):
-            scores = score_answer(answer, reference=q.reference, key_facts=q.key_facts, answerable=q.answerable)
-            for metric, value in {**scores, "truncated": 0.0}.items():
-                columns.setdefault((name, metric), []).append(value)
-    return columns
+def _baselines(question: Question, copied: str | None) -> dict[str, dict[str, float]]:
+    """What answers that know nothing, or only repeat, score on the same question."""
+    answers = {"echo": question.question, "empty": ""} | ({} if copied is None else {COPY: copied})
+    return {
+        name: {**score_question(question, answer, source=copied or ""), "truncated": 0.0}
+        for name, answer in answers.items()
+    }
+
+
+def score_question(question: Question, answer: str, *, source: str = "") -> dict[str, float]:
+    """All metrics of one answer to a question."""
+    return score_answer(
+        answer,
+        reference=question.reference,
+        key_facts=question.key_facts,
+        answerable=question.answerable,
+        question=question.question,
+        source=source,
+    )
 
 
 def measure_documents(done: Iterable[Done], texts: Sequence[str], *, num_bootstrap: int, seed: int) -> Measured | None:
@@ -158,6 +193,7 @@ def measure_retrieval(
             recall, distinct = recall_at(found, gold, num_passages), list(dict.fromkeys(found[:MRR_DEPTH]))
             columns.setdefault((RETRIEVER, f"recall@{num_passages} ({unit})"), []).append(recall)
             columns.setdefault((RETRIEVER, f"MRR@{MRR_DEPTH} ({unit})"), []).append(reciprocal_rank(distinct, gold))
+            columns.setdefault((RETRIEVER, f"nDCG@{MRR_DEPTH} ({unit})"), []).append(ndcg_at(distinct, gold, MRR_DEPTH))
             documents.append(question.document_id)
         if documents:
             groups.append(measure("all", columns, documents, num_bootstrap=num_bootstrap, seed=seed))
@@ -172,8 +208,9 @@ def scores_of(measured: Measured) -> list[Score]:
     """Mean and 95% interval of every system and metric."""
     scores = []
     for system, metric in measured.sums:
-        bounds = bounds_asked(measured.sums[system, metric], measured.weights) if metric in UNBOUNDED else (0.0, 1.0)
-        spread = measured.draws[system, metric].interval(*bounds)
+        least_and_most = (LEAST.get(metric, 0.0), 1.0)
+        asked = bounds_asked(measured.sums[system, metric], measured.weights)
+        spread = measured.draws[system, metric].interval(*(asked if metric in UNBOUNDED else least_and_most))
         scores.append(
             Score(
                 system=system,
@@ -189,7 +226,14 @@ def scores_of(measured: Measured) -> list[Score]:
     return scores
 
 
-def contrasts_of(groups: Sequence[Measured], *, margin: float, num_bootstrap: int, seed: int) -> list[Contrast]:
+def contrasts_of(
+    groups: Sequence[Measured],
+    *,
+    margin: float,
+    num_bootstrap: int,
+    seed: int,
+    pairs: Sequence[tuple[str, str]] = PRIMARY_PAIRS,
+) -> list[Contrast]:
     """Every pair on every quality metric; Holm runs over the pairs on the primary metric in all strata together.
 
     Both tests of a pair, for a difference and for its absence, belong to that family.
@@ -198,7 +242,7 @@ def contrasts_of(groups: Sequence[Measured], *, margin: float, num_bootstrap: in
     for group in groups:
         metrics = dict.fromkeys(metric for _, metric in group.sums)
         for metric in (m for m in metrics if m in QUALITY_METRICS or m == BITS_PER_BYTE):
-            for treatment, control in PRIMARY_PAIRS:
+            for treatment, control in pairs:
                 if (treatment, metric) in group.sums and (control, metric) in group.sums:
                     found.append(
                         _contrast(group, metric, treatment, control, margin=margin, num_draws=num_bootstrap, seed=seed)
@@ -225,7 +269,8 @@ def _contrast(
 ) -> _Unjudged:
     by_document = group.sums[treatment, metric] - group.sums[control, metric]
     draws = group.draws[treatment, metric] - group.draws[control, metric]
-    bounds, worst = (-1.0, 1.0), 1.0
+    worst = 1.0 - LEAST.get(metric, 0.0)
+    bounds = (-worst, worst)
     if metric == BITS_PER_BYTE:
         # A difference in bits per byte has no scale of its own: it is held against the control's figure.
         margin *= group.mean(control, metric)
@@ -263,7 +308,7 @@ def _knowing_nothing(group: Measured, metric: str) -> tuple[float, ...]:
     """What the baselines score; nothing where silence is the right answer."""
     if group.stratum == UNANSWERABLE:
         return (0.0,)
-    return (0.0, *(group.mean(name, metric) for name in BASELINES if (name, metric) in group.sums))
+    return (0.0, *(group.mean(name, metric) for name in KNOWING_NOTHING if (name, metric) in group.sums))
 
 
 def _judged(unjudged: _Unjudged, *, by_holm: tuple[float, float] | None, family_size: int) -> Contrast:
@@ -295,3 +340,18 @@ def _judged(unjudged: _Unjudged, *, by_holm: tuple[float, float] | None, family_
             worst=unjudged.worst,
         )
     return replace(contrast, verdict=verdict, num_more=num_more)
+
+
+def withheld(contrasts: Sequence[Contrast], scores: Sequence[Score], *, num_passages: int) -> list[Contrast]:
+    """The contrasts, without a verdict against retrieval where it was too weak a rival to lose to."""
+    found = [s for s in scores if s.system == RETRIEVER and s.metric == f"recall@{num_passages} (passage)"]
+    if not found or found[0].mean >= RECALL_BAR:
+        return list(contrasts)
+    shown = f"{found[0].mean:.0%} of the questions and not {RECALL_BAR:.0%}"
+    why = f"retrieval was weak, it showed the right passage for {shown}"
+    return [
+        replace(c, verdict="undecided", withheld=why)
+        if (c.treatment, c.control) == AGAINST_RETRIEVAL and c.verdict == "better"
+        else c
+        for c in contrasts
+    ]

@@ -7,13 +7,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ray_ft import errors
+from ray_ft import errors, progress
 from ray_ft.artifacts import TunedModel
 from ray_ft.config import EvaluationConfig, ModelConfig
 from ray_ft.engines import Engine
 from ray_ft.errors import RayFTError
 from ray_ft.evaluation.exam.tasks import TUNED, Done, Task
-from ray_ft.evaluation.scores.metrics import score_answer
+from ray_ft.evaluation.scores.scoring import score_question
 from ray_ft.evaluation.systems.prompts import perform
 from ray_ft.quiet import quiet_ray_data
 from ray_ft.rows import Question
@@ -32,12 +32,16 @@ def answer_all(
     tasks: Sequence[Task],
     *,
     questions: Sequence[Question],
+    sources: Sequence[str] = (),
     tuned: TunedModel,
     model: ModelConfig,
     evaluation: EvaluationConfig,
     engine: Engine,
 ) -> list[Done]:
-    """Perform and score every task; the order is that of systems and indexes, whoever finished first."""
+    """Perform and score every task; the order is that of systems and indexes, whoever finished first.
+
+    `sources` are the texts of the questions' own documents, for as many as are known: what they hold is not invented.
+    """
     done: list[Done] = []
     loads = list(_loads(tasks, tuned))
     for model_path, adapters, _ in loads:
@@ -52,7 +56,7 @@ def answer_all(
             "max_new_tokens": evaluation.max_new_tokens,
         }
         with quiet_ray_data():
-            done.extend(_run(part, questions, worker))
+            done.extend(_run(part, questions, sources, worker))
     place = {(task.kind, task.system, task.index): i for i, task in enumerate(tasks)}
     return sorted(done, key=lambda d: place[d.kind, d.system, d.index])
 
@@ -67,7 +71,9 @@ def _loads(tasks: Sequence[Task], tuned: TunedModel) -> Iterator[tuple[str, dict
             yield path, {}, part
 
 
-def _run(tasks: list[Task], questions: Sequence[Question], worker: dict[str, Any]) -> list[Done]:
+def _run(
+    tasks: list[Task], questions: Sequence[Question], sources: Sequence[str], worker: dict[str, Any]
+) -> list[Done]:
     """One Ray Data job: tasks -> actors that hold the model -> scoring on whatever CPU is free."""
     import ray
 
@@ -89,7 +95,7 @@ def _run(tasks: list[Task], questions: Sequence[Question], worker: dict[str, Any
         # No CPU is asked for: actors may hold them all, and scoring takes milliseconds.
         .map_batches(
             score,
-            fn_kwargs={"questions": list(questions)},
+            fn_kwargs={"questions": list(questions), "sources": list(sources)},
             batch_size=None,
             batch_format="pyarrow",
             compute=ray.data.TaskPoolStrategy(size=1),
@@ -97,11 +103,13 @@ def _run(tasks: list[Task], questions: Sequence[Question], worker: dict[str, Any
         )
     )
     done = []
-    for row in dataset.iter_rows():
-        done.append(_done(row))
-        if done[-1].error:
-            kind, message = done[-1].error.split(": ", 1)
-            raise getattr(errors, kind)(message)
+    with progress.task("answer", "tasks", len(tasks)) as task:
+        for row in dataset.iter_rows():
+            done.append(_done(row))
+            if done[-1].error:
+                kind, message = done[-1].error.split(": ", 1)
+                raise getattr(errors, kind)(message)
+            task.at(len(done), f"{len(done) / task.seconds:.1f} a second")
     return done
 
 
@@ -138,18 +146,16 @@ class Worker:
             return _table([Done(tasks[0].index, tasks[0].kind, tasks[0].system, error=refusal)])
 
 
-def score(batch: "pa.Table", *, questions: Sequence[Question]) -> "pa.Table":
+def score(batch: "pa.Table", *, questions: Sequence[Question], sources: Sequence[str]) -> "pa.Table":
     """Add every metric to the answers of a batch; documents pass as they are."""
-    return _table([_scored(_done(row), questions) for row in batch.to_pylist()])
+    return _table([_scored(_done(row), questions, sources) for row in batch.to_pylist()])
 
 
-def _scored(done: Done, questions: Sequence[Question]) -> Done:
+def _scored(done: Done, questions: Sequence[Question], sources: Sequence[str] = ()) -> Done:
     if done.kind == "document" or done.error:
         return done
-    question = questions[done.index]
-    scores = score_answer(
-        done.answer, reference=question.reference, key_facts=question.key_facts, answerable=question.answerable
-    )
+    source = " ".join((done.prompt, *sources[done.index : done.index + 1]))
+    scores = score_question(questions[done.index], done.answer, source=source)
     return dataclasses.replace(done, scores={**scores, "truncated": float(done.finish_reason == "length")})
 
 

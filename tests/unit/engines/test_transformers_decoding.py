@@ -24,7 +24,7 @@ def test_an_end_token_stops_the_answer_and_is_no_text(model: Any, monkeypatch: p
     num_before = 7
     end = tokens[num_before]
     assert tokens.index(end) == num_before, "the seed must give a token there that did not come before"
-    monkeypatch.setattr(model._scheduler, "_end_ids", frozenset({end}))
+    monkeypatch.setattr(model._prompts, "end_ids", frozenset({end}))
     result = model.generate([request])[0]
     # the end token was generated, so it is counted, but it is not text
     assert result.text == model._prompts.decode(tokens[:num_before])

@@ -1,8 +1,10 @@
 """What BM25 matches: headings, parts of identifiers, words beyond English; and its formula by hand."""
 
 import math
+from pathlib import Path
 
 import pytest
+import yaml
 
 from ray_ft.retrievers.bm25 import BM25, BM25Index, split_words
 from ray_ft.rows import Chunk
@@ -40,3 +42,32 @@ def test_scores_follow_the_formula() -> None:
     # N = 2, n = 1: idf = ln(1 + 1.5 / 1.5) = ln 2. f = 2, |d| = 4, mean = 3: k1 (1 - b + b 4 / 3) = 1.5 * 1.25 = 1.875
     assert scores[1] == pytest.approx(math.log(2) * 2 / (2 + 1.875), rel=1e-6)
     assert scores[0] == 0
+
+
+LANGUAGES = yaml.safe_load((Path(__file__).parents[2] / "data/ten_languages.yaml").read_text(encoding="utf-8"))
+
+
+def test_questions_in_ten_languages_and_one_more_find_their_passages() -> None:
+    # all passages in one index; recall@3 by language
+    passages = [
+        passage(text, name=f"{language}{i}")
+        for language, pairs in LANGUAGES.items()
+        for i, (text, _) in enumerate(pairs)
+    ]
+    index = BM25().index(passages)
+    found = {
+        language: sum(
+            f"{language}{i}" in [chunk.document_id for chunk in index.search(question, 3)]
+            for i, (_, question) in enumerate(pairs)
+        )
+        / len(pairs)
+        for language, pairs in LANGUAGES.items()
+    }
+    assert len(found) == 11
+    assert found == dict.fromkeys(LANGUAGES, 1.0)
+
+
+def test_scripts_without_spaces_count_by_character_and_by_two() -> None:
+    assert split_words("末班船 开") == ["末", "末班", "班", "班船", "船", "开"]
+    assert split_words("일요일에는") == ["일요일에는", "일요", "요일", "일에", "에는"]
+    assert split_words("C++ and C# with x != 5") == ["c++", "c#", "x", "!=", "5"]

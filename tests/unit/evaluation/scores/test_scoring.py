@@ -17,6 +17,7 @@ from ray_ft.evaluation.scores.scoring import (
     measure_documents,
     measure_retrieval,
     scores_of,
+    withheld,
 )
 from ray_ft.rows import Chunk, Question
 
@@ -190,7 +191,8 @@ def test_retrieval_is_scored_by_gold_passage_and_gold_document() -> None:
     values = {metric: group.mean("retriever", metric) for group in found for _, metric in group.sums}
     # The passage is third of three passages, its document second of two documents.
     assert values == pytest.approx({
-        "recall@2 (passage)": 0.0, "MRR@10 (passage)": 1 / 3, "recall@2 (document)": 1.0, "MRR@10 (document)": 1 / 2
+        "recall@2 (passage)": 0.0, "MRR@10 (passage)": 1 / 3, "recall@2 (document)": 1.0, "MRR@10 (document)": 1 / 2,
+        "nDCG@10 (passage)": 1 / 2, "nDCG@10 (document)": 1 / math.log2(3),
     })  # fmt: skip
     assert {group.num_items for group in found} == {1}
 
@@ -266,3 +268,28 @@ def test_few_documents_wordiness_and_cut_answers_are_warned_of() -> None:
     assert "2.0 times as much" in wordy
     (cut,) = warned(contrast("tuned", "base", "better"), truncated=0.3)
     assert "base, tuned were cut off" in cut
+
+
+def test_steps_are_scored_where_there_are_steps_and_copies_where_passages_were_found() -> None:
+    steps = "1. Close the valve.\n2. Drain the tank."
+    plain = make_questions("seen", 8)
+    questions = [replace(q, reference=steps, key_facts=()) for q in plain[:4]] + plain[4:]
+    copies = ["close the valve, drain the tank, and a lot of other words of no use"] * 7 + [""]
+    found = measure_answers(answered(questions, {**RIGHT, "base": 8}), questions, copies=copies, **DRAWS)
+    scores = {(s.system, s.metric): s for group in found for s in scores_of(group)}
+    assert (scores["copy", "steps_in_order"].mean, scores["base", "steps_in_order"].mean) == (1.0, 0.0)
+    assert (scores["copy", "steps_in_order"].num_items, scores["copy", "key_fact_recall"].num_items) == (4, 8)
+    assert scores["copy", "key_fact_precision"].mean < 0.5
+    assert (scores["echo", "net_score"].mean, scores["echo", "net_score"].low) == pytest.approx((-1, -1))
+
+
+@pytest.mark.parametrize(("recall", "verdict"), [(0.69, "undecided"), (0.7, "better")])
+def test_no_verdict_is_against_weak_retrieval(recall: float, verdict: str) -> None:
+    found = contrasts_of(groups({**RIGHT, "base+rag": 2}), margin=0.02, **DRAWS)
+    retrieval = Score("retriever", "recall@3 (passage)", recall, 0, 1, 40)
+    judged = {(c.treatment, c.control): c for c in withheld(found, [retrieval], num_passages=3) if c.primary}
+    assert judged["tuned", "base"].verdict == "better"
+    assert judged["tuned", "base+rag"].verdict == verdict
+    weak = "retrieval was weak, it showed the right passage for 69% of the questions and not 70%"
+    assert (weak in findings.verdict_sentence(judged["tuned", "base+rag"])) == (verdict == "undecided")
+    assert [c.verdict for c in withheld(found, [], num_passages=3)] == [c.verdict for c in found]

@@ -33,7 +33,7 @@ class TalkingModel:
         self.may_tokenise = threading.Event()
         self.may_tokenise.set()
 
-    def prompt_ids(self, prompt: str) -> list[int]:
+    def prompt_ids(self, prompt: str, *, adapter: str | None = None) -> list[int]:
         self.is_tokenising = True
         self.may_tokenise.wait(20)
         self.tokenised.append(prompt)
