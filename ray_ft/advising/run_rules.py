@@ -8,6 +8,7 @@ from ray_ft.hardware.gpus import GIB, automatic_precision
 STEPS_PER_EPOCH, LARGEST_BATCH = 20, 16
 SHORTEST_ROW = 512
 SHORT_RUN = 100  # steps
+NOTICED = 0.01  # share of the examples
 MAX_HOURS = 24.0  # in which the GPUs that are proposed end
 
 
@@ -51,7 +52,7 @@ def length_of_rows(case: Case) -> Remark:
     length = _power_of_two(longest) if longest > given else given
     length = min(max(length, min(SHORTEST_ROW, given)), case.shape.max_position_embeddings)
     settings = {"model.max_seq_len": length}
-    if case.profile.long_share > 0:
+    if case.profile.long_share >= NOTICED:
         return Remark(
             "length_of_rows", "rows",
             f"max_seq_len {length:,}; {case.profile.long_share:.0%} of the examples are longer than {given:,} tokens",

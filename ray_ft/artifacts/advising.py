@@ -23,7 +23,7 @@ class CorpusProfile:
     tokens_per_word: float  # 0: no tokenizer at hand, so that tokens are guessed
     formats: dict[str, int] = field(default_factory=dict)  # of the files looked at; code by its language
     scripts: dict[str, float] = field(default_factory=dict)  # shares of the letters
-    script_tokens: dict[str, float] = field(default_factory=dict)  # tokens per word of texts mostly in a script
+    script_tokens: dict[str, float] = field(default_factory=dict)  # tokens per word of documents mostly in a script
     code_share: float = 0.0  # of the characters
     table_share: float = 0.0  # of the characters of documents
     heading_share: float = 0.0  # of the documents, those with headings

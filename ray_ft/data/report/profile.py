@@ -34,7 +34,7 @@ from ray_ft.rows import Document, Example, from_row
 
 SAMPLE_BYTES, SAMPLE_ITEMS = 8 * 2**20, 1000  # that are read, at most
 TOKENISED_CHARACTERS = 200_000
-GUESSED_TOKENS_PER_WORD = 1.4  # where there is no tokenizer
+GUESSED_TOKENS_PER_WORD, GUESSED_IN_CODE = 1.4, 2.5  # where there is no tokenizer; code has signs between its words
 OWN_TEXT = ("markdown", "rst", "text", "csv")  # formats that a document shows as its file has them
 COUNTED_EXAMPLES = 200_000  # of a training set, for the wordings of an answer
 SPOKEN = re.compile(
@@ -73,13 +73,17 @@ class _Sample:
 def _profile(
     sample: _Sample, data: DataConfig, *, max_seq_len: int, seed: int, tokenizer: Any, made: TrainingSet | None
 ) -> CorpusProfile:
-    texts = [d.text for d in sample.documents] + [_words_of(examples) for examples in sample.records]
-    num_words = sum(len(word_hashes(text)) for text in texts)
-    per_word, script_tokens = _tokens_per_word(texts, tokenizer, seed)
-    weight = per_word or GUESSED_TOKENS_PER_WORD
-    num_tokens = round(num_words * weight * sample.scale)
     prose = [d for d in sample.documents if not d.language]
     code = [d for d in sample.documents if d.language]
+    spoken = [d.text for d in prose] + [_words_of(examples) for examples in sample.records]
+    texts = spoken + [d.text for d in code]
+    words, words_in_code = (sum(len(word_hashes(text)) for text in one) for one in (spoken, [d.text for d in code]))
+    num_words = words + words_in_code
+    per_word, script_tokens = _tokens_per_word(spoken, tokenizer, seed)
+    per_word_in_code, _ = _tokens_per_word([d.text for d in code], tokenizer, seed)
+    weight = per_word or GUESSED_TOKENS_PER_WORD
+    in_sample = words * weight + words_in_code * (per_word_in_code or GUESSED_IN_CODE)
+    num_tokens = round(in_sample * sample.scale)
     characters = max(sum(map(len, texts)), 1)
     in_prose = max(sum(len(d.text) for d in prose), 1)
     definitions = [one for d in code for one in d.definitions if not one.is_trivial]
@@ -103,7 +107,7 @@ def _profile(
         num_train_tokens=trained,
         num_rows=made.num_rows.get("train", 0) if made else -(-num_tokens // max_seq_len),
         num_held_out=made.num_documents.get("test", 0) if made else _held_out(data, num_documents + num_records),
-        tokens_per_word=round(per_word, 2),
+        tokens_per_word=round(in_sample / max(num_words, 1), 2) if tokenizer is not None else 0.0,
         formats=dict(Counter(d.language or d.format for d in sample.documents).most_common()),
         scripts=_scripts("".join(text[:20_000] for text in texts[:200])),
         script_tokens=script_tokens,
@@ -267,12 +271,12 @@ def _words_of(examples: tuple[Example, ...]) -> str:
 
 
 def _tokens_per_word(texts: Sequence[str], tokenizer: Any, seed: int) -> tuple[float, dict[str, float]]:
-    """Of a drawn part of the texts, of all and of those mostly in one script; 0 without a tokenizer."""
-    if tokenizer is None:
+    """Of a drawn part of the texts, of all and of those mostly in one script; 0 without a tokenizer or a text."""
+    if tokenizer is None or not texts:
         return 0.0, {}
     order = list(texts)
     random.Random(seed).shuffle(order)
-    each = max(TOKENISED_CHARACTERS // max(len(order), 1), 400)
+    each = max(TOKENISED_CHARACTERS // len(order), 400)
     parts = [text[:each] for text in order[: TOKENISED_CHARACTERS // each]]
     tokens, words = Counter[str](), Counter[str]()
     for part, ids in zip(parts, tokenizer(parts, add_special_tokens=False)["input_ids"], strict=True):

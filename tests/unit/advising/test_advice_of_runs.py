@@ -1,6 +1,7 @@
 """What `advise` looks at, what it does without, and how it refuses."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -152,6 +153,20 @@ def test_people_who_take_turns_are_told_from_lines_with_colons() -> None:
     assert _is_transcript(chat)
     assert not _is_transcript(notes)
     assert not _is_transcript(MANUAL)
+
+
+def test_signs_of_code_are_no_foreign_script(tmp_path: Path) -> None:
+    """Tokens of brackets and dots count for time and memory, and say nothing of how well words are known."""
+    config = run_of(tmp_path)
+    (tmp_path / "docs" / "tool.py").write_text("def f(x):\n    return {x[0]: (x[1], x[2])}\n\n\n" * 200)
+
+    class Signs(PieceTokenizer):
+        def __call__(self, texts: list[str], *, add_special_tokens: bool) -> dict[str, list[list[int]]]:
+            return {"input_ids": [[0] * len(re.findall(r"\w+|[^\w\s]", text)) for text in texts]}
+
+    profile = profile_corpus(config.data, max_seq_len=2048, seed=0, tokenizer=Signs())
+    assert profile.tokens_per_word > 2
+    assert profile.script_tokens["Latin"] < 2
 
 
 def test_settings_of_the_same_recipe_join_and_own_keys_stay(tmp_path: Path) -> None:
