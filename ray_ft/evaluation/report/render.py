@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from ray_ft.artifacts import Contrast, Report, Score
+from ray_ft.artifacts import Report, Score
 from ray_ft.evaluation.report import findings
 from ray_ft.evaluation.report.findings import METRICS, STRATA, Metric, metric_of
+from ray_ft.evaluation.report.plots import forests, panels, present
 from ray_ft.evaluation.report.samples import Sample, choose_telling
 from ray_ft.evaluation.scores.scoring import BITS_PER_BYTE, PRIMARY_METRIC, RECALL_BAR, RETRIEVER
 
@@ -48,8 +49,9 @@ def _view(report: Report) -> dict[str, Any]:
         "report": report,
         "advice": findings.advice(primary),
         "verdicts": [(c.verdict, findings.verdict_sentence(c)) for c in primary],
-        "forests": _forests(report.contrasts),
-        "tables": [_table([s for s in answers if s.stratum == stratum]) for stratum in _present(answers)],
+        "panels": panels(report.scores, report.contrasts),
+        "forests": forests(report.contrasts),
+        "tables": [_table([s for s in answers if s.stratum == stratum]) for stratum in present(answers)],
         "bits": [s for s in report.scores if s.metric == BITS_PER_BYTE],
         "bits_verdict": next((findings.verdict_sentence(c) for c in report.contrasts if c.metric == BITS_PER_BYTE), ""),
         "retrieval": [s for s in report.scores if s.system == RETRIEVER],
@@ -59,11 +61,6 @@ def _view(report: Report) -> dict[str, Any]:
         "p_text": findings.p_text,
         "primary_metric": metric_of(PRIMARY_METRIC).title,
     }
-
-
-def _present(rows: Sequence[Score] | Sequence[Contrast]) -> list[str]:
-    """The strata that have figures, in the report's order."""
-    return [stratum for stratum in STRATA if any(row.stratum == stratum for row in rows)]
 
 
 @dataclass(frozen=True)
@@ -92,48 +89,3 @@ def _table(scores: Sequence[Score]) -> Table:
         metrics=tuple(METRICS[name] for name in names),
         rows={system: tuple(found[name] for name in names) for system, found in by_system.items()},
     )
-
-
-@dataclass(frozen=True)
-class Bar:
-    """One row of a forest plot; x positions run from 0 to 100 across the plot."""
-
-    contrast: Contrast
-    metric: Metric
-    low_x: float
-    mid_x: float
-    high_x: float
-
-
-@dataclass(frozen=True)
-class Forest:
-    """The paired differences of one stratum on one scale."""
-
-    title: str
-    bars: tuple[Bar, ...]
-    reach: float  # the scale runs from -reach to +reach
-    margin_x: float  # half the width of the band in which differences do not matter
-
-
-def _forests(contrasts: Sequence[Contrast]) -> list[Forest]:
-    """One plot per stratum, all on one scale, so that they can be compared; bits per byte has a scale of its own."""
-    shares = [c for c in contrasts if c.metric != BITS_PER_BYTE]
-    if not shares:
-        return []
-    reach = max(0.05, *(abs(x) for c in shares for x in (c.low, c.high, c.difference)))
-    forests = []
-    for stratum in _present(shares):
-        rows = [c for c in shares if c.stratum == stratum]
-        pairs = list(dict.fromkeys((c.treatment, c.control) for c in rows))
-        rows.sort(key=lambda c: (pairs.index((c.treatment, c.control)), list(METRICS).index(c.metric)))
-        bars = tuple(
-            Bar(c, metric_of(c.metric), _x(c.low, reach), _x(c.difference, reach), _x(c.high, reach)) for c in rows
-        )
-        margin_x = _x(rows[0].margin, reach) - 50
-        forests.append(Forest(STRATA[stratum][0], bars, reach, min(50.0, margin_x)))
-    return forests
-
-
-def _x(value: float, reach: float) -> float:
-    """Place on an axis from -reach at 0 to +reach at 100, with 2 free at either end."""
-    return round(50 + 48 * value / reach, 3)
