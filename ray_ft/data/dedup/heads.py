@@ -7,10 +7,10 @@ from typing import NamedTuple
 import numpy as np
 
 from ray_ft.data.dedup.minhash import signature
-from ray_ft.data.dedup.shingles import runs_of, shingles, word_hashes
+from ray_ft.data.dedup.shingles import shingles, word_hashes
 from ray_ft.data.dedup.splits import content_key
 from ray_ft.data.documents import ReadFile, Record
-from ray_ft.overlap import Runs
+from ray_ft.overlap import Runs, runs_of
 from ray_ft.rows import Document
 
 SECTION = np.dtype([("key", "<u8"), ("size", "<u4")])
