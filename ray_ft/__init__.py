@@ -5,9 +5,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ray_ft.api import (
+        advise,
+        compare,
         dry_run,
         evaluate,
         export,
+        gate,
         inspect,
         plan,
         prepare,
@@ -19,6 +22,10 @@ if TYPE_CHECKING:
         train,
     )
     from ray_ft.artifacts import (
+        Advice,
+        Changed,
+        Comparison,
+        CorpusProfile,
         DryRun,
         Endpoint,
         Estimate,
@@ -26,7 +33,9 @@ if TYPE_CHECKING:
         Job,
         Memory,
         Plan,
+        Remark,
         Report,
+        Ruling,
         Sizing,
         Standing,
         Sweep,
@@ -49,6 +58,7 @@ if TYPE_CHECKING:
         ConfigError,
         DataError,
         DoesNotFitError,
+        EngineStoppedError,
         GenerationError,
         JobError,
         MissingArtifactError,
@@ -61,14 +71,19 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 __all__ = [
+    "Advice",
+    "Changed",
+    "Comparison",
     "Config",
     "ConfigError",
+    "CorpusProfile",
     "DataConfig",
     "DataError",
     "DatasetConfig",
     "DoesNotFitError",
     "DryRun",
     "Endpoint",
+    "EngineStoppedError",
     "Estimate",
     "EvaluationConfig",
     "GenerationError",
@@ -84,7 +99,9 @@ __all__ = [
     "PlanConfig",
     "PromptTooLongError",
     "RayFTError",
+    "Remark",
     "Report",
+    "Ruling",
     "ServingConfig",
     "Sizing",
     "Standing",
@@ -94,9 +111,12 @@ __all__ = [
     "TrainingError",
     "TrainingSet",
     "TunedModel",
+    "advise",
+    "compare",
     "dry_run",
     "evaluate",
     "export",
+    "gate",
     "inspect",
     "load_config",
     "plan",
@@ -111,12 +131,12 @@ __all__ = [
 
 _HOMES = {
     "ray_ft.api": (
-        "dry_run", "evaluate", "export", "inspect", "plan", "prepare", "run", "serve", "smallest_cluster", "submit",
-        "sweep", "train",
+        "advise", "compare", "dry_run", "evaluate", "export", "gate", "inspect", "plan", "prepare", "run", "serve",
+        "smallest_cluster", "submit", "sweep", "train",
     ),
     "ray_ft.artifacts": (
-        "DryRun", "Endpoint", "Estimate", "Inspection", "Job", "Memory", "Plan", "Report", "Sizing", "Standing",
-        "Sweep", "TrainingSet", "TunedModel",
+        "Advice", "Changed", "Comparison", "CorpusProfile", "DryRun", "Endpoint", "Estimate", "Inspection", "Job",
+        "Memory", "Plan", "Remark", "Report", "Ruling", "Sizing", "Standing", "Sweep", "TrainingSet", "TunedModel",
     ),
     "ray_ft.config": (
         "Config", "DataConfig", "DatasetConfig", "EvaluationConfig", "ModelConfig", "PlanConfig", "ServingConfig",

@@ -54,6 +54,10 @@ class GenerationError(RayFTError):
     """An engine could not answer."""
 
 
+class EngineStoppedError(GenerationError):
+    """A loaded model cannot answer any more."""
+
+
 class PromptTooLongError(GenerationError):
     """A prompt is longer than the model's context."""
 

@@ -3,6 +3,9 @@
 import errno
 import fcntl
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import IO, Any
 
 log = logging.getLogger("ray_ft")
@@ -27,3 +30,13 @@ def take_lock(file: IO[Any]) -> bool:
         log.warning("%s: this file system has no locks (%s); see to it that one run at a time uses the folder",
                     file.name, error.strerror)  # fmt: skip
     return True
+
+
+@contextmanager
+def waiting_lock(path: Path) -> Iterator[None]:
+    """Hold the lock of a file, which is made where there is none; waits for the process that has it, and says so."""
+    with path.open("w") as file:
+        if not take_lock(file):
+            log.info("another process is at work on %s; waiting for it", path.name.strip(".").removesuffix(".lock"))
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield

@@ -1,8 +1,9 @@
 """An endpoint in this process over a scripted model, with adapters that come and go."""
 
+import asyncio
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,9 @@ from scripted_model import ScriptedModel
 from ray_ft.config import ServingConfig
 from ray_ft.errors import ModelError
 from ray_ft.serving.api.registry_api import registry_api
+from ray_ft.serving.api.retrieval import Retrieval
+from ray_ft.serving.exchange import Backend
+from ray_ft.serving.passages import Found, PassageIndex, PassageSet
 from ray_ft.serving.registry.desk import Desk
 from ray_ft.serving.registry.registry import Registry, create
 from ray_ft.serving.replica.loading import AdapterReplica
@@ -36,25 +40,44 @@ class AdapterModel(ScriptedModel):
         super().load_adapter(name, folder)
 
 
+def retrieval(backend: Backend, passages: PassageSet | None) -> Retrieval:
+    """Passages that a thread looks up, where Ray Serve would have a process."""
+
+    async def search(question: str, num_passages: int) -> Found:
+        assert passages is not None
+        return await asyncio.to_thread(lambda: PassageIndex(passages).search(question, num_passages))
+
+    return Retrieval(backend, passages, search)
+
+
 class DeployedEndpoint:
     """The API, and what stands behind it."""
 
-    def __init__(self, folder: Path, **serving: Any) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        model: AdapterModel | None = None,
+        adapters: Sequence[str] = ("handbook",),
+        longest_answer: int = 20,
+        passages: PassageSet | None = None,
+        **serving: Any,
+    ) -> None:
         (folder / "base").mkdir()
         (folder / "base" / "config.json").write_text("{}")
         (folder / "store" / "endpoint").mkdir(parents=True)
         self.root = folder / "runs"
-        self.model = AdapterModel()
-        first = self.adapter("handbook", b"handbook")
+        self.model = model or AdapterModel()
+        first = {name: self.adapter(name, name.encode()) for name in adapters}
         self.registry = create(
-            folder / "store" / "endpoint", base_path=str(folder / "base"), base_name=BASE, adapters={"handbook": first}
+            folder / "store" / "endpoint", base_path=str(folder / "base"), base_name=BASE, adapters=first
         )
         config = ServingConfig(**serving)
         self.replica = AdapterReplica(
-            self.model, self.registry.folder, max_new_tokens=20, adapter_wait_s=config.adapter_wait_s
+            self.model, self.registry.folder, max_new_tokens=longest_answer, adapter_wait_s=config.adapter_wait_s
         )
         self.desk = Desk(self.registry, self.replica, config, roots=[self.root])
-        self.api = registry_api(self.desk, self.desk, watch={})
+        self.api = registry_api(self.desk, self.desk, watch={}, retrieval=retrieval(self.desk, passages))
         self.client: TestClient
 
     def adapter(self, name: str, weights: bytes) -> str:

@@ -109,22 +109,29 @@ class KnowingEngine(Engine):
     name: str = "knowing"
     refuses: str = ""
     """A refusal to load, for tests of errors."""
+    breaks: str = ""
+    """An error of nobody's in the middle of answering."""
     max_seq_len: int = 120
 
     def load(self, model_path: str, adapters: Mapping[str, str], *, chat_template: str | None = None) -> LoadedModel:
         if self.refuses:
             raise ModelError(self.refuses)
-        return KnowingModel(model_path, adapters, self.max_seq_len)
+        model = KnowingModel(model_path, adapters, self.max_seq_len)
+        model.breaks = self.breaks
+        return model
 
 
 class KnowingModel:
     def __init__(self, model_path: str, adapters: Mapping[str, str], max_seq_len: int) -> None:
         self.max_seq_len = max_seq_len
+        self.breaks = ""
         self._adapters = set(adapters)
         self._is_tuned = model_path.endswith("tuned")
         self._facts = {question.question: question for question in make_questions()}
 
     def generate(self, requests: list[GenerateRequest]) -> list[GenerateResult]:
+        if self.breaks:
+            raise ValueError(self.breaks)
         return [self._answer(request) for request in requests]
 
     def _answer(self, request: GenerateRequest) -> GenerateResult:

@@ -3,9 +3,10 @@
 import json
 from typing import Any
 
+from catalogue import Catalogue
 from scripted_model import ScriptedModel
 
-from ray_ft.serving.adapters import Catalogue, ServedModel
+from ray_ft.serving.adapters import ServedModel
 from ray_ft.serving.api.routes import create_api
 from ray_ft.serving.replica.replica import ModelReplica
 

@@ -1,11 +1,12 @@
 """A loaded model that answers by a script, for tests of what stands around an engine."""
 
 import json
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ray_ft.engines import Deliver, EngineStatus, GenerateRequest, LoadedModel, TextDelta, TokenLogprob
-from ray_ft.errors import GenerationError, MissingDependencyError, PromptTooLongError
+from ray_ft.errors import EngineStoppedError, GenerationError, MissingDependencyError, PromptTooLongError
 
 
 class ScriptedModel(LoadedModel):
@@ -20,6 +21,7 @@ class ScriptedModel(LoadedModel):
     def __init__(self, *, max_seq_len: int = 50) -> None:
         self.max_seq_len = max_seq_len
         self.requests: list[GenerateRequest] = []
+        self.scored: list[tuple[str | None, int]] = []
         self.cancelled = 0
         self.is_closed = False
         self.adapters: dict[str, str] = {}
@@ -33,6 +35,7 @@ class ScriptedModel(LoadedModel):
         return request.prompt if isinstance(request.prompt, str) else self.detokenize(request.prompt)
 
     def submit(self, request: GenerateRequest, deliver: Deliver) -> Callable[[], None]:
+        self.status()
         if not request.prompt:
             raise GenerationError("the prompt is empty; give at least one token")
         if request.schema and not self.has_grammar:
@@ -64,7 +67,7 @@ class ScriptedModel(LoadedModel):
         self.cancelled += 1
 
     def apply_chat_template(
-        self, messages: Sequence[Mapping[str, Any]], *, tools: Any = None, **template_kwargs: Any
+        self, messages: Sequence[Mapping[str, Any]], *, tools: Any = None, adapter: Any = None, **template_kwargs: Any
     ) -> str:
         self.template_kwargs = template_kwargs
         turns = [f"tools={','.join(tool['function']['name'] for tool in tools)}"] if tools else []
@@ -81,7 +84,7 @@ class ScriptedModel(LoadedModel):
         self._words += [word for word in dict.fromkeys(words) if word not in self._words]
         return [self._words.index(word) for word in words]
 
-    def prompt_ids(self, prompt: str) -> list[int]:
+    def prompt_ids(self, prompt: str, *, adapter: str | None = None) -> list[int]:
         if len(prompt) > 1000 * self.max_seq_len:
             raise PromptTooLongError(f"the prompt has {len(prompt)} characters, which are more than the context can be")
         return self.token_ids(prompt) if prompt else []
@@ -92,6 +95,20 @@ class ScriptedModel(LoadedModel):
     def negative_log_likelihood(self, texts: list[str], *, adapter: str | None) -> list[float]:
         return [float(len(self.token_ids(text))) for text in texts]
 
+    def prompt_logprobs(
+        self, prompts: Sequence[Sequence[int]], *, adapter: str | None, num_logprobs: int
+    ) -> list[list[TokenLogprob]]:
+        """The k-th token of a prompt as the k-th of an answer, and nothing of the first."""
+        self.scored.append((adapter, num_logprobs))
+        told = []
+        for ids in prompts:
+            if any(i >= 1_000_000 for i in ids):
+                raise GenerationError("the prompt has token id 1000000")
+            words = [self.detokenize([i]) for i in ids]
+            first = TokenLogprob(ids[0], words[0], math.nan)
+            told.append([first, *(self._told(word, k, num_logprobs)[0] for k, word in enumerate(words) if k)])
+        return told
+
     def load_adapter(self, name: str, folder: str) -> None:
         self.adapters[name] = folder
 
@@ -100,7 +117,7 @@ class ScriptedModel(LoadedModel):
 
     def status(self) -> EngineStatus:
         if self.is_closed:
-            raise GenerationError("the model was closed")
+            raise EngineStoppedError("the model was closed")
         return EngineStatus(adapters=tuple(self.adapters))
 
     def close(self) -> None:

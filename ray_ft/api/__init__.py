@@ -4,8 +4,9 @@ Each stage is skipped when its artifact was already made from the same configura
 run folder is left alone and the difference is named.
 """
 
+from ray_ft.api.advising import advise
 from ray_ft.api.data import inspect, prepare
-from ray_ft.api.evaluation import evaluate
+from ray_ft.api.evaluation import compare, evaluate, gate
 from ray_ft.api.exporting import export
 from ray_ft.api.planning import plan, smallest_cluster
 from ray_ft.api.serving import serve
@@ -14,9 +15,12 @@ from ray_ft.api.whole_runs import run, submit, sweep
 from ray_ft.config import load_config
 
 __all__ = [
+    "advise",
+    "compare",
     "dry_run",
     "evaluate",
     "export",
+    "gate",
     "inspect",
     "load_config",
     "plan",

@@ -6,8 +6,33 @@ from ray_ft import artifacts
 from ray_ft.api.fingerprints import evaluation_inputs
 from ray_ft.api.run_folder import config_path_of, existing_artifact, save
 from ray_ft.api.session import ray_session
-from ray_ft.artifacts import Report, TrainingSet, TunedModel
-from ray_ft.config import Config
+from ray_ft.artifacts import Comparison, Report, Ruling, TrainingSet, TunedModel
+from ray_ft.config import Config, EvaluationConfig
+
+
+def compare(run_a: str | Path, run_b: str | Path, *, evaluation: EvaluationConfig | None = None) -> Comparison:
+    """Compare two runs, by their folders, on the questions that both were asked; `evaluation` has margin and draws.
+
+    Raises MissingArtifactError for a run without a report, DataError where no question is common.
+    """
+    from ray_ft.evaluation.two_runs import compare_runs
+
+    rules = evaluation or EvaluationConfig()
+    return compare_runs(run_a, run_b, margin=rules.margin, num_bootstrap=rules.num_bootstrap, seed=0)
+
+
+def gate(
+    run_path: str | Path, *, min_gain: float = 0.0, max_loss: float = 0.05, against: str | Path | None = None
+) -> list[Ruling]:
+    """Whether a run's report shows a gain, no loss on general questions and none to another run; a ruling each.
+
+    Raises MissingArtifactError for a run without a report, DataError where `against` has no question in common.
+    """
+    from ray_ft.evaluation.gate import rule_on
+
+    report = artifacts.load(Report, run_path)
+    other = None if against is None else compare(against, run_path)
+    return rule_on(report.contrasts, min_gain=min_gain, max_loss=max_loss, against=other)
 
 
 def evaluate(config: Config, *, force: bool = False) -> Report:

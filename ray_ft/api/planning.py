@@ -6,7 +6,7 @@ from typing import Any
 from ray_ft import artifacts
 from ray_ft.api.base_model import shape_of_base, traceable_shape
 from ray_ft.api.session import ray_session
-from ray_ft.artifacts import Answering, Plan, Sizing, TrainingSet, Workload
+from ray_ft.artifacts import Answering, Estimate, Plan, Sizing, TrainingSet, Workload
 from ray_ft.config import Config, to_identity
 from ray_ft.engines import VLLMEngine
 from ray_ft.errors import DoesNotFitError
@@ -80,6 +80,34 @@ def smallest_cluster(config: Config, *, max_hours: float) -> Sizing:
         notes=notes,
         profiles=profiles,
     )
+
+
+def cheapest_row(config: Config, *, max_hours: float) -> Estimate | None:
+    """On the fewest GPUs that train in `max_hours`, the cheapest; with plan.gpu=cpu the CPU's. None where none does."""
+    try:
+        if config.plan.gpu == "cpu":
+            return _chosen_on_cpu(config)
+        free = replace(config, train=replace(config.train, num_workers=None))
+        rows = smallest_cluster(free, max_hours=max_hours).clusters
+    except DoesNotFitError:
+        return None
+    most = config.plan.num_gpus
+    return rows[0] if most is None or config.plan.gpu is None or rows[0].num_workers <= most else None
+
+
+def _chosen_on_cpu(config: Config) -> Estimate:
+    from ray_ft.planning.choice.choose import choose_plan
+
+    workload, notes = _workload(config)
+    made = choose_plan(
+        shape_of_base(config),
+        hardware=hardware_for(config.plan),
+        workload=workload,
+        train=config.train,
+        plan=config.plan,
+        notes=notes,
+    )
+    return replace(made.estimate, gpu="cpu")
 
 
 def refuse_unanswerable(config: Config) -> None:

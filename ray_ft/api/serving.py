@@ -15,6 +15,7 @@ def serve(config: Config, *, blocking: bool = True) -> Endpoint:
     Raises ModelError when an adapter belongs to another base, ConfigError when the port is taken.
     """
     from ray_ft.serving.deploy import deploy, models_of_run
+    from ray_ft.serving.passages import PassageSet
     from ray_ft.serving.registry.store import adapter_roots, store_of_run
 
     if not config.engine.needs_weights:
@@ -22,6 +23,7 @@ def serve(config: Config, *, blocking: bool = True) -> Endpoint:
             f"engine.name: {config.engine.name} asks a server, which serves already; take auto, vllm or transformers"
         )
     models = models_of_run(config, config_path=config_path_of(config))
+    passages = PassageSet.of_run(config, config_path=config_path_of(config))
     if not blocking and not os.environ.get("RAY_ADDRESS") and not is_connected():
         raise ConfigError(
             "serve --detach needs a cluster that outlives this command: start one with `ray start --head` "
@@ -38,4 +40,5 @@ def serve(config: Config, *, blocking: bool = True) -> Endpoint:
             chat_template=config.model.chat_template,
             folder=store_of_run(config.run_path),
             roots=adapter_roots(config),
+            passages=passages,
         )

@@ -1,7 +1,8 @@
 """What stages hand to each other, and its JSON form in a run folder."""
 
+from ray_ft.artifacts.advising import Advice, CorpusProfile, Remark, Strength
 from ray_ft.artifacts.data import Inspection, Share, SourcedExample, TrainingSet
-from ray_ft.artifacts.evaluation import Contrast, Report, Score, Standing, Sweep
+from ray_ft.artifacts.evaluation import Changed, Comparison, Contrast, Report, Ruling, Score, Standing, Sweep
 from ray_ft.artifacts.identity import CHANGE_THE_END, COMPUTE_THE_SAME, changed_keys, digest, without
 from ray_ft.artifacts.json_form import from_json, to_json
 from ray_ft.artifacts.planning import Answering, Estimate, Memory, Plan, Sizing, Workload
@@ -13,9 +14,13 @@ __all__ = [
     "CHANGE_THE_END",
     "COMPUTE_THE_SAME",
     "FILES",
+    "Advice",
     "Answering",
     "Artifact",
+    "Changed",
+    "Comparison",
     "Contrast",
+    "CorpusProfile",
     "DryRun",
     "Endpoint",
     "Estimate",
@@ -25,13 +30,16 @@ __all__ = [
     "Memory",
     "Passage",
     "Plan",
+    "Remark",
     "Report",
+    "Ruling",
     "Score",
     "Share",
     "ShownExample",
     "Sizing",
     "SourcedExample",
     "Standing",
+    "Strength",
     "Sweep",
     "TrainingSet",
     "TunedModel",

@@ -59,6 +59,42 @@ class Report:
 
 
 @dataclass(frozen=True)
+class Changed:
+    """A question that one run answers better than the other."""
+
+    question: str
+    system: str
+    before: str
+    after: str
+    gain: float  # in key-fact recall, B's less A's
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """B against A, system by system, over what both were asked. Systems are named `A tuned` and `B tuned`."""
+
+    run_a: str
+    run_b: str
+    num_questions: int  # that both were asked
+    num_only_a: int
+    num_only_b: int
+    scores: tuple[Score, ...]
+    contrasts: tuple[Contrast, ...]
+    wins: tuple[Changed, ...]  # the biggest first
+    regressions: tuple[Changed, ...]
+    differences: dict[str, tuple[str, str]]  # what was different about the two evaluations, beside the runs
+
+
+@dataclass(frozen=True)
+class Ruling:
+    """What one rule says of a run."""
+
+    rule: str  # gain, loss, against
+    passed: bool
+    said: str  # the figures that decided, as a sentence
+
+
+@dataclass(frozen=True)
 class Standing:
     """One setting of a sweep: its figure over its trials, and how that compares with the winner's."""
 

@@ -11,8 +11,10 @@ import shlex
 import shutil
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ray_ft.cli.bars import shown_on_stderr
 from ray_ft.cli.parser import JOB_VERBS, RESUMED_VERBS, build_parser
 from ray_ft.cli.results import (
     print_dry_run,
@@ -23,9 +25,14 @@ from ray_ft.cli.results import (
     shown_path,
 )
 from ray_ft.errors import ConfigError, RayFTError
+from ray_ft.quiet import quiet_libraries
 
 if TYPE_CHECKING:
     from ray_ft.config import Config
+
+
+NOT_PASSED = 3
+"""The exit code of a gate that says no; a failure has others."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -34,12 +41,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     if arguments.verb is None:
         build_parser().print_help()
         return 0
-    logging.basicConfig(format="%(message)s", level=logging.WARNING, stream=sys.stderr)
+    quiet_libraries()  # before any of them is imported
     logging.getLogger("ray_ft").setLevel(logging.DEBUG if arguments.verbose else logging.INFO)
     if arguments.address:
         os.environ["RAY_ADDRESS"] = arguments.address
     try:
-        return COMMANDS[arguments.verb](arguments)
+        with shown_on_stderr(lines_alone=arguments.verbose):
+            return COMMANDS[arguments.verb](arguments)
     except RayFTError as error:
         if arguments.verbose:
             raise
@@ -75,6 +83,28 @@ def _inspect(arguments: argparse.Namespace) -> int:
         print(render(about))
         if arguments.to:
             print(f"Written to {arguments.to}")
+    return 0
+
+
+def _advise(arguments: argparse.Namespace) -> int:
+    from ray_ft import api
+    from ray_ft.advising.show import refuse_to_replace, render_advice, write_yaml
+    from ray_ft.config import load_config
+
+    overrides = [*arguments.overrides, *([f"goal={arguments.goal}"] if arguments.goal else [])]
+    if arguments.write:
+        refuse_to_replace(Path(arguments.write))  # before the corpus is read
+    made = api.advise(load_config(arguments.config, overrides, draft=True))
+    if arguments.write:
+        write_yaml(made, Path(arguments.write))
+    if arguments.json:
+        print_json(made)
+        return 0
+    print(render_advice(made))
+    if arguments.write:
+        print(f"Written to {arguments.write}; next: {_program()} {shlex.join(['plan', arguments.write])}")
+    else:
+        print("The configuration that follows from it: --write FILE")
     return 0
 
 
@@ -126,8 +156,38 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     from ray_ft import api
 
     made = api.evaluate(_load(arguments), force=arguments.force)
-    print_json(made) if arguments.json else print_report(made)
+    print_json(made) if arguments.json else print_report(made, serve=_command("serve", arguments))
     return 0
+
+
+def _compare(arguments: argparse.Namespace) -> int:
+    from ray_ft import api
+
+    found = api.compare(*(_run_path(run, arguments.overrides) for run in (arguments.config, arguments.other)))
+    if arguments.json:
+        print_json(found)
+    else:
+        from ray_ft.evaluation.two_runs import render_comparison
+
+        print(render_comparison(found))
+    return 0
+
+
+def _gate(arguments: argparse.Namespace) -> int:
+    from ray_ft import api
+
+    rulings = api.gate(
+        _run_path(arguments.config, arguments.overrides),
+        min_gain=arguments.min_gain,
+        max_loss=arguments.max_loss,
+        against=arguments.against and _run_path(arguments.against, arguments.overrides),
+    )
+    if arguments.json:
+        print_json(rulings)
+    else:
+        for ruling in rulings:
+            print(f"{'yes' if ruling.passed else 'no':<4}{ruling.rule:<8} {ruling.said}")
+    return 0 if all(ruling.passed for ruling in rulings) else NOT_PASSED
 
 
 def _serve(arguments: argparse.Namespace) -> int:
@@ -146,8 +206,7 @@ def _run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print_json(made)
         return 0
-    print_report(made)
-    print(f"Serve: {_program()} {shlex.join(['serve', arguments.config, *arguments.overrides])}")
+    print_report(made, serve=_command("serve", arguments))
     return 0
 
 
@@ -225,6 +284,11 @@ def _program() -> str:
     return "python -m ray_ft" if sys.argv[0].endswith("__main__.py") else os.path.relpath(sys.argv[0])
 
 
+def _command(verb: str, arguments: argparse.Namespace) -> str:
+    """A verb on the same configuration, as it can be pasted."""
+    return f"{_program()} {shlex.join([verb, arguments.config, *arguments.overrides])}"
+
+
 def _to_stderr(line: str) -> None:
     """Keep standard output for the JSON alone."""
     print(line, file=sys.stderr)
@@ -234,6 +298,13 @@ def _load(arguments: argparse.Namespace) -> "Config":
     from ray_ft.config import load_config
 
     return load_config(arguments.config, arguments.overrides)
+
+
+def _run_path(given: str, overrides: Sequence[str]) -> Path:
+    """A run folder, or that of a configuration."""
+    from ray_ft.config import load_config
+
+    return Path(given) if Path(given).is_dir() else load_config(given, list(overrides)).run_path
 
 
 def _with_config(message: str, arguments: argparse.Namespace) -> str:
@@ -247,9 +318,12 @@ def _with_config(message: str, arguments: argparse.Namespace) -> str:
 COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "prepare": _prepare,
     "inspect": _inspect,
+    "advise": _advise,
     "plan": _plan,
     "train": _train,
     "evaluate": _evaluate,
+    "compare": _compare,
+    "gate": _gate,
     "serve": _serve,
     "run": _run,
     "sweep": _sweep,

@@ -5,9 +5,12 @@ import argparse
 VERBS = {
     "prepare": "turn documents and code into a training set",
     "inspect": "show what the training set holds; write it for others",
+    "advise": "say what to start with for this corpus and goal, and why",
     "plan": "predict memory, time and cost; choose the strategy",
     "train": "tune the model",
     "evaluate": "compare base, tuned and retrieval; write the report",
+    "compare": "compare two runs on the questions that both were asked",
+    "gate": "say by an exit code whether a run may go on: 0 yes, 3 no",
     "serve": "serve the base and its adapters over HTTP",
     "run": "prepare, plan, train and evaluate; skips what is done",
     "sweep": "train a trial for every setting of sweep.parameters; tell which did best",
@@ -29,7 +32,11 @@ def build_parser() -> argparse.ArgumentParser:
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", parser_class=_VerbParser)
     for verb, text in VERBS.items():
         sub = verbs.add_parser(verb, help=text, description=text[0].upper() + text[1:] + ".")
-        if verb in ("show", "submit"):  # `submit --stop ID` needs none
+        if verb in ("compare", "gate"):
+            sub.add_argument("config", metavar="RUN", help="run folder, or the YAML file of its run")
+            if verb == "compare":
+                sub.add_argument("other", metavar="RUN_B", help="the run that is held against it")
+        elif verb in ("show", "submit"):  # `submit --stop ID` needs none
             sub.add_argument("config", nargs="?", metavar="CONFIG", help="YAML file")
         else:
             sub.add_argument("config", metavar="CONFIG", help="YAML file")
@@ -38,6 +45,10 @@ def build_parser() -> argparse.ArgumentParser:
             sub.add_argument("--detach", action="store_true", help="return once the job is submitted")
             sub.add_argument("--stop", metavar="ID", help="stop a submitted job instead of submitting one")
         sub.add_argument("overrides", nargs="*", default=[], metavar="key=value", help="override a key of CONFIG")
+        if verb == "gate":
+            sub.add_argument("--min-gain", type=float, default=0.0, metavar="X", help="share of key facts; default 0")
+            sub.add_argument("--max-loss", type=float, default=0.05, metavar="X", help="the same; default 0.05")
+            sub.add_argument("--against", metavar="RUN", help="a run that this one must not fall behind")
         if verb == "serve":
             sub.add_argument("--detach", action="store_true", help="return once the endpoint answers")
         if verb in ("prepare", "train", "evaluate", "run", "sweep"):
@@ -54,6 +65,9 @@ def build_parser() -> argparse.ArgumentParser:
             sub.add_argument(
                 "--dry-run", action="store_true", help="prepare, plan, check and show examples; no training"
             )
+        if verb == "advise":
+            sub.add_argument("--goal", help="facts, style, code or format; default CONFIG's goal, else guessed")
+            sub.add_argument("--write", metavar="FILE", help="write the suggested configuration, which `plan` takes")
         if verb == "plan":
             sub.add_argument("--check", action="store_true", help="trace the chosen row's memory too (10 seconds)")
         if verb == "plan":

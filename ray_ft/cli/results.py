@@ -74,29 +74,11 @@ def print_tuned_model(made: "TunedModel") -> None:
     print(f"Tuned {kind}: {shown_path(made.path)}")
 
 
-def print_report(made: "Report") -> None:
-    """Means per system and stratum, and the differences that carry the verdict."""
-    shown = ("key_fact_recall", "token_f1", "rouge_l", "bits_per_byte")
-    scores = (*made.scores, *made.baselines)
-    means = {(score.stratum, score.system, score.metric): score.mean for score in scores}
-    for stratum in dict.fromkeys(score.stratum for score in scores):
-        systems = dict.fromkeys(score.system for score in scores if score.stratum == stratum)
-        metrics = [m for m in shown if any((stratum, s, m) in means for s in systems)]
-        if not metrics:
-            continue
-        print(f"{stratum.replace('_', '-'):<12}" + "".join(f"{metric.replace('_', ' '):>17}" for metric in metrics))
-        for system in systems:
-            cells = (means.get((stratum, system, metric)) for metric in metrics)
-            shown_cells = "".join(f"{cell:>17.3f}" if cell is not None else " " * 17 for cell in cells)
-            print(f"  {system:<10}{shown_cells}".rstrip())
-    for contrast in made.contrasts:
-        if contrast.primary:
-            print(
-                f"{contrast.stratum.replace('_', '-')}: {contrast.treatment} vs {contrast.control}, "
-                f"{contrast.metric.replace('_', ' ')} {contrast.difference:+.3f} "
-                f"[{contrast.low:+.3f}, {contrast.high:+.3f}]: {contrast.verdict}"
-            )
-    print(f"Report: {shown_path(made.html_path)}")
+def print_report(made: "Report", *, serve: str) -> None:
+    """What was found, and what to do next; `serve` is the command that serves the run."""
+    from ray_ft.evaluation.report.brief import render_brief
+
+    print(render_brief(made, page=shown_path(made.html_path), serve=serve))
 
 
 def shown_path(path: str) -> str:

@@ -21,8 +21,11 @@ Require = Callable[[bool, str, object, str], None]
 """Of a condition, the key, the value given and what would work; ConfigError where the condition does not hold."""
 
 
-def check_values(config: Config, source: str) -> None:
-    """ConfigError for a value out of its range: file, key, what was given and what would work."""
+def check_values(config: Config, source: str, *, draft: bool = False) -> None:
+    """ConfigError for a value out of its range: file, key, what was given and what would work.
+
+    A draft may leave out the recipes, which advice fills in.
+    """
 
     def require(condition: bool, key: str, given: object, wanted: str) -> None:
         if not condition:
@@ -32,7 +35,7 @@ def check_values(config: Config, source: str) -> None:
     named = bool(name) and "/" not in name and name not in (".", "..")
     require(named, "run_name", name, "a folder name without '/'")
     _check_model(config.model, require)
-    _check_data(config.data, require)
+    _check_data(config.data, require, draft=draft)
     _check_plan(config.plan, require)
     _check_train(config.train, require)
     _check_engine(config.engine, "engine", require)
@@ -50,7 +53,7 @@ def _check_model(model: ModelConfig, require: Require) -> None:
     require(distinct, "model.added_tokens", tokens, "distinct words without spaces around them")
 
 
-def _check_data(data: DataConfig, require: Require) -> None:
+def _check_data(data: DataConfig, require: Require, *, draft: bool) -> None:
     """Something to train on, told apart, and something left of it after what is held out."""
     require(
         len(data.sources) + len(data.datasets) > 0, "data.sources", list(data.sources),
@@ -62,9 +65,8 @@ def _check_data(data: DataConfig, require: Require) -> None:
     require(0 < similar <= 1, "data.near_copy_similarity", similar, "above 0 and at most 1")
     held_out = data.validation_fraction + data.test_fraction
     require(held_out < 1, "data.validation_fraction + data.test_fraction", held_out, "below 1")
-    require(
-        not data.sources or len(data.recipes) > 0, "data.recipes", list(data.recipes), f"a list of {', '.join(RECIPES)}"
-    )
+    told = draft or not data.sources or len(data.recipes) > 0
+    require(told, "data.recipes", list(data.recipes), f"a list of {', '.join(RECIPES)}")
     for i, dataset in enumerate(data.datasets):
         require(0 < dataset.weight <= 100, f"data.datasets.{i}.weight", dataset.weight, "above 0 and at most 100")
         twice = [d.path for d in data.datasets].count(dataset.path) > 1

@@ -13,7 +13,8 @@ from ray_ft.rows import Stratum
 from ray_ft.strategies import Strategy
 from ray_ft.trackers import TensorBoard, Tracker
 
-System = Literal["base", "tuned", "base+rag", "tuned+rag"]
+System = Literal["base", "tuned", "base+rag", "tuned+rag", "base+oracle", "tuned+oracle"]
+Goal = Literal["facts", "style", "code", "format"]
 SweepMetric = Literal["validation_loss", "bits_per_byte", "key_fact_recall", "token_f1", "rouge_l", "exact_match"]
 
 
@@ -22,7 +23,7 @@ class ModelConfig:
     """The base model."""
 
     name: str = MISSING
-    """Hugging Face hub id, local folder, or builtin:NAME for a small model that is made on the spot."""
+    """Hugging Face hub id, local folder or GGUF file; builtin:smollm2, a small real model, or builtin:tiny to try."""
     revision: str | None = None
     """Branch, tag or commit on the hub; null takes the default branch."""
     max_seq_len: int = 2048
@@ -215,7 +216,7 @@ class EvaluationConfig:
     """How the tuned model is compared with its base and with retrieval."""
 
     systems: tuple[System, ...] = ("base", "tuned", "base+rag", "tuned+rag")
-    """What is compared; +rag puts retrieved passages in front of the question."""
+    """What is compared; +rag puts retrieved passages in front of the question, +oracle the right one."""
     questions: str | None = None
     """JSONL of user questions (question, reference, optional key_facts); null takes those that prepare made."""
     num_questions: int = 200
@@ -268,6 +269,8 @@ class ServingConfig:
     """Tokens that open answers may take, their prompts included; more get status 429."""
     drain_seconds: float = 60.0
     """How long open answers may go on once the endpoint is told to stop."""
+    strict: bool = False
+    """Refuse requests with fields that are not known; else a header of the response names them."""
     access_log: bool = True
     """One JSON line for every request, in the log of the gateway's process."""
     ssl_certfile: str | None = None
@@ -278,6 +281,8 @@ class ServingConfig:
     """The endpoint's name on its cluster; two endpoints have two."""
     route_prefix: str = "/"
     """Path before all routes; two endpoints of one cluster share host and port and have two."""
+    retrieval: bool = False
+    """Let requests ask for answers with passages of the run's documents, which those who ask then can read."""
     adapter_roots: list[str] = field(default_factory=list)
     """Folders below which adapters may be loaded over HTTP, beside output_dir."""
     adapter_wait_s: float = 30.0
@@ -303,7 +308,7 @@ class SweepConfig:
     metric: SweepMetric = "validation_loss"
     """What the winner is picked by; all but validation_loss evaluate every trial on the same questions."""
     stratum: Stratum = "held_out"
-    """Questions that the metric is taken from: documents never trained on, trained on, or user questions."""
+    """Questions that the metric is taken from: documents never trained on, trained on, user or general questions."""
     scheduler: Literal["none", "asha"] = "none"
     """asha stops trials whose validation loss falls behind (arXiv 1810.05934); none trains all to the end."""
     grace_fraction: float = 0.25
@@ -333,6 +338,9 @@ class Config:
     """Engine that answers in evaluation and serving; auto is vllm on GPUs where it is installed, else transformers."""
     serving: ServingConfig = field(default_factory=ServingConfig)
     sweep: SweepConfig = field(default_factory=SweepConfig)
+    goal: Goal | None = None
+    """What tuning is for, which `ray-ft advise` goes by: facts to know, a style or a format to keep to, or code to
+    write; null lets it guess from the corpus."""
 
     @property
     def run_path(self) -> Path:

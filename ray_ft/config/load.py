@@ -56,10 +56,11 @@ class Interpolated(str):
         return Interpolated, (str(self), self.written)
 
 
-def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
+def load_config(path: str | Path, overrides: Sequence[str] = (), *, draft: bool = False) -> Config:
     """Read a YAML file, apply `key=value` overrides, fill the slots and check every key and value.
 
-    Raises ConfigError naming the file, the key, what was given and what would work.
+    A draft, for `advise`, may leave out data.recipes. Raises ConfigError naming the file, the key, what was given and
+    what would work.
     """
     source = str(path)
     try:
@@ -70,10 +71,10 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
         raise ConfigError(f"{source}: is a folder; give a YAML file") from None
     except Exception as error:  # yaml's scanner and parser errors share no base with OmegaConf's
         raise ConfigError(f"{source}: not valid YAML: {' '.join(str(error).split())}") from None
-    return parse_config(raw, overrides, source=source)
+    return parse_config(raw, overrides, source=source, draft=draft)
 
 
-def parse_config(raw: Any, overrides: Iterable[str] = (), *, source: str = "config") -> Config:
+def parse_config(raw: Any, overrides: Iterable[str] = (), *, source: str = "config", draft: bool = False) -> Config:
     """As `load_config`, for a mapping that is already in memory."""
     try:
         tree = OmegaConf.create(raw) if not OmegaConf.is_config(raw) else raw
@@ -91,21 +92,21 @@ def parse_config(raw: Any, overrides: Iterable[str] = (), *, source: str = "conf
         raise ConfigError(f"{source}: {first_line(error)}") from None
     interpolated = _interpolated(plain, written)
     try:
-        config = _parsed(typing.cast(dict[str, Any], plain), source)
+        config = _parsed(typing.cast(dict[str, Any], plain), source, draft)
         _restored(config, written, interpolated)
         return config
     except ConfigError as error:  # which says what was given
         raise ConfigError(_hidden(str(error), interpolated)) from None
 
 
-def _parsed(plain: dict[str, Any], source: str) -> Config:
+def _parsed(plain: dict[str, Any], source: str, draft: bool) -> Config:
     sweep = plain.get("sweep")
     if isinstance(sweep, dict) and sweep.get("stratum") == "own":
         log.warning("%s: sweep.stratum: own is called user now", source)
         sweep["stratum"] = "user"
     config: Config = _build(Config, plain, key="", source=source)
     _require_all(config, key="", source=source)
-    check_values(config, source)
+    check_values(config, source, draft=draft)
     return config
 
 

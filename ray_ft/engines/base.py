@@ -13,6 +13,7 @@ from ray_ft.engines.requests import (
     GenerateRequest,
     GenerateResult,
     TextDelta,
+    TokenLogprob,
     WriteRequest,
     Written,
 )
@@ -54,15 +55,26 @@ class LoadedModel(ABC):
         """Sum of -ln p(token) over each text, in nats, in windows of the model's context; for bits per byte."""
 
     @abstractmethod
+    def prompt_logprobs(
+        self, prompts: Sequence[Sequence[int]], *, adapter: str | None, num_logprobs: int
+    ) -> list[list[TokenLogprob]]:
+        """What the model thinks of each token of prompts that it is given as ids, and of `num_logprobs` likelier ones.
+
+        Raises GenerationError for prompts that the context cannot hold, or the vocabulary.
+        """
+
+    @abstractmethod
     def apply_chat_template(
         self,
         messages: Sequence[Mapping[str, Any]],
         *,
         tools: Sequence[Mapping[str, Any]] | None = None,
+        adapter: str | None = None,
         **template_kwargs: Any,
     ) -> str:
         """The prompt text of a conversation, ending where the assistant's answer begins.
 
+        In the base's template, unless the adapter's folder has one of its own (`models.tokenizer.TEMPLATE_FILE`).
         Special tokens that a message spells out must be letters when it is answered (`models.chat_text.ChatText`).
         Raises GenerationError where the template refuses the messages.
         """
@@ -72,8 +84,8 @@ class LoadedModel(ABC):
         """Ids of a text alone."""
 
     @abstractmethod
-    def prompt_ids(self, prompt: str) -> list[int]:
-        """Ids of a finished prompt as `submit` makes them, with a beginning of text where the model expects one.
+    def prompt_ids(self, prompt: str, *, adapter: str | None = None) -> list[int]:
+        """Ids of a finished prompt as `submit` makes them, with a beginning of text where the template expects one.
 
         Raises PromptTooLongError, soon, for a text that cannot be short enough for the context.
         """

@@ -2,9 +2,10 @@
 
 import threading
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
-from ray_ft.errors import GenerationError, ModelError, PromptTooLongError, first_line
+from ray_ft.errors import ConfigError, GenerationError, ModelError, PromptTooLongError, first_line
 from ray_ft.models.chat_text import ChatText, ControlTokens, chat_ids, render_chat
 from ray_ft.models.tokenizer import load_tokenizer
 
@@ -14,13 +15,24 @@ class Prompts:
 
     def __init__(self, model_path: str, generation_config: Any, *, chat_template: str | None) -> None:
         self.tokenizer: Any = load_tokenizer(model_path, chat_template)
-        self._model_path = model_path
+        self._model_path, self._generation_config = model_path, generation_config
         self._control = ControlTokens(self.tokenizer)
         self._lock = threading.Lock()  # a tokenizer changes while it works
         self._longest_token = max(map(len, self.tokenizer.get_vocab()))
         turn = self._rendered_turn()
         self.end_ids = self._find_end_ids(generation_config, turn)
         self._bos = self._find_bos(turn)
+
+    def in_template(self, path: Path) -> "Prompts":
+        """The same tokenizer's in the chat template of a file. Raises ModelError where it is no template."""
+        from jinja2 import TemplateError
+
+        try:
+            made = Prompts(self._model_path, self._generation_config, chat_template=str(path))
+            made.render([{"role": "user", "content": "ray-ft-question"}])
+        except (TemplateError, GenerationError, ConfigError, UnicodeError) as error:
+            raise ModelError(f"{path.name} is no chat template: {first_line(error)}") from None
+        return made
 
     def render(
         self,

@@ -37,7 +37,10 @@ class GenerateRequest:
 
 @dataclass(frozen=True)
 class TokenLogprob:
-    """A token of an answer, its log-probability (natural, before temperature and penalties), and the likeliest ones."""
+    """A token, its log-probability (natural, before temperature and penalties), and the likeliest ones in its place.
+
+    A prompt's first token has nan: nothing predicts it.
+    """
 
     token_id: int
     token: str

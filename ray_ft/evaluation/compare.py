@@ -5,6 +5,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ray_ft.artifacts import Contrast, Report, Score, TrainingSet, TunedModel, write_text
 from ray_ft.config import EvaluationConfig, ModelConfig
@@ -12,7 +13,6 @@ from ray_ft.engines import Engine
 from ray_ft.errors import ConfigError
 from ray_ft.evaluation.exam.questions import (
     load_documents,
-    load_passages,
     load_questions,
     sample_held_out_documents,
     sample_questions,
@@ -22,20 +22,20 @@ from ray_ft.evaluation.exam.user_questions import SourceDocument
 from ray_ft.evaluation.report import findings, provenance
 from ray_ft.evaluation.report.render import render_html, render_markdown
 from ray_ft.evaluation.report.samples import Sample, gather_samples, write_lines
+from ray_ft.evaluation.scores.contrasts import contrasts_of, withheld
 from ray_ft.evaluation.scores.metrics import nats_to_bits
 from ray_ft.evaluation.scores.scoring import (
     BASELINES,
     MRR_DEPTH,
-    contrasts_of,
     measure_answers,
     measure_documents,
     measure_retrieval,
     scores_of,
-    withheld,
 )
 from ray_ft.evaluation.systems.answering import answer_all
-from ray_ft.evaluation.systems.prompts import passage_text
-from ray_ft.rows import Chunk, Question
+from ray_ft.evaluation.systems.gold import with_gold
+from ray_ft.retrievers.passages import read_passages
+from ray_ft.rows import Chunk, Question, passage_text
 
 logger = logging.getLogger(__name__)
 
@@ -136,8 +136,9 @@ def set_exam(
     candidates = load_questions(training_set, evaluation.questions, sources, required=not documents)
     questions = sample_questions(candidates, num_questions=evaluation.num_questions, seed=seed)
     rankings: list[list[Chunk]] = [[] for _ in questions]
-    with_retrieval = [system for system in systems if system.endswith("+rag")]
-    passages = load_passages(training_set) if with_retrieval else []
+    with_retrieval = [system for system in systems if "+" in system]
+    passages = read_passages(training_set.path) if with_retrieval else []
+    questions = [with_gold(question, passages) for question in questions]
     notes: tuple[str, ...] = ()
     if not questions:
         notes += ("There are no questions, so only bits per byte are compared: give some as evaluation.questions.",)
@@ -156,13 +157,17 @@ def set_exam(
 
 
 def _tasks(exam: Exam, *, num_passages: int) -> list[Task]:
-    """Every system's questions, then every plain system's documents: retrieval has no part in bits per byte."""
+    """Every system's questions, then every plain system's documents: passages have no part in bits per byte."""
     tasks: list[Task] = []
+    gold = {passage.id: passage for passage in exam.passages}
     for system in exam.systems:
         for i, (question, ranking) in enumerate(zip(exam.questions, exam.rankings, strict=True)):
-            passages = tuple(map(passage_text, ranking[:num_passages])) if system.endswith("+rag") else ()
+            shown = ranking[:num_passages] if system.endswith("+rag") else []
+            if system.endswith("+oracle") and question.chunk_id in gold:
+                shown = [gold[question.chunk_id]]
+            passages = tuple(map(passage_text, shown))
             tasks.append(Task(index=i, kind="question", system=system, text=question.question, passages=passages))
-    for system in (s for s in exam.systems if not s.endswith("+rag")):
+    for system in (s for s in exam.systems if "+" not in s):
         tasks.extend(
             Task(index=i, kind="document", system=system, text=document.text)
             for i, document in enumerate(exam.documents)
@@ -174,7 +179,7 @@ def judge(
     exam: Exam, done: Sequence[Done], *, evaluation: EvaluationConfig, seed: int
 ) -> tuple[list[Score], list[Contrast]]:
     """Scores and contrasts of all strata, of the held-out documents' bits per byte, and of retrieval by itself."""
-    draws = {"num_bootstrap": evaluation.num_bootstrap, "seed": seed}
+    draws: dict[str, Any] = {"num_bootstrap": evaluation.num_bootstrap, "seed": seed}
     copies = ["\n".join(map(passage_text, found[: evaluation.num_passages])) for found in exam.rankings]
     groups = measure_answers([d for d in done if d.kind == "question"], exam.questions, copies=copies, **draws)
     texts = [document.text for document in exam.documents]

@@ -85,7 +85,7 @@ def pack_upload(
 def _relative_paths(config: Config, verb: str) -> Iterator[tuple[str, str]]:
     """The config keys whose value is a path relative to the current folder, for those files that the verb reads."""
     named: list[tuple[str, str | None]] = [("model.chat_template", config.model.chat_template)]
-    if Path(config.model.name).is_dir():  # else a hub id or builtin:NAME
+    if Path(config.model.name).exists():  # else a hub id or builtin:NAME
         named.append(("model.name", config.model.name))
     if verb in READS_SOURCES:
         named += [("data.sources", source) for source in config.data.sources]

@@ -1,4 +1,4 @@
-"""Makes the models that `builtin:NAME` stands for, for trying the pipeline and not for use.
+"""Makes the models that `builtin:NAME` stands for, for trying the pipeline and not for use; `fetched` has smollm2.
 
 They are small Llamas with a byte-level BPE tokenizer, pre-trained for a minute on the docstrings and source of the
 Python standard library, which every machine has.
@@ -16,7 +16,8 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ray_ft.errors import ConfigError
+from ray_ft import progress
+from ray_ft.errors import ConfigError, ModelError
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -43,6 +44,10 @@ BUILTIN_CONFIGS: dict[str, dict[str, object]] = {
     },
 }
 """config.json of the models that `builtin:NAME` makes on the spot."""
+
+SMOLLM2 = "builtin:smollm2"
+SMOLLM2_HUB_ID = "HuggingFaceTB/SmolLM2-135M-Instruct"
+"""A real model, small enough for a CPU, that is fetched and not made."""
 
 CHAT_TEMPLATE = (
     "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}<|im_end|>\n{% endfor %}"
@@ -89,6 +94,12 @@ def build_builtin(name: str, folder: str | Path, *, pretrain_steps: int = PRETRA
 
 def prefixed(name: str) -> str:
     return BUILTIN_PREFIX + name
+
+
+def no_such_builtin(name: str) -> ModelError:
+    """What to say of a name that no builtin model has."""
+    known = ", ".join([*map(prefixed, BUILTIN_CONFIGS), SMOLLM2])
+    return ModelError(f"model.name: no such builtin model {name!r}; choose one of {known}")
 
 
 def _standard_library() -> Iterator[tuple[str, list[tuple[str, str]]]]:
@@ -192,10 +203,12 @@ def _pretrain(model: Any, rows: Any) -> None:
     optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3, betas=(0.9, 0.95), weight_decay=0.01)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=3e-3, total_steps=steps, pct_start=0.05)
     model.train()
-    for batch in rows.view(steps, PRETRAIN_BATCH, PRETRAIN_TOKENS):
-        loss = model(input_ids=batch, labels=batch).loss
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        schedule.step()
+    with progress.task("make", "steps", steps) as task:
+        for batch in rows.view(steps, PRETRAIN_BATCH, PRETRAIN_TOKENS):
+            loss = model(input_ids=batch, labels=batch).loss
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            optimizer.step()
+            schedule.step()
+            task.advance()
         optimizer.zero_grad()

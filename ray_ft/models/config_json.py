@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Literal
 
 from ray_ft.errors import ModelError
-from ray_ft.models.builtin import BUILTIN_CONFIGS, BUILTIN_PREFIX, prefixed
+from ray_ft.models.builtin import BUILTIN_CONFIGS, BUILTIN_PREFIX, SMOLLM2, SMOLLM2_HUB_ID, no_such_builtin
+from ray_ft.models.catalogue import known_config
+from ray_ft.models.fetched.gguf import gguf_config, is_gguf
 
 Source = Literal["builtin", "folder", "cache", "catalogue", "hub"]
 
@@ -19,20 +21,21 @@ def load_model_config(name: str, *, revision: str | None = None) -> tuple[Mappin
     A hub id is looked up in the local Hugging Face cache, then among the public models in catalogue.py, and only
     then on the hub, so that planning answers at once with or without a network. A revision skips the known models.
     """
+    if name == SMOLLM2:
+        return known_config(SMOLLM2_HUB_ID) or {}, "builtin"
     if name.startswith(BUILTIN_PREFIX):
         config = BUILTIN_CONFIGS.get(name.removeprefix(BUILTIN_PREFIX))
         if config is None:
-            known = ", ".join(map(prefixed, BUILTIN_CONFIGS))
-            raise ModelError(f"model.name: no such builtin model {name!r}; choose one of {known}")
+            raise no_such_builtin(name)
         return config, "builtin"
+    if is_gguf(name):
+        return gguf_config(Path(name).expanduser()), "folder"
     if Path(name).expanduser().exists() or not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", name) or name.startswith("."):
         return _folder_config(name), "folder"
     cached = _cached_config(name, revision)
     if cached is not None:
         return _read_json(cached), "cache"
     if revision is None:
-        from ray_ft.models.catalogue import known_config
-
         config = known_config(name)
         if config is not None:
             return config, "catalogue"
@@ -67,7 +70,7 @@ def _download_config(name: str, revision: str | None) -> Path:
 
     where = f"{name}@{revision}" if revision else name
     try:
-        _reach_hub()
+        reach_hub()
         return Path(hf_hub_download(name, "config.json", revision=revision, etag_timeout=5))
     except errors.GatedRepoError:
         raise ModelError(
@@ -96,7 +99,7 @@ def _download_config(name: str, revision: str | None) -> Path:
     )
 
 
-def _reach_hub() -> None:
+def reach_hub() -> None:
     """OSError at once where the hub's name is not known: its client would ask again for half a minute, and aloud."""
     import logging
     import socket

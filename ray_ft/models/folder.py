@@ -1,11 +1,13 @@
-"""Finds the base model's folder: on the hub, on disk, or made on the spot for `builtin:NAME`; tells two bases apart."""
+"""Finds the base model's folder: on the hub, on disk, in a GGUF file, made or fetched; tells two bases apart."""
 
 import hashlib
 import json
 from pathlib import Path
 
 from ray_ft.errors import ModelError
-from ray_ft.models.builtin import BUILTIN_CONFIGS, BUILTIN_PREFIX, build_builtin, prefixed
+from ray_ft.models.builtin import BUILTIN_CONFIGS, BUILTIN_PREFIX, SMOLLM2, build_builtin, no_such_builtin
+from ray_ft.models.fetched.gguf import gguf_folder, is_gguf
+from ray_ft.models.fetched.smollm2 import smollm2_folder
 from ray_ft.models.tokenizer import TOKENIZER_FILES
 
 
@@ -15,17 +17,19 @@ def resolve_model(
     """Local folder of a model; downloads or builds it when it is not there yet.
 
     A builtin model is built once, below `output_dir`, so that every worker that sees the run folder loads the same
-    weights.
+    weights; what is fetched or converted lies in the user's cache.
     Raises ModelError when there is no such model or the hub cannot be reached.
     """
     if name.startswith(BUILTIN_PREFIX):
+        if name == SMOLLM2:
+            return str(smollm2_folder())
         builtin = name.removeprefix(BUILTIN_PREFIX)
         if builtin not in BUILTIN_CONFIGS:
-            raise ModelError(
-                f"no such builtin model {name!r}; choose one of {', '.join(map(prefixed, BUILTIN_CONFIGS))}"
-            )
+            raise no_such_builtin(name)
         return str(build_builtin(builtin, Path(output_dir) / "builtin"))
     path = Path(name).expanduser()
+    if is_gguf(name):
+        return str(gguf_folder(path))
     if path.is_dir():
         if not (path / "config.json").is_file():
             raise ModelError(

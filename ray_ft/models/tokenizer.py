@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
 TOKENIZER_FILES = ("tokenizer*", "*.model", "vocab*", "merges*", "special_tokens*", "chat_template*", "config.json")
+TEMPLATE_FILE = "chat_template.jinja"
+"""Where transformers keeps a folder's chat template; an adapter that has one is answered with it."""
 VOCABULARY_FILES = ("tokenizer*", "vocab*", "*.model", "*.tiktoken")
 
 
@@ -49,7 +51,7 @@ def template_digest(tokenizer: Any) -> str:
 
 def template_file_digest(model_path: str | Path, chat_template: str | None) -> str:
     """First 16 hex digits of the SHA-256 of the chat template's file: the given one, else where the model keeps its."""
-    own = [Path(model_path) / name for name in ("chat_template.jinja", "tokenizer_config.json")]
+    own = [Path(model_path) / name for name in (TEMPLATE_FILE, "tokenizer_config.json")]
     files = [Path(chat_template)] if chat_template is not None else own
     return hashlib.sha256(b"\0".join(f.read_bytes() for f in files if f.is_file())).hexdigest()[:16]
 

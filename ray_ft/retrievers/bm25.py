@@ -29,7 +29,7 @@ class BM25(Retriever):
         return BM25Index(passages, k1=self.k1, b=self.b)
 
 
-class BM25Index:
+class BM25Index(Index):
     """Passages under BM25 in Lucene's variant, whose scores are positive for every shared word.
 
     score(q, d) = sum over words t of q: idf_t * f / (f + k1 (1 - b + b |d| / mean |d|)), where
@@ -51,7 +51,7 @@ class BM25Index:
             self._scorer = bm25s.BM25(k1=k1, b=b, method="lucene", backend="numpy", csc_backend="numpy")
             self._scorer.index(words, show_progress=False)
 
-    def search(self, question: str, num_passages: int) -> list[Chunk]:
+    def ranked(self, question: str, num_passages: int) -> list[tuple[Chunk, float]]:
         """Passages that share a word with the question, best first; equal scores keep the passages' own order."""
         import numpy as np
 
@@ -62,7 +62,7 @@ class BM25Index:
             return []
         scores = self._scorer.get_scores(words)
         best = np.argsort(-scores, kind="stable")[:num_passages]
-        return [self._passages[i] for i in best if scores[i] > 0]
+        return [(self._passages[i], float(scores[i])) for i in best if scores[i] > 0]
 
 
 def split_words(text: str) -> list[str]:

@@ -86,7 +86,7 @@ class Encoder:
         return vectors
 
 
-class DenseIndex:
+class DenseIndex(Index):
     """Passages and their embeddings, all held against each question: exact, and fast up to a million of them."""
 
     def __init__(self, passages: list[Chunk], encoder: Encoder, *, passage_prefix: str, query_prefix: str) -> None:
@@ -96,13 +96,13 @@ class DenseIndex:
         self._query_prefix = query_prefix
         self._vectors = encoder([passage_prefix + "\n".join((*p.heading_path, p.text)) for p in passages])
 
-    def search(self, question: str, num_passages: int) -> list[Chunk]:
+    def ranked(self, question: str, num_passages: int) -> list[tuple[Chunk, float]]:
         """The most similar passages first; equal ones keep the passages' own order."""
         import numpy as np
 
         if not question.strip():
             return []
-        similarity = self._vectors @ self._encoder([self._query_prefix + question])[0]
         # Batches of another size round otherwise: what differs by less is equal.
-        best = np.argsort(-similarity.round(5), kind="stable")[:num_passages]
-        return [self._passages[i] for i in best]
+        similarity = (self._vectors @ self._encoder([self._query_prefix + question])[0]).round(5)
+        best = np.argsort(-similarity, kind="stable")[:num_passages]
+        return [(self._passages[i], float(similarity[i])) for i in best]

@@ -30,7 +30,7 @@ class Hybrid(Dense):
         return FusedIndex(indexes, rank_constant=self.rank_constant, depth=self.depth)
 
 
-class FusedIndex:
+class FusedIndex(Index):
     """Rankings added up: a passage scores 1 / (constant + rank) in each (Cormack, Clarke and Büttcher 2009)."""
 
     def __init__(self, indexes: Sequence[Index], *, rank_constant: int, depth: int) -> None:
@@ -38,7 +38,7 @@ class FusedIndex:
         self._constant = rank_constant
         self._depth = depth
 
-    def search(self, question: str, num_passages: int) -> list[Chunk]:
+    def ranked(self, question: str, num_passages: int) -> list[tuple[Chunk, float]]:
         """The best passages of all rankings; equal scores keep the order of the first ranking."""
         scores: dict[str, float] = {}
         passages: dict[str, Chunk] = {}
@@ -47,4 +47,4 @@ class FusedIndex:
                 scores[passage.id] = scores.get(passage.id, 0.0) + 1 / (self._constant + rank)
                 passages.setdefault(passage.id, passage)
         best = sorted(scores, key=lambda name: -scores[name])[:num_passages]
-        return [passages[name] for name in best]
+        return [(passages[name], scores[name]) for name in best]

@@ -1,7 +1,6 @@
 """Starts the endpoint on a Ray cluster, after everything that can be checked has been checked; and stops it."""
 
 import asyncio
-import json
 import logging
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -12,13 +11,15 @@ from ray_ft import artifacts
 from ray_ft.artifacts import Endpoint, TunedModel
 from ray_ft.config import Config, ServingConfig, load_config
 from ray_ft.engines import Engine
-from ray_ft.errors import ConfigError, MissingArtifactError, ModelError
+from ray_ft.errors import ConfigError, MissingArtifactError
 from ray_ft.serving.access.keys import KeyRing, load_keys
 from ray_ft.serving.api.registry_api import registry_api
+from ray_ft.serving.api.retrieval import Retrieval
 from ray_ft.serving.exchange import Ask, Piece, Status, Verdict
 from ray_ft.serving.listening import WAY_IN, check_certificate, check_port, check_reach, is_beside_others, url_of
 from ray_ft.serving.operation.drain import GRACE_SECONDS
 from ray_ft.serving.operation.operate import Operations
+from ray_ft.serving.passages import Found, PassageIndex, PassageSet
 from ray_ft.serving.refusals import Refusal
 from ray_ft.serving.registry.desk import Desk
 from ray_ft.serving.registry.names import check_name
@@ -26,6 +27,7 @@ from ray_ft.serving.registry.registry import Registry
 from ray_ft.serving.registry.store import adapter_roots, base_of, discarded, new_store, store_of_run
 from ray_ft.serving.replica.loading import LoadingReplica
 from ray_ft.serving.replica.resources import check_replicas_fit, replica_resources, replica_scaling
+from ray_ft.serving.starting import greeting, start
 from ray_ft.serving.stopping import GATEWAY, drain, shutdown, wait_for_interrupt
 
 if TYPE_CHECKING:
@@ -52,11 +54,12 @@ def deploy(
     chat_template: str | None = None,
     folder: str | Path | None = None,
     roots: Sequence[str | Path] = (),
+    passages: PassageSet | None = None,
 ) -> Endpoint:
     """Start the endpoint on the connected Ray cluster; `blocking` waits until interrupted, then stops it.
 
     What is deployed is kept below `folder`, which every node must see; without one, in a temporary folder. Adapters may
-    be loaded over HTTP from below `roots`.
+    be loaded over HTTP from below `roots`. With `passages`, requests may ask for answers with retrieved ones.
     Raises ConfigError when the port is taken or the replicas do not fit the cluster, ModelError when the base or an
     adapter cannot be served; nothing is running then.
     """
@@ -80,11 +83,12 @@ def deploy(
             chat_template=chat_template,
             resources=resources,
             roots=roots,
+            passages=passages,
         )
-        _start(application, serving)
+        start(application, serving)
         endpoint = Endpoint(url=url_of(serving), models=served.ids)
         if blocking:
-            print(_greeting(endpoint, needs_key=bool(keys.keys)), flush=True)
+            print(greeting(endpoint, needs_key=bool(keys.keys)), flush=True)
             try:
                 wait_for_interrupt()
                 drain(serving)
@@ -115,6 +119,7 @@ def app(args: Mapping[str, Any]) -> "Application":
         chat_template=config.model.chat_template,
         resources=replica_resources(config.serving, config.engine),  # not checked: here the cluster may still grow
         roots=adapter_roots(config),
+        passages=PassageSet.of_run(config, config_path=str(args["config"])),
     )
 
 
@@ -166,6 +171,7 @@ def build_application(
     chat_template: str | None,
     resources: Mapping[str, float],
     roots: Sequence[str | Path],
+    passages: PassageSet | None = None,
 ) -> "Application":
     """One gateway, which alone writes what is deployed, in front of `serving.num_replicas` copies of the model, or of
     as many as there is work for."""
@@ -189,6 +195,12 @@ def build_application(
         adapter_wait_s=serving.adapter_wait_s,
         chat_template=chat_template,
     )
+    index = None
+    if passages is not None:
+        passages = passages.copied_to(served.folder)
+        index = serve.deployment(
+            PassageIndex, name="passages", ray_actor_options={"num_cpus": 0}, max_ongoing_requests=MAX_REQUESTS
+        ).bind(passages)
     for name in serving.watch:
         check_name(name, served.base.id)
     serving = replace(serving, watch=_absolute(serving.watch))
@@ -201,7 +213,7 @@ def build_application(
         graceful_shutdown_timeout_s=serving.drain_seconds + GRACE_SECONDS,
     )
     application: Application = gateway.bind(
-        replica, str(served.folder), described, serving, keys, [str(root) for root in roots]
+        replica, str(served.folder), described, serving, keys, [str(root) for root in roots], passages, index
     )
     return application
 
@@ -217,15 +229,31 @@ class Gateway:
         serving: ServingConfig,
         keys: KeyRing,
         roots: Sequence[str],
+        passages: PassageSet | None,
+        index: "DeploymentHandle | None",
     ) -> None:
         self._engine, self._serving = engine, serving
+        self._passages, self._index = passages, index
         self._desk = Desk(Registry(folder), ReplicaHandle(replica), serving, roots=roots)
         self._operations = Operations(self._desk.registry, self._desk, serving, keys, sends_id=False)
 
     def __serve_build_asgi_app__(self) -> Any:
-        api = registry_api(self._desk, self._operations.backend, watch=self._serving.watch, engine=self._engine)
+        serving, backend = self._serving, self._operations.backend
+        api = registry_api(
+            self._desk,
+            backend,
+            watch=serving.watch,
+            engine=self._engine,
+            retrieval=Retrieval(backend, self._passages, self._search),
+            is_strict=serving.strict,
+        )
         self._operations.install(api)
         return api
+
+    async def _search(self, question: str, num_passages: int) -> Found:
+        index: Any = self._index
+        found: Found = await index.search.remote(question, num_passages)
+        return found
 
     async def drain(self, seconds: float) -> int:
         """Take no more requests and wait for the open ones; returns how many were cut off after `seconds`."""
@@ -279,48 +307,6 @@ class ReplicaHandle:
         return text
 
 
-# --- starting and stopping --------------------------------------------------------------------------------------------
-
-
 def _absolute(adapters: Mapping[str, str]) -> dict[str, str]:
     """A replica's process need not run in this one's folder."""
     return {name: str(Path(folder).expanduser().resolve()) for name, folder in adapters.items()}
-
-
-def _start(application: "Application", serving: ServingConfig) -> None:
-    """Start Serve and wait until the model is loaded; a failure leaves nothing running."""
-    from ray import serve
-    from ray.serve.config import HTTPOptions, ProxyLocation
-
-    if not logger.isEnabledFor(logging.DEBUG):
-        logging.getLogger("ray.serve").setLevel(logging.ERROR)  # importing Serve has set it to INFO
-    options = HTTPOptions(
-        host=serving.host, port=serving.port, ssl_keyfile=serving.ssl_keyfile, ssl_certfile=serving.ssl_certfile
-    )
-    serve.start(proxy_location=ProxyLocation.HeadOnly, http_options=options)
-    try:
-        serve.run(application, name=serving.name, route_prefix=serving.route_prefix)
-    except RuntimeError as error:
-        failed = serve.status().applications.get(serving.name)
-        reason = _reason([str(error), *(d.message for d in (failed.deployments.values() if failed else ()))])
-        shutdown(serving.name)
-        raise ModelError(f"the endpoint did not start: {reason}") from None
-    except BaseException:
-        shutdown(serving.name)
-        raise
-
-
-def _reason(messages: list[str]) -> str:
-    """The replica's own error, out of the tracebacks that Serve passes on as text; else the last line of all."""
-    lines = [line.strip() for message in messages for line in message.splitlines() if line.strip()]
-    ours = [line.partition(": ")[2] for line in lines if line.startswith("ray_ft.errors.")]
-    return (ours or lines or ["no reason given"])[-1]
-
-
-def _greeting(endpoint: Endpoint, *, needs_key: bool = False) -> str:
-    body = json.dumps({"model": endpoint.models[-1], "messages": [{"role": "user", "content": "Hello"}]})
-    key = "-H 'Authorization: Bearer KEY' " if needs_key else ""
-    return (
-        f"Serving {', '.join(endpoint.models)} at {endpoint.url}/v1 (stop with Ctrl-C). Try:\n"
-        f"curl {endpoint.url}/v1/chat/completions {key}-H 'Content-Type: application/json' \\\n  -d '{body}'"
-    )

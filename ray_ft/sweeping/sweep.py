@@ -19,6 +19,7 @@ from ray_ft.artifacts import Plan, Report, Sweep, TrainingSet, TunedModel, write
 from ray_ft.config import Config, to_plain
 from ray_ft.errors import ConfigError, RayFTError, TrainingError
 from ray_ft.evaluation.exam.tasks import TUNED
+from ray_ft.progress import duration
 from ray_ft.sweeping import plot, ranking, table
 from ray_ft.sweeping.ranking import Outcome
 from ray_ft.sweeping.record import Record, check_same_trials, end, read_record, write_record
@@ -26,7 +27,6 @@ from ray_ft.sweeping.scores import read_items
 from ray_ft.sweeping.search import TrialTask, concurrency, run_trials
 from ray_ft.sweeping.space import FOLDER, Trial, changed_values, expand
 from ray_ft.training.batches import num_steps
-from ray_ft.training.reporting.progress import duration
 
 log = logging.getLogger("ray_ft")
 

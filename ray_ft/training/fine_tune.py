@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from ray_ft import progress
 from ray_ft.artifacts import Plan, TrainingSet, TunedModel, to_json
 from ray_ft.config import ModelConfig, TrainConfig
 from ray_ft.errors import ConfigError, DataError, TrainingError, first_line
@@ -28,7 +29,7 @@ from ray_ft.training.health.last_words import HANG, read_note, remove_notes
 from ray_ft.training.health.shared_folders import leave_mark
 from ray_ft.training.reporting.beside_plan import beside_plan, say_beside_plan
 from ray_ft.training.reporting.metrics import METRICS_FILE, keep_until, read_metrics
-from ray_ft.training.reporting.progress import ProgressLines
+from ray_ft.training.reporting.progress import FollowedSteps
 from ray_ft.training.reporting.samples import SAMPLES_FILE
 from ray_ft.training.task import TrainingTask
 from ray_ft.training.worker import run_worker
@@ -71,7 +72,7 @@ def fine_tune(
                  train.global_batch_size, num_workers, _workers(plan))  # fmt: skip
         if plan.backend_reason:
             log.info("backend %s", plan.backend_reason)
-        with ProgressLines(run_path, num_steps=task.num_steps):
+        with progress.task("train", "steps", task.num_steps) as steps, FollowedSteps(run_path, steps):
             metrics = _run(task, num_workers=num_workers, cpus_per_worker=cpus_per_worker)
     measured = beside_plan(plan, read_metrics(Path(run_path) / METRICS_FILE), max_seq_len=training_set.max_seq_len)
     say_beside_plan(measured, plan)
@@ -109,7 +110,7 @@ def make_task(
 ) -> TrainingTask:
     """What the workers are told. `num_cpus` None asks Ray how many cores CPU workers may share."""
     base_path = str(Path(model_path).resolve())
-    is_local = Path(model.name).expanduser().is_dir() or model.name.startswith("builtin:")
+    is_local = Path(model.name).expanduser().exists() or model.name.startswith("builtin:")
     about_base = {
         "base_model": base_path if is_local else model.name,
         "base_digest": base_digest(base_path),

@@ -199,7 +199,7 @@ def chat_way(run_folder: Path, rate_way: Followed) -> Followed:
         patch.setattr("ray_ft.serving.deploy.check_replicas_fit", lambda serving, resources: None)
         patch.setattr("ray_ft.serving.deploy.is_beside_others", lambda serving: False)
         patch.setattr("ray_ft.serving.deploy.check_port", lambda serving: None)
-        patch.setattr("ray_ft.serving.deploy._start", ask)
+        patch.setattr("ray_ft.serving.deploy.start", ask)
         patch.setattr("ray_ft.serving.deploy.wait_for_interrupt", lambda: None)
         patch.setattr("ray_ft.serving.deploy.drain", lambda serving: None)
         patch.setattr("ray_ft.serving.deploy.shutdown", lambda name: None)
@@ -272,5 +272,5 @@ def test_a_value_is_handled_by_the_files_that_the_page_lists(rate_way: Followed)
 
 def test_a_chat_request_is_handled_by_the_files_that_the_page_lists(chat_way: Followed) -> None:
     check(
-        chat_way, "The way of a request", leads=("cli/commands.py", "api/serving.py", "serving/deploy.py"), at_most=15
+        chat_way, "The way of a request", leads=("cli/commands.py", "api/serving.py", "serving/deploy.py"), at_most=14
     )

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 import shutil
 from collections.abc import Iterator
 from itertools import zip_longest
@@ -226,6 +227,37 @@ def test_likelihood_equals_the_sum_over_plain_logits(
     assert model.negative_log_likelihood([text], adapter=adapter) == [pytest.approx(expected, rel=1e-5)]
 
 
+@pytest.mark.usefixtures("exact")
+@pytest.mark.parametrize("adapter", [None, "code"])
+def test_a_prompts_tokens_have_the_log_probabilities_of_plain_logits(
+    model: LoadedModel, tiny_model_path: str, adapters: dict[str, str], adapter: str | None
+) -> None:
+    from peft import PeftModel
+    from transformers import AutoModelForCausalLM
+
+    oracle: Any = AutoModelForCausalLM.from_pretrained(tiny_model_path, dtype=torch.float32)
+    if adapter is not None:
+        oracle = PeftModel.from_pretrained(oracle, adapters[adapter])
+    prompts = [model.prompt_ids(text) for text in (QUESTIONS[0] * 60, QUESTIONS[1])] + [[7]]
+    told = model.prompt_logprobs(prompts, adapter=adapter, num_logprobs=2)
+    assert [[token.token_id for token in tokens] for tokens in told] == prompts
+    for ids, (first, *rest) in zip(prompts, told, strict=True):
+        assert (math.isnan(first.logprob), first.top, first.token) == (True, (), model.detokenize(ids[:1]))
+        with torch.no_grad():
+            known = oracle.eval()(torch.tensor([ids])).logits[0].log_softmax(-1)
+        for place, token in enumerate(rest):
+            assert token.logprob == pytest.approx(float(known[place, ids[place + 1]]), abs=1e-4)
+            assert [logprob for _, _, logprob in token.top] == pytest.approx(known[place].topk(2).values.tolist())
+
+
+def test_a_prompt_that_cannot_be_scored_is_refused(model: LoadedModel) -> None:
+    for prompt, message in (
+        ([10] * (model.max_seq_len + 1), "context"), ([10, 10**7], "10000000"), ([], "empty"),
+    ):  # fmt: skip
+        with pytest.raises(GenerationError, match=message):
+            model.prompt_logprobs([prompt], adapter=None, num_logprobs=0)
+
+
 def test_a_text_longer_than_the_context_is_scored_whole(model: LoadedModel) -> None:
     # Random tiny weights are near uniform: each token costs about ln(vocabulary), 8.3 nats for 4096 entries.
     num_tokens = model.max_seq_len + 100
@@ -339,6 +371,24 @@ def test_another_chat_template_can_be_given(engine_name: str, tiny_model_path: s
     template.write_text("{% for m in messages %}[{{ m['role'] }}] {{ m['content'] }}\n{% endfor %}[answer]")
     model = make(engine_name).load(tiny_model_path, {}, chat_template=str(template))
     assert model.apply_chat_template([{"role": "user", "content": "Hi"}]) == "[user] Hi\n[answer]"
+
+
+def test_an_adapter_with_a_chat_template_of_its_own_is_answered_in_it(
+    model: LoadedModel, adapters: dict[str, str], tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(adapters["code"], tmp_path / "own"))
+    template = folder / "chat_template.jinja"
+    template.write_text("{% for m in messages %}[{{ m['role'] }}] {{ m['content'] }}\n{% endfor %}[answer]")
+    model.load_adapter("own", str(folder))
+    conversation = [{"role": "user", "content": QUESTIONS[3]}]
+    own = model.apply_chat_template(conversation, adapter="own")
+    assert own == f"[user] {QUESTIONS[3]}\n[answer]"
+    assert model.apply_chat_template(conversation, adapter="code") == model.apply_chat_template(conversation) != own
+    model.unload_adapter("own")
+    assert model.apply_chat_template(conversation, adapter="own") != own
+    template.write_text("{% for m in messages %}")
+    with pytest.raises(ModelError, match=r"chat_template\.jinja is no chat template"):
+        model.load_adapter("broken", str(folder))
 
 
 def test_an_engine_writes_data_in_the_places_of_the_requests(engine_name: str, tiny_model_path: str) -> None:

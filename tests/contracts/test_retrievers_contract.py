@@ -73,6 +73,15 @@ def test_the_same_question_finds_the_same_passages_in_the_same_order(retriever: 
     assert retriever.index(PASSAGES).search(question, 4) == retriever.index(list(PASSAGES)).search(question, 4)
 
 
+def test_ranked_passages_are_those_that_are_found_and_their_scores_fall(retriever: Retriever) -> None:
+    index, question = retriever.index(PASSAGES), "which weights does a failed task keep in a packed row?"
+    ranked = index.ranked(question, 4)
+    assert [passage for passage, _ in ranked] == index.search(question, 4)
+    scores = [score for _, score in ranked]
+    assert len(scores) > 1
+    assert scores == sorted(scores, reverse=True)
+
+
 def test_equal_passages_keep_their_own_order(retriever: Retriever) -> None:
     twins = [Chunk(id=f"twin#{i}", document_id="twin", text=TEXTS[1], num_tokens=9) for i in range(20)]
     found = retriever.index(twins).search("frozen weights", 5)

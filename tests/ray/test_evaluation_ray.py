@@ -2,10 +2,12 @@
 
 import json
 import math
+import time
 from pathlib import Path
 
 import exam_fixtures
 import pytest
+import ray
 from exam_fixtures import KnowingEngine, tuned_model, write_training_set
 from ray import cloudpickle
 
@@ -78,3 +80,30 @@ def test_an_engine_that_refuses_to_load_ends_with_its_own_line(ray_cluster: None
     with pytest.raises(ModelError) as caught:
         run(tmp_path, engine=KnowingEngine(refuses="adapter of another base"))
     assert str(caught.value) == "adapter of another base"
+
+
+def test_an_evaluation_that_breaks_gives_its_cpus_back_while_its_error_is_looked_at(
+    ray_cluster: None, tmp_path: Path
+) -> None:
+    def all_are_free() -> bool:
+        return ray.available_resources().get("CPU") == ray.cluster_resources()["CPU"]
+
+    with pytest.raises(Exception, match="of nobody's") as caught:
+        run(tmp_path, engine=KnowingEngine(breaks="an error of nobody's"))
+    until = time.monotonic() + 10
+    while not all_are_free() and time.monotonic() < until:
+        time.sleep(0.1)
+    assert all_are_free()
+    del caught
+
+
+def test_an_evaluation_makes_do_with_the_cpus_that_others_leave(ray_cluster: None, tmp_path: Path) -> None:
+    held = ray.util.placement_group([{"CPU": ray.cluster_resources()["CPU"] - 1}])
+    ray.get(held.ready(), timeout=60)
+    try:
+        report = run(tmp_path)
+    finally:
+        ray.util.remove_placement_group(held)
+    assert ("held_out", "base+rag", 1.0) in {
+        (s.stratum, s.system, s.mean) for s in report.scores if s.metric == "key_fact_recall"
+    }

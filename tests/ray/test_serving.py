@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 import httpx
 import openai
 import pytest
+from exam_fixtures import write_training_set
 from random_adapter import write_random_adapter
 
 from ray_ft import artifacts
@@ -22,7 +23,9 @@ from ray_ft.artifacts import Endpoint, TunedModel
 from ray_ft.config import ServingConfig
 from ray_ft.engines import GenerateRequest, LoadedModel, TransformersEngine
 from ray_ft.errors import ConfigError, ModelError
+from ray_ft.retrievers import BM25
 from ray_ft.serving.deploy import app, deploy, shutdown
+from ray_ft.serving.passages import PassageSet
 from ray_ft.serving.stopping import drain
 from ray_ft.strategies import LoRA
 
@@ -46,13 +49,22 @@ def adapters(tiny_model_path: str, tmp_path_factory: pytest.TempPathFactory) -> 
 
 
 @pytest.fixture(scope="module")
-def endpoint(ray_cluster: None, tiny_model_path: str, adapters: dict[str, str]) -> Iterator[Endpoint]:
+def endpoint(
+    ray_cluster: None, tiny_model_path: str, adapters: dict[str, str], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Endpoint]:
+    """It has passages, whose training set has gone since it was started."""
+    prepared = tmp_path_factory.mktemp("prepared") / "data"
+    write_training_set(prepared)
     serving = ServingConfig(port=free_port(), max_new_tokens=MAX_NEW_TOKENS)
-    yield start(tiny_model_path, adapters, serving)
+    made = start(tiny_model_path, adapters, serving, PassageSet(str(prepared), TUNED, BM25(), 2, 8))
+    shutil.rmtree(prepared)
+    yield made
     shutdown()
 
 
-def start(base_path: str, adapters: dict[str, str], serving: ServingConfig) -> Endpoint:
+def start(
+    base_path: str, adapters: dict[str, str], serving: ServingConfig, passages: PassageSet | None = None
+) -> Endpoint:
     return deploy(
         base_path=base_path,
         base_name=BASE,
@@ -61,6 +73,7 @@ def start(base_path: str, adapters: dict[str, str], serving: ServingConfig) -> E
         serving=serving,
         blocking=False,
         roots=[Path(folder).parent for folder in adapters.values()],
+        passages=passages,
     )
 
 
@@ -196,6 +209,21 @@ def test_what_only_the_models_process_knows_is_told(client: openai.OpenAI, endpo
     assert text.endswith("the rope")
 
 
+def test_passages_come_from_a_process_of_their_own(client: openai.OpenAI) -> None:
+    answer = client.chat.completions.create(
+        model=TUNED, messages=user("What does widget07a do?"), max_tokens=4, extra_body={"retrieval": {"k": 1}}
+    )
+    [source] = answer.model_extra["ray_ft"]["sources"]  # type: ignore[index]
+    assert source["document"] == "guide/07.md"
+    assert source["text"].startswith("widget07a: ")
+
+
+def test_a_browser_finds_the_playground(endpoint: Endpoint) -> None:
+    page = httpx.get(f"{endpoint.url}/", headers={"accept": "text/html"}, follow_redirects=True)
+    assert (page.status_code, page.url.path) == (200, "/playground")
+    assert "default-src 'none'" in page.headers["content-security-policy"]
+
+
 def test_unknown_routes_answer_in_json(endpoint: Endpoint) -> None:
     response = httpx.get(f"{endpoint.url}/v1/embeddings")
     assert (response.status_code, response.json()["error"]["type"]) == (404, "invalid_request_error")
@@ -270,6 +298,8 @@ def test_an_endpoint_beside_another_has_its_own_path_keys_and_end(
     assert url == f"{endpoint.url}/beside"
     assert httpx.get(f"{url}/ready").status_code == 200
     assert httpx.get(f"{url}/metrics").status_code == 401
+    page = httpx.get(f"{url}/", headers={"accept": "text/html"}, follow_redirects=True)
+    assert (page.status_code, page.url.path) == (200, "/beside/playground")
     denied = httpx.get(f"{url}/v1/models", headers={"x-request-id": "mine"})
     assert (denied.status_code, denied.headers.get_list("x-request-id")) == (401, ["mine"])
     with openai.OpenAI(base_url=f"{url}/v1", api_key="one", max_retries=0) as client:

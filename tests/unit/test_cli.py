@@ -28,7 +28,7 @@ def config_path(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("verb", sorted(VERBS))
 def test_every_verb_takes_flags_and_overrides_in_any_order(verb: str) -> None:
-    needed = ["--to", "folder"] if verb == "export" else []
+    needed = {"export": ["--to", "folder"], "compare": ["b.yaml"]}.get(verb, [])
     arguments = build_parser().parse_args([verb, "a.yaml", "--json", *needed, "run_name=b", "--verbose", "seed=1"])
     given = [getattr(arguments, "job_verb", None), *arguments.overrides]
     assert [o for o in given if o] == ["run_name=b", "seed=1"]

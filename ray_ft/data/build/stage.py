@@ -14,6 +14,7 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
+from ray_ft import progress
 from ray_ft.config import DataConfig
 from ray_ft.data.build.job import MAX_NAMED_LINES, RESULT, GroupJob, GroupResult, Placed
 from ray_ft.data.build.packing import Edged, GroupRows
@@ -31,7 +32,7 @@ from ray_ft.data.ingest.items import size_of
 from ray_ft.data.ingest.stage import PARSED, Work, load
 from ray_ft.data.run.budget import OutOfTime, budget, budgets_in_turn, renew
 from ray_ft.data.run.journal import compact
-from ray_ft.data.run.progress import Progress
+from ray_ft.data.run.progress import Counts
 from ray_ft.data.run.tasks import run_tasks
 from ray_ft.data.run.typed import dump
 from ray_ft.data.run.typed import load as load_typed
@@ -59,7 +60,6 @@ def write_groups(groups: Mapping[str, list[Placed]], job: GroupJob, generator: E
         raise DataError(f"cannot write {folder}: {error.strerror}") from None
     left = {name: group for name, group in groups.items() if not (folder / name / RESULT).is_file()}
     sizes = [size_of(placed.item) for group in left.values() for placed in group]
-    progress = Progress("wrote", num_files=len(sizes), num_bytes=sum(sizes))
     # The largest first: no long task is left for the end, when most processors have nothing to do.
     ordered = sorted(left.items(), key=lambda named: -sum(size_of(placed.item) for placed in named[1]))
     rows = [{"name": name, "work": dump(group)} for name, group in ordered]
@@ -75,10 +75,12 @@ def write_groups(groups: Mapping[str, list[Placed]], job: GroupJob, generator: E
                 chat_template=job.chat_template,
             )
             job = replace(job, answers=answers)
-        for result in map(GroupResult.from_text, run_tasks(rows, write_group, job)):
-            if result.error:
-                raise DataError(f"prepare stopped: {result.error}")
-            progress.add(result.num_items, result.num_bytes, result.files + result.records)
+        with progress.task("write", "files", len(sizes)) as task:
+            counts = Counts(task, num_bytes=sum(sizes))
+            for result in map(GroupResult.from_text, run_tasks(rows, write_group, job)):
+                if result.error:
+                    raise DataError(f"prepare stopped: {result.error}")
+                counts.add(result.num_items, result.num_bytes, result.files + result.records)
     total = GroupResult()
     for number, name in enumerate(groups):
         one = GroupResult.from_text((folder / name / RESULT).read_text(encoding="utf-8"))

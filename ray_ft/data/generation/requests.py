@@ -14,6 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from ray_ft import progress
 from ray_ft.data.generation.response_cache import ResponseCache, as_row, from_rows
 from ray_ft.data.run.journal import Journal
 from ray_ft.engines import Engine, Writer, WriteRequest
@@ -23,7 +24,6 @@ from ray_ft.quiet import quiet_ray_data
 log = logging.getLogger("ray_ft")
 
 MAX_ROUNDS = 5  # questions, verdicts, and what recipes of others may want
-SECONDS_BETWEEN_REPORTS = 10.0
 
 
 Requests = Callable[[dict[str, Any], ResponseCache], Iterable[WriteRequest]]
@@ -48,7 +48,9 @@ def ask_engine(
         at = replace(answers, round=number)
         asked = {"requests_of": requests_of, "at": at}
         loaded = {"at": at, "engine": engine, "model_path": model_path, "chat_template": chat_template}
-        if not _round(rows, asked, loaded, engine, refused):
+        with quiet_ray_data():
+            num_answered = _round(rows, asked, loaded, engine, refused)
+        if not num_answered:
             break
     if refused:
         reason, count = refused.most_common(1)[0]
@@ -63,9 +65,9 @@ def _round(
     import ray
 
     num_gpus = int(ray.cluster_resources().get("GPU", 0)) if engine.needs_weights else 0
-    started = reported = time.monotonic()
+    started = time.monotonic()
     total = 0
-    with quiet_ray_data():
+    with progress.task("generate", "answers") as task:
         answers = (
             ray.data.from_items(rows, override_num_blocks=len(rows))
             .flat_map(_wanted, fn_kwargs=asked)
@@ -82,9 +84,7 @@ def _round(
                 raise GenerationError(f"prepare stopped: {row['stopped']}")
             total += int(row["num_answers"])
             refused.update([row["refused"]] if row["refused"] else [])
-            if (now := time.monotonic()) - reported >= SECONDS_BETWEEN_REPORTS:
-                reported = now
-                log.info("the engine answered %s requests, %.1f a second", f"{total:,}", total / (now - started))
+            task.at(total, f"{total / task.seconds:.1f} a second")
     if total:
         log.info("the engine answered %s requests in %.0f s", f"{total:,}", time.monotonic() - started)
     return total

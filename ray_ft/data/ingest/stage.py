@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from ray_ft import progress
 from ray_ft.config import DataConfig
 from ray_ft.data.dedup.decontamination import read_evaluation_sets
 from ray_ft.data.dedup.heads import Head, heads_of, text_of
@@ -25,7 +26,7 @@ from ray_ft.data.ingest.reading import read_file
 from ray_ft.data.ingest.sandbox import Limits
 from ray_ft.data.run.budget import OutOfTime, budget, budgets_in_turn, renew
 from ray_ft.data.run.journal import Journal, Ref, read_body, read_journal, strike
-from ray_ft.data.run.progress import Progress
+from ray_ft.data.run.progress import Counts
 from ray_ft.data.run.tasks import num_cpus, run_tasks
 from ray_ft.data.run.typed import dump
 from ray_ft.data.run.typed import load as load_typed
@@ -98,20 +99,21 @@ def read_items(items: list[Item], data: DataConfig, folder: Path, *, retry_quara
         log.info("taking over %s of %s files, reading %s", f"{len(kept):,}", f"{len(wanted):,}", f"{len(left):,}")
     if left:
         job = ParseJob(str(folder / PARSED), uuid.uuid4().hex, evaluation, cleaning, limits, how)
-        progress = Progress("read", num_files=len(left), num_bytes=sum(size_of(one.item) for one in left))
         rows = [{"work": dump(batch)} for batch in batches(left, num_cpus())]
-        for result in map(json.loads, run_tasks(rows, parse_batch, job, retries=-1)):
-            if result["error"]:
-                raise DataError(f"prepare stopped: {result['error']}")
-            progress.add(result["num_items"], result["num_bytes"], result["states"])
-            for listed, (key, num_bytes) in result["changed"].items():
-                i = wanted.pop(bytes.fromhex(listed))
-                keys[i] = bytes.fromhex(key)
-                wanted[keys[i]] = i
-                item = items[i]
-                assert isinstance(item, SourceFile)
-                items[i] = replace(item, num_bytes=num_bytes)
-                changed.append(item.path)
+        with progress.task("read", "files", len(left)) as task:
+            counts = Counts(task, num_bytes=sum(size_of(one.item) for one in left))
+            for result in map(json.loads, run_tasks(rows, parse_batch, job, retries=-1)):
+                if result["error"]:
+                    raise DataError(f"prepare stopped: {result['error']}")
+                counts.add(result["num_items"], result["num_bytes"], result["states"])
+                for listed, (key, num_bytes) in result["changed"].items():
+                    i = wanted.pop(bytes.fromhex(listed))
+                    keys[i] = bytes.fromhex(key)
+                    wanted[keys[i]] = i
+                    item = items[i]
+                    assert isinstance(item, SourceFile)
+                    items[i] = replace(item, num_bytes=num_bytes)
+                    changed.append(item.path)
         kept |= find_kept(folder / PARSED, {key: i for key, i in wanted.items() if i not in kept})
     unread = {i: Kept(heads_of(load(item, None), evaluation), None) for i, item in enumerate(items) if _is_unread(item)}
     whole = [unread[i] if i in unread else kept[i] for i in range(len(items))]
@@ -157,7 +159,7 @@ def parse_batch(row: dict[str, Any], *, job: ParseJob) -> dict[str, Any]:
                 if todo.key not in done:
                     journal.begin(todo.key, job.run)
                     is_killer = strikes[todo.key] >= MAX_STRIKES
-                    parsed, heads = _given_up(todo.item, KILLER, job) if is_killer else _parse_and_sign(todo.item, job)
+                    parsed, heads = _given_up(todo.item, KILLER, job) if is_killer else parse_and_sign(todo.item, job)
                     key, num_bytes = (todo.key, 0) if is_killer else _as_read(todo, parsed, job.how)
                     if key != todo.key:
                         result.changed[todo.key.hex()] = key.hex(), num_bytes
@@ -172,7 +174,7 @@ def parse_batch(row: dict[str, Any], *, job: ParseJob) -> dict[str, Any]:
     return {"result": json.dumps(vars(result))}
 
 
-def _parse_and_sign(item: Item, job: ParseJob) -> tuple[Parsed, tuple[Head, ...]]:
+def parse_and_sign(item: Item, job: ParseJob) -> tuple[Parsed, tuple[Head, ...]]:
     """What became of an item, and what tells copies of it: within the time and the memory that a file may take."""
     try:
         with budget(job.limits.seconds, job.limits.memory_bytes):

@@ -3,7 +3,7 @@
 import logging
 from collections import Counter
 
-from ray_ft.artifacts import TrainingSet
+from ray_ft.artifacts import Share, TrainingSet
 from ray_ft.config import DataConfig
 from ray_ft.data.build.job import MAX_NAMED_LINES, GroupResult
 from ray_ft.errors import DataError
@@ -69,10 +69,8 @@ def _report_rows(total: GroupResult, made: TrainingSet) -> None:
         100 * filled,
     )
     if len(made.mixture) > 1 or any(share.weight != 1 for share in made.mixture.values()):
-        for name, share in made.mixture.items():
-            part = share.num_tokens / max(1, made.num_tokens["train"])
-            log.info("%s at weight %g: %s of an epoch's examples from %s, %.1f%% of its tokens",
-                     name, share.weight, f"{share.num_examples:,}", f"{share.num_available:,}", 100 * part)  # fmt: skip
+        shares = (_share(name, share, made.num_tokens["train"]) for name, share in made.mixture.items())
+        log.info("an epoch's tokens: %s", ", ".join(shares))
     if total.shortened:
         log.info("ended %d conversations at the last assistant turn that fits model.max_seq_len=%d",
                  total.shortened, made.max_seq_len)  # fmt: skip
@@ -83,6 +81,14 @@ def _report_rows(total: GroupResult, made: TrainingSet) -> None:
             total.truncated,
             made.max_seq_len,
         )
+
+
+def _share(name: str, share: Share, num_tokens: int) -> str:
+    """`qa 13.8%`, and what a weight made of its examples."""
+    part = f"{name} {share.num_tokens / max(1, num_tokens):.1%}"
+    if share.weight == 1:
+        return part
+    return f"{part} (weight {share.weight:g}: {share.num_examples:,} of {share.num_available:,} examples)"
 
 
 def _kept_rates(generated: Counter[str]) -> dict[str, str]:

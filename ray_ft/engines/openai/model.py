@@ -11,7 +11,7 @@ from ray_ft.engines.openai.client import make_client, no_answer, response_format
 from ray_ft.engines.prompted import PromptedModel
 from ray_ft.engines.prompts import Prompts
 from ray_ft.engines.requests import Deliver, EngineStatus, FinishReason, GenerateRequest, TextDelta, TokenLogprob
-from ray_ft.errors import GenerationError, ModelError, first_line
+from ray_ft.errors import EngineStoppedError, GenerationError, ModelError, first_line
 from ray_ft.models.config_json import load_model_config
 
 if TYPE_CHECKING:
@@ -60,11 +60,13 @@ class ServerModel(PromptedModel):
 
         return cancel
 
-    def losses(self, pieces: Sequence[list[int]], *, adapter: str | None) -> list[float]:
-        """-ln p of each piece's tokens after its first, from a server that says what its prompts' tokens cost."""
+    def scores(
+        self, pieces: Sequence[list[int]], *, adapter: str | None, num_logprobs: int | None
+    ) -> list[list[TokenLogprob]]:
+        """Each piece's tokens after its first, from a server that says what its prompts' tokens cost."""
         model = self._name(adapter)
         self._check_open()
-        return self._thread.call(self._score_all(pieces, model))
+        return self._thread.call(self._score_all(pieces, model, num_logprobs or 0))
 
     def load_adapter(self, name: str, folder: str) -> None:
         """The server loads its own adapters: only those that the config names can be asked for."""
@@ -112,7 +114,7 @@ class ServerModel(PromptedModel):
                         send(delta)
             send(reading.last())
         except asyncio.CancelledError:
-            send(GenerationError("the model was closed"))  # reaches nobody where the answer was cancelled
+            send(EngineStoppedError("the model was closed"))  # reaches nobody where the answer was cancelled
             raise
         except (openai.BadRequestError, openai.UnprocessableEntityError, openai.NotFoundError) as error:
             send(GenerationError(f"the server refused: {first_line(error)}"[:300]))
@@ -121,10 +123,10 @@ class ServerModel(PromptedModel):
         except Exception as error:
             send(error if isinstance(error, GenerationError) else no_answer(self._engine, asked["model"], error))
 
-    async def _score_all(self, pieces: Sequence[list[int]], model: str) -> list[float]:
-        return await asyncio.gather(*(self._score(ids, model) for ids in pieces))
+    async def _score_all(self, pieces: Sequence[list[int]], model: str, most: int) -> list[list[TokenLogprob]]:
+        return await asyncio.gather(*(self._score(ids, model, most) for ids in pieces))
 
-    async def _score(self, ids: list[int], model: str) -> float:
+    async def _score(self, ids: list[int], model: str, most: int) -> list[TokenLogprob]:
         import openai
 
         where = f"{self._engine.base_url} (model {model})"
@@ -132,7 +134,7 @@ class ServerModel(PromptedModel):
         try:
             async with self._in_flight:
                 response = await self._client.completions.create(
-                    model=model, prompt=prompt, max_tokens=1, temperature=0.0, echo=True, logprobs=1
+                    model=model, prompt=prompt, max_tokens=1, temperature=0.0, echo=True, logprobs=max(most, 1)
                 )
         except (openai.BadRequestError, openai.UnprocessableEntityError) as error:
             raise GenerationError(
@@ -144,7 +146,12 @@ class ServerModel(PromptedModel):
         losses = list(told.token_logprobs or ()) if told is not None else []
         if len(losses) not in (len(ids), len(ids) + 1) or None in losses[1 : len(ids)]:
             raise GenerationError(f"{where} gives no log-probabilities of a prompt's tokens; {NO_SCORES}")
-        return -sum(map(float, losses[1 : len(ids)]))
+        texts = list(told.tokens or ())[1 : len(ids)] or [""] * (len(ids) - 1)
+        tops = list(told.top_logprobs or ())[1 : len(ids)] or [None] * (len(ids) - 1)
+        return [
+            TokenLogprob(i, text, float(logprob), _likeliest(self._prompts, top, most))
+            for i, text, logprob, top in zip(ids[1:], texts, losses[1 : len(ids)], tops, strict=True)
+        ]
 
     async def _context(self) -> int | None:
         """How long a context the server says that the model has."""
@@ -214,7 +221,7 @@ class ServerModel(PromptedModel):
 
     def _check_open(self) -> None:
         if self._is_closed:
-            raise GenerationError("the model was closed")
+            raise EngineStoppedError("the model was closed")
 
 
 class _Reading:
@@ -260,18 +267,20 @@ class _Reading:
         tops = logprobs.top_logprobs or [None] * len(logprobs.tokens)
         told = []
         for token, logprob, top in zip(logprobs.tokens, logprobs.token_logprobs, tops, strict=True):
-            likeliest = sorted((top or {}).items(), key=lambda pair: -pair[1])[:most]
-            told.append(
-                TokenLogprob(
-                    self._id(token), token, float(logprob), tuple((self._id(t), t, float(v)) for t, v in likeliest)
-                )
-            )
+            likeliest = _likeliest(self._prompts, top, most)
+            told.append(TokenLogprob(_id(self._prompts, token), token, float(logprob), likeliest))
         return told
 
-    def _id(self, token: str) -> int:
-        """The id of a token's text; -1 where that is not one token, as parts of a character are not."""
-        ids = self._prompts.encode_text(token)
-        return ids[0] if len(ids) == 1 else -1
+
+def _likeliest(prompts: Prompts, top: Mapping[str, float] | None, most: int) -> tuple[tuple[int, str, float], ...]:
+    likeliest = sorted((top or {}).items(), key=lambda pair: -pair[1])[:most]
+    return tuple((_id(prompts, text), text, float(logprob)) for text, logprob in likeliest)
+
+
+def _id(prompts: Prompts, token: str) -> int:
+    """The id of a token's text; -1 where that is not one token, as parts of a character are not."""
+    ids = prompts.encode_text(token)
+    return ids[0] if len(ids) == 1 else -1
 
 
 def _own_context(model_path: str) -> int:

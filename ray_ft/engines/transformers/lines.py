@@ -1,12 +1,9 @@
-"""Who is next: answers wait in lines, one for each tenant and adapter, and lines take turns by the tokens they cost.
-
-Start-time fair queueing (Goyal, Vin, Cheng 1996): a line that asks for much waits behind one that asks for little, and
-one that was silent does not get to catch up.
-"""
+"""Who is next: answers wait in lines, one for each tenant and adapter, which take turns."""
 
 from collections import deque
 from collections.abc import Callable, Iterator
 
+from ray_ft.engines.fair import VirtualClock
 from ray_ft.engines.transformers.rows import Row
 
 Key = tuple[bool, str, str]
@@ -17,8 +14,7 @@ class WaitingLines:
 
     def __init__(self) -> None:
         self._lines: dict[Key, deque[Row]] = {}
-        self._served: dict[Key, int] = {}  # virtual time, in tokens, of lines that wait
-        self._now = 0
+        self._clock = VirtualClock[Key]()
 
     def __len__(self) -> int:
         return sum(map(len, self._lines.values()))
@@ -32,7 +28,7 @@ class WaitingLines:
         key = (request.is_background, request.tenant, request.adapter or "")
         if key not in self._lines:
             self._lines[key] = deque()
-            self._served[key] = max(self._served.get(key, 0), self._now)
+            self._clock.join(key)
         self._lines[key].append(row)
 
     def drop(self, is_gone: Callable[[Row], bool]) -> None:
@@ -46,12 +42,11 @@ class WaitingLines:
 
         Those in the background come last.
         """
-        for key in sorted(self._lines, key=lambda k: (k[0], self._served[k])):
+        for key in sorted(self._lines, key=lambda k: (k[0], self._clock.start(k))):
             row = self._lines[key][0]
             if can_begin(row):
                 self._lines[key].popleft()
-                self._now = self._served[key]
-                self._served[key] += row.num_places
+                self._clock.begin(self._clock.take(key, row.num_places))
                 self._close(key)
                 return row
         return None
@@ -60,5 +55,4 @@ class WaitingLines:
         if not self._lines[key]:
             del self._lines[key]
         if not self._lines:  # nobody waits: the past is forgotten
-            self._served.clear()
-            self._now = 0
+            self._clock.forget()

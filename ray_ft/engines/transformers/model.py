@@ -5,7 +5,7 @@ from typing import Any
 
 from ray_ft.engines.prompted import PromptedModel, check_ids
 from ray_ft.engines.prompts import Prompts
-from ray_ft.engines.requests import Deliver, EngineStatus, GenerateRequest
+from ray_ft.engines.requests import Deliver, EngineStatus, GenerateRequest, TokenLogprob
 from ray_ft.engines.text_stream import TextStream
 from ray_ft.engines.transformers.adapters import read_adapter
 from ray_ft.engines.transformers.base_weights import load_base
@@ -35,6 +35,7 @@ def load_model(
     read = [read_adapter(name, folder, base=base, model_path=model_path) for name, folder in adapters.items()]
     model = TransformersModel(base, prompts, model_path, batch_size=batch_size, max_adapters=max_adapters)
     for adapter in read:
+        model.take_template(adapter.name, adapters[adapter.name])
         model.offer(adapter)
     return model
 
@@ -51,30 +52,35 @@ class TransformersModel(PromptedModel):
         if _depends_on_neighbours(config):
             max_rows = 1
         passes = Passes(base, max_rows=max_rows, max_seq_len=max_seq_len, model_path=model_path)
-        super().__init__(prompts, max_seq_len=max_seq_len, num_places=passes.cache.num_tokens, spare=0)
-        self._base, self._model_path = base, model_path
-        self._num_rows = len(base.get_input_embeddings().weight)
-        self._grammars = Grammars(prompts.tokenizer, prompts.end_ids, num_tokens=self._num_rows)
-        self._scheduler = Scheduler(
-            passes, max_rows=max_rows, max_adapters=max_adapters, end_ids=prompts.end_ids, decode=self.detokenize
+        num_rows = len(base.get_input_embeddings().weight)
+        super().__init__(
+            prompts, max_seq_len=max_seq_len, num_places=passes.cache.num_tokens, spare=0, num_rows=num_rows
         )
+        self._base, self._model_path = base, model_path
+        self._grammars = Grammars(prompts.tokenizer, prompts.end_ids, num_tokens=num_rows)
+        self._scheduler = Scheduler(passes, max_rows=max_rows, max_adapters=max_adapters, decode=self.detokenize)
         self.offer = self._scheduler.offer
 
     def submit(self, request: GenerateRequest, deliver: Deliver) -> Callable[[], None]:
         """Ask, and have the answer delivered as it comes; returns what cancels it."""
         return self._scheduler.add(self._row(request, deliver))
 
-    def losses(self, pieces: Sequence[list[int]], *, adapter: str | None) -> list[float]:
-        """-ln p of each piece's tokens after its first, in nats."""
-        return self._scheduler.score(pieces, adapter=adapter)
+    def scores(
+        self, pieces: Sequence[list[int]], *, adapter: str | None, num_logprobs: int | None
+    ) -> list[list[TokenLogprob]]:
+        """Each piece's tokens after its first."""
+        return self._scheduler.score(pieces, adapter=adapter, num_logprobs=num_logprobs)
 
     def load_adapter(self, name: str, folder: str) -> None:
         """Load one more adapter; others go on answering."""
-        self.offer(read_adapter(name, folder, base=self._base, model_path=self._model_path))
+        read = read_adapter(name, folder, base=self._base, model_path=self._model_path)
+        self.take_template(name, folder)
+        self.offer(read)
 
     def unload_adapter(self, name: str) -> None:
         """Let go of an adapter once those who ask it have their answers."""
         self._scheduler.withdraw(name)
+        self._own_prompts.pop(name, None)
 
     def status(self) -> EngineStatus:
         """How much there is to do."""
@@ -88,11 +94,11 @@ class TransformersModel(PromptedModel):
         """Check a request and tokenise it."""
         self._scheduler.check_adapter(request.adapter)
         ids, max_new_tokens = self._ids_and_room(request)
-        check_ids(ids, "the prompt", num_rows=self._num_rows)
         check_ids([i for i, _ in request.logit_bias], "logit_bias", num_rows=self._num_rows)
         grammar = self._grammars.make(request.schema) if request.schema else None
         text = TextStream(self._prompts.decode, request.stop)
-        return Row(request, ids, max_new_tokens, Choice(request, ids, grammar), text, deliver)
+        end_ids = self.prompts_of(request.adapter).end_ids
+        return Row(request, ids, max_new_tokens, Choice(request, ids, grammar), text, deliver, end_ids)
 
 
 def _depends_on_neighbours(config: Any) -> bool:

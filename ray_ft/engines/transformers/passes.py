@@ -123,8 +123,13 @@ class Passes:
             row.num_cached = num_cached
         return done, logits
 
-    def token_losses(self, pieces: Sequence[list[int]], names: Sequence[str | None]) -> list[float]:
-        """Sum of -ln p of all but the first token of each piece, in nats; nothing is kept in the cache."""
+    def scores(
+        self, pieces: Sequence[list[int]], names: Sequence[str | None], *, most: int = 0
+    ) -> "list[list[tuple[float, list[int], list[float]]]]":
+        """ln p of all but the first token of each piece, with the ids and ln p of the `most` likeliest in its place.
+
+        Nothing is kept in the cache.
+        """
         import torch
 
         ids = [i for piece in pieces for i in piece[:-1]]
@@ -137,13 +142,13 @@ class Passes:
         current = Pass(cache=self.cache, stretches=stretches)
         with self._guarded(len(ids)), passing(current), torch.inference_mode():
             logits = self.forward(torch.tensor([ids], device=self.device), positions, 0)
-            losses = torch.cat(
-                [
-                    torch.nn.functional.cross_entropy(some.float(), targets, reduction="none")
-                    for some, targets in zip(torch.split(logits, 256), torch.split(wanted, 256), strict=True)
-                ]  # in slices, so that float32 copies of the logits stay small
-            )
-        return [float(part.sum()) for part in torch.split(losses, lengths)]
+            told = list[tuple[float, list[int], list[float]]]()
+            for some, targets in zip(torch.split(logits, 256), torch.split(wanted, 256), strict=True):
+                known = some.float().log_softmax(-1)  # in slices, so that float32 copies of the logits stay small
+                own = known.gather(1, targets[:, None])[:, 0]
+                values, likeliest = known.topk(min(most, known.shape[1]))
+                told += zip(own.tolist(), likeliest.tolist(), values.tolist(), strict=True)
+        return [told[end - length : end] for end, length in zip(ends, lengths, strict=True)]
 
     @contextmanager
     def _guarded(self, num_tokens: int) -> Iterator[None]:

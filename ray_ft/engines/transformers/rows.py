@@ -20,6 +20,7 @@ class Row:
     choice: Choice
     text: TextStream
     deliver: Deliver
+    end_ids: frozenset[int]
     num_prompt_tokens: int = 0
     num_cached: int = 0  # tokens whose keys and values are held
     start: int = -1  # first place in the cache
@@ -44,13 +45,13 @@ class Row:
         """Places in the cache that the answer needs at most; its last token is never read."""
         return self.num_prompt_tokens + self.max_new_tokens - 1
 
-    def accept(self, token: int, logprobs: Sequence[TokenLogprob], end_ids: frozenset[int]) -> bool:
+    def accept(self, token: int, logprobs: Sequence[TokenLogprob]) -> bool:
         """Go on with a token, deliver what is due; True once the answer has ended."""
         self.choice.accept(token)
         self.tokens.append(token)
         self._logprobs += logprobs
         reason: FinishReason | None = None
-        if token in end_ids and not self.request.ignore_end:
+        if token in self.end_ids and not self.request.ignore_end:
             reason = "stop"
         else:
             self._unread.append(token)

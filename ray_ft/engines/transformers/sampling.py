@@ -110,10 +110,16 @@ def log_probabilities(
     rows = logits[wanted].float().log_softmax(-1)
     for row, i in zip(rows, wanted, strict=True):
         most = choices[i].request.num_logprobs or 0
-        values, ids = row.topk(min(most, len(row))) if most else (row[:0], row[:0].long())
-        top = tuple((k, decode([k]), v) for k, v in zip(ids.tolist(), values.tolist(), strict=True))
-        told[i] = (TokenLogprob(tokens[i], decode([tokens[i]]), float(row[tokens[i]]), top),)
+        values, ids = row.topk(min(most, len(row)))
+        told[i] = (told_of(tokens[i], (float(row[tokens[i]]), ids.tolist(), values.tolist()), decode),)
     return told
+
+
+def told_of(token: int, score: tuple[float, list[int], list[float]], decode: Any) -> TokenLogprob:
+    """A token with its ln p, and the ids and ln p of the likeliest in its place, with their texts."""
+    logprob, ids, values = score
+    top = tuple((i, decode([i]), value) for i, value in zip(ids, values, strict=True))
+    return TokenLogprob(token, decode([token]), logprob, top)
 
 
 def _ids(ids: Any, like: "torch.Tensor") -> "torch.Tensor":

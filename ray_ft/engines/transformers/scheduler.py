@@ -8,37 +8,35 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 
-from ray_ft.engines.requests import EngineStatus
+from ray_ft.engines.requests import EngineStatus, TokenLogprob
 from ray_ft.engines.transformers.adapters import Adapter
 from ray_ft.engines.transformers.lines import WaitingLines
 from ray_ft.engines.transformers.passes import Passes
 from ray_ft.engines.transformers.rows import Row
-from ray_ft.engines.transformers.sampling import choose_tokens, log_probabilities
-from ray_ft.errors import GenerationError, first_line
+from ray_ft.engines.transformers.sampling import choose_tokens, log_probabilities, told_of
+from ray_ft.errors import EngineStoppedError, GenerationError, first_line
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(eq=False)
 class Scoring:
-    """Pieces of texts to score, each fits a pass; their losses come when all are done."""
+    """Pieces of texts to score, each fits a pass; what is known of their tokens comes when all are done."""
 
     pieces: deque[list[int]]  # ids, of which all but the first are predicted
     adapter: str | None
-    losses: list[float] = field(default_factory=list)
-    done: "Future[list[float]]" = field(default_factory=Future)
+    num_logprobs: int | None = None  # of the likeliest in each place; None: no texts either
+    scores: list[list[TokenLogprob]] = field(default_factory=list)
+    done: "Future[list[list[TokenLogprob]]]" = field(default_factory=Future)
 
 
 class Scheduler:
     """Owns the passes of a model. All public methods may be called from any thread."""
 
-    def __init__(
-        self, passes: Passes, *, max_rows: int, max_adapters: int, end_ids: frozenset[int], decode: Callable[..., str]
-    ) -> None:
+    def __init__(self, passes: Passes, *, max_rows: int, max_adapters: int, decode: Callable[..., str]) -> None:
         self._passes = passes
         self._max_rows = max_rows
         self._max_adapters = max_adapters
-        self._end_ids = end_ids
         self._decode = decode
         self._adapters: dict[str, Adapter] = {}  # all that are held
         self._offered: list[str] = []  # those of them that can be asked for
@@ -80,9 +78,11 @@ class Scheduler:
         self._put(row, row.request.adapter)
         return row.cancelled.set
 
-    def score(self, pieces: Sequence[list[int]], *, adapter: str | None) -> list[float]:
-        """Sum of -ln p over each piece; waits for it."""
-        scoring = Scoring(deque(pieces), adapter)
+    def score(
+        self, pieces: Sequence[list[int]], *, adapter: str | None, num_logprobs: int | None
+    ) -> list[list[TokenLogprob]]:
+        """Each piece's tokens after its first; waits for them."""
+        scoring = Scoring(deque(pieces), adapter, num_logprobs)
         self._put(scoring, adapter)
         return scoring.done.result()
 
@@ -120,12 +120,12 @@ class Scheduler:
 
     def _check_alive(self) -> None:
         if self._error is not None:
-            raise GenerationError(f"the engine has stopped: {first_line(self._error)}")
+            raise EngineStoppedError(f"the engine has stopped: {first_line(self._error)}")
 
     # --- in the model's thread ----------------------------------------------------------------------------------------
 
     def _run(self) -> None:
-        error: Exception = GenerationError("the model was closed")
+        error: Exception = EngineStoppedError("the model was closed")
         try:
             while self._take():
                 self._drop_cancelled()
@@ -162,7 +162,7 @@ class Scheduler:
         elif new is not None and new.pieces:
             self._scoring.append(new)
         elif new is not None and not new.done.done():
-            new.done.set_result(new.losses)
+            new.done.set_result(new.scores)
             self._release(new.adapter)
 
     def _drop_cancelled(self) -> None:
@@ -224,7 +224,7 @@ class Scheduler:
             return
         for row, token, logprobs in zip(rows, tokens, told, strict=True):
             try:
-                has_ended = row.accept(token, logprobs, self._end_ids)
+                has_ended = row.accept(token, logprobs)
             except Exception as error:
                 logger.exception("an answer failed")
                 self._end(row)
@@ -252,9 +252,14 @@ class Scheduler:
             while scoring.pieces and (not taken or num_tokens + len(scoring.pieces[0]) <= self._passes.stretch):
                 taken.append(scoring.pieces.popleft())
                 num_tokens += len(taken[-1])
-            scoring.losses += self._passes.token_losses(taken, [scoring.adapter] * len(taken))
+            scores = self._passes.scores(taken, [scoring.adapter] * len(taken), most=scoring.num_logprobs or 0)
+            text = self._decode if scoring.num_logprobs is not None else (lambda ids: "")
+            scoring.scores += [
+                [told_of(i, score, text) for i, score in zip(ids[1:], each, strict=True)]
+                for ids, each in zip(taken, scores, strict=True)
+            ]
             if not scoring.pieces:
-                scoring.done.set_result(scoring.losses)
+                scoring.done.set_result(scoring.scores)
         except Exception as error:
             scoring.done.set_exception(error)
         if scoring.done.done():

@@ -13,10 +13,10 @@ from ray_ft.engines.loop_thread import LoopThread
 from ray_ft.engines.requests import Deliver, GenerateRequest, TextDelta
 from ray_ft.engines.text_stream import SECONDS_BETWEEN_PIECES
 from ray_ft.engines.vllm.held import HeldAdapters
-from ray_ft.engines.vllm.requests import Reader, prompt_loss, scoring_params
+from ray_ft.engines.vllm.requests import Reader, scoring_params
 from ray_ft.engines.vllm.turns import Turns
 from ray_ft.engines.vllm.versions import VLLM
-from ray_ft.errors import GenerationError, first_line
+from ray_ft.errors import EngineStoppedError, GenerationError, first_line
 
 logger = logging.getLogger(__name__)
 
@@ -79,13 +79,13 @@ class EngineLoop:
             if answer in self._open and not self._is_closed:
                 self._thread.soon(self._cancel, answer)
 
-    def score(self, pieces: Sequence[list[int]], adapter: str | None) -> list[float]:
-        """-ln p of each piece's tokens after its first, in nats."""
+    def score(self, pieces: Sequence[list[int]], adapter: str | None, num_logprobs: int | None) -> list[Any]:
+        """What vLLM knows of each place of each piece."""
         with self._lock:
             self._check_alive()
             lora = self.adapters.need(adapter)
         try:
-            return self._thread.call(self._score(pieces, lora))
+            return self._thread.call(self._score(pieces, lora, num_logprobs))
         except Exception as error:
             raise GenerationError(f"vLLM cannot score: {first_line(error)}") from error
         finally:
@@ -148,15 +148,15 @@ class EngineLoop:
             self._turns.end()
         self._remove(self.adapters.release(answer.lora))
 
-    async def _score(self, pieces: Sequence[list[int]], lora: Any) -> list[float]:
-        async def loss(ids: list[int]) -> float:
+    async def _score(self, pieces: Sequence[list[int]], lora: Any, num_logprobs: int | None) -> list[Any]:
+        async def known(ids: list[int]) -> Any:
             told: Any = None
-            async with aclosing(self._generate(ids, scoring_params(self._vllm), lora, 0)) as outputs:
+            async with aclosing(self._generate(ids, scoring_params(self._vllm, num_logprobs), lora, 0)) as outputs:
                 async for output in outputs:
                     told = output
-            return prompt_loss(told, ids)
+            return told.prompt_logprobs
 
-        return await asyncio.gather(*map(loss, pieces))
+        return await asyncio.gather(*map(known, pieces))
 
     def _generate(self, ids: list[int], params: Any, lora: Any, priority: int) -> Any:
         prompt = {"type": "token", "prompt_token_ids": ids}  # as vLLM's own renderer hands it over
@@ -172,7 +172,7 @@ class EngineLoop:
     async def _shut_down(self) -> None:
         tasks = []
         for answer in list(self._open):
-            answer.send(GenerationError("the model was closed"))
+            answer.send(EngineStoppedError("the model was closed"))
             answer.cancelled.set()
             if answer.task is not None:
                 answer.task.cancel()
@@ -188,6 +188,6 @@ class EngineLoop:
 
     def _check_alive(self) -> None:
         if self._is_closed:
-            raise GenerationError("the model was closed")
+            raise EngineStoppedError("the model was closed")
         if self.engine.errored:
-            raise GenerationError(f"the engine has stopped: {first_line(self.engine.dead_error)}")
+            raise EngineStoppedError(f"the engine has stopped: {first_line(self.engine.dead_error)}")

@@ -5,11 +5,11 @@ from typing import TYPE_CHECKING, Any
 
 from ray_ft.engines.prompted import PromptedModel, check_ids
 from ray_ft.engines.prompts import Prompts
-from ray_ft.engines.requests import Deliver, EngineStatus, GenerateRequest
+from ray_ft.engines.requests import Deliver, EngineStatus, GenerateRequest, TokenLogprob
 from ray_ft.engines.transformers.grammar import Grammars
 from ray_ft.engines.vllm.adapters import check_rank, max_rank, rank_of
 from ray_ft.engines.vllm.loop import Answer, EngineLoop
-from ray_ft.engines.vllm.requests import Reader, sampling_params
+from ray_ft.engines.vllm.requests import Reader, sampling_params, told_of
 from ray_ft.engines.vllm.versions import VLLM, import_vllm, quantization_method
 from ray_ft.errors import GenerationError, ModelError, first_line
 
@@ -41,6 +41,7 @@ def load_model(
     model = VLLMModel(vllm, _arguments(engine, vllm, model_path, room), prompts, gate, max_rank=room)
     try:
         for name, folder in adapters.items():
+            model.take_template(name, folder)
             model.offer(name, folder)
     except BaseException:
         model.close()
@@ -96,8 +97,8 @@ class VLLMModel(PromptedModel):
     ) -> None:
         self._vllm, self._gate, self._max_rank = vllm, gate, max_rank
         self._has_adapters = bool(arguments.get("enable_lora"))
-        self._num_rows = len(gate["base"].get_input_embeddings().weight)
-        self._grammars = Grammars(prompts.tokenizer, prompts.end_ids, num_tokens=self._num_rows)
+        num_rows = len(gate["base"].get_input_embeddings().weight)
+        self._grammars = Grammars(prompts.tokenizer, prompts.end_ids, num_tokens=num_rows)
         try:
             self._running = EngineLoop(vllm, arguments)
         except Exception as error:
@@ -106,7 +107,7 @@ class VLLMModel(PromptedModel):
                 "Where memory is short, set engine.tensor_parallel, quantization, max_seq_len or gpu_memory_fraction"
             ) from error
         config = self._running.engine.vllm_config
-        super().__init__(prompts, max_seq_len=int(config.model_config.max_model_len))
+        super().__init__(prompts, max_seq_len=int(config.model_config.max_model_len), num_rows=num_rows)
         self._max_logprobs = int(config.model_config.max_logprobs)
         self._max_rows = int(config.scheduler_config.max_num_seqs)
         self._cache_tokens = int((config.cache_config.num_gpu_blocks or 0) * config.cache_config.block_size)
@@ -118,20 +119,29 @@ class VLLMModel(PromptedModel):
         self._running.add(answer)
         return lambda: self._running.cancel(answer)
 
-    def losses(self, pieces: Sequence[list[int]], *, adapter: str | None) -> list[float]:
-        """-ln p of each piece's tokens after its first, in nats."""
-        return self._running.score(pieces, adapter)
+    def scores(
+        self, pieces: Sequence[list[int]], *, adapter: str | None, num_logprobs: int | None
+    ) -> list[list[TokenLogprob]]:
+        """Each piece's tokens after its first."""
+        self._check_num_logprobs(num_logprobs)
+        known = self._running.score(pieces, adapter, num_logprobs)
+        return [
+            [told_of(i, place, num_logprobs, self._token_text) for i, place in zip(ids[1:], places[1:], strict=True)]
+            for ids, places in zip(pieces, known, strict=True)
+        ]
 
     def load_adapter(self, name: str, folder: str) -> None:
         """Load one more adapter; others go on answering."""
         if not self._has_adapters:
             raise ModelError("engine.max_adapters is 0: the model was started without room for adapters")
         check_rank(name, rank_of(name, folder, **self._gate), self._max_rank)
+        self.take_template(name, folder)
         self.offer(name, folder)
 
     def unload_adapter(self, name: str) -> None:
         """Let go of an adapter once those who ask it have their answers."""
         self._running.unload(name)
+        self._own_prompts.pop(name, None)
 
     def status(self) -> EngineStatus:
         """How much there is to do; what is cached is as much as answers have told."""
@@ -149,12 +159,17 @@ class VLLMModel(PromptedModel):
         """Check a request and tokenise it."""
         self._running.adapters.check(request.adapter)
         ids, max_tokens = self._ids_and_room(request)
-        check_ids(ids, "the prompt", num_rows=self._num_rows)
-        if request.num_logprobs is not None and not 0 <= request.num_logprobs <= self._max_logprobs:
-            raise GenerationError(f"num_logprobs is {request.num_logprobs}; it must be at most {self._max_logprobs}")
+        self._check_num_logprobs(request.num_logprobs)
         check_ids([i for i, _ in request.logit_bias], "logit_bias", num_rows=self._num_rows)
         if request.schema:
             self._grammars.make(request.schema)  # one that cannot be kept to is refused here
-        end_ids = sorted(self._prompts.end_ids)
+        end_ids = sorted(self.prompts_of(request.adapter).end_ids)
         params = sampling_params(request, max_tokens=max_tokens, end_ids=end_ids, vllm=self._vllm)
-        return Answer(request, ids, params, Reader(request, len(ids), lambda i: self.detokenize([i])), deliver)
+        return Answer(request, ids, params, Reader(request, len(ids), self._token_text), deliver)
+
+    def _check_num_logprobs(self, num_logprobs: int | None) -> None:
+        if num_logprobs is not None and not 0 <= num_logprobs <= self._max_logprobs:
+            raise GenerationError(f"num_logprobs is {num_logprobs}; it must be at most {self._max_logprobs}")
+
+    def _token_text(self, token_id: int) -> str:
+        return self.detokenize([token_id])

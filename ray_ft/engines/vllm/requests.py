@@ -38,10 +38,15 @@ def sampling_params(request: GenerateRequest, *, max_tokens: int, end_ids: Seque
         raise GenerationError(f"vLLM refuses the request: {first_line(error)}") from None
 
 
-def scoring_params(vllm: VLLM) -> Any:
-    """SamplingParams that ask for the log-probabilities of a prompt's own tokens."""
-    kind = vllm.RequestOutputKind.FINAL_ONLY
-    return vllm.SamplingParams(max_tokens=1, temperature=0.0, prompt_logprobs=0, detokenize=False, output_kind=kind)
+def scoring_params(vllm: VLLM, num_logprobs: int | None) -> Any:
+    """SamplingParams that ask for the log-probabilities of a prompt's own tokens, and of so many of the likeliest."""
+    return vllm.SamplingParams(
+        max_tokens=1,
+        temperature=0.0,
+        prompt_logprobs=num_logprobs or 0,
+        detokenize=False,
+        output_kind=vllm.RequestOutputKind.FINAL_ONLY,
+    )
 
 
 class Reader:
@@ -59,18 +64,15 @@ class Reader:
         ids = list(completion.token_ids)
         self.num_completion_tokens += len(ids)
         reason = _finish_reason(completion.finish_reason)
-        logprobs = tuple(map(self._logprob, ids, completion.logprobs or ()))
+        most = self._request.num_logprobs
+        logprobs = tuple(
+            told_of(i, known, most, self._token_text) for i, known in zip(ids, completion.logprobs or (), strict=False)
+        )
         if reason == "stop" and not isinstance(completion.stop_reason, str):
             ids = ids[:-1]  # the token that ends an answer is counted, and is no part of it
         return TextDelta(
             completion.text, reason, self.num_prompt_tokens, self.num_completion_tokens, logprobs, tuple(ids)
         )
-
-    def _logprob(self, token_id: int, known: Any) -> TokenLogprob:
-        most = self._request.num_logprobs or 0
-        likeliest = sorted(known.items(), key=lambda pair: -pair[1].logprob)[:most]
-        top = tuple((i, self._token_text(i), float(entry.logprob)) for i, entry in likeliest)
-        return TokenLogprob(token_id, self._token_text(token_id), float(known[token_id].logprob), top)
 
 
 def _finish_reason(reason: str | None) -> FinishReason | None:
@@ -79,7 +81,8 @@ def _finish_reason(reason: str | None) -> FinishReason | None:
     raise GenerationError(f"vLLM ended the answer: {reason}")
 
 
-def prompt_loss(output: Any, ids: Sequence[int]) -> float:
-    """Sum of -ln p of a prompt's tokens after the first, in nats."""
-    told = output.prompt_logprobs
-    return -sum(float(told[place][ids[place]].logprob) for place in range(1, len(ids)))
+def told_of(token_id: int, known: Any, most: int | None, text: Callable[[int], str]) -> TokenLogprob:
+    """What vLLM knows of a token's place; None leaves out texts and likelier tokens."""
+    likeliest = sorted(known.items(), key=lambda pair: -pair[1].logprob)[: most or 0]
+    top = tuple((i, text(i), float(entry.logprob)) for i, entry in likeliest)
+    return TokenLogprob(token_id, "" if most is None else text(token_id), float(known[token_id].logprob), top)

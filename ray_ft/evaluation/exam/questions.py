@@ -10,7 +10,7 @@ from typing import Any
 from ray_ft.artifacts import TrainingSet
 from ray_ft.errors import DataError, MissingArtifactError
 from ray_ft.evaluation.exam.user_questions import SourceDocument, read_user_questions
-from ray_ft.rows import STRATA, Chunk, Question, Stratum, from_row
+from ray_ft.rows import STRATA, Question, Stratum, from_row
 
 MAX_DOCUMENT_CHARS = 65_536
 """A held-out document is scored by its beginning: one huge file must not stand for all."""
@@ -30,12 +30,6 @@ def load_questions(
             "Raise data.test_fraction, or give user questions as evaluation.questions."
         )
     return questions
-
-
-def load_passages(training_set: TrainingSet) -> list[Chunk]:
-    """All passages in one order that does not depend on how the files were written: by document, then by place."""
-    passages = [from_row(Chunk, row) for row in _read_parquet(_existing(training_set, "passages.parquet"))]
-    return sorted(passages, key=lambda chunk: (chunk.document_id, chunk.start, chunk.id))
 
 
 def load_documents(training_set: TrainingSet) -> list[SourceDocument]:

@@ -65,6 +65,7 @@ STRATA = {
     "held_out": ("held-out documents", "never trained on: does the model generalise, or bluff?"),
     "seen": ("seen documents", "trained on, the questions were not: did the model learn them?"),
     "user": ("user questions", "given by the user; whether their documents were trained on is not known"),
+    "retention": ("general questions", "what the base could do before: did tuning cost it?"),
     UNANSWERABLE: ("unanswerable questions", "the documents do not hold the answer: does the system say so?"),
 }
 """Title and meaning of each stratum, in the order of the report."""
@@ -126,15 +127,21 @@ def _p(p_value: float) -> str:
 
 def advice(contrasts: Iterable[Contrast]) -> str:
     """One sentence on what to do, from the primary contrasts on held-out documents where there are any."""
-    primary = [c for c in contrasts if c.primary]
-    if not primary:
+    of_stratum = judged(contrasts)
+    if not of_stratum:
         return "Compare tuned with base to get a verdict: evaluation.systems names only one of them."
+    title = stratum_title(of_stratum[0].stratum)
+    if all(c.verdict == "undecided" and c.num_more is None and not c.withheld for c in of_stratum):
+        return f"Nothing is shown: every system fails the questions on {title}, tuned or not."
+    verdicts = {(c.treatment, c.control): c.verdict for c in of_stratum}
+    return f"Judged by {title}, {_advice(verdicts)}"
+
+
+def judged(contrasts: Iterable[Contrast]) -> list[Contrast]:
+    """The primary contrasts of the stratum that decides: held-out documents where there are any."""
+    primary = [c for c in contrasts if c.primary]
     order = [s for s in rows.STRATA if any(c.stratum == s for c in primary)]
-    judged = [c for c in primary if c.stratum == order[0]]
-    if all(c.verdict == "undecided" and c.num_more is None and not c.withheld for c in judged):
-        return f"Nothing is shown: every system fails the questions on {stratum_title(order[0])}, tuned or not."
-    verdicts = {(c.treatment, c.control): c.verdict for c in judged}
-    return f"Judged by {stratum_title(order[0])}, {_advice(verdicts)}"
+    return [c for c in primary if c.stratum == order[0]] if order else []
 
 
 def _advice(verdicts: Mapping[tuple[str, str], str]) -> str:

@@ -15,6 +15,7 @@ from ray_ft.evaluation.exam.tasks import Done
 from ray_ft.evaluation.exam.user_questions import SourceDocument
 from ray_ft.evaluation.report.samples import Sample
 from ray_ft.evaluation.scores.abstaining import LANGUAGES
+from ray_ft.models.fetched.cache import provenance_of
 from ray_ft.overlap import KINDS, RUN_WORDS, overlaps
 from ray_ft.overlap import table as overlap_table
 from ray_ft.rows import Question
@@ -89,9 +90,9 @@ def _name(known: Mapping[str, SourceDocument], ids: set[str]) -> str:
 
 def prompt_differences(done: Sequence[Done]) -> list[str]:
     """A sentence when base and tuned were not asked the same: whole tuned models may bring another template."""
-    prompts: dict[tuple[int, bool], set[str]] = {}
+    prompts: dict[tuple[int, str], set[str]] = {}
     for d in (d for d in done if d.kind == "question"):
-        prompts.setdefault((d.index, d.system.endswith("+rag")), set()).add(d.prompt_sha256)
+        prompts.setdefault((d.index, d.system.partition("+")[2]), set()).add(d.prompt_sha256)
     different = sum(len(hashes) > 1 for hashes in prompts.values())
     if not different:
         return []
@@ -155,7 +156,7 @@ def details(
     prompts = hashlib.sha256("".join(sorted({d.prompt_sha256 for d in answers})).encode()).hexdigest()[:16]
     with_passages = [d.num_passages for d in answers if d.system.endswith("+rag")]
     made = {
-        "base model": f"{model.name}{f' at {model.revision}' if model.revision else ''}, digest {tuned.base_digest}",
+        "base model": _base_model(model, tuned),
         "tuned model": f"{tuned.strategy.name}, {tuned.steps} steps, "
         f"{'an adapter beside the base' if tuned.is_adapter else 'a whole model'}",
         "tuned weights": f"sha256 {weights_digest(Path(tuned.path))}",
@@ -177,6 +178,13 @@ def details(
             f"{_settings(evaluation.retriever)}; {shown:.2f} of {evaluation.num_passages} passages shown"
         )
     return made
+
+
+def _base_model(model: ModelConfig, tuned: TunedModel) -> str:
+    """Its name, where its weights are from where there is a choice, and what tells it from others."""
+    about = provenance_of(tuned.base_path)
+    source = f", from {about['source']}: {about['weights']}" if about else ""
+    return f"{model.name}{f' at {model.revision}' if model.revision else ''}{source}, digest {tuned.base_digest}"
 
 
 def describe_questions(questions: Sequence[Question], *, num_candidates: int) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ray_ft import errors
+from ray_ft import errors, progress
 from ray_ft.artifacts import TunedModel
 from ray_ft.config import EvaluationConfig, ModelConfig
 from ray_ft.engines import Engine
@@ -103,11 +103,13 @@ def _run(
         )
     )
     done = []
-    for row in dataset.iter_rows():
-        done.append(_done(row))
-        if done[-1].error:
-            kind, message = done[-1].error.split(": ", 1)
-            raise getattr(errors, kind)(message)
+    with progress.task("answer", "tasks", len(tasks)) as task:
+        for row in dataset.iter_rows():
+            done.append(_done(row))
+            if done[-1].error:
+                kind, message = done[-1].error.split(": ", 1)
+                raise getattr(errors, kind)(message)
+            task.at(len(done), f"{len(done) / task.seconds:.1f} a second")
     return done
 
 

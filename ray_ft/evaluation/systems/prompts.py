@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from ray_ft.engines import GenerateRequest, LoadedModel
 from ray_ft.errors import GenerationError
 from ray_ft.evaluation.exam.tasks import Done, Task
-from ray_ft.rows import Chunk
+from ray_ft.retrievers.passages import user_messages
 
 
 @dataclass(frozen=True)
@@ -93,8 +93,8 @@ def build_prompt(
     Passages are dropped from the end, the worst first. Raises GenerationError when not even the bare question fits.
     """
     room = model.max_seq_len - max_new_tokens
-    for num_passages in range(len(passages), -1, -1):
-        messages = [{"role": "user", "content": user_message(question, passages[:num_passages])}]
+    for content, num_passages in user_messages(question, passages):
+        messages = [{"role": "user", "content": content}]
         if system_prompt is not None:
             messages.insert(0, {"role": "system", "content": system_prompt})
         text = model.apply_chat_template(messages)
@@ -106,17 +106,3 @@ def build_prompt(
         f"The question {question[:60]!r} takes {num_tokens} tokens, and the model's context of {model.max_seq_len} has "
         f"room for {max(room, 0)} beside an answer of evaluation.max_new_tokens={max_new_tokens}. Shorten one of them."
     )
-
-
-def user_message(question: str, passages: Sequence[str]) -> str:
-    """The bare question, or the passages, numbered, and then the question."""
-    if not passages:
-        return question
-    numbered = "\n\n".join(f"[{i}] {passage}" for i, passage in enumerate(passages, start=1))
-    return f"Answer the question with the help of these passages.\n\n{numbered}\n\nQuestion: {question}"
-
-
-def passage_text(passage: Chunk) -> str:
-    """A passage as it is shown to a model: its headings, then its text."""
-    headings = " > ".join(passage.heading_path)
-    return f"{headings}\n{passage.text}" if headings else passage.text

@@ -36,7 +36,8 @@ def cost_of(ask: Ask, *, max_new_tokens: int) -> Cost:
     else:
         sizes = [_num_tokens(prompt) for prompt in ask.prompts]
     num_answers = ask.n * max(len(sizes), 1)
-    return Cost(num_answers, sum(sizes) + num_answers * (ask.max_new_tokens or max_new_tokens))
+    longest = max_new_tokens if ask.max_new_tokens is None else ask.max_new_tokens
+    return Cost(num_answers, sum(sizes) + num_answers * longest)
 
 
 def _num_tokens(prompt: "str | tuple[int, ...]") -> int:

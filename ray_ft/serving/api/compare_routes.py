@@ -6,15 +6,18 @@ import time
 import uuid
 from collections.abc import AsyncIterator, Mapping
 from contextlib import aclosing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, StrictStr, ValidationError
 
 from ray_ft.serving.access.record import visible
 from ray_ft.serving.adapters import Models, ServedModel
+from ray_ft.serving.api import streams
 from ray_ft.serving.api.bodies import DONE, ChatBody, CompletionBody, Reply, event, json_bytes, provenance
+from ray_ft.serving.api.bodies.messages import Passages
 from ray_ft.serving.api.errors import backend_failure, validation_refusal
+from ray_ft.serving.api.retrieval import Grounded, Retrieval
 from ray_ft.serving.api.streams import STREAM_HEADERS, while_heard
 from ray_ft.serving.exchange import Ask, Backend
 from ray_ft.serving.refusals import ApiError, Refusal, invalid
@@ -41,6 +44,13 @@ class Arm:
     ask: Ask
     reply: Reply
     began: float
+    retrieval: Passages | bool | None
+    num_tokens: dict[int, int] = field(default_factory=dict)  # of each choice so far
+
+    def put(self, grounded: Grounded) -> None:
+        """Ask with passages."""
+        self.ask = replace(self.ask, messages=grounded.messages)
+        self.reply.provenance = {**(self.reply.provenance or {}), **grounded.provenance}
 
     def about(self) -> dict[str, Any]:
         """What is told of it beside its answer."""
@@ -51,7 +61,15 @@ class Arm:
         return round(time.monotonic() - self.began, 3)
 
 
-def add_compare_routes(routes: "APIRouter", models: Models, backend: Backend, engine: Mapping[str, Any]) -> None:
+def add_compare_routes(
+    routes: "APIRouter",
+    models: Models,
+    backend: Backend,
+    engine: Mapping[str, Any],
+    retrieval: Retrieval,
+    *,
+    is_strict: bool = False,
+) -> None:
     """Declare the route."""
     from fastapi import Request, Response
     from fastapi.responses import StreamingResponse
@@ -62,7 +80,11 @@ def add_compare_routes(routes: "APIRouter", models: Models, backend: Backend, en
             raise invalid("models: each only once", param="models")
         if fields.get("seed") is None:
             fields["seed"] = secrets.randbits(31)  # the same for all
-        arms = [_arm(name, fields, visible(models), engine) for name in body.models]
+        arms = [_arm(name, fields, visible(models), engine, is_strict=is_strict) for name in body.models]
+        if arms[0].retrieval:  # once: all are asked the same
+            grounded = await retrieval.ground(arms[0].ask, arms[0].retrieval)
+            for arm in arms:
+                arm.put(grounded)
         about = {"id": f"compare-{uuid.uuid4().hex}", "created": arms[0].reply.created, "seed": fields["seed"]}
         if fields.get("stream"):
             return StreamingResponse(_events(arms, backend), media_type="text/event-stream", headers=STREAM_HEADERS)
@@ -74,7 +96,7 @@ def add_compare_routes(routes: "APIRouter", models: Models, backend: Backend, en
     routes.post("/v1/compare")(compare)
 
 
-def _arm(name: str, fields: dict[str, Any], models: Models, engine: Mapping[str, Any]) -> Arm:
+def _arm(name: str, fields: dict[str, Any], models: Models, engine: Mapping[str, Any], *, is_strict: bool) -> Arm:
     body_type = ChatBody if "messages" in fields else CompletionBody
     try:
         body = body_type.model_validate(fields | {"model": name})
@@ -82,10 +104,11 @@ def _arm(name: str, fields: dict[str, Any], models: Models, engine: Mapping[str,
         raise ApiError(
             validation_refusal([{**e, "loc": ("body", *e["loc"])} for e in error.errors()], fields)
         ) from None
-    body.ignored_fields()
+    body.ignored_fields(is_strict=is_strict)
     model = models.find(name, user=body.end_user())
     ask = body.as_ask(model.adapter)
     reply = Reply(
+        ask.id,
         name,
         model.version,
         body_type is ChatBody,
@@ -93,7 +116,7 @@ def _arm(name: str, fields: dict[str, Any], models: Models, engine: Mapping[str,
         provenance=provenance(model, models, engine),
         has_logprobs=ask.num_logprobs is not None,
     )
-    return Arm(name, model, replace(ask, id=reply.id), reply, time.monotonic())
+    return Arm(name, model, ask, reply, time.monotonic(), getattr(body, "retrieval", None))
 
 
 async def _answered(arm: Arm, backend: Backend) -> dict[str, Any]:
@@ -114,7 +137,11 @@ async def _events(arms: list[Arm], backend: Backend) -> AsyncIterator[bytes]:
     try:
         unfinished = len(arms)
         while unfinished:
-            text = await queue.get()
+            try:
+                async with asyncio.timeout(streams.PING_SECONDS):
+                    text = await queue.get()
+            except TimeoutError:
+                text = streams.PING
             if text is None:
                 unfinished -= 1
             else:
@@ -128,7 +155,7 @@ async def _events(arms: list[Arm], backend: Backend) -> AsyncIterator[bytes]:
 
 async def _pump(arm: Arm, backend: Backend, queue: "asyncio.Queue[bytes | None]") -> None:
     def put(chunk: dict[str, Any]) -> None:
-        queue.put_nowait(event({**chunk, **arm.about()}))
+        queue.put_nowait(event({**chunk, **arm.about(), "completion_tokens": sum(arm.num_tokens.values())}))
 
     num_choices = arm.ask.n * max(len(arm.ask.prompts), 1)
     refusal: Refusal | None = None
@@ -142,6 +169,7 @@ async def _pump(arm: Arm, backend: Backend, queue: "asyncio.Queue[bytes | None]"
                     for chunk in arm.reply.opening(num_choices):
                         put(chunk)
                 for piece in item:
+                    arm.num_tokens[piece.index] = max(piece.num_completion_tokens, arm.num_tokens.get(piece.index, 0))
                     for chunk in arm.reply.chunks(piece):
                         put(chunk)
     except Exception as error:

@@ -69,8 +69,13 @@ MESSAGE = _object(
     refusal={"type": "null"},
     tool_calls=_list_of(CALL),
 )
+SOURCE = _object(
+    "id", "document", "heading", "text", "score",
+    id=STRING, document=STRING, heading=STRING, text=STRING, score={"type": "number"},
+)  # fmt: skip
 PROVENANCE = _object(
-    "adapter", "version", "base", adapter=NULLABLE, version=STRING, base=STRING, base_version=STRING
+    "adapter", "version", "base",
+    adapter=NULLABLE, version=STRING, base=STRING, base_version=STRING, sources=_list_of(SOURCE),
 )  # fmt: skip
 
 

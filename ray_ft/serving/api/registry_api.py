@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 from ray_ft.serving.api.adapter_routes import add_adapter_routes
 from ray_ft.serving.api.compare_routes import add_compare_routes
 from ray_ft.serving.api.feedback_routes import add_feedback_routes
+from ray_ft.serving.api.page_routes import add_page_routes
+from ray_ft.serving.api.retrieval import Retrieval
 from ray_ft.serving.api.routes import create_api
 from ray_ft.serving.exchange import Backend
 from ray_ft.serving.registry.desk import Desk
@@ -22,23 +24,31 @@ TOUCH_SECONDS = 3600
 
 
 def registry_api(
-    desk: Desk, backend: Backend, *, watch: Mapping[str, str], engine: Mapping[str, Any] | None = None
+    desk: Desk,
+    backend: Backend,
+    *,
+    watch: Mapping[str, str],
+    engine: Mapping[str, Any] | None = None,
+    retrieval: Retrieval | None = None,
+    is_strict: bool = False,
 ) -> "FastAPI":
     """The application; while it runs, it follows the runs of `watch`, name: folder.
 
-    `backend` is the desk, or what lets asks through to it.
+    `backend` is the desk, or what lets asks through to it; `engine` and `is_strict` as in `create_api`.
     """
     from fastapi import APIRouter
 
     from ray_ft.serving.api import openapi
     from ray_ft.serving.api.reading import BodyRoute
 
-    api = create_api(desk.registry, backend, engine=engine)
+    retrieval = retrieval or Retrieval(backend)
+    api = create_api(desk.registry, backend, engine=engine, retrieval=retrieval, is_strict=is_strict)
     routes = APIRouter(route_class=BodyRoute, responses=openapi.ERRORS)
     add_adapter_routes(api, routes, desk)
-    add_compare_routes(routes, desk.registry, backend, engine or {})
+    add_compare_routes(routes, desk.registry, backend, engine or {}, retrieval, is_strict=is_strict)
     add_feedback_routes(routes, desk.replies, FeedbackLog(desk.registry.folder.parent))
     api.include_router(routes)
+    add_page_routes(api)
     inner = api.router.lifespan_context
 
     @asynccontextmanager

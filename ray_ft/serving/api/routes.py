@@ -9,6 +9,7 @@ from ray_ft.serving.access.record import visible
 from ray_ft.serving.adapters import Models
 from ray_ft.serving.api.bodies import ChatBody, CompletionBody, Reply, json_bytes, model_row, provenance
 from ray_ft.serving.api.errors import answer_errors_as_json, reaching
+from ray_ft.serving.api.retrieval import Retrieval
 from ray_ft.serving.api.streams import streamed, while_heard
 from ray_ft.serving.api.tokens import DetokenizeBody, TokenizeBody, detokenize, tokenize
 from ray_ft.serving.exchange import Backend
@@ -21,8 +22,18 @@ MAX_NAMED = 20
 """Most ignored fields that a header names."""
 
 
-def create_api(catalogue: Models, backend: Backend, *, engine: Mapping[str, Any] | None = None) -> "FastAPI":
-    """The ASGI application. `engine` is what replies say of what answers, beside the model's version."""
+def create_api(
+    catalogue: Models,
+    backend: Backend,
+    *,
+    engine: Mapping[str, Any] | None = None,
+    retrieval: Retrieval | None = None,
+    is_strict: bool = False,
+) -> "FastAPI":
+    """The ASGI application. `engine` is what replies say of what answers, beside the model's version.
+
+    `is_strict`: fields that are not known are refused, instead of named in a header.
+    """
     from fastapi import APIRouter, FastAPI, Request, Response
 
     from ray_ft.serving.api import openapi
@@ -30,6 +41,7 @@ def create_api(catalogue: Models, backend: Backend, *, engine: Mapping[str, Any]
     from ray_ft.serving.api.request_ids import RequestIds
 
     api = FastAPI(title="ray_ft", description=openapi.DESCRIPTION, version=catalogue.base.version)
+    passages = retrieval or Retrieval(backend)
     answer_errors_as_json(api)
     api.add_middleware(RequestIds)
     routes = APIRouter(route_class=BodyRoute, responses=openapi.ERRORS)
@@ -42,7 +54,7 @@ def create_api(catalogue: Models, backend: Backend, *, engine: Mapping[str, Any]
     async def models() -> Response:
         max_seq_len = await context()
         rows = [model_row(m, catalogue, max_seq_len=max_seq_len) for m in visible(catalogue).models]
-        return _json({"object": "list", "data": rows})
+        return _json({"object": "list", "data": rows} | passages.about())
 
     async def model(name: str) -> Response:
         found = visible(catalogue).find(name)
@@ -59,25 +71,28 @@ def create_api(catalogue: Models, backend: Backend, *, engine: Mapping[str, Any]
         return await respond(body, request, is_chat=False)
 
     async def tokens_of(body: TokenizeBody) -> Response:
-        return _json(await tokenize(body, visible(catalogue), backend))
+        return _json(await tokenize(body, visible(catalogue), backend, is_strict=is_strict))
 
     async def text_of(body: DetokenizeBody) -> Response:
-        return _json(await detokenize(body, visible(catalogue), backend))
+        return _json(await detokenize(body, visible(catalogue), backend, is_strict=is_strict))
 
     async def respond(body: ChatBody | CompletionBody, request: Request, *, is_chat: bool) -> Response:
         found = visible(catalogue).find(body.model, user=body.end_user())
-        headers = {"x-ray-ft-model-version": found.version} | _ignored_header(body.ignored_fields())
-        ask = body.as_ask(found.adapter)
+        headers = {"x-ray-ft-model-version": found.version} | _ignored_header(body.ignored_fields(is_strict=is_strict))
+        ask, told = body.as_ask(found.adapter), provenance(found, catalogue, engine or {})
+        if isinstance(body, ChatBody) and body.retrieval:
+            grounded = await passages.ground(ask, body.retrieval)
+            ask, told = replace(ask, messages=grounded.messages), told | grounded.provenance
         reply = Reply(
+            ask.id,
             body.model,
             found.version,
             is_chat,
             ask.n,
             include_usage=bool(body.stream and body.stream_options and body.stream_options.include_usage),
-            provenance=provenance(found, catalogue, engine or {}),
+            provenance=told,
             has_logprobs=ask.num_logprobs is not None,
         )
-        ask = replace(ask, id=reply.id)
         if body.stream:
             return await streamed(backend.stream(ask), reply, ask.n * max(len(ask.prompts), 1), headers)
         with reaching():
@@ -87,16 +102,16 @@ def create_api(catalogue: Models, backend: Backend, *, engine: Mapping[str, Any]
             raise ApiError(answer)
         return _json(reply.whole(answer), headers)
 
-    for path, get in (("/health", health), ("/v1/models", models), ("/v1/models/{name:path}", model)):
-        routes.get(path, responses=openapi.RESPONSES[path])(get)
-        routes.head(path, include_in_schema=False)(get)
-    for path, post in (
+    for path, post in (  # what is asked most is looked at first
         ("/v1/chat/completions", chat),
         ("/v1/completions", complete),
         ("/tokenize", tokens_of),
         ("/detokenize", text_of),
     ):
         routes.post(path, responses=openapi.RESPONSES[path])(post)
+    for path, get in (("/health", health), ("/v1/models", models), ("/v1/models/{name:path}", model)):
+        routes.get(path, responses=openapi.RESPONSES[path])(get)
+        routes.head(path, include_in_schema=False)(get)
     api.include_router(routes)
     return api
 

@@ -14,43 +14,79 @@ if TYPE_CHECKING:
     from fastapi import Request, Response
 
 STREAM_HEADERS = {"cache-control": "no-cache", "x-accel-buffering": "no"}  # no proxy may hold text back
+PING = b": ping\n\n"
+"""A comment, which readers of events pass over: proxies cut connections on which nothing comes."""
+PING_SECONDS = 10.0
+"""How long nothing comes before a ping does."""
+
+Items = AsyncGenerator[list[Piece] | Refusal, None]
 
 
-async def streamed(
-    pieces: AsyncGenerator[list[Piece] | Refusal, None], reply: Reply, num_choices: int, headers: Mapping[str, str]
-) -> "Response":
-    """The response of a stream; what can be refused is refused before it starts, with its own status code."""
+async def streamed(pieces: Items, reply: Reply, num_choices: int, headers: Mapping[str, str]) -> "Response":
+    """The response of a stream; what is refused before the first ping is due has its own status code."""
     from fastapi.responses import StreamingResponse
 
+    items = with_silences(pieces)
     try:
         with reaching():
-            first = await anext(pieces)
+            first = await anext(items)
     except BaseException:
-        await pieces.aclose()
+        await items.aclose()
         raise
     if isinstance(first, Refusal):
-        await pieces.aclose()
+        await items.aclose()
         raise ApiError(first)
     return StreamingResponse(
-        _events(pieces, reply, num_choices), media_type="text/event-stream", headers={**STREAM_HEADERS, **headers}
+        _events(first, items, reply, num_choices),
+        media_type="text/event-stream",
+        headers={**STREAM_HEADERS, **headers},
     )
 
 
+async def with_silences(pieces: Items) -> AsyncGenerator[list[Piece] | Refusal | None, None]:
+    """What comes, and None whenever nothing has come for as long as a ping waits."""
+    coming: asyncio.Task[list[Piece] | Refusal | None] | None = None
+    try:
+        while True:
+            coming = coming or asyncio.ensure_future(anext(pieces, None))
+            await asyncio.wait([coming], timeout=PING_SECONDS)
+            if not coming.done():
+                yield None
+                continue
+            item, coming = coming.result(), None
+            if item is None:
+                return
+            yield item
+    finally:
+        if coming is not None:
+            coming.cancel()
+            await asyncio.gather(coming, return_exceptions=True)
+        await pieces.aclose()
+
+
 async def _events(
-    pieces: AsyncGenerator[list[Piece] | Refusal, None], reply: Reply, num_choices: int
+    first: list[Piece] | None,
+    items: AsyncGenerator[list[Piece] | Refusal | None, None],
+    reply: Reply,
+    num_choices: int,
 ) -> AsyncIterator[bytes]:
     """Server-sent events; whatever is known at one moment leaves as one message."""
-    async with aclosing(pieces):
-        opening = b"".join(map(event, reply.opening(num_choices)))
-        if opening:
-            yield opening
+
+    def text_of(item: list[Piece] | None) -> bytes:
+        if item is None:
+            return PING
+        chunks = [chunk for piece in item for chunk in reply.chunks(piece)] if item else reply.opening(num_choices)
+        return b"".join(map(event, chunks))
+
+    async with aclosing(items):
+        if text := text_of(first):
+            yield text
         try:
-            async for batch in pieces:
-                if isinstance(batch, Refusal):
-                    yield error_event(batch)
+            async for item in items:
+                if isinstance(item, Refusal):
+                    yield error_event(item)
                     return
-                text = b"".join(event(chunk) for piece in batch for chunk in reply.chunks(piece))
-                if text:
+                if text := text_of(item):
                     yield text
         except asyncio.CancelledError:
             raise

@@ -60,10 +60,12 @@ class DetokenizeBody(OpenBody):
     tokens: Annotated[list[StrictInt], Field(max_length=MAX_IDS)]
 
 
-async def tokenize(body: TokenizeText | TokenizeChat, catalogue: Models, backend: Backend) -> dict[str, Any]:
+async def tokenize(
+    body: TokenizeText | TokenizeChat, catalogue: Models, backend: Backend, *, is_strict: bool = False
+) -> dict[str, Any]:
     """The response of /tokenize. Raises ApiError."""
     _check_model(body.model, catalogue)
-    body.ignored_fields()
+    body.ignored_fields(is_strict=is_strict)
     with_texts = body.return_token_strs
     add = body.add_special_tokens if isinstance(body, TokenizeText) else True
     with reaching():
@@ -79,9 +81,12 @@ async def tokenize(body: TokenizeText | TokenizeChat, catalogue: Models, backend
     }
 
 
-async def detokenize(body: DetokenizeBody, catalogue: Models, backend: Backend) -> dict[str, Any]:
+async def detokenize(
+    body: DetokenizeBody, catalogue: Models, backend: Backend, *, is_strict: bool = False
+) -> dict[str, Any]:
     """The response of /detokenize. Raises ApiError."""
     _check_model(body.model, catalogue)
+    body.ignored_fields(is_strict=is_strict)
     if not all(0 <= i < 2**31 for i in body.tokens):
         raise invalid("tokens: ids are 0 or more, and below 2**31", param="tokens")
     with reaching():

@@ -2,8 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable
-from typing import TypeVar
+from collections.abc import AsyncIterator
 
 from ray_ft.serving.refusals import Refusal
 
@@ -11,7 +10,6 @@ TURNED_AWAY = Refusal(503, "the server is shutting down and takes no new request
 CUT_OFF = Refusal(503, "the server is shutting down; the answer was cut off", code="shutting_down")
 GRACE_SECONDS = 5.0
 """Within which requests that were told of the deadline have to leave."""
-T = TypeVar("T")
 
 
 class CutOffError(Exception):
@@ -41,13 +39,14 @@ class Drain:
                 async with self._changed:
                     self._changed.notify_all()
 
-    async def within(self, answer: Awaitable[T]) -> T:
-        """What the model answers. Raises CutOffError at the deadline, if there is or comes one."""
+    @contextlib.asynccontextmanager
+    async def deadline(self) -> AsyncIterator[None]:
+        """Around what the model is waited for. Raises CutOffError at the deadline, if there is or comes one."""
         timeout = asyncio.timeout_at(self._deadline)
         try:
             async with timeout:
                 self._waits.add(timeout)
-                return await answer
+                yield
         except TimeoutError:
             if timeout.expired():
                 self._num_cut += 1

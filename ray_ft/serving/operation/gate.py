@@ -12,6 +12,7 @@ from typing import Any
 from ray_ft.serving.access.keys import EVERYONE, NOBODY, ApiKey, KeyRing
 from ray_ft.serving.access.record import CURRENT, RequestRecord
 from ray_ft.serving.api.errors import refused
+from ray_ft.serving.api.page_routes import PAGE_ROUTES
 from ray_ft.serving.api.request_ids import HEADER, id_of
 from ray_ft.serving.operation.drain import TURNED_AWAY, Drain
 from ray_ft.serving.operation.metrics import Metrics
@@ -19,8 +20,8 @@ from ray_ft.serving.refusals import REQUEST_ID, Refusal
 
 logger = logging.getLogger("ray_ft.access")
 
-OPEN_ROUTES = ("/health", "/ready")
-"""What balancers and Kubernetes ask, without a key, and also while the server drains."""
+OPEN_ROUTES = ("/health", "/ready", *PAGE_ROUTES)
+"""What balancers and Kubernetes ask, and the playground's files: without a key, and also while the server drains."""
 ADMIN_ROUTES = re.compile(r"/v1/(adapters|aliases|experiments|shadow|load_lora_adapter|unload_lora_adapter)(/|$)")
 """What changes what is served; reading it is for every key that may ask all adapters."""
 ADMIN_READS = re.compile(r"/v1/feedback(/|$)")

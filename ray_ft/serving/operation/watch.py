@@ -53,7 +53,8 @@ class WatchedBackend:
         ask, admission, record = opened
         with admission, _failures_noted(record):
             try:
-                pieces = await self._drain.within(self._backend.answer(ask))
+                async with self._drain.deadline():
+                    pieces = await self._backend.answer(ask)
             except CutOffError:
                 pieces = CUT_OFF
             if isinstance(pieces, Refusal):
@@ -75,7 +76,8 @@ class WatchedBackend:
             async with aclosing(self._backend.stream(ask)) as items:
                 while True:
                     try:
-                        item = await self._drain.within(anext(items, None))
+                        async with self._drain.deadline():
+                            item = await anext(items, None)
                     except CutOffError:
                         item = CUT_OFF
                     if item is None:
@@ -104,7 +106,7 @@ class WatchedBackend:
         record = self._record(ask)
         if request is not None:
             request.asks.append(record)
-        return replace(ask, tenant=key.id), admitted, record
+        return (replace(ask, tenant=key.id) if key.id else ask), admitted, record
 
     def _record(self, ask: Ask) -> AskRecord:
         for model in self._catalogue.models:

@@ -132,8 +132,8 @@ def _prompt(ask: Ask, index: int) -> Prompt | None:
 
 
 def _liked(lines: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    """The last word on each answer counts."""
-    last = {(line["id"], line["answer"]): line for line in lines}
+    """The last word on each answer counts; a comment alone says nothing of whether it is liked."""
+    last = {(line["id"], line["answer"]): line for line in lines if _rates(line)}
     for line in last.values():
         if (line["score"] or 0) > 0 or line["preferred_over"] is not None:
             prompt, answer = line["prompt"], line["answer"]
@@ -143,13 +143,21 @@ def _liked(lines: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
                 yield {"messages": [*prompt, {"role": "assistant", "content": answer}]}
 
 
+def _rates(line: dict[str, Any]) -> bool:
+    return line["score"] is not None or line["preferred_over"] is not None
+
+
 def _preferences(lines: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """The last word on each two answers counts: who changes their mind does not teach both."""
     rated: dict[str, dict[str, float]] = {}
+    preferred: dict[frozenset[tuple[str, str]], dict[str, Any]] = {}
     for line in lines:
-        if line["preferred_over"] is not None:
-            yield _pair(line["prompt"], line["answer"], line["preferred_over"]["answer"])
+        if (other := line["preferred_over"]) is not None:
+            two = frozenset(((line["id"], line["answer"]), (other["id"], other["answer"])))
+            preferred[two] = _pair(line["prompt"], line["answer"], other["answer"])
         elif line["score"] is not None:
             rated.setdefault(json.dumps(line["prompt"]), {})[line["answer"]] = line["score"]
+    yield from preferred.values()
     for prompt, scores in rated.items():
         best, worst = max(scores, key=scores.__getitem__), min(scores, key=scores.__getitem__)
         if scores[best] > scores[worst]:

@@ -170,7 +170,7 @@ class Registry:
 
     def adopt(self, name: str, copied: Copied, *, source: str, step: int | None = None, run: str = "") -> Version:
         """Put a copy in its place as a version of `name`; requests get it once `settle` says that it is ready."""
-        version = Version(copied.id, source, copied.created, step, run)
+        version = Version(copied.id, source, copied.created, step, run, template=copied.template)
         place = self.folder / VERSIONS / copied.id
         with self._lock:
             if place.is_dir():
@@ -269,6 +269,7 @@ class Registry:
             "state": version.state,
             "step": version.step,
             "run": version.run or None,
+            "chat_template": version.template or None,
             "aliases": adapter.aliases_of(version.id),
             "versions": [v.id for v in adapter.versions],
         }

@@ -9,7 +9,7 @@ import os
 import shutil
 import stat
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Literal
@@ -17,12 +17,15 @@ from typing import IO, Any, Literal
 from ray_ft.engines.probe import PROBE_FILE
 from ray_ft.engines.transformers.adapters import BASE_FILE, WEIGHTS_FILE
 from ray_ft.errors import ModelError
+from ray_ft.models.tokenizer import TEMPLATE_FILE
 
 CONFIG_FILE = "adapter_config.json"
+TOKENIZER_FILE = "tokenizer_config.json"
 ID_DIGITS = 12
 VERSIONS = "versions"
 """Folder of the copies, one for each version, below the endpoint's own."""
 MAX_CONFIG_BYTES = 2**20
+MAX_TOKENIZER_BYTES = 2**24
 _BLOCK = 2**22
 
 State = Literal["loading", "ready", "failed"]
@@ -44,6 +47,7 @@ class Version:
     state: State = "loading"
     reason: str = ""  # why it failed
     probe: dict[str, Any] | None = None  # what came of asking it what it was asked when it was trained
+    template: str = ""  # first 12 hex digits of the SHA-256 of the chat template that its folder has
 
 
 @dataclass(frozen=True)
@@ -53,6 +57,7 @@ class Copied:
     folder: Path
     id: str
     created: int
+    template: str = ""
 
 
 def copy_adapter(name: str, folder: str | Path, store: Path, *, below: Sequence[Path] | None = None) -> Copied:
@@ -84,6 +89,8 @@ def content_id(folder: Path) -> str:
     """A version's id by the files in its folder. Raises OSError or ValueError."""
     with (folder / CONFIG_FILE).open("rb") as config, (folder / WEIGHTS_FILE).open("rb") as weights:
         content = hashlib.sha256(_canonical(config.read()))
+        if (folder / TEMPLATE_FILE).exists():
+            content.update((folder / TEMPLATE_FILE).read_bytes())
         while block := weights.read(_BLOCK):
             content.update(block)
     return content.hexdigest()[:ID_DIGITS]
@@ -104,7 +111,7 @@ def _open_folder(where: str, folder: Path, below: Sequence[Path] | None) -> int:
 def _copy(where: str, handle: int, partial: Path, *, follow_links: bool) -> Copied:
     opened: dict[str, tuple[IO[bytes], os.stat_result]] = {}
     try:
-        for name in (CONFIG_FILE, WEIGHTS_FILE, BASE_FILE, PROBE_FILE):
+        for name in (CONFIG_FILE, WEIGHTS_FILE, BASE_FILE, PROBE_FILE, TEMPLATE_FILE, TOKENIZER_FILE):
             file = _open_file(where, handle, name, follow_links=follow_links)
             if file is not None:
                 opened[name] = file, os.fstat(file.fileno())
@@ -116,6 +123,10 @@ def _copy(where: str, handle: int, partial: Path, *, follow_links: bool) -> Copi
             content = hashlib.sha256(_canonical(config))
         except ValueError as error:
             raise ModelError(f"{where}: {CONFIG_FILE} is damaged: {error}") from None
+        template = _template_of({name: opened[name][0] for name in opened.keys() & {TEMPLATE_FILE, TOKENIZER_FILE}})
+        content.update(template)
+        if template:
+            _write(partial / TEMPLATE_FILE, template)
         _write(partial / CONFIG_FILE, config)
         with (partial / WEIGHTS_FILE).open("wb") as target:
             while block := opened[WEIGHTS_FILE][0].read(_BLOCK):
@@ -128,10 +139,23 @@ def _copy(where: str, handle: int, partial: Path, *, follow_links: bool) -> Copi
         if any(_has_changed(handle, name, before, follow_links) for name, (_, before) in opened.items()):
             raise ModelError(f"{where}: was written to while it was read; load it again once it is whole")
         created = int(opened[WEIGHTS_FILE][1].st_mtime)
-        return Copied(partial, content.hexdigest()[:ID_DIGITS], created)
+        digest = hashlib.sha256(template).hexdigest()[:ID_DIGITS] if template else ""
+        return Copied(partial, content.hexdigest()[:ID_DIGITS], created, digest)
     finally:
         for file, _ in opened.values():
             file.close()
+
+
+def _template_of(files: Mapping[str, IO[bytes]]) -> bytes:
+    """An adapter's own chat template: a file, or, as older folders have it, part of the tokenizer's configuration."""
+    if TEMPLATE_FILE in files:
+        return files[TEMPLATE_FILE].read(MAX_CONFIG_BYTES)
+    try:
+        config = json.loads(files[TOKENIZER_FILE].read(MAX_TOKENIZER_BYTES)) if TOKENIZER_FILE in files else {}
+    except ValueError:  # the base's tokenizer is the one that counts
+        return b""
+    template = config.get("chat_template") if isinstance(config, dict) else None
+    return template.encode("utf-8", "surrogatepass") if isinstance(template, str) else b""
 
 
 def _open_file(where: str, handle: int, name: str, *, follow_links: bool) -> IO[bytes] | None:

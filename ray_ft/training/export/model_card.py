@@ -13,8 +13,8 @@ from typing import Any
 from ray_ft.artifacts import Plan, Report, TrainingSet, TunedModel
 from ray_ft.hardware import GIB
 from ray_ft.models.added_tokens import RECORD
+from ray_ft.progress import duration
 from ray_ft.training.reporting.metrics import METRICS_FILE, read_metrics
-from ray_ft.training.reporting.progress import duration
 from ray_ft.training.versions import git_revision, versions
 
 Rows = list[tuple[str, ...]]

@@ -1,26 +1,27 @@
-"""The terminal's progress lines: the driver follows metrics.jsonl and says what is new there."""
+"""Tells a run's task how far training is: the driver follows metrics.jsonl, which the first worker writes."""
 
 import logging
 import threading
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from ray_ft.progress import Task
 from ray_ft.training.reporting.metrics import METRICS_FILE, read_metrics
 
 log = logging.getLogger("ray_ft")
 
 
-class ProgressLines:
-    """While the context lasts, a thread turns new lines of metrics.jsonl into lines for people."""
+class FollowedSteps:
+    """While the context lasts, a thread turns new lines of metrics.jsonl into figures of the task, and warnings."""
 
-    def __init__(self, run_path: str | Path, *, num_steps: int, show: Callable[[str], None] = log.info) -> None:
-        self.path, self.num_steps, self.show = Path(run_path) / METRICS_FILE, num_steps, show
+    def __init__(self, run_path: str | Path, task: Task) -> None:
+        self.path, self.task = Path(run_path) / METRICS_FILE, task
         self._shown = {_key(values) for values in read_metrics(self.path)}
+        self._validation: tuple[str, ...] = ()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._follow, name="progress", daemon=True)
 
-    def __enter__(self) -> "ProgressLines":
+    def __enter__(self) -> "FollowedSteps":
         self._thread.start()
         return self
 
@@ -38,28 +39,23 @@ class ProgressLines:
         for values in read_metrics(self.path):
             if _key(values) not in self._shown:
                 self._shown.add(_key(values))
-                self.show(progress_line(values, num_steps=self.num_steps))
+                self._show(values)
 
-
-def progress_line(values: dict[str, Any], *, num_steps: int) -> str:
-    """`step 12/300  loss 2.3104  812 tokens/s  3 min 10 s left`, or the validation loss of a step."""
-    step = values["step"]
-    head = f"step {step}/{num_steps}"
-    if "warning" in values:
-        return f"{head}  {values['warning']}"
-    if "validation_loss" in values:
-        return f"{head}  validation loss {values['validation_loss']:.4f}"
-    left = duration(values["seconds_per_step"] * (num_steps - step))
-    return f"{head}  loss {values['loss']:.4f}  {values['tokens_per_second']:,.0f} tokens/s  {left} left"
-
-
-def duration(seconds: float) -> str:
-    """`42 s`, `3 min 10 s` or `5 h 12 min`."""
-    minutes, rest = divmod(round(seconds), 60)
-    if minutes == 0:
-        return f"{rest} s"
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
+    def _show(self, values: dict[str, Any]) -> None:
+        step = values["step"]
+        if "warning" in values:
+            log.warning("step %d: %s", step, values["warning"])
+        elif "validation_loss" in values:
+            self._validation = (f"validation {values['validation_loss']:.4f}",)
+            self.task.at(step, *self.task.figures[:2], *self._validation, seconds_left=self.task.seconds_left)
+        else:
+            self.task.at(
+                step,
+                f"loss {values['loss']:.4f}",
+                f"{values['tokens_per_second']:,.0f} tokens/s",
+                *self._validation,
+                seconds_left=values["seconds_per_step"] * ((self.task.total or step) - step),
+            )
 
 
 def _key(values: dict[str, Any]) -> tuple[int, bool, str]:

@@ -57,7 +57,7 @@ async def _throughput(url: str, work: Work, clients: int, requests: int) -> dict
     started = time.perf_counter()
     await _all(ask, clients, requests)
     took = time.perf_counter() - started
-    return {"new_tokens_per_s": round(made / took, 1), "p50_s": round(_at(seconds, 0.5), 4)}
+    return {"new_tokens_per_s": round(made / took, 1), "p50_s": round(at(seconds, 0.5), 4)}
 
 
 async def _first_tokens(url: str, work: Work, clients: int, requests: int) -> dict[str, float]:
@@ -74,7 +74,7 @@ async def _first_tokens(url: str, work: Work, clients: int, requests: int) -> di
                     is_first = False
 
     await _all(ask, clients, requests)
-    return {"ttft_p50_s": round(_at(seconds, 0.5), 4), "ttft_p95_s": round(_at(seconds, 0.95), 4)}
+    return {"ttft_p50_s": round(at(seconds, 0.5), 4), "ttft_p95_s": round(at(seconds, 0.95), 4)}
 
 
 async def _all(ask: Callable[[httpx.AsyncClient, int], Any], clients: int, requests: int) -> None:
@@ -90,5 +90,6 @@ async def _all(ask: Callable[[httpx.AsyncClient, int], Any], clients: int, reque
         await asyncio.gather(*(one(client) for _ in range(clients)))
 
 
-def _at(values: list[float], share: float) -> float:
+def at(values: list[float], share: float) -> float:
+    """The value below which this share of them lies."""
     return sorted(values)[min(int(share * len(values)), len(values) - 1)]

@@ -5,13 +5,15 @@ import json
 from pathlib import Path
 from typing import Any
 
-from bench.answers import endpoint, engine, mixed
+from bench.answers import endpoint, engine, mixed, overhead, soak
+
+PARTS = ("mixed", "engine", "endpoint", "endpoint-gpu", "evaluation", "overhead", "soak")
 
 
 def main() -> int:
     """Run the parts that are asked for; rows are printed, and written as JSON lines."""
     parser = argparse.ArgumentParser(prog="bench_answers", description=__doc__)
-    parser.add_argument("part", choices=("mixed", "engine", "endpoint", "endpoint-gpu", "evaluation"))
+    parser.add_argument("part", choices=PARTS)
     parser.add_argument("--work", type=Path, default=Path("outputs/bench-answers"), help="models are made here")
     parser.add_argument("--output", type=Path, help="JSON lines")
     parser.add_argument("--repeats", type=int, default=3)
@@ -22,16 +24,22 @@ def main() -> int:
         "--earlier", type=Path, help="for endpoint: the folder of an earlier version, measured in turns"
     )
     parser.add_argument("--engines", default="vllm-serve,vllm", help="for endpoint-gpu: one by one")
+    parser.add_argument("--minutes", type=float, default=60, help="for soak")
     parser.add_argument("--questions", type=int, default=200, help="for evaluation")
     given = parser.parse_args()
+    given.work = given.work.resolve()  # servers are started elsewhere
     given.work.mkdir(parents=True, exist_ok=True)
     rows: list[dict[str, Any]] = []
+    if given.part == "soak":  # prints and writes as it goes
+        return 1 if soak.measure(given.work, minutes=given.minutes, output=given.output)[-1]["faults"] else 0
     if given.part == "mixed":
         rows = mixed.measure(given.work, repeats=given.repeats, threads=given.threads)
     elif given.part == "endpoint":
         rows = endpoint.measure_cpu(given.work, earlier=given.earlier, repeats=given.repeats)
     elif given.part == "endpoint-gpu":
         rows = endpoint.measure_gpu(given.work, engines=tuple(given.engines.split(",")), repeats=given.repeats)
+    elif given.part == "overhead":
+        rows = overhead.measure(given.work, repeats=given.repeats)
     elif given.part == "evaluation":
         dtype = "float32" if given.shape == "tiny" else "bfloat16"
         for name in given.engines.split(","):

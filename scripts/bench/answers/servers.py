@@ -3,14 +3,20 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import httpx
+
+if TYPE_CHECKING:
+    import psutil
 
 OURS = """
 import json, sys
@@ -24,13 +30,33 @@ ray.init(address="local", include_dashboard=False, log_to_driver=False)
 deploy(
     base_path=given["base"], base_name="base", adapters=given["adapters"],
     engine=ENGINES[given["engine"]](**given["options"]),
-    serving=ServingConfig(port=given["port"], max_new_tokens=512), blocking=True,
+    serving=ServingConfig(port=given["port"], max_new_tokens=512), blocking=True, **given["more"],
 )
 """
 VLLM_ENVIRONMENT = {
     "HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1", "VLLM_DO_NOT_TRACK": "1",
     "VLLM_USE_FLASHINFER_SAMPLER": "0", "VLLM_USE_DEEP_GEMM": "0", "VLLM_WORKER_MULTIPROC_METHOD": "spawn",
 }  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Running:
+    """A server that answers."""
+
+    url: str
+    pid: int  # of the process that started it
+
+    def replicas(self, name: str) -> "dict[str, psutil.Process]":
+        """Ray Serve's proxy and the deployments of an application, found by the titles that Ray gives processes."""
+        import psutil
+
+        found = {}
+        for process in psutil.Process(self.pid).children(recursive=True):
+            title = (process.cmdline() or [""])[0]
+            if title.startswith(("ray::ProxyActor", f"ray::ServeReplica:{name}:")):
+                # "ray::ServeReplica:NAME:DEPLOYMENT", and ".METHOD" while one runs
+                found[title.rpartition(":")[2].partition(".")[0]] = process
+        return found
 
 
 @contextmanager
@@ -43,16 +69,20 @@ def ours(
     log: Path,
     package: Path,
     options: Mapping[str, object] | None = None,
-) -> Iterator[str]:
-    """The endpoint of the package in a folder, which may be an earlier version."""
-    given = {"base": base, "adapters": dict(adapters), "engine": engine, "port": port, "options": dict(options or {})}
+    more: Mapping[str, object] | None = None,
+) -> Iterator[Running]:
+    """The endpoint of the package in a folder, which may be an earlier version; `more` goes to `deploy` as it is."""
+    given = {
+        "base": base, "adapters": dict(adapters), "engine": engine, "port": port,
+        "options": dict(options or {}), "more": dict(more or {}),
+    }  # fmt: skip
     environment = {"PYTHONPATH": f"{package}:{os.environ.get('PYTHONPATH', '')}"}
-    with _running([sys.executable, "-c", OURS, json.dumps(given)], port, log, environment) as url:
-        yield url
+    with running([sys.executable, "-c", OURS, json.dumps(given)], port, log, environment) as server:
+        yield server
 
 
 @contextmanager
-def vllm_serve(base: str, adapters: Mapping[str, str], *, port: int, log: Path, batch_size: int) -> Iterator[str]:
+def vllm_serve(base: str, adapters: Mapping[str, str], *, port: int, log: Path, batch_size: int) -> Iterator[Running]:
     """vLLM's own server with the same adapters."""
     command = [
         sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", base, "--served-model-name", "base",
@@ -60,36 +90,46 @@ def vllm_serve(base: str, adapters: Mapping[str, str], *, port: int, log: Path, 
         "--max-num-seqs", str(batch_size), "--gpu-memory-utilization", "0.85", "--no-enable-prefix-caching",
         "--lora-modules", *(f"{name}={path}" for name, path in adapters.items()),
     ]  # fmt: skip
-    with _running(command, port, log, VLLM_ENVIRONMENT) as url:
-        yield url
+    with running(command, port, log, VLLM_ENVIRONMENT) as server:
+        yield server
 
 
 @contextmanager
-def _running(command: list[str], port: int, log: Path, environment: Mapping[str, str]) -> Iterator[str]:
-    """A server from the moment it answers until it is stopped."""
+def running(
+    command: list[str], port: int, log: Path, environment: Mapping[str, str], *, ready: str = "/v1/models"
+) -> Iterator[Running]:
+    """A server from the moment it answers a GET of `ready` until it is stopped."""
     url = f"http://127.0.0.1:{port}"
     with log.open("w") as out:
         process = subprocess.Popen(
             command, env={**os.environ, **environment}, cwd=log.parent, stdout=out, stderr=out, start_new_session=True
         )
         try:
-            _wait(process, url, log)
-            yield url
+            _wait(process, url + ready, log)
+            yield Running(url, process.pid)
         finally:
-            os.killpg(process.pid, signal.SIGINT)
+            with suppress(ProcessLookupError):  # it ended by itself
+                os.killpg(process.pid, signal.SIGINT)
             try:
                 process.wait(60)
             except subprocess.TimeoutExpired:
                 os.killpg(process.pid, signal.SIGKILL)
 
 
-def _wait(process: "subprocess.Popen[bytes]", url: str, log: Path) -> None:
+def _wait(process: "subprocess.Popen[bytes]", ready: str, log: Path) -> None:
     while True:
         if process.poll() is not None:
             raise SystemExit(f"a server ended before it answered:\n{log.read_text()[-3000:]}")
         try:
-            if httpx.get(f"{url}/v1/models", timeout=5).status_code == 200:
+            if httpx.get(ready, timeout=5).status_code == 200:
                 return
         except httpx.HTTPError:
             pass
         time.sleep(0.5)
+
+
+def free_port() -> int:
+    """A port of this machine that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

@@ -110,4 +110,6 @@ def work_on(task: Any, rank: int, num_workers: int, meeting: Path, kill: Kill | 
     sys.addaudithook(audited)
     worker.fit(task, report=lambda *_: None)
     tell(operations=counts["operation"])
-    (meeting / "modules.json").write_text(json.dumps(sorted(sys.modules)))
+    mine = meeting / f"modules-{rank}.json"
+    mine.write_text(json.dumps(sorted(sys.modules)))
+    mine.replace(meeting / "modules.json")  # whole, whichever worker is the last

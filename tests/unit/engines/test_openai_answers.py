@@ -1,6 +1,7 @@
 """Answers of a server through the engine openai: a small server on this machine, and our own API in this process."""
 
 import json
+import math
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -9,6 +10,7 @@ from typing import Any
 import httpx
 import openai
 import pytest
+from catalogue import Catalogue
 from scripted_model import ScriptedModel
 
 from ray_ft.api.serving import serve
@@ -18,7 +20,7 @@ from ray_ft.engines.openai.model import ServerModel
 from ray_ft.errors import ConfigError, GenerationError, ModelError
 from ray_ft.evaluation.exam.tasks import TUNED
 from ray_ft.evaluation.systems.answering import _actors
-from ray_ft.serving.adapters import Catalogue, ServedModel
+from ray_ft.serving.adapters import ServedModel
 from ray_ft.serving.api.routes import create_api
 from ray_ft.serving.replica.replica import ModelReplica
 
@@ -232,6 +234,13 @@ def test_texts_are_scored_by_what_the_server_says_of_a_prompt(model: ServerModel
         with pytest.raises(GenerationError, match=r"evaluation\.num_documents=0") as error:
             model.negative_log_likelihood([text], adapter=None)
         assert "\n" not in str(error.value)
+
+
+def test_a_prompts_log_probabilities_are_the_servers(model: ServerModel, server: type[Handler]) -> None:
+    [told] = model.prompt_logprobs([model.prompt_ids("def release")], adapter=TUNED, num_logprobs=3)
+    assert math.isnan(told[0].logprob)
+    assert [token.logprob for token in told[1:]] == [-0.25] * (len(told) - 1)
+    assert server.seen[0]["logprobs"] == 3
 
 
 def test_the_context_is_the_servers_or_the_bases_own(

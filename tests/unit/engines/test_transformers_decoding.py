@@ -24,7 +24,7 @@ def test_an_end_token_stops_the_answer_and_is_no_text(model: Any, monkeypatch: p
     num_before = 7
     end = tokens[num_before]
     assert tokens.index(end) == num_before, "the seed must give a token there that did not come before"
-    monkeypatch.setattr(model._scheduler, "_end_ids", frozenset({end}))
+    monkeypatch.setattr(model._prompts, "end_ids", frozenset({end}))
     result = model.generate([request])[0]
     # the end token was generated, so it is counted, but it is not text
     assert result.text == model._prompts.decode(tokens[:num_before])
@@ -42,6 +42,16 @@ def test_the_turn_end_is_found_in_the_template_when_eos_is_another(tiny_model_pa
     prompts.tokenizer.eos_token = "<|pad|>"
     ids = prompts._find_end_ids(None, prompts._rendered_turn())
     assert ids == set(prompts.tokenizer.convert_tokens_to_ids(["<|pad|>", "<|im_end|>"]))
+
+
+def test_answers_in_an_adapters_own_template_end_where_that_ends_a_turn(model: Any, tmp_path: Path) -> None:
+    turns = "{% for m in messages %}{{ m['role'] }}: {{ m['content'] }}<|pad|>{% endfor %}answer:"
+    (tmp_path / "chat_template.jinja").write_text(turns)
+    model.take_template("own", str(tmp_path))
+    pad = model._prompts.tokenizer.convert_tokens_to_ids("<|pad|>")
+    assert pad in model.prompts_of("own").end_ids - model.prompts_of(None).end_ids
+    model.unload_adapter("own")
+    assert model.prompts_of("own") is model.prompts_of(None)
 
 
 def add_bos_itself(prompts: Prompts) -> Prompts:

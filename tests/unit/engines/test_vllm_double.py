@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import math
 import shutil
 import threading
 from collections.abc import Callable, Iterator
@@ -401,6 +402,17 @@ def test_scoring_asks_for_every_token_in_windows(model: VLLMModel, monkeypatch: 
     assert lora.lora_name == "support.v1#1"
     with pytest.raises(GenerationError, match="no adapter 'nobody'"):
         model.negative_log_likelihood([text], adapter="nobody")
+
+
+def test_what_a_prompts_tokens_cost_is_told_beside_likelier_ones(model: VLLMModel) -> None:
+    [told] = model.prompt_logprobs([model.prompt_ids("def release")], adapter=None, num_logprobs=1)
+    assert math.isnan(told[0].logprob)
+    assert [(token.logprob, token.top) for token in told[1:]] == [
+        (-0.5, ((token.token_id, token.token, -0.5),)) for token in told[1:]
+    ]
+    assert double().seen[0][0].prompt_logprobs == 1
+    with pytest.raises(GenerationError, match="num_logprobs is 21; it must be at most 20"):
+        model.prompt_logprobs([[10, 11]], adapter=None, num_logprobs=21)
 
 
 def test_pieces_gather_while_many_answers_are_open(model: VLLMModel, monkeypatch: pytest.MonkeyPatch) -> None:

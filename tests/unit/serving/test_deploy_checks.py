@@ -18,12 +18,12 @@ from ray_ft.errors import ConfigError, MissingArtifactError, RayFTError
 from ray_ft.serving.access.keys import ApiKey, KeyRing
 from ray_ft.serving.deploy import (
     RunModels,
-    _reason,
     app,
     models_of_run,
 )
 from ray_ft.serving.listening import check_certificate, check_port, check_reach, url_of
 from ray_ft.serving.replica.resources import replica_scaling
+from ray_ft.serving.starting import _reason
 from ray_ft.serving.stopping import _WithoutLines, wait_for_interrupt
 from ray_ft.strategies import Full, LoRA
 

@@ -1,5 +1,6 @@
 """Log-probabilities in the two shapes of OpenAI's clients: of chats, and the older one of completions."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -31,13 +32,13 @@ def legacy_logprobs(tokens: Sequence[TokenLogprob], start: int) -> dict[str, Any
     return {
         "tokens": [told.token for told in tokens],
         "token_logprobs": [_finite(told.logprob) for told in tokens],
-        "top_logprobs": [_likeliest(told) for told in tokens],
+        "top_logprobs": [None if math.isnan(told.logprob) else _likeliest(told) for told in tokens],
         "text_offset": offsets,
     }
 
 
-def _likeliest(told: TokenLogprob) -> dict[str, float]:
-    likeliest: dict[str, float] = {}
+def _likeliest(told: TokenLogprob) -> dict[str, float | None]:
+    likeliest: dict[str, float | None] = {}
     for _, text, logprob in told.top:  # of tokens that read alike the likelier one
         likeliest.setdefault(text, _finite(logprob))
     likeliest.setdefault(told.token, _finite(told.logprob))
@@ -51,5 +52,5 @@ def _token(text: str, logprob: float) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _finite(logprob: float) -> float:
-    return max(logprob, LEAST)
+def _finite(logprob: float) -> float | None:
+    return None if math.isnan(logprob) else max(logprob, LEAST)

@@ -3,12 +3,13 @@
 import json
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictStr
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, StrictStr
 
 from ray_ft.serving.refusals import invalid, unsupported
 
 MAX_MESSAGES = 8192
 MAX_TOOLS = 128
+MAX_PASSAGES = 16
 
 Role = Literal["system", "developer", "user", "assistant", "tool"]
 
@@ -72,6 +73,13 @@ class CalledTool(BaseModel):
             raise invalid(f"{field}: a JSON object as text is required", param=field)
         call = {"type": "function", "function": {"name": self.function.name, "arguments": arguments}}
         return call if self.id is None else {"id": self.id} | call
+
+
+class Passages(BaseModel):
+    """How many retrieved passages to answer with; null: as many as evaluation takes."""
+
+    model_config = ConfigDict(extra="forbid")
+    k: Annotated[StrictInt, Field(ge=1, le=MAX_PASSAGES)] | None = None
 
 
 class TextPart(BaseModel):

@@ -20,6 +20,7 @@ DONE = b"data: [DONE]\n\n"
 class Reply:
     """What all bodies of one response share, and the counts that its usage needs."""
 
+    id: str
     model: str
     fingerprint: str
     is_chat: bool
@@ -31,14 +32,10 @@ class Reply:
     num_prompt_tokens: int = 0
     num_completion_tokens: int = 0
     created: int = field(default_factory=lambda: int(time.time()))
-    id: str = ""
     _num_finished: int = 0
     _has_opened: bool = False
     _num_calls: dict[int, int] = field(default_factory=dict)  # of each choice so far
     _lengths: dict[int, int] = field(default_factory=dict)  # of each choice's text so far, for offsets
-
-    def __post_init__(self) -> None:
-        self.id = self.id or ("chatcmpl-" if self.is_chat else "cmpl-") + uuid.uuid4().hex
 
     def count(self, piece: Piece) -> None:
         """Add a finished choice to the usage."""
@@ -143,9 +140,10 @@ class Reply:
 def provenance(model: ServedModel, catalogue: Models, engine: Mapping[str, Any]) -> dict[str, Any]:
     """Who answers: the adapter and its version, the base and its version, and the engine's name and number format.
 
-    Where they are known, also the run and step that made the version, and the experiment that chose it.
+    Where they are known, also the run and step that made the version, the chat template of its own, and the experiment
+    that chose it.
     """
-    known = {name: model.about.get(name) for name in ("run", "step", "experiment", "arm")}
+    known = {name: model.about.get(name) for name in ("run", "step", "chat_template", "experiment", "arm")}
     return {
         "adapter": None if model.adapter is None else model.id,
         "version": model.version,

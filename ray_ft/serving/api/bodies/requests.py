@@ -4,13 +4,13 @@ What this server cannot do is refused by name; only fields that change no answer
 """
 
 import secrets
-from dataclasses import replace
-from typing import Annotated, Any, Literal
+import uuid
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, StrictInt, StrictStr, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
-from ray_ft.serving.api.bodies.messages import MAX_MESSAGES, MAX_TOOLS, ChosenTool, Message, Tool
+from ray_ft.serving.api.bodies.messages import MAX_MESSAGES, MAX_TOOLS, ChosenTool, Message, Passages, Tool
 from ray_ft.serving.api.bodies.structure import ResponseFormat, calls_schema, guided_schema
 from ray_ft.serving.exchange import Ask
 from ray_ft.serving.refusals import invalid, unsupported
@@ -27,6 +27,8 @@ NEUTRAL: dict[str, tuple[Any, ...]] = {
     "web_search_options": (), "suffix": ("",), "best_of": (1,), "logprobs": (False,), "top_logprobs": (0,),
     "echo": (False,), "tools": ([],), "tool_choice": ("none", "auto"), "chat_template_kwargs": ({},),
     "parallel_tool_calls": (True, False),
+    # ours
+    "retrieval": (False,),
     # vLLM's
     "min_tokens": (0,), "stop_token_ids": ([],), "bad_words": ([],), "allowed_token_ids": (), "prompt_logprobs": (),
     "use_beam_search": (False,), "length_penalty": (1,), "truncate_prompt_tokens": (-1,),
@@ -37,7 +39,7 @@ NEUTRAL: dict[str, tuple[Any, ...]] = {
 """Fields that a route does not know, with the values that ask for nothing."""
 
 TEMPLATE_OWN = frozenset({
-    "add_generation_prompt", "chat_template", "continue_final_message", "control", "conversation", "longest",
+    "adapter", "add_generation_prompt", "chat_template", "continue_final_message", "control", "conversation", "longest",
     "max_length", "messages", "padding", "return_assistant_tokens_mask", "return_dict", "return_tensors", "self",
     "tokenize", "tokenizer", "tokenizer_kwargs", "tools", "truncation",
 })  # fmt: skip
@@ -100,8 +102,11 @@ class OpenBody(BaseModel):
 
     model_config = ConfigDict(extra="allow", use_attribute_docstrings=True)
 
-    def ignored_fields(self) -> list[str]:
-        """Unknown fields, to be named in a response header; raises for known ones that are not implemented."""
+    def ignored_fields(self, *, is_strict: bool = False) -> list[str]:
+        """Unknown fields, to be named in a response header; raises for known ones that are not implemented.
+
+        A strict server refuses unknown ones too.
+        """
         ignored = []
         for name, value in (self.model_extra or {}).items():
             if name in NEUTRAL:
@@ -109,11 +114,16 @@ class OpenBody(BaseModel):
                     raise unsupported(name, f"not supported by this server (given: {_short(value)}); leave it out")
             elif name not in NO_EFFECT and value is not None:
                 ignored.append(name)
+        if ignored and is_strict:
+            raise unsupported(min(ignored), "this server does not know the field, and is strict; leave it out")
         return sorted(ignored)
 
 
 class SamplingBody(OpenBody):
     """Fields that chat and completions share."""
+
+    id_prefix: ClassVar[str]
+    """Of the reply's id."""
 
     model: Annotated[StrictStr, Field(max_length=512)]
     """The base, an adapter, or `base:adapter`."""
@@ -169,6 +179,10 @@ class SamplingBody(OpenBody):
             raise invalid("guided_json: give it or response_format, not both", param="guided_json")
         return (guided, "guided_json") if guided else (formed, "response_format")
 
+    def prompt_fields(self) -> dict[str, Any]:
+        """The fields of an `Ask` that say what is answered."""
+        raise NotImplementedError
+
     def as_ask(self, adapter: str | None) -> Ask:
         """What the model's replica needs. Temperature is 0 unless asked for, as in evaluation."""
         if self.stream_options is not None and not self.stream:
@@ -176,8 +190,6 @@ class SamplingBody(OpenBody):
         schema, schema_param = self.schema_of_answer()
         return Ask(
             adapter=adapter,
-            messages=None,
-            prompts=(),
             n=self.n or 1,
             max_new_tokens=self.token_limit(),
             temperature=self.temperature or 0.0,
@@ -194,6 +206,9 @@ class SamplingBody(OpenBody):
             ignore_end=bool(self.ignore_eos),
             stop=self.stop_strings(),
             seed=secrets.randbits(31) if self.seed is None else self.seed % 2**63,
+            is_streamed=bool(self.stream),
+            id=self.id_prefix + uuid.uuid4().hex,
+            **self.prompt_fields(),
         )
 
 
@@ -221,11 +236,15 @@ class Conversation(OpenBody):
 class ChatBody(SamplingBody, Conversation):
     """POST /v1/chat/completions."""
 
+    id_prefix = "chatcmpl-"
+
     max_completion_tokens: Annotated[StrictInt, Field(ge=1, le=MAX_TOKENS)] | None = None
     logprobs: StrictBool | None = None
     top_logprobs: Annotated[StrictInt, Field(ge=0, le=20)] | None = None
     """How many of the likeliest tokens to tell beside each; with logprobs."""
     tool_choice: Literal["none", "auto", "required"] | ChosenTool | None = None
+    retrieval: Passages | StrictBool | None = None
+    """Answer with passages that the run prepared: true, or how many; sources come back in `ray_ft.sources`."""
     parallel_tool_calls: StrictBool | None = None
     """False lets an answer that has to call make one call."""
 
@@ -254,20 +273,24 @@ class ChatBody(SamplingBody, Conversation):
         """Whether the answer has to be a call."""
         return self.tool_choice == "required" or isinstance(self.tool_choice, ChosenTool)
 
-    def as_ask(self, adapter: str | None) -> Ask:
+    def prompt_fields(self) -> dict[str, Any]:
         """As SamplingBody's, for the conversation. `tool_choice: none` hides the tools from the model."""
-        told = self.conversation() | ({"tools": ()} if self.tool_choice == "none" else {})
-        return replace(super().as_ask(adapter), must_call=self.must_call(), **told)
+        hidden = {"tools": ()} if self.tool_choice == "none" else {}
+        return {"prompts": (), "must_call": self.must_call(), **self.conversation(), **hidden}
 
 
 class CompletionBody(SamplingBody):
     """POST /v1/completions."""
 
+    id_prefix = "cmpl-"
+
     prompt: Prompt
     """A text, token ids, or a list of either."""
+    max_tokens: Annotated[StrictInt, Field(ge=0, le=MAX_TOKENS)] | None = None
+    """0, with echo: nothing but the prompt, as what measures it wants."""
     best_of: StrictInt | None = None
     echo: StrictBool | None = None
-    """Begin each answer with its prompt."""
+    """Begin each answer with its prompt; with logprobs, those of its tokens come too, and null for the first."""
     logprobs: Annotated[StrictInt, Field(ge=0, le=5)] | StrictBool | None = None
     """How many of the likeliest tokens to tell beside each."""
 
@@ -277,21 +300,21 @@ class CompletionBody(SamplingBody):
             raise invalid("logprobs: a number of tokens is required, 0 to 5", param="logprobs")
         return None if self.logprobs is False else self.logprobs
 
-    def as_ask(self, adapter: str | None) -> Ask:
+    def prompt_fields(self) -> dict[str, Any]:
         """As SamplingBody's. Prompts go to the model as they are, with no chat template."""
         if self.best_of is not None and self.best_of != (self.n or 1):
             raise unsupported("best_of", f"{_short(self.best_of)} cannot be chosen from; leave it out")
-        ask = super().as_ask(adapter)
-        if self.echo and ask.num_logprobs is not None:
-            raise unsupported("echo", "log-probabilities of a prompt are not told; leave out echo or logprobs")
+        if self.max_tokens == 0 and not self.echo:
+            raise invalid("max_tokens: 0 is only allowed with echo", param="max_tokens")
         prompts = prompts_of(self.prompt)
-        if len(prompts) * ask.n > MAX_CHOICES:
+        n = self.n or 1
+        if len(prompts) * n > MAX_CHOICES:
             raise invalid(
-                f"n: {len(prompts)} prompts with {ask.n} choices each are {len(prompts) * ask.n}; "
+                f"n: {len(prompts)} prompts with {n} choices each are {len(prompts) * n}; "
                 f"at most {MAX_CHOICES} are answered at once",
                 param="n",
             )
-        return replace(ask, prompts=prompts, echo=bool(self.echo))
+        return {"messages": None, "prompts": prompts, "echo": bool(self.echo)}
 
 
 def prompts_of(prompt: Any) -> tuple[str | tuple[int, ...], ...]:

@@ -11,13 +11,13 @@ from ray_ft.artifacts import TrainingSet
 from ray_ft.errors import ConfigError, DataError, MissingArtifactError
 from ray_ft.evaluation.exam.questions import (
     load_documents,
-    load_passages,
     load_questions,
     sample_held_out_documents,
     sample_questions,
     trained_documents,
 )
 from ray_ft.evaluation.exam.user_questions import SourceDocument, read_user_questions
+from ray_ft.retrievers.passages import read_passages
 from ray_ft.rows import Question
 
 DOCUMENTS = [SourceDocument("0123:a.md", "a.md", "train"), SourceDocument("4567:b.md", "b.md", "test")]
@@ -30,7 +30,7 @@ def training_set(tmp_path: Path) -> TrainingSet:
 
 def test_passages_come_in_document_order_whatever_the_files_order(training_set: TrainingSet) -> None:
     expected = [f"{document_id(i)}#{j}" for i in range(NUM_DOCUMENTS) for j in range(2)]
-    assert [passage.id for passage in load_passages(training_set)] == expected
+    assert [passage.id for passage in read_passages(training_set.path)] == expected
 
 
 def test_skipped_files_are_no_documents(training_set: TrainingSet) -> None:
@@ -62,7 +62,7 @@ def test_a_training_set_without_passages_names_the_verb_that_makes_it(training_s
         file.unlink()
     (Path(training_set.path) / "passages.parquet").rmdir()
     with pytest.raises(MissingArtifactError, match="ray-ft prepare"):
-        load_passages(training_set)
+        read_passages(training_set.path)
 
 
 def questions_of(stratum: str, *, documents: int, each: int) -> list[Question]:

@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from catalogue import Catalogue
 from fastapi.testclient import TestClient
 from scripted_api import error_of, events_of, post
 
 from ray_ft.engines import TransformersEngine
-from ray_ft.serving.adapters import Catalogue, ServedModel
+from ray_ft.serving.adapters import ServedModel
 from ray_ft.serving.api.routes import create_api
 from ray_ft.serving.replica.replica import ModelReplica
 
@@ -101,3 +102,44 @@ def test_seven_megabytes_are_too_long_before_they_are_tokenised(client: TestClie
         response = post(client, {"model": "tiny", **body})
         assert (response.status_code, error_of(response)["code"]) == (400, "context_length_exceeded")
         assert "characters" in error_of(response)["message"]
+
+
+def test_the_harness_reads_log_likelihoods_of_continuations(client: TestClient) -> None:
+    """As lm-evaluation-harness's local-completions asks and reads: tokens from the context's end, all but the last."""
+    contexts, continuations = ["The rope is", "A knot"], [" made fast", " holds the boat"]
+    ids = [
+        [client.post("/tokenize", json={"prompt": text}).json()["tokens"] for text in texts]
+        for texts in (contexts, continuations)
+    ]
+    asked = {
+        "model": "tiny", "prompt": [context + rest for context, rest in zip(*ids, strict=True)], "temperature": 0,
+        "max_tokens": 1, "logprobs": 1, "seed": 1234, "echo": True,
+    }  # fmt: skip
+    choices = post(client, asked).json()["choices"]
+    for choice, context, rest in zip(sorted(choices, key=lambda c: c["index"]), *ids, strict=True):
+        told = choice["logprobs"]
+        assert [told[key][0] for key in ("token_logprobs", "top_logprobs")] == [None, None]
+        assert len(told["tokens"]) == len(told["text_offset"]) == len(context + rest) + 1
+        scored, tops = (told[key][len(context) : -1] for key in ("token_logprobs", "top_logprobs"))
+        assert len(scored) == len(rest)
+        assert all(own <= max(top.values()) <= 0 for own, top in zip(scored, tops, strict=True))
+        # what the prompt's own tokens cost is what they cost as an answer
+        only = dict.fromkeys(map(str, rest[:1]), 100)
+        first = {"model": "tiny", "prompt": context, "max_tokens": 1, "logprobs": 1, "logit_bias": only}
+        answered = post(client, first).json()["choices"][0]["logprobs"]
+        assert answered["token_logprobs"] == [pytest.approx(scored[0], abs=1e-4)]
+
+
+def test_a_prompt_is_measured_without_an_answer(client: TestClient) -> None:
+    asked = {"model": "tiny", "prompt": "The rope is", "max_tokens": 0, "logprobs": 0, "echo": True, "n": 2}
+    whole = post(client, asked).json()
+    first, second = whole["choices"]
+    assert (first["text"], first["finish_reason"]) == ("The rope is", "length")
+    assert first["logprobs"] == second["logprobs"]
+    assert len(first["logprobs"]["tokens"]) == whole["usage"]["prompt_tokens"] == whole["usage"]["total_tokens"]
+    events = post(client, asked | {"stream": True}).text.split("\n\n")
+    chunks = [json.loads(event.removeprefix("data: ")) for event in events if event.startswith("data: {")]
+    assert [chunk["choices"][0]["logprobs"] for chunk in chunks] == [first["logprobs"], second["logprobs"]]
+    assert events[-2] == "data: [DONE]"
+    response = post(client, asked | {"prompt": [10**6]})
+    assert (response.status_code, "1000000" in error_of(response)["message"]) == (400, True)

@@ -220,6 +220,22 @@ def test_liked_answers_are_what_training_reads(endpoint: DeployedEndpoint) -> No
     assert [(record.reason, len(record.examples)) for record in records] == [("", 1), ("", 1)]
 
 
+def test_who_changes_their_mind_teaches_the_last_word_alone(endpoint: DeployedEndpoint) -> None:
+    first, second = chat(endpoint, "support", seed=1), chat(endpoint, "support", seed=2)
+    for one, other in ((first, second), (second, first)):
+        assert post(endpoint, "feedback", id=one[0], preferred_over=other[0]).status_code == 200
+    (row,) = rows(endpoint, "preference")
+    assert (row["chosen"][0]["content"], row["rejected"][0]["content"]) == (second[1], first[1])
+
+
+def test_a_comment_takes_no_rating_back(endpoint: DeployedEndpoint) -> None:
+    id, text = chat(endpoint, "support")
+    for said in ({"score": 1}, {"comment": "names the file"}):
+        assert post(endpoint, "feedback", id=id, **said).status_code == 200
+    (row,) = rows(endpoint, "messages")
+    assert row["messages"][-1]["content"] == text
+
+
 def test_one_choice_of_several_is_rated(endpoint: DeployedEndpoint) -> None:
     body = endpoint.ask("support", n=2, temperature=1.0).json()
     assert post(endpoint, "feedback", id=body["id"], index=1, preferred_over=body["id"]).status_code == 200

@@ -37,6 +37,13 @@ def test_health_names_the_models(client: TestClient) -> None:
     }
 
 
+def test_a_model_that_has_stopped_is_no_fault_of_who_asks(client: TestClient, model: ScriptedModel) -> None:
+    model.close()
+    response = post(client, completion())
+    assert (response.status_code, error_of(response)["code"]) == (503, "engine_error")
+    assert "retry-after" in response.headers
+
+
 def test_health_fails_once_the_model_has_gone(model: ScriptedModel) -> None:
     replica = ModelReplica(model, max_new_tokens=1)
     replica.close()
@@ -135,6 +142,19 @@ def test_more_prompts_than_may_be_open_are_all_answered(client: TestClient) -> N
 def test_unknown_fields_are_named_in_a_header(client: TestClient) -> None:
     response = post(client, chat(user="u", metadata={}, zeal=9, temprature=1))
     assert (response.status_code, response.headers["x-ray-ft-ignored"]) == (200, "temprature, zeal")
+
+
+@pytest.mark.parametrize("route", ["chat/completions", "completions"])
+def test_a_strict_server_refuses_unknown_fields(model: ScriptedModel, route: str) -> None:
+    replica = ModelReplica(model, max_new_tokens=MAX_NEW_TOKENS)
+    strict = create_api(CATALOGUE, replica, is_strict=True)
+    asked = chat() if route == "chat/completions" else completion()
+    client = TestClient(strict)
+    for fields, status in (({"user": "u", "metadata": {}}, 200), ({"zeal": 9, "temprature": 1}, 400)):
+        response = client.post(f"/v1/{route}", json=asked | fields)
+        assert response.status_code == status
+    error = error_of(response)
+    assert (error["code"], error["param"]) == ("unsupported_parameter", "temprature")
 
 
 @pytest.mark.parametrize(
@@ -273,7 +293,7 @@ def test_what_is_not_implemented_is_refused_by_name(client: TestClient, fields: 
         ({"prompt": 5}, "prompt"),
         ({"suffix": "x"}, "suffix"),
         ({"best_of": 3}, "best_of"),
-        ({"echo": True, "logprobs": 1}, "echo"),
+        ({"max_tokens": 0}, "max_tokens"),
         ({"logprobs": True}, "logprobs"),
         ({"logprobs": 6}, "logprobs"),
         ({"tools": [{"type": "function"}]}, "tools"),
@@ -363,9 +383,9 @@ def test_the_greeting_of_a_deployment_holds_a_request_that_works(client: TestCli
     import shlex
 
     from ray_ft.artifacts import Endpoint
-    from ray_ft.serving.deploy import _greeting
+    from ray_ft.serving.starting import greeting
 
-    command = _greeting(Endpoint("http://127.0.0.1:1", CATALOGUE.ids)).split("Try:\n")[1].replace("\\\n", "")
+    command = greeting(Endpoint("http://127.0.0.1:1", CATALOGUE.ids)).split("Try:\n")[1].replace("\\\n", "")
     words = shlex.split(command)
     assert words[0] == "curl"
     path = words[1].removeprefix("http://127.0.0.1:1")

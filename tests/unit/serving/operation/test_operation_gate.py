@@ -11,6 +11,7 @@ from typing import Any
 
 import openai
 import pytest
+from catalogue import Catalogue
 from fastapi.testclient import TestClient
 from prometheus_client.parser import text_string_to_metric_families
 from scripted_model import ScriptedModel
@@ -18,7 +19,7 @@ from scripted_model import ScriptedModel
 from ray_ft.config import ServingConfig
 from ray_ft.serving.access.keys import NOBODY, SCOPES, ApiKey, KeyRing
 from ray_ft.serving.access.record import CURRENT, RequestRecord
-from ray_ft.serving.adapters import Catalogue, ServedModel
+from ray_ft.serving.adapters import ServedModel
 from ray_ft.serving.api.routes import create_api
 from ray_ft.serving.exchange import Ask, Backend, Piece, Status
 from ray_ft.serving.operation.gate import OPEN_ROUTES
@@ -579,9 +580,9 @@ def test_models_beyond_a_number_share_their_series(backend: ModelReplica, monkey
     ]  # fmt: skip
 
 
-def test_routes_without_a_key_are_those_that_the_page_names() -> None:
-    page = (REPOSITORY / "docs" / "guides" / "serve.md").read_text()
-    assert all(f"`{route}`" in page for route in OPEN_ROUTES)
+def test_routes_without_a_key_are_those_that_the_guides_name() -> None:
+    guides = "".join((REPOSITORY / "docs" / "guides" / f"{name}.md").read_text() for name in ("serve", "playground"))
+    assert all(f"`{route}`" in guides for route in OPEN_ROUTES)
 
 
 def test_what_a_backend_can_beyond_asks_goes_to_it_untouched(backend: ModelReplica) -> None:

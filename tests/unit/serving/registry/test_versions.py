@@ -1,13 +1,15 @@
 """Versions of adapters: named by content, copied whole or not at all, from where they may be copied."""
 
+import hashlib
 import json
 import os
 from pathlib import Path
 
 import pytest
+from catalogue import Catalogue
 
 from ray_ft.errors import ConfigError, ModelError
-from ray_ft.serving.adapters import Catalogue, Restricted, ServedModel
+from ray_ft.serving.adapters import Restricted, ServedModel
 from ray_ft.serving.refusals import ApiError
 from ray_ft.serving.registry import versions
 from ray_ft.serving.registry.names import Adapter, check_alias, draw
@@ -53,6 +55,22 @@ def test_what_is_served_is_a_copy_that_outlives_its_folder(base: str, tmp_path: 
     (Path(folder) / "adapter_model.safetensors").write_bytes(b"another run's")
     version = served.find("x").version
     assert content_id(served.folder / "versions" / version) == version
+
+
+def test_an_adapters_own_chat_template_is_part_of_its_version(base: str, tmp_path: Path) -> None:
+    plain = registry(base, tmp_path / "1", x=adapter(tmp_path / "plain")).find("x")
+    in_file, in_config = adapter(tmp_path / "file"), adapter(tmp_path / "config")
+    (Path(in_file) / "chat_template.jinja").write_text("[{{ messages }}]")
+    (Path(in_config) / "tokenizer_config.json").write_text(json.dumps({"chat_template": "[{{ messages }}]"}))
+    one, two = registry(base, tmp_path / "2", x=in_file), registry(base, tmp_path / "3", x=in_config)
+    found = one.find("x")
+    assert found.version == two.find("x").version != plain.version
+    copy = one.folder / "versions" / found.version
+    assert (copy / "chat_template.jinja").read_text() == "[{{ messages }}]"
+    assert content_id(copy) == found.version
+    assert (plain.about["chat_template"], found.about["chat_template"]) == (
+        None, hashlib.sha256(b"[{{ messages }}]").hexdigest()[:12],
+    )  # fmt: skip
 
 
 def test_a_missing_adapter_folder_is_refused(base: str, tmp_path: Path) -> None:

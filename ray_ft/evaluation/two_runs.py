@@ -1,0 +1,172 @@
+"""Two runs on the questions that both were asked: whether the second's systems answer better than the first's."""
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from ray_ft.artifacts import Changed, Comparison, Contrast, Report, load
+from ray_ft.errors import DataError, MissingArtifactError
+from ray_ft.evaluation.report import findings
+from ray_ft.evaluation.scores.contrasts import contrasts_of
+from ray_ft.evaluation.scores.scoring import (
+    BITS_PER_BYTE,
+    PRIMARY_METRIC,
+    UNANSWERABLE,
+    Measured,
+    measure,
+    scores_of,
+)
+from ray_ft.rows import STRATA, stratum_named
+
+HELD_APART = ("base model", "decoding", "engine", "system prompt", "retrieval", "versions")
+"""What a report says of how it was made that a fair comparison keeps the same."""
+NUM_SHOWN = 3
+"""Questions that a text names of either kind."""
+
+
+def compare_runs(run_a: str | Path, run_b: str | Path, *, margin: float, num_bootstrap: int, seed: int) -> Comparison:
+    """Compare every system that both runs have.
+
+    Raises MissingArtifactError for a run without a report, DataError where no question is common.
+    """
+    reports = [load(Report, run, config_path="CONFIG") for run in (run_a, run_b)]
+    samples = [_by_question(Path(run)) for run in (run_a, run_b)]
+    common = [key for key in samples[0] if key in samples[1]]
+    pairs = [(samples[0][key], samples[1][key]) for key in common]
+    groups = [
+        *_answered(pairs, num_bootstrap=num_bootstrap, seed=seed),
+        *_documents(Path(run_a), Path(run_b), num_bootstrap=num_bootstrap, seed=seed),
+    ]
+    if not groups:
+        raise DataError(f"{run_a} and {run_b} have no question and no held-out document in common")
+    systems = [name[2:] for name in dict.fromkeys(s for group in groups for s, _ in group.sums) if name[:2] == "A "]
+    contrasts = contrasts_of(
+        groups,
+        margin=margin,
+        num_bootstrap=num_bootstrap,
+        seed=seed,
+        pairs=[(f"B {system}", f"A {system}") for system in systems],
+    )
+    changed = sorted(_changed(pairs), key=lambda one: -one.gain)
+    return Comparison(
+        run_a=str(run_a),
+        run_b=str(run_b),
+        num_questions=len(common),
+        num_only_a=len(samples[0]) - len(common),
+        num_only_b=len(samples[1]) - len(common),
+        scores=tuple(score for group in groups for score in scores_of(group)),
+        contrasts=tuple(contrasts),
+        wins=tuple(one for one in changed if one.gain > 0),
+        regressions=tuple(one for one in reversed(changed) if one.gain < 0),
+        differences=_differences(*reports),
+    )
+
+
+def render_comparison(found: Comparison) -> str:
+    """As text: what was compared, a sentence for each verdict on key facts, and what changed most."""
+    lines = [f"A  {found.run_a}", f"B  {found.run_b}", f"{found.num_questions:,} questions that both were asked"]
+    if found.num_only_a or found.num_only_b:
+        lines[-1] += f" ({found.num_only_a:,} of A alone and {found.num_only_b:,} of B alone are left out)"
+    lines += [f"not the same: {name}: {a} / {b}" for name, (a, b) in found.differences.items()]
+    shown = [c for c in found.contrasts if c.primary or c.metric == BITS_PER_BYTE or _is_abstention(c)]
+    lines += ["", *(f"{c.verdict:<24}{findings.verdict_sentence(c)}" for c in shown)]
+    for title, changed in (("B gained most on", found.wins), ("B lost most on", found.regressions)):
+        if changed:
+            lines += ["", f"{title}:"]
+        for one in changed[:NUM_SHOWN]:
+            lines += [f"- {one.question} ({one.system})", f"  A: {_line(one.before)}", f"  B: {_line(one.after)}"]
+    return "\n".join(lines)
+
+
+def _is_abstention(contrast: Contrast) -> bool:
+    return contrast.metric == "abstention" and contrast.stratum == UNANSWERABLE
+
+
+def _line(text: str) -> str:
+    words = " ".join(text.split())
+    return words if len(words) <= 100 else f"{words[:99]}…"
+
+
+def _by_question(run: Path) -> dict[tuple[str, ...], dict[str, Any]]:
+    """Samples by all that makes two questions the same."""
+    rows = _lines(run / "evaluation" / "samples.jsonl")
+    return {(row["question"], row["reference"], row["document_id"], row["stratum"]): row for row in rows}
+
+
+def _lines(path: Path) -> Iterator[dict[str, Any]]:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise MissingArtifactError(
+            f"{path} cannot be read ({error.strerror}). Run `ray-ft evaluate CONFIG --force` to write it again."
+        ) from None
+    for number, line in enumerate(text.splitlines(), 1):
+        try:
+            row = json.loads(line)
+            yield {**row, "stratum": stratum_named(row["stratum"])} if "stratum" in row else row
+        except (ValueError, TypeError) as error:
+            raise MissingArtifactError(f"{path}: line {number} is damaged ({error})") from None
+
+
+def _answered(
+    pairs: Sequence[tuple[dict[str, Any], dict[str, Any]]], *, num_bootstrap: int, seed: int
+) -> list[Measured]:
+    groups = []
+    by_stratum: dict[str, list[tuple[dict[str, Any], dict[str, Any]]]] = {}
+    for a, b in pairs:
+        by_stratum.setdefault(a["stratum"] if a["answerable"] else UNANSWERABLE, []).append((a, b))
+    for stratum in (s for s in (*STRATA, UNANSWERABLE) if s in by_stratum):
+        rows = by_stratum[stratum]
+        first = rows[0][0]["answers"]
+        columns: dict[tuple[str, str], list[float]] = {}
+        for system in (s for s in first if all(s in run["answers"] for pair in rows for run in pair)):
+            for metric in first[system]["scores"]:
+                for name, side in (("A", 0), ("B", 1)):
+                    scored = [pair[side]["answers"][system]["scores"] for pair in rows]
+                    if all(metric in scores for scores in scored):  # an older report has fewer
+                        columns[f"{name} {system}", metric] = [scores[metric] for scores in scored]
+        if columns:
+            documents = [a["document_id"] for a, _ in rows]
+            groups.append(measure(stratum, columns, documents, num_bootstrap=num_bootstrap, seed=seed))
+    return groups
+
+
+def _documents(run_a: Path, run_b: Path, *, num_bootstrap: int, seed: int) -> list[Measured]:
+    by_run: list[dict[tuple[str, int], dict[str, float]]] = []
+    for run in (run_a, run_b):
+        found: dict[tuple[str, int], dict[str, float]] = {}
+        path = run / "evaluation" / "bits_per_byte.jsonl"
+        for row in _lines(path) if path.is_file() else ():
+            found.setdefault((row["document_id"], row["num_bytes"]), {})[row["system"]] = row["bits"]
+        by_run.append(found)
+    common = [key for key in by_run[0] if key in by_run[1]]
+    if not common:
+        return []
+    systems = [s for s in by_run[0][common[0]] if all(s in run[key] for key in common for run in by_run)]
+    if not systems:
+        return []
+    columns = {
+        (f"{name} {system}", BITS_PER_BYTE): [by_run[side][key][system] for key in common]
+        for system in systems
+        for name, side in (("A", 0), ("B", 1))
+    }
+    weights = [float(num_bytes) for _, num_bytes in common]
+    names = [document for document, _ in common]
+    return [measure("held_out", columns, names, weights=weights, num_bootstrap=num_bootstrap, seed=seed)]
+
+
+def _changed(pairs: Sequence[tuple[dict[str, Any], dict[str, Any]]]) -> Iterator[Changed]:
+    for a, b in pairs:
+        for system, before in a["answers"].items():
+            after = b["answers"].get(system)
+            if after is None or not a["answerable"]:
+                continue
+            gain = after["scores"][PRIMARY_METRIC] - before["scores"][PRIMARY_METRIC]
+            yield Changed(a["question"], system, before["answer"], after["answer"], gain)
+
+
+def _differences(a: Report, b: Report) -> dict[str, tuple[str, str]]:
+    """What else differs, so that a change is not laid to tuning alone."""
+    found = {name: (a.details.get(name, "not said"), b.details.get(name, "not said")) for name in HELD_APART}
+    return {name: values for name, values in found.items() if values[0] != values[1]}
