@@ -48,7 +48,7 @@ from ray_ft.rows import Chunk, CountTokens, Document, Generate, Question, Split
 log = logging.getLogger("ray_ft")
 
 REPEATED = "repeated from another document"
-REPEATED_SHARE = 0.9  # of the words of a chunk's sections
+REPEATED_SHARE = 0.9  # of a chunk's sections, in characters
 
 
 def write_groups(groups: Mapping[str, list[Placed]], job: GroupJob, generator: Engine | None) -> GroupResult:
@@ -328,8 +328,8 @@ def without_repeated(edged: list[Edged], document: Document, repeated: Collectio
 
     def is_repeated(one: Edged) -> bool:
         inside = [s for s in sections if s.start < one.span[1] and s.end > one.span[0]]
-        total = sum(s.num_words for s in inside)
-        return total > 0 and sum(s.num_words for s in inside if s.key in again) >= REPEATED_SHARE * total
+        total = sum(s.size for s in inside)
+        return total > 0 and sum(s.size for s in inside if s.key in again) >= REPEATED_SHARE * total
 
     return [
         replace(one, example=replace(one.example, dropped=REPEATED))

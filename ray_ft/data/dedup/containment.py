@@ -1,6 +1,6 @@
 """What documents share that are no near duplicates: one that stands in another, and sections that come again.
 
-Sections are known by the hash of their words, so all of this is counting: no document is held against another.
+Sections are known by the hash of their text, so all of this is counting: no document is held against another.
 """
 
 from collections import Counter, defaultdict
@@ -14,7 +14,7 @@ from ray_ft.data.dedup.minhash import Indices
 from ray_ft.rows import Split
 
 MAX_HOLDERS = 32  # documents with a section; what more of them have is no sign that one contains another
-MIN_CONTAINED_WORDS = 40  # of a document that is contained: a shorter one may be a common sentence
+MIN_CONTAINED_SIZE = 240  # characters of a document that is contained: a shorter one may be a common sentence
 
 
 class Placed(Protocol):
@@ -32,7 +32,7 @@ class Placed(Protocol):
 
 
 def contained_in(heads: Sequence[Head], threshold: float) -> dict[int, int]:
-    """Files whose words stand to this share in a larger one, each with that one; chains end at the largest."""
+    """Files whose text stands to this share in a larger one, each with that one; chains end at the largest."""
     shared = shared_sections(heads, [h.is_file and h.is_usable and not h.is_contaminated for h in heads])
     holders: dict[int, list[int]] = defaultdict(list)
     for i, sections in shared.items():
@@ -40,15 +40,15 @@ def contained_in(heads: Sequence[Head], threshold: float) -> dict[int, int]:
             holders[key].append(i)
     found: dict[int, int] = {}
     for i, sections in shared.items():
-        total = int(np.frombuffer(heads[i].sections, dtype=SECTION)["num_words"].sum())
-        if total < MIN_CONTAINED_WORDS or sum(sections.values()) < threshold * total:
+        total = int(np.frombuffer(heads[i].sections, dtype=SECTION)["size"].sum())
+        if total < MIN_CONTAINED_SIZE or sum(sections.values()) < threshold * total:
             continue
-        words: Counter[int] = Counter()
-        for key, num_words in sections.items():
+        held: Counter[int] = Counter()
+        for key, size in sections.items():
             if len(holders[key]) <= MAX_HOLDERS:
-                words.update({other: num_words for other in holders[key] if heads[other].size > heads[i].size})
-        best = max(words, key=lambda other: (words[other], heads[other].size, heads[other].name), default=None)
-        if best is not None and words[best] >= threshold * total:
+                held.update({other: size for other in holders[key] if heads[other].size > heads[i].size})
+        best = max(held, key=lambda other: (held[other], heads[other].size, heads[other].name), default=None)
+        if best is not None and held[best] >= threshold * total:
             found[i] = best
     for i in found:
         while found[i] in found:
@@ -57,7 +57,7 @@ def contained_in(heads: Sequence[Head], threshold: float) -> dict[int, int]:
 
 
 def shared_sections(heads: Sequence[Head], used: Sequence[bool]) -> dict[int, dict[int, int]]:
-    """Of each used document the sections that another one has too, with all their words in it."""
+    """Of each used document the sections that another one has too, with all their characters in it."""
     counts = np.array([len(h.sections) // SECTION.itemsize if use else 0 for h, use in zip(heads, used, strict=True)])
     every = np.frombuffer(b"".join(h.sections for h, n in zip(heads, counts, strict=True) if n), dtype=SECTION)
     owners = np.repeat(np.arange(len(heads)), counts)
@@ -67,7 +67,7 @@ def shared_sections(heads: Sequence[Head], used: Sequence[bool]) -> dict[int, di
     found: dict[int, dict[int, int]] = defaultdict(dict)
     for place in np.flatnonzero(num_owners[section] > 1) if len(every) else ():
         key, owner = int(every["key"][place]), int(owners[place])
-        found[owner][key] = found[owner].get(key, 0) + int(every["num_words"][place])
+        found[owner][key] = found[owner].get(key, 0) + int(every["size"][place])
     return dict(found)
 
 

@@ -1,5 +1,6 @@
 """What is told of documents without their texts: enough to find duplicates and to draw splits."""
 
+import hashlib
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -12,8 +13,8 @@ from ray_ft.data.documents import ReadFile, Record
 from ray_ft.overlap import Runs, runs_of
 from ray_ft.rows import Document
 
-SECTION = np.dtype([("key", "<u8"), ("num_words", "<u4")])
-MIN_SECTION_WORDS = 8  # of a section that is told again
+SECTION = np.dtype([("key", "<u8"), ("size", "<u4")])
+MIN_SECTION_SIZE = 40  # characters of a section that is told again, some eight words
 MIN_QUESTION_WORDS = 3  # of a question that tells conversations apart; a greeting does not
 
 
@@ -60,7 +61,7 @@ def _file_head(read: ReadFile, evaluation: Runs) -> Head:
         is_usable=True,
         signature=b"" if signed is None else signed.tobytes(),
         is_contaminated=evaluation.found_in(text),
-        sections=np.array([(s.key, s.num_words) for s in sections_of(read.document)], dtype=SECTION).tobytes(),
+        sections=np.array([(s.key, s.size) for s in sections_of(read.document)], dtype=SECTION).tobytes(),
     )
 
 
@@ -102,10 +103,10 @@ def _thread(record: Record) -> int:
 
 
 class Section(NamedTuple):
-    """A paragraph, list, table, piece of code or definition, by its words."""
+    """A paragraph, list, table, piece of code or definition, by its characters without case and layout."""
 
     key: int
-    num_words: int
+    size: int  # characters, without layout
     start: int  # characters of the document's text
     end: int
 
@@ -116,7 +117,8 @@ def sections_of(document: Document) -> list[Section]:
     spans += [(d.start, d.end) for d in document.definitions]
     found = []
     for start, end in spans:
-        words = word_hashes(document.text[start:end])
-        if len(words) >= MIN_SECTION_WORDS:
-            found.append(Section(int(runs_of(words, len(words))[0]), len(words), start, end))
+        plain = " ".join(document.text[start:end].casefold().split())
+        if len(plain) >= MIN_SECTION_SIZE:
+            key = hashlib.blake2b(plain.encode("utf-8", "replace"), digest_size=8).digest()
+            found.append(Section(int.from_bytes(key, "little"), len(plain), start, end))
     return found

@@ -58,10 +58,8 @@ def _hash_window(codes: Codes, kinds: npt.NDArray[np.uint8]) -> Hashes:
     # A word goes on while both neighbours are letters; a character of an unspaced script (kind 2) stands alone, with
     # the marks behind it (kind 3).
     starts = np.flatnonzero((here == 2) | ((here == 1) & (before != 1)))
-    ends = (
-        np.flatnonzero(((here == 1) & (after != 1)) | (((here == 2) | ((here == 3) & _behind(here))) & (after != 3)))
-        + 1
-    )
+    unspaced = (here == 2) | ((here == 3) & _behind(here)) if (here == 3).any() else here == 2
+    ends = np.flatnonzero(((here == 1) & (after != 1)) | (unspaced & (after != 3))) + 1
     powers, inverses = _powers()
     sums = np.zeros(len(codes) + 1, dtype=np.uint64)
     np.cumsum((codes + np.uint64(1)) * powers[: len(codes)], out=sums[1:])

@@ -9,7 +9,7 @@ from typing import Any
 from bench.evaluation.page import page
 
 BENCHMARKS = Path(__file__).resolve().parents[3] / "docs/benchmarks"
-NAMES = ("verdicts", "verdict-families", "verdict-power")
+NAMES = ("verdicts", "verdict-families", "verdict-power", "interval-coverage")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -22,10 +22,11 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--report", action="store_true", help="simulate nothing: the page from the CSV files")
     options = parser.parse_args(arguments)
     if not options.report:
+        from bench.evaluation.coverage import coverage_rows
         from bench.evaluation.exams import family_rows, power_rows, verdict_rows
 
         options.output.mkdir(parents=True, exist_ok=True)
-        for name, made in zip(NAMES, (verdict_rows, family_rows, power_rows), strict=True):
+        for name, made in zip(NAMES, (verdict_rows, family_rows, power_rows, coverage_rows), strict=True):
             rows = made(num_exams=options.exams, num_draws=options.draws, seed=options.seed)
             write(options.output / f"{name}.csv", rows)
     (options.output / "verdicts.md").write_text(rendered(options.output), encoding="utf-8")

@@ -9,7 +9,7 @@ Row = dict[str, float]
 VERDICTS = ("better", "worse", "no meaningful difference", "undecided")
 
 
-def page(verdicts: list[Row], families: list[Row], power: list[Row]) -> str:
+def page(verdicts: list[Row], families: list[Row], power: list[Row], intervals: list[Row]) -> str:
     """The whole page as Markdown."""
     exams, draws, seed = (f"{verdicts[0][name]:,.0f}" for name in ("exams", "draws", "seed"))
     lines = [
@@ -25,6 +25,9 @@ def page(verdicts: list[Row], families: list[Row], power: list[Row]) -> str:
         "\n## How many documents it takes to show that nothing changed\n",
         _ABOUT_POWER,
         *needed(power),
+        "\n## Intervals of one system's score\n",
+        _ABOUT_INTERVALS.format(exams=f"{intervals[0]['exams']:,.0f}"),
+        *held(intervals),
     ]
     return "\n".join(lines) + "\n"
 
@@ -88,11 +91,23 @@ def needed(rows: list[Row]) -> Iterator[str]:
         yield f"| {100 * margin:g} points | {fewest} | {counts} |"
 
 
+def held(rows: list[Row]) -> Iterator[str]:
+    """Shares of exams whose interval holds the rate, by documents and questions of each."""
+    rates = list(dict.fromkeys(row["rate"] for row in rows))
+    yield "| documents | questions of each | " + " | ".join(f"{rate:.0%} right" for rate in rates) + " |"
+    yield "|---|---|" + "---|" * len(rates)
+    for documents, questions in dict.fromkeys((row["documents"], row["questions"]) for row in rows):
+        some = {r["rate"]: r for r in rows if (r["documents"], r["questions"]) == (documents, questions)}
+        shares = [f"{1 - (some[rate]['below'] + some[rate]['above']) / some[rate]['exams']:.1%}" for rate in rates]
+        yield f"| {documents:.0f} | {questions:.0f} | {' | '.join(shares)} |"
+
+
 _INTRODUCTION = """# What the verdicts are worth
 
 Simulated exams with a known truth, judged by the very functions that `ray-ft evaluate` uses. Made by one command, which
 writes [verdicts.csv](verdicts.csv), [verdict-families.csv](verdict-families.csv),
-[verdict-power.csv](verdict-power.csv) and this page; `--report` writes the page from the files alone.
+[verdict-power.csv](verdict-power.csv), [interval-coverage.csv](interval-coverage.csv) and this page; `--report` writes
+the page from the files alone.
 
 ```console
 $ scripts/bench_evaluation
@@ -117,4 +132,10 @@ difference* at the margin. Shares of exams with any false verdict at all.
 _ABOUT_POWER = """Documents with one question each, of systems that are equal, for 80% of exams to say *no meaningful
 difference*, by the share of questions on which they differ. `fewest` is what it takes when all answers are equal, where
 it is the only comparison and where there are six; below it the verdict is never given. The others are for one.
+"""
+
+_ABOUT_INTERVALS = """How often the 95% interval of a share of right answers holds the truth; {exams} exams for each
+figure, [interval-coverage.csv](interval-coverage.csv). Documents have rates of their own, so that two questions about one are
+alike by 0.3. The intervals hold the truth at least as often as they say, and with few documents more often than that:
+they allow for a document that nobody asked about.
 """
