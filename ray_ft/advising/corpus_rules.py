@@ -8,7 +8,7 @@ from ray_ft.artifacts import Remark
 Rule = Callable[[Case], Remark | None]
 
 PHRASINGS = 4
-WELL_READ = 2.0  # tokens a word, above which a tokenizer hardly knows a text
+WELL_READ = 2.5  # tokens a word, signs among them, above which a tokenizer hardly knows a text
 NOTABLE = 0.05  # share of the letters
 FEW_HELD_OUT = 20  # documents, below which an exam finds a gain of 30 points in less than two of three times
 CURATED = 1000  # examples
