@@ -5,7 +5,8 @@ import os
 import traceback
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr
+from io import StringIO
 
 LIBRARIES = ("ray.data", "ray.train", "ray.serve", "ray.tune", "DeepSpeed")
 
@@ -45,6 +46,7 @@ def quiet_ray_data() -> Iterator[None]:
             yield
     except Exception as error:
         traceback.clear_frames(error.__traceback__)
+        _forget_frames_of_causes(error)
         raise
     finally:
         logger.setLevel(level)
@@ -52,16 +54,28 @@ def quiet_ray_data() -> Iterator[None]:
 
 @contextmanager
 def no_progress_bars() -> Iterator[None]:
-    """Let transformers read and write weights without a bar for each file."""
+    """Let transformers read and write weights without a bar for each file; its GGUF reader has one that asks nobody."""
     from transformers.utils import logging as its
 
     shown = its.is_progress_bar_enabled()
     its.disable_progress_bar()
     try:
-        yield
+        with redirect_stderr(StringIO()):  # of a bar that begins now; logging keeps the one that it began with
+            yield
     finally:
         if shown:
             its.enable_progress_bar()
+
+
+def _forget_frames_of_causes(error: BaseException) -> None:
+    """Those of Ray Data's own thread, which may still run and hold the job; what they say is in the error's text."""
+    seen, left = {error}, [error.__cause__, error.__context__]
+    while left:
+        cause = left.pop()
+        if cause is not None and cause not in seen:
+            seen.add(cause)
+            cause.__traceback__ = None
+            left += [cause.__cause__, cause.__context__]
 
 
 def _only_errors(record: logging.LogRecord) -> bool:

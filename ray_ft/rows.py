@@ -1,7 +1,7 @@
 """The rows that flow through Ray Data, as frozen dataclasses; `as_row` and `from_row` make them Arrow-ready dicts."""
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, Literal, Protocol, TypeVar, dataclass_transform, get_args
@@ -111,6 +111,20 @@ class Chunk:
     metadata: dict[str, str] = field(default_factory=dict)  # for code: kind, name, signature, docstring
 
 
+def passage_text(passage: Chunk) -> str:
+    """A passage as it is shown to a model: its headings, then its text."""
+    headings = " > ".join(passage.heading_path)
+    return f"{headings}\n{passage.text}" if headings else passage.text
+
+
+def user_message(question: str, passages: Sequence[str]) -> str:
+    """The bare question, or the passages, numbered, and then the question: in training as in evaluation."""
+    if not passages:
+        return question
+    numbered = "\n\n".join(f"[{i}] {passage}" for i, passage in enumerate(passages, start=1))
+    return f"Answer the question with the help of these passages.\n\n{numbered}\n\nQuestion: {question}"
+
+
 @row
 class Message:
     """One turn of a conversation; only an assistant's turn can be trained on."""
@@ -144,7 +158,8 @@ class Question:
     """One evaluation item.
 
     `stratum` says whether its document was trained on (`seen`) or held out; `user` marks a user's question about a
-    document that the training set does not know. A question that the documents do not answer has no reference.
+    document that the training set does not know, `retention` a general one that the base could answer before. A
+    question that the documents do not answer has no reference.
     """
 
     id: str

@@ -17,7 +17,7 @@ Word boundaries are those of Unicode's UAX #29, which asks for tailoring; these 
 
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal
 from functools import cache, lru_cache
 from typing import NamedTuple
@@ -71,7 +71,8 @@ class Piece(NamedTuple):
 def split(text: str) -> list[str]:
     """The words of a text, in order, as they are compared."""
     words: list[str] = []
-    for found in _pattern().finditer(_normal(text)):
+    normal = _normal(text)
+    for found in _pattern(normal).finditer(normal):
         kind = found.lastgroup
         if kind == "word" or kind == "number":
             words += [piece.word for piece in _read(found.group(), kind)]
@@ -83,7 +84,8 @@ def split(text: str) -> list[str]:
 def pieces(text: str) -> Iterator[Piece]:
     """The words of a text, in order; a number's sign of currency is a word behind it."""
     end = -1
-    for found in _pattern().finditer(_normal(text)):
+    normal = _normal(text)
+    for found in _pattern(normal).finditer(normal):
         kind = found.lastgroup
         if kind == "word" or kind == "number":
             yield from _read(found.group(), kind)
@@ -173,9 +175,22 @@ def kinds() -> bytes:
     return bytes(made)
 
 
+def _pattern(text: str) -> re.Pattern[str]:
+    return _ascii_pattern() if text.isascii() else _full_pattern()
+
+
 @cache
-def _pattern() -> re.Pattern[str]:
-    """The standard library's patterns are ten times as fast as those that know Unicode's properties by name."""
+def _ascii_pattern() -> re.Pattern[str]:
+    """The same tokens where nothing but ASCII is, in a third of the time."""
+    none = "\ufffe"  # no character at all
+    return _filled(
+        {"START": "[A-Za-z_]", "WORD": "[A-Za-z0-9_]", "CURRENCY": "$", "UNSPACED": none, "MARKS": none, "MATHS": none},
+        re.ASCII,
+    )
+
+
+@cache
+def _full_pattern() -> re.Pattern[str]:
     every = kinds()
     words = [c for c, kind in enumerate(every) if kind == 1 or c == 0x5F]
     behind = f"{chr(0x20000)}-{chr(0x3FFFF)}"
@@ -187,10 +202,14 @@ def _pattern() -> re.Pattern[str]:
         "MARKS": _set(c for c in range(LAST) if unicodedata.category(chr(c))[0] == "M"),
         "MATHS": _set(c for c in range(LAST) if unicodedata.category(chr(c)) == "Sm" and chr(c) not in "<>=+|~"),
     }
+    return _filled(parts, re.UNICODE)
+
+
+def _filled(parts: Mapping[str, str], flags: re.RegexFlag) -> re.Pattern[str]:
     pattern = _TOKEN
     for name, characters in parts.items():
         pattern = pattern.replace(name, characters)
-    return re.compile(pattern, re.VERBOSE)
+    return re.compile(pattern, re.VERBOSE | flags)
 
 
 @cache

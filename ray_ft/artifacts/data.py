@@ -56,6 +56,8 @@ class TrainingSet:
     num_shortened: int = 0  # conversations that lost the turns behind max_seq_len
     records: dict[str, int] = field(default_factory=dict)  # lines of datasets: ok, and "skipped: reason"
     mixture: dict[str, Share] = field(default_factory=dict)  # recipe or dataset -> its share of an epoch
+    # stratum -> questions looked at, and those left out since training holds the question, the answer or a run of words
+    overlap: dict[str, dict[str, int]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -31,6 +31,10 @@ def print_training_set(made: "TrainingSet") -> None:
         lines = ", ".join(f"{n} {reason}" for reason, n in sorted(made.records.items(), key=lambda item: -item[1]))
         print(f"lines       {lines}")
     print(f"questions   {made.num_questions}")
+    for stratum, row in made.overlap.items():
+        if stratum == next(iter(made.overlap)):
+            print(f"{'overlap':<11} {' '.join(f'{name:>9}' for name in row)}")
+        print(f"{stratum.replace('_', ' '):<11} {' '.join(f'{n:>9,}' for n in row.values())}")
     print(f"Training set: {shown_path(made.path)}")
 
 

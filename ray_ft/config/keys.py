@@ -13,7 +13,7 @@ from ray_ft.rows import Stratum
 from ray_ft.strategies import Strategy
 from ray_ft.trackers import TensorBoard, Tracker
 
-System = Literal["base", "tuned", "base+rag", "tuned+rag"]
+System = Literal["base", "tuned", "base+rag", "tuned+rag", "base+oracle", "tuned+oracle"]
 Goal = Literal["facts", "style", "code", "format"]
 SweepMetric = Literal["validation_loss", "bits_per_byte", "key_fact_recall", "token_f1", "rouge_l", "exact_match"]
 
@@ -23,7 +23,7 @@ class ModelConfig:
     """The base model."""
 
     name: str = MISSING
-    """Hugging Face hub id, local folder, or builtin:NAME for a small model that is made on the spot."""
+    """Hugging Face hub id, local folder or GGUF file; builtin:smollm2, a small real model, or builtin:tiny to try."""
     revision: str | None = None
     """Branch, tag or commit on the hub; null takes the default branch."""
     max_seq_len: int = 2048
@@ -98,6 +98,8 @@ class DataConfig:
     """Fraction of documents and conversations held out for evaluation."""
     passage_tokens: int = 256
     """Longest passage of the retrieval index, in tokens."""
+    common: tuple[str, ...] = ()
+    """Text files of passages, such as legal notices, that questions may share with training; others they must not."""
 
 
 @dataclass(frozen=True)
@@ -214,7 +216,7 @@ class EvaluationConfig:
     """How the tuned model is compared with its base and with retrieval."""
 
     systems: tuple[System, ...] = ("base", "tuned", "base+rag", "tuned+rag")
-    """What is compared; +rag puts retrieved passages in front of the question."""
+    """What is compared; +rag puts retrieved passages in front of the question, +oracle the right one."""
     questions: str | None = None
     """JSONL of user questions (question, reference, optional key_facts); null takes those that prepare made."""
     num_questions: int = 200
@@ -306,7 +308,7 @@ class SweepConfig:
     metric: SweepMetric = "validation_loss"
     """What the winner is picked by; all but validation_loss evaluate every trial on the same questions."""
     stratum: Stratum = "held_out"
-    """Questions that the metric is taken from: documents never trained on, trained on, or user questions."""
+    """Questions that the metric is taken from: documents never trained on, trained on, user or general questions."""
     scheduler: Literal["none", "asha"] = "none"
     """asha stops trials whose validation loss falls behind (arXiv 1810.05934); none trains all to the end."""
     grace_fraction: float = 0.25

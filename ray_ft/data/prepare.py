@@ -15,6 +15,7 @@ from ray_ft.config import DataConfig, ModelConfig
 from ray_ft.data.build.plan import GROUPS, group_job, name_groups, template_problem
 from ray_ft.data.build.publish import publish
 from ray_ft.data.build.stage import tidy, write_groups
+from ray_ft.data.dedup.decontamination import read_common
 from ray_ft.data.dedup.stage import place_documents
 from ray_ft.data.ingest.datasets import datasets_digest
 from ray_ft.data.ingest.listing import sources_digest
@@ -48,6 +49,7 @@ def prepare_training_set(
     nothing to train on or cannot be written, or a dataset changes meanwhile.
     """
     started = time.monotonic()
+    common = read_common(data.common)
     items = list_items(data, model.max_seq_len)
     tokenizer = load_tokenizer(model_path, model.chat_template)
     encoder = ChatEncoder(tokenizer, system_prompt=model.system_prompt, max_seq_len=model.max_seq_len)
@@ -85,6 +87,7 @@ def prepare_training_set(
             model_path=model_path,
             tokenizer=tokenizer,
             inputs_digest=inputs_digest,
+            common=common,
         )
         tidy(work, groups, data)
     report(total, made, time.monotonic() - started)

@@ -22,20 +22,20 @@ from ray_ft.evaluation.exam.user_questions import SourceDocument
 from ray_ft.evaluation.report import findings, provenance
 from ray_ft.evaluation.report.render import render_html, render_markdown
 from ray_ft.evaluation.report.samples import Sample, gather_samples, write_lines
+from ray_ft.evaluation.scores.contrasts import contrasts_of, withheld
 from ray_ft.evaluation.scores.metrics import nats_to_bits
 from ray_ft.evaluation.scores.scoring import (
     BASELINES,
     MRR_DEPTH,
-    contrasts_of,
     measure_answers,
     measure_documents,
     measure_retrieval,
     scores_of,
-    withheld,
 )
 from ray_ft.evaluation.systems.answering import answer_all
-from ray_ft.retrievers.passages import passage_text, read_passages
-from ray_ft.rows import Chunk, Question
+from ray_ft.evaluation.systems.gold import with_gold
+from ray_ft.retrievers.passages import read_passages
+from ray_ft.rows import Chunk, Question, passage_text
 
 logger = logging.getLogger(__name__)
 
@@ -92,7 +92,9 @@ def compare(
     samples = gather_samples(exam.questions, exam.rankings, done, sources, num_passages=evaluation.num_passages)
     logger.info("asked %d questions of %s in %.0f s", len(samples), ", ".join(exam.systems), time.monotonic() - started)
     asked = provenance.describe_questions(exam.questions, num_candidates=exam.num_candidates)
-    proof = provenance.split_proof(training_set, sources, exam.questions, exam.documents)
+    proof = provenance.split_proof(
+        training_set, sources, exam.questions, exam.documents, are_users=bool(evaluation.questions)
+    )
     report = Report(
         model=model.name,
         scores=tuple(score for score in scores if score.system not in BASELINES),
@@ -134,8 +136,9 @@ def set_exam(
     candidates = load_questions(training_set, evaluation.questions, sources, required=not documents)
     questions = sample_questions(candidates, num_questions=evaluation.num_questions, seed=seed)
     rankings: list[list[Chunk]] = [[] for _ in questions]
-    with_retrieval = [system for system in systems if system.endswith("+rag")]
+    with_retrieval = [system for system in systems if "+" in system]
     passages = read_passages(training_set.path) if with_retrieval else []
+    questions = [with_gold(question, passages) for question in questions]
     notes: tuple[str, ...] = ()
     if not questions:
         notes += ("There are no questions, so only bits per byte are compared: give some as evaluation.questions.",)
@@ -154,13 +157,17 @@ def set_exam(
 
 
 def _tasks(exam: Exam, *, num_passages: int) -> list[Task]:
-    """Every system's questions, then every plain system's documents: retrieval has no part in bits per byte."""
+    """Every system's questions, then every plain system's documents: passages have no part in bits per byte."""
     tasks: list[Task] = []
+    gold = {passage.id: passage for passage in exam.passages}
     for system in exam.systems:
         for i, (question, ranking) in enumerate(zip(exam.questions, exam.rankings, strict=True)):
-            passages = tuple(map(passage_text, ranking[:num_passages])) if system.endswith("+rag") else ()
+            shown = ranking[:num_passages] if system.endswith("+rag") else []
+            if system.endswith("+oracle") and question.chunk_id in gold:
+                shown = [gold[question.chunk_id]]
+            passages = tuple(map(passage_text, shown))
             tasks.append(Task(index=i, kind="question", system=system, text=question.question, passages=passages))
-    for system in (s for s in exam.systems if not s.endswith("+rag")):
+    for system in (s for s in exam.systems if "+" not in s):
         tasks.extend(
             Task(index=i, kind="document", system=system, text=document.text)
             for i, document in enumerate(exam.documents)

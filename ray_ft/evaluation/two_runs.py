@@ -8,12 +8,12 @@ from typing import Any
 from ray_ft.artifacts import Changed, Comparison, Contrast, Report, load
 from ray_ft.errors import DataError, MissingArtifactError
 from ray_ft.evaluation.report import findings
+from ray_ft.evaluation.scores.contrasts import contrasts_of
 from ray_ft.evaluation.scores.scoring import (
     BITS_PER_BYTE,
     PRIMARY_METRIC,
     UNANSWERABLE,
     Measured,
-    contrasts_of,
     measure,
     scores_of,
 )

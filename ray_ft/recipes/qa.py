@@ -1,11 +1,13 @@
 """QA recipe: a question asks, the document answers; an engine writes both, or the document's structure does."""
 
+import random
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ray_ft.recipes.base import RECIPES, Recipe
 from ray_ft.recipes.chunking.chunks import Span, make_chunks, sections
 from ray_ft.recipes.chunking.functions import definition_spans
+from ray_ft.recipes.grounding.check import ungrounded
 from ray_ft.recipes.questions.coverage import allot
 from ray_ft.recipes.questions.from_structure import (
     QuestionAnswer,
@@ -16,9 +18,11 @@ from ray_ft.recipes.questions.from_structure import (
 )
 from ray_ft.recipes.questions.verdicts import Checked, check_pairs
 from ray_ft.recipes.questions.written import PAIRS, exam_request, pairs_request, read_pairs
-from ray_ft.rows import Chunk, CountTokens, Document, Example, Generate
+from ray_ft.rows import Chunk, CountTokens, Document, Example, Generate, passage_text, user_message
 
 MIN_WORDS = 8  # shorter passages answer no question
+NOT_IN_PASSAGES = "The passages do not say."
+"""What is trained where the right passage is missing; evaluation knows it as declining."""
 
 
 @RECIPES.register("qa")
@@ -39,6 +43,18 @@ class QA(Recipe):
     """Wordings of each question, each an example of its own with the same answer."""
     judge: bool = False
     """Ask the engine whether the passage supports each answer that passed the checks; drop those that it denies."""
+    context: float = 0.0
+    """Share of the examples that are also shown with passages, the right one among others of its document."""
+    context_passages: int = 2
+    """Passages that such an example shows, at most; as many as evaluation.num_passages is usual."""
+    context_without: float = 0.2
+    """Share of those that lack the right passage, and whose answer says so (RAFT, arXiv 2403.10131)."""
+
+    def problems(self) -> tuple[tuple[str, object, str], ...]:
+        shares = ("context", "context_without")
+        wrong = [(name, getattr(self, name), "in [0, 1]") for name in shares if not 0 <= getattr(self, name) <= 1]
+        few = [("context_passages", self.context_passages, "at least 1")] if self.context_passages < 1 else []
+        return (*wrong, *few)
 
     def applies_to(self, document: Document) -> bool:
         return not document.language or any(d.docstring for d in document.definitions)
@@ -64,7 +80,8 @@ class QA(Recipe):
 
     def examples(self, chunks: list[Chunk], generate: Generate | None) -> list[Example]:
         if generate is None:
-            return [e for c in chunks if (e := self._extractive(c)) is not None]
+            extractive = [e for c in chunks if (e := self._extractive(c)) is not None]
+            return extractive + self._in_context(extractive, chunks)
         counts = allot(
             chunks, per_chunk=self.questions_per_chunk, full_tokens=self.max_chunk_tokens, limit=self.max_questions
         )
@@ -74,7 +91,8 @@ class QA(Recipe):
         pairs = [(c, p) for (c, n), text in zip(asked, texts, strict=True) for p in read_pairs(text)[:n]]
         checked = check_pairs(pairs, generate if self.judge else None)
         silent = [(c, text) for (c, _), text in zip(asked, texts, strict=True) if not read_pairs(text)]
-        return [e for one in checked for e in self._phrased(one)] + [self._silence(c, text) for c, text in silent]
+        written = [e for one in checked for e in self._phrased(one)]
+        return written + self._in_context(written, chunks) + [self._silence(c, text) for c, text in silent]
 
     def questions(self, chunks: list[Chunk], generate: Generate | None) -> list[tuple[Chunk, QuestionAnswer]]:
         """Evaluation questions, worded differently from the training examples of the same passages."""
@@ -103,6 +121,26 @@ class QA(Recipe):
             Example(wording, pair.answer, c.id, c.document_id, self.name, "generated", reason, evidence=pair.evidence)
             for wording, reason in made
         ]
+
+    def _in_context(self, examples: Sequence[Example], chunks: Sequence[Chunk]) -> list[Example]:
+        """A drawn share of the examples once more, with passages as evaluation shows them; each by its own hash."""
+        places = {c.id: i for i, c in enumerate(chunks)}
+        made = []
+        for example in (e for e in examples if self.context and not e.dropped):
+            lots = random.Random(f"{example.chunk_id}\0{example.prompt}")
+            drawn, without = lots.random() < self.context, lots.random() < self.context_without
+            place = places[example.chunk_id]
+            nearest = sorted(range(len(chunks)), key=lambda i: abs(i - place))
+            shown = nearest[1 : self.context_passages + 1] if without else nearest[: self.context_passages]
+            texts = [passage_text(chunks[i]) for i in shown]
+            # Where another passage says the same, declining would be wrong.
+            said = without and any(not ungrounded(example.completion, t, question=example.prompt) for t in texts)
+            if drawn and texts and not said:
+                lots.shuffle(texts)
+                prompt = user_message(example.prompt, texts)
+                one = replace(example, prompt=prompt)
+                made.append(replace(one, completion=NOT_IN_PASSAGES, evidence="") if without else one)
+        return made
 
     def _silence(self, chunk: Chunk, text: str) -> Example:
         reason = "engine wrote no question and answer"

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from ray_ft.errors import MissingArtifactError
-from ray_ft.rows import Chunk, from_row
+from ray_ft.rows import Chunk, from_row, user_message
 
 FILE = "passages.parquet"
 
@@ -32,17 +32,3 @@ def user_messages(question: str, passages: Sequence[str]) -> Iterator[tuple[str,
     """
     for num_passages in range(len(passages), -1, -1):
         yield user_message(question, passages[:num_passages]), num_passages
-
-
-def user_message(question: str, passages: Sequence[str]) -> str:
-    """The bare question, or the passages, numbered, and then the question."""
-    if not passages:
-        return question
-    numbered = "\n\n".join(f"[{i}] {passage}" for i, passage in enumerate(passages, start=1))
-    return f"Answer the question with the help of these passages.\n\n{numbered}\n\nQuestion: {question}"
-
-
-def passage_text(passage: Chunk) -> str:
-    """A passage as it is shown to a model: its headings, then its text."""
-    headings = " > ".join(passage.heading_path)
-    return f"{headings}\n{passage.text}" if headings else passage.text

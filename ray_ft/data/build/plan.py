@@ -61,7 +61,7 @@ def group_job(
         seen_fraction=seen_fraction(work.num_files),
         chat_problem=chat_problem,
         multi_turn_problem=chat_problem or multi_turn_problem(encoder),
-        answers=_answers(data, model, model_path, Path(output_path).parent / ANSWERS),
+        answers=response_cache(data, model, model_path, Path(output_path).parent / ANSWERS),
         tokenizer_path=save_lean(encoder.tokenizer, work.folder / TOKENIZER),
         limits=Limits(data.parse_seconds, int(data.parse_memory_gib * 2**30)),
     )
@@ -99,7 +99,7 @@ def _digest(job: GroupJob, data: DataConfig, tokenizer: Any) -> str:
     )
 
 
-def _answers(data: DataConfig, model: ModelConfig, model_path: str, folder: Path) -> ResponseCache | None:
+def response_cache(data: DataConfig, model: ModelConfig, model_path: str, folder: Path) -> ResponseCache | None:
     """Where the answers of data.generator lie, under what its answers depend on."""
     if data.generator is None:
         return None

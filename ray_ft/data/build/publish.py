@@ -4,6 +4,7 @@ import heapq
 import json
 import os
 import shutil
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -16,11 +17,14 @@ from ray_ft.data.dedup.leakage import find_leaks
 from ray_ft.data.schemas import DOCUMENTS, SPLITS
 from ray_ft.errors import DataError
 from ray_ft.models.tokenizer import template_digest, tokenizer_digest
+from ray_ft.overlap import overlaps, table
+from ray_ft.rows import Question, from_row
 
 OWN = f"{NUMBER:05d}"
 QUARANTINE = "quarantine.parquet"
 QUARANTINE_COLUMNS = ("path", "reason", "note", "num_bytes", "id")
 MAX_QUESTIONS = 1000  # per stratum, drawn by the hash of their ids
+DRAWN = 2  # times as many are held against training, which leaves some out
 
 
 def publish(
@@ -34,9 +38,11 @@ def publish(
     model_path: str,
     tokenizer: Any,
     inputs_digest: str,
+    common: Sequence[str] = (),
 ) -> TrainingSet:
     """Make one training set of the groups below a folder, and put it in the place of the one before.
 
+    Questions that overlap with training are left out, but for what the `common` texts hold.
     Raises DataError, and leaves what was there before, when something is in two splits or cannot be written.
     """
     partial = Path(f"{output}.partial")
@@ -53,7 +59,7 @@ def publish(
     try:
         publish_groups(names, groups, partial)
         write_text(partial / "shards" / "manifest.json", json.dumps(about, indent=1) + "\n")
-        num_questions = _complete(partial, output)
+        num_questions, overlap = _complete(partial, output, common)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     per_split = {split: about["splits"].get(split, {}) for split in SPLITS}
@@ -74,6 +80,7 @@ def publish(
         num_shortened=total.shortened,
         records=dict(sorted(total.records.items())),
         mixture=shares,
+        overlap=overlap,
         **digests,
     )
 
@@ -145,22 +152,40 @@ def published_shard(shard: Shard, number: int) -> Shard:
     return replace(shard, file=numbered(shard.file, number))
 
 
-def _complete(partial: Path, output: Path) -> int:
-    """The questions and the table of the quarantine, then the new set in the old one's place; the number of questions.
+def _complete(partial: Path, output: Path, common: Sequence[str]) -> tuple[int, dict[str, dict[str, int]]]:
+    """The questions and the table of the quarantine, then the new set in the old one's place.
 
-    Raises DataError when something is in two splits.
+    Returns the number of questions, and how many of those drawn overlapped with training. Raises DataError when
+    something is in two splits.
     """
     try:
         if leaks := find_leaks(partial):
             raise DataError(
                 f"the splits overlap, so this set is not kept: {'; '.join(leaks[:3])} ({len(leaks)} in all)"
             )
-        num_questions = merge_questions(partial / QUESTION_PARTS, partial / "questions.jsonl", MAX_QUESTIONS)
+        num_questions, overlap = decontaminate_questions(partial, common)
         write_quarantine(partial)
         put_in_place(partial, output)
     except OSError as error:
         raise DataError(f"cannot write {error.filename or output}: {error.strerror}") from None
-    return num_questions
+    return num_questions, overlap
+
+
+def decontaminate_questions(folder: Path, common: Sequence[str]) -> tuple[int, dict[str, dict[str, int]]]:
+    """Write the questions of a new set that training does not hold; their number, and the table of overlaps."""
+    target = folder / "questions.jsonl"
+    merge_questions(folder / QUESTION_PARTS, target, DRAWN * MAX_QUESTIONS)
+    lines = [line for line in target.read_text(encoding="utf-8").split("\n") if line]
+    questions = [from_row(Question, json.loads(line)) for line in lines]
+    found = overlaps(questions, folder, common=common)
+    kept: Counter[str] = Counter()
+    clean = []
+    for line, question, kind in zip(lines, questions, found, strict=True):
+        if not kind and kept[question.stratum] < MAX_QUESTIONS:
+            kept[question.stratum] += 1
+            clean.append(line + "\n")
+    target.write_text("".join(clean), encoding="utf-8")
+    return len(clean), table(questions, found)
 
 
 def write_quarantine(folder: Path) -> int:

@@ -1,12 +1,13 @@
 """Which documents are duplicates, which of them stay, and the split of each: drawn for a cluster as a whole."""
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
 import numpy as np
 
+from ray_ft.data.dedup.containment import contained_in, joined, repeated_sections
 from ray_ft.data.dedup.heads import Head
 from ray_ft.data.dedup.minhash import NUM_PERMUTATIONS, Indices, NearDuplicates
 from ray_ft.data.dedup.splits import Bounds, position
@@ -24,7 +25,8 @@ class Placement(NamedTuple):
     split: Split
     reason: str = ""
     note: str = ""
-    cluster: str = ""  # equal for duplicates and near duplicates
+    cluster: str = ""  # equal for duplicates and near duplicates, and for lines of one conversation
+    repeated: tuple[int, ...] = ()  # sections of it that are trained, or tested, as another document's
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,8 @@ def place(heads: Sequence[Head], *, how: Placing, text_of: Callable[[int], str])
     """
     usable = np.array([i for i, head in enumerate(heads) if head.is_usable], dtype=np.int64)
     equal = _equal(heads, usable)
-    labels = _with_near_duplicates(heads, equal, how, text_of)
+    contained = contained_in(heads, how.threshold) if how.deduplicate == "near" else {}
+    labels = joined(_with_near_duplicates(heads, equal, how, text_of), heads, contained)
     clusters: dict[int, list[int]] = defaultdict(list)
     for i in usable.tolist():
         clusters[int(labels[i])].append(i)
@@ -62,7 +65,7 @@ def place(heads: Sequence[Head], *, how: Placing, text_of: Callable[[int], str])
     places = {label: position(key, seed=how.seed) for label, key in keys.items()}
     bounds = _fitted(heads, clusters, places, how.bounds)
     placed: list[Placement] = [Placement("train")] * len(heads)
-    near = _Near(heads, how, text_of)
+    near = _Near(heads, how, text_of, contained)
     for label, members in clusters.items():
         split = _given(heads, members) or bounds.split(places[label])
         reasons = _reasons(heads, members, equal, near)
@@ -72,6 +75,9 @@ def place(heads: Sequence[Head], *, how: Placing, text_of: Callable[[int], str])
             if given and given != split:
                 reason, note = LEAK, f"its copies are in {split}"
             placed[i] = Placement(split, reason, note, keys[label][:16])
+    if how.deduplicate != "none":
+        for i, again in repeated_sections(heads, placed).items():
+            placed[i] = placed[i]._replace(repeated=again)
     several = [m for m in clusters.values() if len(m) > 1]
     num_near = sum(len({int(equal[i]) for i in m}) for m in several if len({int(equal[i]) for i in m}) > 1)
     return Placements(placed, len(several), num_near, bounds)
@@ -123,10 +129,14 @@ def _given(heads: Sequence[Head], members: Sequence[int]) -> Split | None:
 class _Near:
     """Whether a document is itself near to the one that stays: clusters join chains, whose ends may differ."""
 
-    def __init__(self, heads: Sequence[Head], how: Placing, text_of: Callable[[int], str]) -> None:
-        self.heads, self.how, self.text_of = heads, how, text_of
+    def __init__(
+        self, heads: Sequence[Head], how: Placing, text_of: Callable[[int], str], contained: Mapping[int, int]
+    ) -> None:
+        self.heads, self.how, self.text_of, self.contained = heads, how, text_of, contained
 
     def __call__(self, first: int, second: int) -> bool:
+        if self.contained.get(second) == first:
+            return True
         signatures = [np.frombuffer(self.heads[i].signature, dtype=np.uint32) for i in (first, second)]
         if not all(len(s) for s in signatures):
             return False

@@ -3,11 +3,18 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from ray_ft.data.dedup.decontamination import EvaluationRuns
+import numpy as np
+
 from ray_ft.data.dedup.minhash import signature
-from ray_ft.data.dedup.shingles import shingles
+from ray_ft.data.dedup.shingles import shingles, word_hashes
 from ray_ft.data.dedup.splits import content_key
 from ray_ft.data.documents import ReadFile, Record
+from ray_ft.overlap import Runs, runs_of
+from ray_ft.rows import Document
+
+SECTION = np.dtype([("key", "<u8"), ("num_words", "<u4")])
+MIN_SECTION_WORDS = 8  # of a section that is told again
+MIN_QUESTION_WORDS = 3  # of a question that tells conversations apart; a greeting does not
 
 
 class Head(NamedTuple):
@@ -21,9 +28,11 @@ class Head(NamedTuple):
     given: str = ""  # the split that its dataset gives
     signature: bytes = b""
     is_contaminated: bool = False
+    sections: bytes = b""  # of a file: SECTION of each paragraph, table and definition
+    thread: int = 0  # of a line: equal for conversations that begin alike, and for answers to one question
 
 
-def heads_of(parsed: Sequence[ReadFile | Record], evaluation: EvaluationRuns) -> tuple[Head, ...]:
+def heads_of(parsed: Sequence[ReadFile | Record], evaluation: Runs) -> tuple[Head, ...]:
     """What is told of each document."""
     return tuple(_record_head(p, evaluation) if isinstance(p, Record) else _file_head(p, evaluation) for p in parsed)
 
@@ -38,7 +47,7 @@ def text_of(parsed: ReadFile | Record) -> str:
     return "\n".join([m.content for m in example.messages] or [example.prompt, example.completion])
 
 
-def _file_head(read: ReadFile, evaluation: EvaluationRuns) -> Head:
+def _file_head(read: ReadFile, evaluation: Runs) -> Head:
     if read.document is None:
         return Head(read.file.path, "", 0, True, False)
     text = read.document.text
@@ -51,10 +60,11 @@ def _file_head(read: ReadFile, evaluation: EvaluationRuns) -> Head:
         is_usable=True,
         signature=b"" if signed is None else signed.tobytes(),
         is_contaminated=evaluation.found_in(text),
+        sections=np.array([(s.key, s.num_words) for s in sections_of(read.document)], dtype=SECTION).tobytes(),
     )
 
 
-def _record_head(record: Record, evaluation: EvaluationRuns) -> Head:
+def _record_head(record: Record, evaluation: Runs) -> Head:
     """Lines of plain text have near duplicates as documents do; conversations share phrases without being any."""
     if record.reason:
         return Head(record.name, "", 0, False, False)
@@ -69,4 +79,44 @@ def _record_head(record: Record, evaluation: EvaluationRuns) -> Head:
         given=record.split or "",
         signature=b"" if signed is None else signed.tobytes(),
         is_contaminated=evaluation.found_in(text),
+        thread=_thread(record),
     )
+
+
+def _thread(record: Record) -> int:
+    """What a conversation begins with: its first question, with the answer and the next one where that says little.
+
+    Lines that share it belong together: one may be the beginning of another, or answer the same anew.
+    """
+    if not record.examples:
+        return 0
+    example = record.examples[-1]
+    turns = [m.content for m in example.messages if m.role != "system"] or [example.prompt, example.completion]
+    # What is only completed has no question: two such lines have nothing but their text in common.
+    for size, least in ((1, MIN_QUESTION_WORDS), (3, 0)):
+        if turns[0] and len(turns) >= size:
+            words = word_hashes("\n".join(turns[:size]))
+            if len(words) >= max(1, least):
+                return int(runs_of(words, len(words))[0])
+    return 0
+
+
+class Section(NamedTuple):
+    """A paragraph, list, table, piece of code or definition, by its words."""
+
+    key: int
+    num_words: int
+    start: int  # characters of the document's text
+    end: int
+
+
+def sections_of(document: Document) -> list[Section]:
+    """The sections of a document that are long enough to be known again; headings are none."""
+    spans = [(b.start, b.end) for b in document.blocks if b.type != "heading"]
+    spans += [(d.start, d.end) for d in document.definitions]
+    found = []
+    for start, end in spans:
+        words = word_hashes(document.text[start:end])
+        if len(words) >= MIN_SECTION_WORDS:
+            found.append(Section(int(runs_of(words, len(words))[0]), len(words), start, end))
+    return found

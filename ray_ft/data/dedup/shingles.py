@@ -1,7 +1,8 @@
 """Texts to 64-bit hashes of their words and of runs of words, in whole-array steps: what duplicates are found by.
 
-Only letters and digits count, in lower case, so that layout and punctuation never hide a duplicate. Where a script
-writes no spaces, each character is a word.
+Only letters, digits and their marks count, in lower case, so that layout and punctuation never hide a duplicate. Where
+a script writes no spaces, each character is a word: the classes are those of `ray_ft.words`, whose spellings of numbers
+and signs would take ten times as long.
 """
 
 from functools import cache
@@ -9,15 +10,14 @@ from functools import cache
 import numpy as np
 import numpy.typing as npt
 
+from ray_ft.overlap import BASE, mix, runs_of
+from ray_ft.words import LAST, kinds
+
 Hashes = npt.NDArray[np.uint64]
 Codes = npt.NDArray[np.uint8] | npt.NDArray[np.uint32]
 
 SHINGLE_WORDS = 5
 WINDOW = 1 << 16  # characters hashed at a time, so that the arrays stay in the processor's cache
-BASE = 0x9E3779B97F4A7C15  # odd, hence with an inverse modulo 2**64
-STEPS = (0xBF58476D1CE4E5B9, 0x94D049BB133111EB)  # of the finaliser of SplitMix64 (Steele, Lea and Flood, 2014)
-UNSPACED = ((0x0E00, 0x0EFF), (0x1000, 0x109F), (0x1780, 0x17FF), (0x3040, 0x30FF), (0x3400, 0x9FFF), (0xF900, 0xFAFF))
-"""Code points of scripts without spaces: Thai, Lao, Burmese, Khmer, kana, Chinese."""
 
 
 def shingles(text: str, num_words: int = SHINGLE_WORDS) -> Hashes:
@@ -25,31 +25,21 @@ def shingles(text: str, num_words: int = SHINGLE_WORDS) -> Hashes:
     return runs_of(word_hashes(text), num_words)
 
 
-def runs_of(words: Hashes, num_words: int) -> Hashes:
-    """Hashes of all runs of `num_words` of these words, in order."""
-    size = min(num_words, len(words))
-    if not size:
-        return words
-    total = np.zeros(len(words) - size + 1, dtype=np.uint64)
-    for i in range(size):
-        total = total * np.uint64(BASE) + words[i : len(words) - size + 1 + i]
-    return _mix(total)
-
-
 def word_hashes(text: str) -> Hashes:
     """One hash for each word."""
     low = text.lower()
     if low.isascii():
         codes: Codes = np.frombuffer(low.encode("ascii"), dtype=np.uint8)
-        kinds = _kinds()[codes]
+        known = _kinds()[codes]
     else:
         codes = np.frombuffer(low.encode("utf-32-le", "replace"), dtype=np.uint32)
-        kinds = _kinds()[np.minimum(codes, np.uint32(0xFFFF))]
+        known = _kinds()[np.minimum(codes, np.uint32(LAST))]
+        codes, known = codes[known != 4], known[known != 4]  # of no width, or points that may be left out
     parts: list[Hashes] = []
     start = 0
     while start < len(codes):
-        end = _cut(kinds, start)
-        parts.append(_hash_window(codes[start:end], kinds[start:end]))
+        end = _cut(known, start)
+        parts.append(_hash_window(codes[start:end], known[start:end]))
         start = end
     return np.concatenate(parts) if parts else np.empty(0, dtype=np.uint64)
 
@@ -65,13 +55,25 @@ def _hash_window(codes: Codes, kinds: npt.NDArray[np.uint8]) -> Hashes:
     """Hashes of the words of a window, from sums of characters times powers of BASE over its beginning."""
     padded = np.concatenate(([np.uint8(0)], kinds, [np.uint8(0)]))
     here, before, after = padded[1:-1], padded[:-2], padded[2:]
-    # A word goes on while both neighbours are letters; a character of an unspaced script (kind 2) stands alone.
+    # A word goes on while both neighbours are letters; a character of an unspaced script (kind 2) stands alone, with
+    # the marks behind it (kind 3).
     starts = np.flatnonzero((here == 2) | ((here == 1) & (before != 1)))
-    ends = np.flatnonzero((here == 2) | ((here == 1) & (after != 1))) + 1
+    ends = (
+        np.flatnonzero(((here == 1) & (after != 1)) | (((here == 2) | ((here == 3) & _behind(here))) & (after != 3)))
+        + 1
+    )
     powers, inverses = _powers()
     sums = np.zeros(len(codes) + 1, dtype=np.uint64)
     np.cumsum((codes + np.uint64(1)) * powers[: len(codes)], out=sums[1:])
-    return _mix((sums[ends] - sums[starts]) * inverses[starts])
+    return mix((sums[ends] - sums[starts]) * inverses[starts])
+
+
+def _behind(kinds: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
+    """Where a mark (3) follows an unspaced character (2), other marks between them or not."""
+    places = np.arange(len(kinds))
+    last = np.maximum.accumulate(np.where(kinds != 3, places, -1))
+    behind: npt.NDArray[np.bool_] = (last >= 0) & (kinds[np.maximum(last, 0)] == 2)
+    return behind
 
 
 def _cut(kinds: npt.NDArray[np.uint8], start: int) -> int:
@@ -83,21 +85,12 @@ def _cut(kinds: npt.NDArray[np.uint8], start: int) -> int:
     return start + int(gaps[-1]) + 1 if len(gaps) else end
 
 
-def _mix(values: Hashes) -> Hashes:
-    """Spread the bits, which sums of products leave uneven."""
-    values = (values ^ (values >> np.uint64(30))) * np.uint64(STEPS[0])
-    values = (values ^ (values >> np.uint64(27))) * np.uint64(STEPS[1])
-    return values ^ (values >> np.uint64(31))
-
-
 @cache
 def _kinds() -> npt.NDArray[np.uint8]:
-    """Per code point: 0 for what is in no word, 1 for letters and digits, 2 for characters that are words."""
-    kinds = np.fromiter((chr(code).isalnum() for code in range(0x10000)), dtype=np.uint8, count=0x10000)
-    for first, last in UNSPACED:
-        kinds[first : last + 1] *= 2
-    kinds[0xFFFF] = 2  # stands for all above it, which are scripts and signs that no space divides
-    return kinds
+    """Per code point what it is to `ray_ft.words`: 1 in a word, 2 a word by itself, 3 its marks, 4 nothing anywhere."""
+    known = np.frombuffer(kinds(), dtype=np.uint8).copy()
+    known[-1] = 2  # stands for all behind it, which is Han
+    return known
 
 
 @cache

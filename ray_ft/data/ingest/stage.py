@@ -15,7 +15,7 @@ from typing import Any
 
 from ray_ft import progress
 from ray_ft.config import DataConfig
-from ray_ft.data.dedup.decontamination import EvaluationRuns, read_evaluation_sets
+from ray_ft.data.dedup.decontamination import read_evaluation_sets
 from ray_ft.data.dedup.heads import Head, heads_of, text_of
 from ray_ft.data.documents import ReadFile, Record, SourceFile
 from ray_ft.data.filters.apply import Cleaning, clean_file, clean_record
@@ -31,6 +31,7 @@ from ray_ft.data.run.tasks import num_cpus, run_tasks
 from ray_ft.data.run.typed import dump
 from ray_ft.data.run.typed import load as load_typed
 from ray_ft.errors import DataError, RayFTError
+from ray_ft.overlap import Runs
 
 log = logging.getLogger("ray_ft")
 
@@ -128,7 +129,7 @@ class ParseJob:
 
     folder: str  # of the journals
     run: str  # differs from run to run, so that only deaths of this one count as strikes
-    evaluation: EvaluationRuns = field(default_factory=lambda: EvaluationRuns({}))
+    evaluation: Runs = field(default_factory=lambda: Runs({}))
     cleaning: Cleaning = field(default_factory=Cleaning)
     limits: Limits = field(default_factory=Limits)
     how: str = ""  # digest of all that items are parsed with, for the keys of those that changed

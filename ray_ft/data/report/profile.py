@@ -14,7 +14,6 @@ from typing import Any
 from ray_ft.artifacts import CorpusProfile, TrainingSet
 from ray_ft.config import DataConfig
 from ray_ft.data.dedup.clusters import DUPLICATE, NEAR_DUPLICATE, Placing, place
-from ray_ft.data.dedup.decontamination import EvaluationRuns
 from ray_ft.data.dedup.heads import Head, text_of
 from ray_ft.data.dedup.shingles import word_hashes
 from ray_ft.data.dedup.splits import Bounds
@@ -30,6 +29,7 @@ from ray_ft.data.report.inspection import table
 from ray_ft.data.run.budget import budgets_in_turn
 from ray_ft.data.schemas import DOCUMENTS, EXAMPLES
 from ray_ft.errors import DataError
+from ray_ft.overlap import Runs
 from ray_ft.rows import Document, Example, from_row
 
 SAMPLE_BYTES, SAMPLE_ITEMS = 8 * 2**20, 1000  # that are read, at most
@@ -133,7 +133,7 @@ def _of_sources(data: DataConfig, max_seq_len: int, seed: int) -> _Sample:
     items = [item for item in list_items(data, max_seq_len) if not (isinstance(item, SourceFile) and item.reason)]
     cleaning = Cleaning.of(data, [item for item in items if isinstance(item, SourceFile)])
     limits = Limits(data.parse_seconds, int(data.parse_memory_gib * 2**30))
-    job = ParseJob("", "", EvaluationRuns({}), cleaning, limits)
+    job = ParseJob("", "", Runs({}), cleaning, limits)
     sample = _Sample()
     read: list[ReadFile | Record] = []
     heads: list[Head] = []

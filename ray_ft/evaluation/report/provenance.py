@@ -3,7 +3,7 @@
 import hashlib
 import importlib.metadata
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -16,6 +16,8 @@ from ray_ft.evaluation.exam.user_questions import SourceDocument
 from ray_ft.evaluation.report.samples import Sample
 from ray_ft.evaluation.scores.abstaining import LANGUAGES
 from ray_ft.models.fetched.cache import provenance_of
+from ray_ft.overlap import KINDS, RUN_WORDS, overlaps
+from ray_ft.overlap import table as overlap_table
 from ray_ft.rows import Question
 
 
@@ -32,10 +34,13 @@ def split_proof(
     sources: Sequence[SourceDocument],
     questions: Sequence[Question],
     documents: Sequence[SourceDocument],
+    *,
+    are_users: bool = False,
 ) -> SplitProof:
     """Hold the documents of the training examples against those of the held-out questions and texts, by id and content.
 
-    It reads the examples that were packed, not the split that was meant.
+    It reads the examples that were packed, not the split that was meant. Questions that prepare made it has held
+    against training, span by span; the user's are held against it here.
     """
     trained = trained_documents(training_set)
     known = {source.id: source for source in sources}
@@ -49,11 +54,33 @@ def split_proof(
         )
     if copies:
         leaks.append(f"Leak: {len(copies)} held-out documents have copies in training, e.g. {_name(known, copies)}.")
+    table = training_set.overlap
+    if are_users:
+        found = overlaps(questions, training_set.path)
+        table = overlap_table(questions, found)
+        leaks += [
+            f"Leak: {n} {stratum.replace('_', ' ')} questions overlap with the training examples ({kind}), "
+            f"e.g. {next(q.id for q, k in zip(questions, found, strict=True) if k == kind and q.stratum == stratum)}."
+            for stratum, row in table.items()
+            for kind, n in row.items()
+            if n and kind in KINDS
+        ]
     statement = (
         f"{len(trained)} documents with training examples, {len(held_out)} held-out documents asked about or scored: "
         f"{len(shared)} in both by id, {len(copies)} more by content"
+        + "".join(f"; {line}" for line in _spans(table, left_out=not are_users))
     )
     return SplitProof(statement, tuple(leaks))
+
+
+def _spans(table: Mapping[str, Mapping[str, int]], *, left_out: bool) -> Iterator[str]:
+    """The overlap of questions with training, span by span, a line for each stratum."""
+    for stratum, row in table.items():
+        yield (
+            f"of {row['looked at']} {stratum.replace('_', ' ')} questions, {row['question']} stood in training, the "
+            f"short answers of {row['reference']} did, and {row['run']} shared {RUN_WORDS} words in a row"
+            f"{': left out' if left_out else ''}"
+        )
 
 
 def _name(known: Mapping[str, SourceDocument], ids: set[str]) -> str:

@@ -11,8 +11,7 @@ from ray_ft.artifacts import to_json, write_text
 from ray_ft.evaluation.exam.tasks import Done
 from ray_ft.evaluation.exam.user_questions import SourceDocument
 from ray_ft.evaluation.scores.scoring import PRIMARY_METRIC, PRIMARY_PAIRS
-from ray_ft.retrievers.passages import passage_text
-from ray_ft.rows import Chunk, Question
+from ray_ft.rows import Chunk, Question, passage_text
 
 NUM_SHOWN = 5
 """Samples of each kind in the report."""

@@ -84,7 +84,8 @@ def convert_gguf(path: Path, folder: Path) -> None:
     plain.load_state_dict(loaded.state_dict(), assign=True)
     plain.tie_weights()
     plain.generation_config = loaded.generation_config
-    plain.save_pretrained(folder)
+    with no_progress_bars():
+        plain.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     write_tokenizer_config(folder, folder, pad_token=tokenizer.pad_token or tokenizer.eos_token)
 

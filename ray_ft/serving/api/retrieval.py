@@ -3,8 +3,8 @@
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ray_ft.retrievers.passages import passage_text, user_messages
-from ray_ft.rows import Chunk
+from ray_ft.retrievers.passages import user_messages
+from ray_ft.rows import Chunk, passage_text
 from ray_ft.serving.access.record import current_key
 from ray_ft.serving.api.bodies.messages import Passages
 from ray_ft.serving.api.errors import reaching

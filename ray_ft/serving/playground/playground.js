@@ -210,7 +210,7 @@ class Answer {
 
 function sourceRow({ document: name, heading, text, score }) {
   const about = [heading, score == null ? "" : `score ${score.toFixed(1)}`].filter(Boolean).join(" · ");
-  const quoted = element("blockquote", {}, text);
+  const quoted = element("blockquote", { tabIndex: 0 }, text);
   return element("li", {}, element("strong", {}, name), " ", element("span", { className: "muted" }, about), quoted);
 }
 

@@ -54,7 +54,8 @@ class Running:
         for process in psutil.Process(self.pid).children(recursive=True):
             title = (process.cmdline() or [""])[0]
             if title.startswith(("ray::ProxyActor", f"ray::ServeReplica:{name}:")):
-                found[title.removeprefix("ray::").removeprefix(f"ServeReplica:{name}:").partition("::")[0]] = process
+                # "ray::ServeReplica:NAME:DEPLOYMENT", and ".METHOD" while one runs
+                found[title.rpartition(":")[2].partition(".")[0]] = process
         return found
 
 

@@ -29,7 +29,7 @@ BAD: tuple[tuple[str, bytes, int], ...] = (
     ("/v1/chat/completions", b'{"model": "base", "messages": []}', 400),
     ("/v1/chat/completions", b"\xff\xfe", 400),
     ("/v1/completions", b'{"model": "base", "prompt": "' + b"word " * 200_000 + b'"}', 400),
-    ("/v1/load_lora_adapter", b'{"lora_name": "x", "lora_path": "/etc"}', 400),
+    ("/v1/load_lora_adapter", b'{"lora_name": "x", "lora_path": "/etc"}', 404),
     ("/v1/nothing", b"{}", 404),
 )
 """Route, body, and the status that it gets."""

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import numpy as np
 
-from ray_ft.data.dedup.decontamination import EvaluationRuns
 from ray_ft.data.dedup.minhash import NUM_PERMUTATIONS, NearDuplicates, signature
 from ray_ft.data.dedup.shingles import Hashes, shingles, similarity, word_hashes
 from ray_ft.data.filters.apply import Cleaning, find
+from ray_ft.overlap import Runs
 
 THRESHOLD = 0.8
 NUM_BASES, SHARES = 150, (0.0, 0.004, 0.008, 0.012, 0.016, 0.02, 0.03, 0.05)
@@ -40,7 +40,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _steps() -> Iterator[tuple[str, Callable[[str], object]]]:
-    runs = EvaluationRuns({13: np.sort(np.random.default_rng(0).integers(0, 1 << 63, 100_000).astype(np.uint64))})
+    runs = Runs({13: np.sort(np.random.default_rng(0).integers(0, 1 << 63, 100_000).astype(np.uint64))})
     cleaning = Cleaning()
     yield "shingles and signatures", lambda text: signature(shingles(text))
     yield "words of evaluation sets (100,000 runs)", runs.found_in

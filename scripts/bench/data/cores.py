@@ -203,18 +203,18 @@ def _alone(n: int, corpus: Path) -> float:
 
 
 def _parse_alone(folder: str) -> float:
-    from ray_ft.data.dedup.decontamination import EvaluationRuns
     from ray_ft.data.dedup.heads import heads_of
     from ray_ft.data.documents import SourceFile
     from ray_ft.data.filters.apply import Cleaning
     from ray_ft.data.ingest.stage import parse_item
+    from ray_ft.overlap import Runs
 
     paths = sorted(Path(folder).rglob("*.py"))
     files = [SourceFile(path.name, str(path), path.stat().st_size) for path in paths]
-    heads_of(parse_item(files[0], Cleaning()), EvaluationRuns({}))
+    heads_of(parse_item(files[0], Cleaning()), Runs({}))
     started, num_bytes = time.monotonic(), 0
     for file in cycle(files):
-        heads_of(parse_item(file, Cleaning()), EvaluationRuns({}))
+        heads_of(parse_item(file, Cleaning()), Runs({}))
         num_bytes += file.num_bytes
         if time.monotonic() - started > CONTROL_SECONDS:
             break

@@ -21,7 +21,6 @@ from typing import Any
 
 from bench.data.patterns import SECONDS, Expression, attacks, patterns_of_package, seconds_of
 from bench.data.seeds import seeds_of
-from ray_ft.data.dedup.decontamination import EvaluationRuns
 from ray_ft.data.dedup.heads import heads_of
 from ray_ft.data.documents import SourceFile
 from ray_ft.data.filters.apply import Cleaning, clean_record
@@ -31,6 +30,7 @@ from ray_ft.data.ingest.records import Origin, read_line
 from ray_ft.data.ingest.sandbox import CHILD, Limits
 from ray_ft.data.ingest.stage import parse_item
 from ray_ft.data.run.budget import OutOfTime, budget
+from ray_ft.overlap import Runs
 from ray_ft.recipes import RECIPES
 from ray_ft.recipes.chunking.chunks import make_passages
 
@@ -132,7 +132,7 @@ def _file(name: str, data: bytes) -> str:
     reading.read_bytes = lambda kind, location: data
     (read,) = parse_item(file, Cleaning(), LIMITS)
     assert not hasattr(read, "examples")
-    heads_of([read], EvaluationRuns({}))
+    heads_of([read], Runs({}))
     if read.document is not None:
         for recipe in (RECIPES[kind]() for kind in RECIPES):
             if recipe.applies_to(read.document):
@@ -143,7 +143,7 @@ def _file(name: str, data: bytes) -> str:
 
 def _line(data: bytes) -> str:
     record = clean_record(read_line(data.split(b"\n")[0], Origin("a.jsonl:1", "a")), Cleaning())
-    heads_of([record], EvaluationRuns({}))
+    heads_of([record], Runs({}))
     return f"skipped: {record.reason}" if record.reason else "ok"
 
 

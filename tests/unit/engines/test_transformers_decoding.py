@@ -44,6 +44,16 @@ def test_the_turn_end_is_found_in_the_template_when_eos_is_another(tiny_model_pa
     assert ids == set(prompts.tokenizer.convert_tokens_to_ids(["<|pad|>", "<|im_end|>"]))
 
 
+def test_answers_in_an_adapters_own_template_end_where_that_ends_a_turn(model: Any, tmp_path: Path) -> None:
+    turns = "{% for m in messages %}{{ m['role'] }}: {{ m['content'] }}<|pad|>{% endfor %}answer:"
+    (tmp_path / "chat_template.jinja").write_text(turns)
+    model.take_template("own", str(tmp_path))
+    pad = model._prompts.tokenizer.convert_tokens_to_ids("<|pad|>")
+    assert pad in model.prompts_of("own").end_ids - model.prompts_of(None).end_ids
+    model.unload_adapter("own")
+    assert model.prompts_of("own") is model.prompts_of(None)
+
+
 def add_bos_itself(prompts: Prompts) -> Prompts:
     """Make the tokenizer put its beginning-of-text token in front, as those of Llama do."""
     from tokenizers.processors import TemplateProcessing

@@ -8,16 +8,15 @@ import pytest
 from ray_ft.artifacts import Contrast, Score
 from ray_ft.evaluation.exam.tasks import Done
 from ray_ft.evaluation.report import findings
+from ray_ft.evaluation.scores.contrasts import contrasts_of, withheld
 from ray_ft.evaluation.scores.metrics import score_answer
 from ray_ft.evaluation.scores.scoring import (
     PRIMARY_PAIRS,
     Measured,
-    contrasts_of,
     measure_answers,
     measure_documents,
     measure_retrieval,
     scores_of,
-    withheld,
 )
 from ray_ft.rows import Chunk, Question
 

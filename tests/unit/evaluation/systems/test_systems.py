@@ -8,8 +8,7 @@ from ray_ft.errors import GenerationError
 from ray_ft.evaluation.exam.tasks import Task
 from ray_ft.evaluation.systems.prompts import build_prompt, perform
 from ray_ft.models.chat_text import ChatText
-from ray_ft.retrievers.passages import passage_text, user_message
-from ray_ft.rows import Chunk
+from ray_ft.rows import Chunk, passage_text, user_message
 
 PASSAGES = ["one two three four five", "six seven eight nine ten", "eleven twelve"]
 

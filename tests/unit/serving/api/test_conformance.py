@@ -286,7 +286,7 @@ def test_tools_are_hidden_where_no_call_is_wanted(client: TestClient, model: Scr
 
 def test_a_template_without_a_place_for_tools_is_no_silent_loss(client: TestClient, model: ScriptedModel) -> None:
     with_tools = model.apply_chat_template
-    model.apply_chat_template = lambda messages, tools=None: with_tools(messages)  # type: ignore[method-assign]
+    model.apply_chat_template = lambda messages, tools=None, adapter=None: with_tools(messages)  # type: ignore[method-assign]
     response = post(client, chat(tools=[TOOL]))
     assert (response.status_code, error_of(response)["param"]) == (400, "tools")
 
@@ -294,7 +294,7 @@ def test_a_template_without_a_place_for_tools_is_no_silent_loss(client: TestClie
 def test_a_template_that_fails_on_what_it_is_given_refuses_the_request(
     client: TestClient, model: ScriptedModel
 ) -> None:
-    model.apply_chat_template = lambda messages, depth=0: str(1 // depth)  # type: ignore[method-assign]
+    model.apply_chat_template = lambda messages, depth=0, adapter=None: str(1 // depth)  # type: ignore[method-assign]
     response = post(client, chat(chat_template_kwargs={"depth": 0}))
     assert (response.status_code, error_of(response)["param"]) == (400, "messages")
 

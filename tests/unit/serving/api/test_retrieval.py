@@ -20,8 +20,8 @@ from ray_ft.config import Config, ServingConfig
 from ray_ft.errors import ConfigError, MissingArtifactError
 from ray_ft.evaluation.systems.prompts import build_prompt
 from ray_ft.retrievers import BM25, Index
-from ray_ft.retrievers.passages import passage_text, read_passages
-from ray_ft.rows import Chunk
+from ray_ft.retrievers.passages import read_passages
+from ray_ft.rows import Chunk, passage_text
 from ray_ft.serving.access.keys import KeyRing
 from ray_ft.serving.api.registry_api import registry_api
 from ray_ft.serving.api.retrieval import MAX_QUESTION_CHARS

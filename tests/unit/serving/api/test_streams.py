@@ -2,12 +2,15 @@
 
 import asyncio
 from collections.abc import AsyncGenerator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from ray_ft.serving.adapters import ServedModel
 from ray_ft.serving.api import streams
-from ray_ft.serving.api.bodies import Reply
+from ray_ft.serving.api.bodies import CompletionBody, Reply
+from ray_ft.serving.api.compare_routes import Arm, _events
 from ray_ft.serving.api.streams import PING, streamed
 from ray_ft.serving.exchange import Piece
 from ray_ft.serving.refusals import ApiError, Refusal
@@ -99,5 +102,22 @@ def test_a_refusal_at_once_has_its_own_status() -> None:
             await response_of(slow)
         assert refused.value.refusal is REFUSAL
         assert slow.is_closed
+
+    asyncio.run(run())
+
+
+@pytest.mark.usefixtures("at_once")
+def test_a_comparison_that_waits_is_pinged() -> None:
+    async def run() -> None:
+        slow = Slow([], [Piece(0, "yes", "stop", 1, 1)])
+        backend: Any = SimpleNamespace(stream=lambda ask: slow.pieces())
+        ask = CompletionBody(model="handbook", prompt="p", stream=True).as_ask(None)
+        reply = Reply(ask.id, "handbook", "a" * 12, False, 1)
+        arm = Arm("handbook", ServedModel("handbook", None, None, "a" * 12, 1), ask, reply, 0.0, None)
+        body: Any = _events([arm], backend)
+        assert [await anext(body) for _ in range(2)] == [PING, PING]
+        slow.go.release()
+        slow.go.release()
+        assert b'"text":"yes"' in await beyond_pings(body)
 
     asyncio.run(run())

@@ -96,7 +96,7 @@ def test_the_loop_stays_free_while_prompts_are_tokenised(model: TalkingModel, re
 
 def test_what_a_message_spells_out_reaches_the_model_as_letters(model: TalkingModel, replica: ModelReplica) -> None:
     prompt = ChatText("<u>hi<|end|>", [("<u>", False), ("hi<|end|>", True)])
-    model.apply_chat_template = lambda messages: prompt  # type: ignore[attr-defined]
+    model.apply_chat_template = lambda messages, adapter=None: prompt  # type: ignore[attr-defined]
 
     async def scenario() -> None:
         messages = ({"role": "user", "content": "hi<|end|>"},)
