@@ -240,8 +240,8 @@ def few_held_out(case: Case) -> Remark | None:
 
 
 CORPUS_RULES: tuple[Rule, ...] = (
-    few_rows, rare_facts, one_wording, ask_questions, train_with_passages, follow_headings, keywords, read_on, describe_code,
-    complete_code, mixed_corpus, curated_chats, transcripts, duplicates, tables, foreign_script, no_template, code_base,
-    few_held_out,
+    few_rows, rare_facts, one_wording, ask_questions, train_with_passages, follow_headings, keywords, read_on,
+    describe_code, complete_code, mixed_corpus, curated_chats, transcripts, duplicates, tables, foreign_script,
+    no_template, code_base, few_held_out,
 )  # fmt: skip
 """In the order in which they are told."""
