@@ -120,6 +120,7 @@ def chats(folder: Path) -> dict[str, Any]:
         "model": {"name": "meta-llama/Llama-3.1-70B-Instruct", "max_seq_len": 512},
         "data": {"datasets": [{"path": str(folder / "helpdesk.jsonl")}]},
         "plan": {"gpu": "A100-80GB"},
+        "engine": {"name": "transformers", "quantization": "int8"},
     }
 
 

@@ -14,7 +14,7 @@ from ray_ft.config import Config, to_plain
 METHODS = ("lora", "qlora", "full")
 TOPICS = (
     "expect", "retrieval", "recipe", "mend", "model", "method", "rank", "rate", "epochs", "batch", "rows", "precision",
-    "gpu", "exam", "forget",
+    "gpu", "serve", "exam", "forget",
 )  # fmt: skip
 """In the order in which they are shown."""
 

@@ -8,7 +8,8 @@ from ray_ft.artifacts import Remark
 Rule = Callable[[Case], Remark | None]
 
 PHRASINGS = 4
-WELL_READ = 2.0  # tokens a word, above which a tokenizer hardly knows a text
+CONTEXT = 0.5  # share of the examples that are also shown with passages
+WELL_READ = 2.5  # tokens a word, signs among them, above which a tokenizer hardly knows a text
 NOTABLE = 0.05  # share of the letters
 FEW_HELD_OUT = 20  # documents, below which an exam finds a gain of 30 points in less than two of three times
 CURATED = 1000  # examples
@@ -58,6 +59,20 @@ def ask_questions(case: Case) -> Remark | None:
         "prompts look like what users ask; the paper's choice, without scores",
         ("2404.10779 s4.1",), "C",
         settings={"data.recipes": ["qa"]},
+    )  # fmt: skip
+
+
+def train_with_passages(case: Case) -> Remark | None:
+    """Who will answer with passages in front of the question has to have seen some."""
+    if case.goal != "facts" or not case.has_documents or case.is_raw:
+        return None
+    if "tuned+rag" not in case.config.evaluation.systems:
+        return None
+    return Remark(
+        "train_with_passages", "recipe", f"context {CONTEXT:g} of qa, for answers with retrieval",
+        "trained with passages and distractors it learns to quote and to ignore noise; the share is open",
+        ("2403.10131",), "A",
+        settings={"data.recipes": [{"name": "qa", "context": CONTEXT}]},
     )  # fmt: skip
 
 
@@ -225,8 +240,8 @@ def few_held_out(case: Case) -> Remark | None:
 
 
 CORPUS_RULES: tuple[Rule, ...] = (
-    few_rows, rare_facts, one_wording, ask_questions, follow_headings, keywords, read_on, describe_code,
-    complete_code, mixed_corpus, curated_chats, transcripts, duplicates, tables, foreign_script, no_template, code_base,
-    few_held_out,
+    few_rows, rare_facts, one_wording, ask_questions, train_with_passages, follow_headings, keywords, read_on,
+    describe_code, complete_code, mixed_corpus, curated_chats, transcripts, duplicates, tables, foreign_script,
+    no_template, code_base, few_held_out,
 )  # fmt: skip
 """In the order in which they are told."""

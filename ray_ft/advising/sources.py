@@ -9,6 +9,7 @@ SOURCES: dict[str, str] = {
     "2312.05934": "Ovadia et al. 2023, Fine-Tuning or Retrieval? (arXiv 2312.05934)",
     "2401.08406": "Balaguer et al. 2024, RAG vs Fine-tuning (arXiv 2401.08406)",
     "2403.08763": "Ibrahim et al. 2024, Simple and Scalable Strategies to Continually Pre-train (arXiv 2403.08763)",
+    "2403.10131": "Zhang et al. 2024, RAFT (arXiv 2403.10131)",
     "2405.05904": "Gekhman et al. 2024, Does Fine-Tuning on New Knowledge Encourage Hallucinations? (arXiv 2405.05904)",
     "2405.09673": "Biderman et al. 2024, LoRA Learns Less and Forgets Less (arXiv 2405.09673)",
     "2407.02742": "Bassamzadeh and Methani 2024, DSL Code Generation (arXiv 2407.02742)",
