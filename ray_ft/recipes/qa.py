@@ -1,13 +1,11 @@
 """QA recipe: a question asks, the document answers; an engine writes both, or the document's structure does."""
 
-import random
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from ray_ft.recipes.base import RECIPES, Recipe
 from ray_ft.recipes.chunking.chunks import Span, make_chunks, sections
 from ray_ft.recipes.chunking.functions import definition_spans
-from ray_ft.recipes.grounding.check import ungrounded
 from ray_ft.recipes.questions.coverage import allot
 from ray_ft.recipes.questions.from_structure import (
     QuestionAnswer,
@@ -16,13 +14,12 @@ from ray_ft.recipes.questions.from_structure import (
     reference_answer,
     training_question,
 )
+from ray_ft.recipes.questions.in_context import in_context
 from ray_ft.recipes.questions.verdicts import Checked, check_pairs
 from ray_ft.recipes.questions.written import PAIRS, exam_request, pairs_request, read_pairs
-from ray_ft.rows import Chunk, CountTokens, Document, Example, Generate, passage_text, user_message
+from ray_ft.rows import Chunk, CountTokens, Document, Example, Generate
 
 MIN_WORDS = 8  # shorter passages answer no question
-NOT_IN_PASSAGES = "The passages do not say."
-"""What is trained where the right passage is missing; evaluation knows it as declining."""
 
 
 @RECIPES.register("qa")
@@ -123,24 +120,9 @@ class QA(Recipe):
         ]
 
     def _in_context(self, examples: Sequence[Example], chunks: Sequence[Chunk]) -> list[Example]:
-        """A drawn share of the examples once more, with passages as evaluation shows them; each by its own hash."""
-        places = {c.id: i for i, c in enumerate(chunks)}
-        made = []
-        for example in (e for e in examples if self.context and not e.dropped):
-            lots = random.Random(f"{example.chunk_id}\0{example.prompt}")
-            drawn, without = lots.random() < self.context, lots.random() < self.context_without
-            place = places[example.chunk_id]
-            nearest = sorted(range(len(chunks)), key=lambda i: abs(i - place))
-            shown = nearest[1 : self.context_passages + 1] if without else nearest[: self.context_passages]
-            texts = [passage_text(chunks[i]) for i in shown]
-            # Where another passage says the same, declining would be wrong.
-            said = without and any(not ungrounded(example.completion, t, question=example.prompt) for t in texts)
-            if drawn and texts and not said:
-                lots.shuffle(texts)
-                prompt = user_message(example.prompt, texts)
-                one = replace(example, prompt=prompt)
-                made.append(replace(one, completion=NOT_IN_PASSAGES, evidence="") if without else one)
-        return made
+        return in_context(
+            examples, chunks, share=self.context, num_passages=self.context_passages, without=self.context_without
+        )
 
     def _silence(self, chunk: Chunk, text: str) -> Example:
         reason = "engine wrote no question and answer"

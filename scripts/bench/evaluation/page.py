@@ -135,7 +135,7 @@ it is the only comparison and where there are six; below it the verdict is never
 """
 
 _ABOUT_INTERVALS = """How often the 95% interval of a share of right answers holds the truth; {exams} exams for each
-figure, [interval-coverage.csv](interval-coverage.csv). Documents have rates of their own, so that two questions about
-one are alike by 0.3. The intervals hold the truth at least as often as they say, and with few documents more often than
-that: they allow for a document that nobody asked about.
+figure, [interval-coverage.csv](interval-coverage.csv). Documents have rates of their own, so that two questions
+about one are alike by 0.3. The intervals hold the truth at least as often as they say, and with few documents more
+often than that: they allow for a document that nobody asked about.
 """
