@@ -15,7 +15,7 @@ from ray_ft.recipes.questions.from_structure import (
     training_question,
 )
 from ray_ft.recipes.questions.in_context import in_context
-from ray_ft.recipes.questions.verdicts import Checked, check_pairs
+from ray_ft.recipes.questions.verdicts import check_pairs
 from ray_ft.recipes.questions.written import PAIRS, exam_request, pairs_request, read_pairs
 from ray_ft.rows import Chunk, CountTokens, Document, Example, Generate
 
@@ -88,7 +88,7 @@ class QA(Recipe):
         pairs = [(c, p) for (c, n), text in zip(asked, texts, strict=True) for p in read_pairs(text)[:n]]
         checked = check_pairs(pairs, generate if self.judge else None)
         silent = [(c, text) for (c, _), text in zip(asked, texts, strict=True) if not read_pairs(text)]
-        written = [e for one in checked for e in self._phrased(one)]
+        written = [e for one in checked for e in one.examples(self.name, num_phrasings=self.phrasings)]
         return written + self._in_context(written, chunks) + [self._silence(c, text) for c, text in silent]
 
     def questions(self, chunks: list[Chunk], generate: Generate | None) -> list[tuple[Chunk, QuestionAnswer]]:
@@ -108,16 +108,6 @@ class QA(Recipe):
             return None
         answer = chunk.metadata.get("docstring", chunk.text)
         return Example(training_question(chunk), answer, chunk.id, chunk.document_id, self.name, "extractive")
-
-    def _phrased(self, one: Checked) -> Sequence[Example]:
-        """An example for each wording of a question."""
-        c, pair = one.chunk, one.pair
-        wordings = list(dict.fromkeys([pair.question, *pair.rephrasings]))[: self.phrasings]
-        made = [(wording, one.reason or one.rephrasing_reason(wording)) for wording in wordings]
-        return [
-            Example(wording, pair.answer, c.id, c.document_id, self.name, "generated", reason, evidence=pair.evidence)
-            for wording, reason in made
-        ]
 
     def _in_context(self, examples: Sequence[Example], chunks: Sequence[Chunk]) -> list[Example]:
         return in_context(

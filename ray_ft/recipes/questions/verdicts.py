@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from ray_ft.recipes.grounding.check import off_topic, ungrounded
 from ray_ft.recipes.questions.written import VERDICT, Pair, passage_of, read_verdict, verdict_request
-from ray_ft.rows import Chunk, Generate
+from ray_ft.rows import Chunk, Example, Generate
 
 
 @dataclass(frozen=True)
@@ -19,6 +19,16 @@ class Checked:
     def rephrasing_reason(self, wording: str) -> str:
         """Why another wording of the question is left out."""
         return off_topic(wording, f"{self.pair.question}\n\n{passage_of(self.chunk)}")
+
+    def examples(self, recipe: str, *, num_phrasings: int) -> list[Example]:
+        """An example for each wording of the question."""
+        c, pair = self.chunk, self.pair
+        wordings = list(dict.fromkeys([pair.question, *pair.rephrasings]))[:num_phrasings]
+        made = [(wording, self.reason or self.rephrasing_reason(wording)) for wording in wordings]
+        return [
+            Example(wording, pair.answer, c.id, c.document_id, recipe, "generated", reason, evidence=pair.evidence)
+            for wording, reason in made
+        ]
 
 
 def check_pairs(pairs: Sequence[tuple[Chunk, Pair]], judge: Generate | None) -> list[Checked]:
