@@ -13,6 +13,7 @@ if TYPE_CHECKING:
         gate,
         inspect,
         plan,
+        plan_exam,
         prepare,
         run,
         serve,
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
         Job,
         Memory,
         Plan,
+        Power,
         Remark,
         Report,
         Ruling,
@@ -97,6 +99,7 @@ __all__ = [
     "ModelError",
     "Plan",
     "PlanConfig",
+    "Power",
     "PromptTooLongError",
     "RayFTError",
     "Remark",
@@ -120,6 +123,7 @@ __all__ = [
     "inspect",
     "load_config",
     "plan",
+    "plan_exam",
     "prepare",
     "run",
     "serve",
@@ -131,12 +135,13 @@ __all__ = [
 
 _HOMES = {
     "ray_ft.api": (
-        "advise", "compare", "dry_run", "evaluate", "export", "gate", "inspect", "plan", "prepare", "run", "serve",
-        "smallest_cluster", "submit", "sweep", "train",
+        "advise", "compare", "dry_run", "evaluate", "export", "gate", "inspect", "plan", "plan_exam", "prepare", "run",
+        "serve", "smallest_cluster", "submit", "sweep", "train",
     ),
     "ray_ft.artifacts": (
         "Advice", "Changed", "Comparison", "CorpusProfile", "DryRun", "Endpoint", "Estimate", "Inspection", "Job",
-        "Memory", "Plan", "Remark", "Report", "Ruling", "Sizing", "Standing", "Sweep", "TrainingSet", "TunedModel",
+        "Memory", "Plan", "Power", "Remark", "Report", "Ruling", "Sizing", "Standing", "Sweep", "TrainingSet",
+        "TunedModel",
     ),
     "ray_ft.config": (
         "Config", "DataConfig", "DatasetConfig", "EvaluationConfig", "ModelConfig", "PlanConfig", "ServingConfig",

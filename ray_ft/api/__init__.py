@@ -6,7 +6,7 @@ run folder is left alone and the difference is named.
 
 from ray_ft.api.advising import advise
 from ray_ft.api.data import inspect, prepare
-from ray_ft.api.evaluation import compare, evaluate, gate
+from ray_ft.api.evaluation import compare, evaluate, gate, plan_exam
 from ray_ft.api.exporting import export
 from ray_ft.api.planning import plan, smallest_cluster
 from ray_ft.api.serving import serve
@@ -24,6 +24,7 @@ __all__ = [
     "inspect",
     "load_config",
     "plan",
+    "plan_exam",
     "prepare",
     "run",
     "serve",

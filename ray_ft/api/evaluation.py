@@ -6,7 +6,7 @@ from ray_ft import artifacts
 from ray_ft.api.fingerprints import evaluation_inputs
 from ray_ft.api.run_folder import config_path_of, existing_artifact, save
 from ray_ft.api.session import ray_session
-from ray_ft.artifacts import Comparison, Report, Ruling, TrainingSet, TunedModel
+from ray_ft.artifacts import Comparison, Power, Report, Ruling, TrainingSet, TunedModel
 from ray_ft.config import Config, EvaluationConfig
 
 
@@ -33,6 +33,17 @@ def gate(
     report = artifacts.load(Report, run_path)
     other = None if against is None else compare(against, run_path)
     return rule_on(report.contrasts, min_gain=min_gain, max_loss=max_loss, against=other)
+
+
+def plan_exam(config: Config) -> list[Power]:
+    """Say what the exam of a configuration can show, by stratum, before anything is trained or asked.
+
+    Needs no GPU, no cluster and no tuned model; raises MissingArtifactError without a training set.
+    """
+    from ray_ft.evaluation.power import plan_exam
+
+    training_set = artifacts.load(TrainingSet, config.run_path, config_path=config_path_of(config))
+    return plan_exam(training_set, config.evaluation, seed=config.seed)
 
 
 def evaluate(config: Config, *, force: bool = False) -> Report:

@@ -86,6 +86,17 @@ class Comparison:
 
 
 @dataclass(frozen=True)
+class Power:
+    """What an exam can show on one stratum."""
+
+    stratum: str
+    num_questions: int
+    num_documents: int
+    smallest: dict[float, float | None]  # difference that is found, by the share of questions on which systems differ
+    fewest_for_none: int | None  # documents without which no verdict says that nothing differs
+
+
+@dataclass(frozen=True)
 class Ruling:
     """What one rule says of a run."""
 

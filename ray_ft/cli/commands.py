@@ -155,8 +155,23 @@ def _train(arguments: argparse.Namespace) -> int:
 def _evaluate(arguments: argparse.Namespace) -> int:
     from ray_ft import api
 
+    if arguments.plan:
+        return _plan_exam(_load(arguments), as_json=arguments.json)
     made = api.evaluate(_load(arguments), force=arguments.force)
     print_json(made) if arguments.json else print_report(made, serve=_command("serve", arguments))
+    return 0
+
+
+def _plan_exam(config: "Config", *, as_json: bool) -> int:
+    from ray_ft import api
+
+    found = api.plan_exam(config)
+    if as_json:
+        print_json(found)
+    else:
+        from ray_ft.evaluation.power import render_power
+
+        print(render_power(found, margin=config.evaluation.margin))
     return 0
 
 

@@ -59,6 +59,8 @@ def build_parser() -> argparse.ArgumentParser:
             sub.add_argument("--to", metavar="FOLDER", help="write JSONL, Parquet and a dataset card")
         if verb == "prepare":
             sub.add_argument("--retry-quarantined", action="store_true", help="read files again whose parsers failed")
+        if verb == "evaluate":
+            sub.add_argument("--plan", action="store_true", help="only say what the exam can show; asks nothing")
         if verb in RESUMED_VERBS:
             sub.add_argument("--resume", action="store_true", help="go on from the last checkpoint")
         if verb == "train":
