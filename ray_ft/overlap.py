@@ -26,6 +26,7 @@ RUN_WORDS = 8
 BASE = 0x9E3779B97F4A7C15  # odd, hence with an inverse modulo 2**64
 STEPS = (0xBF58476D1CE4E5B9, 0x94D049BB133111EB)  # of the finaliser of SplitMix64 (Steele, Lea and Flood, 2014)
 ROWS_AT_A_TIME = 1024
+LOOKED_AT = "looked at"
 KINDS = ("question", "reference", "run")
 """How an item overlaps: its question stands in training, its short answer does, a run of its words does."""
 
@@ -121,8 +122,8 @@ def table(questions: Sequence[Question], found: Sequence[str]) -> dict[str, dict
     """By stratum: how many were looked at, and how many overlap in each way."""
     rows: dict[str, Counter[str]] = {}
     for question, kind in zip(questions, found, strict=True):
-        row = rows.setdefault(question.stratum, Counter(dict.fromkeys(("looked at", *KINDS), 0)))
-        row["looked at"] += 1
+        row = rows.setdefault(question.stratum, Counter(dict.fromkeys((LOOKED_AT, *KINDS), 0)))
+        row[LOOKED_AT] += 1
         if kind:
             row[kind] += 1
     return {stratum: dict(row) for stratum, row in sorted(rows.items())}

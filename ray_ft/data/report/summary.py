@@ -7,6 +7,7 @@ from ray_ft.artifacts import Share, TrainingSet
 from ray_ft.config import DataConfig
 from ray_ft.data.build.job import MAX_NAMED_LINES, GroupResult
 from ray_ft.errors import DataError
+from ray_ft.overlap import LOOKED_AT
 
 log = logging.getLogger("ray_ft")
 
@@ -57,6 +58,14 @@ def report(total: GroupResult, made: TrainingSet, seconds: float) -> None:
     if total.notes:
         log.info("in %s", _counts(total.notes).replace(" ", " lines: ", 1))
     _report_rows(total, made)
+    for stratum, row in made.overlap.items():
+        lost = sum(row.values()) - row[LOOKED_AT]
+        if lost > row[LOOKED_AT] / 2:
+            log.warning(
+                "%d of the %d questions on %s documents were left out of the exam, since training holds them or eight "
+                "words in a row of their answers: name texts that documents share in data.common, or give questions "
+                "of yours as evaluation.questions", lost, row[LOOKED_AT], stratum.replace("_", " "),
+            )  # fmt: skip
 
 
 def _report_rows(total: GroupResult, made: TrainingSet) -> None:
