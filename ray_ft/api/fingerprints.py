@@ -18,7 +18,17 @@ def data_inputs(config: Config) -> dict[str, Any]:
     # Where answers lie, what is kept and what parsers may take change how a set is made, not what of.
     runtime = {"answers_path", "keep_parsed", "parse_seconds", "parse_memory_gib"}
     data = {k: v for k, v in to_identity(config.data).items() if k not in runtime}
+    if not data["common"]:  # as before there was the key
+        del data["common"]
+    data["recipes"] = [_as_before(recipe) for recipe in data["recipes"]]
     return {"model": model, "data": data, "seed": config.seed}
+
+
+def _as_before(recipe: Any) -> Any:
+    """A recipe without the keys that came later and say nothing here."""
+    if not isinstance(recipe, dict) or recipe.get("context") != 0:
+        return recipe
+    return {key: value for key, value in recipe.items() if not key.startswith("context")}
 
 
 def train_inputs(config: Config, training_set: TrainingSet) -> dict[str, Any]:

@@ -65,17 +65,18 @@ def training_set(tmp_path_factory: pytest.TempPathFactory, tiny_model_path: str)
 def unbroken(
     ray_cluster: None, training_set: TrainingSet, tiny_model_path: str, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[TunedModel, list[str]]:
-    """A run that nothing happens to, and its lines on the terminal."""
+    """A run that nothing happens to, and its lines on the terminal with `--verbose`."""
     lines: list[str] = []
     handler = logging.Handler()
     handler.emit = lambda record: lines.append(record.getMessage())  # type: ignore[method-assign]
     logger = logging.getLogger("ray_ft")
     logger.addHandler(handler)
-    logger.setLevel(logging.INFO)
+    logger.setLevel(logging.DEBUG)
     try:
         return train(training_set, tiny_model_path, tmp_path_factory.mktemp("unbroken")), lines
     finally:
         logger.removeHandler(handler)
+        logger.setLevel(logging.INFO)
 
 
 def adapter_bytes(tuned: TunedModel) -> bytes:
@@ -217,9 +218,10 @@ def test_a_run_says_what_it_made(unbroken: tuple[TunedModel, list[str]]) -> None
 
 def test_the_terminal_shows_every_step_with_loss_speed_and_time_left(unbroken: tuple[TunedModel, list[str]]) -> None:
     _, lines = unbroken
-    pattern = re.compile(rf"step (\d+)/{NUM_STEPS}  loss \d+\.\d{{4}}  [\d,]+ tokens/s  .* left")
+    figures = r"loss \d+\.\d{4}, [\d,]+ tokens/s(?:, validation \d+\.\d{4})?, about .* left"
+    pattern = re.compile(rf"train (\d+) of {NUM_STEPS} steps, {figures}")
     steps = [int(found[1]) for line in lines if (found := pattern.fullmatch(line))]
-    assert steps == list(range(1, NUM_STEPS + 1))
+    assert list(dict.fromkeys(steps)) == list(range(1, NUM_STEPS + 1))  # with a validation loss once more
 
 
 def test_the_terminal_says_once_who_runs_the_steps(unbroken: tuple[TunedModel, list[str]]) -> None:
