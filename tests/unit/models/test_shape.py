@@ -176,7 +176,7 @@ def test_what_the_hub_refuses_gets_one_line(monkeypatch: pytest.MonkeyPatch, err
     def refuse(*_: object, **__: object) -> None:
         raise getattr(errors, error)(error, response=SimpleNamespace(headers={}, request=None))
 
-    monkeypatch.setattr("ray_ft.models.config_json._reach_hub", lambda: None)
+    monkeypatch.setattr("ray_ft.models.config_json.reach_hub", lambda: None)
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", refuse)
     with pytest.raises(ModelError, match=message) as raised:
         load_model_shape("acme/secret")
