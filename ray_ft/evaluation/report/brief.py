@@ -49,14 +49,17 @@ def _table(scores: list[Score]) -> list[str]:
     if not columns:
         return []
     systems = dict.fromkeys(system for _, system, _ in means)
-    lines = [metric_of(PRIMARY_METRIC).title.ljust(16) + "".join(f"{title:>15}" for title, _, _ in columns)]
+    widths = [max(len(title) + 2, 8) for title, _, _ in columns]  # all strata together are 80 columns
+    titles = "".join(f"{title:>{width}}" for (title, _, _), width in zip(columns, widths, strict=True))
+    lines = [metric_of(PRIMARY_METRIC).title.ljust(16) + titles]
     for system in systems:
         cells = (means.get((stratum, system, metric)) for _, stratum, metric in columns)
         texts = (
             "" if mean is None else metric_of(metric).format(mean)
             for mean, (_, _, metric) in zip(cells, columns, strict=True)
         )
-        lines.append(f"{system:<16}{''.join(f'{text:>15}' for text in texts)}".rstrip())
+        row = "".join(f"{text:>{width}}" for text, width in zip(texts, widths, strict=True))
+        lines.append(f"{system:<16}{row}".rstrip())
     if any(stratum == UNANSWERABLE for _, stratum, _ in columns):
         lines.append(f"({UNANSWERABLE}: share that is declined)")
     return lines

@@ -138,10 +138,12 @@ def advice(contrasts: Iterable[Contrast]) -> str:
 
 
 def judged(contrasts: Iterable[Contrast]) -> list[Contrast]:
-    """The primary contrasts of the stratum that decides: held-out documents where there are any."""
+    """The primary contrasts of the stratum that decides: the first in the report's order with a verdict, held-out
+    documents before others; the first of all where every verdict is open. All belong to one family of tests."""
     primary = [c for c in contrasts if c.primary]
     order = [s for s in rows.STRATA if any(c.stratum == s for c in primary)]
-    return [c for c in primary if c.stratum == order[0]] if order else []
+    decided = [s for s in order if any(c.stratum == s and c.verdict != "undecided" for c in primary)]
+    return [c for c in primary if c.stratum == (decided or order)[0]] if order else []
 
 
 def _advice(verdicts: Mapping[tuple[str, str], str]) -> str:

@@ -31,10 +31,10 @@ def report(*contrasts: Contrast) -> Report:
 def test_a_table_of_systems_and_strata_then_found_report_and_next() -> None:
     shown = render_brief(report(CONTRAST), page="runs/report.html", serve="ray-ft serve config.yaml").split("\n")
     assert shown[:6] == [
-        "key-fact recall            seen   unanswerable  bits per byte",
-        "base                       1.0%          20.0%          1.234",
-        "tuned                     75.0%           5.0%          1.100",
-        "echo                       0.0%",
+        "key-fact recall     seen  unanswerable  bits per byte",
+        "base                1.0%         20.0%          1.234",
+        "tuned              75.0%          5.0%          1.100",
+        "echo                0.0%",
         "(unanswerable: share that is declined)",
         "",
     ]
