@@ -54,6 +54,10 @@ class Task:
         self.total = self.total if total is None else total
         _watcher.show(self)
 
+    def count_to(self, done: int) -> None:
+        """So many are done; how many a second is its figure."""
+        self.at(done, f"{(done - self._first) / max(self.seconds, 1e-9):.1f} a second")
+
     @property
     def seconds(self) -> float:
         """From its beginning to its end, or to now."""

@@ -11,12 +11,7 @@ from ray_ft.artifacts import Contrast, Report, Score, TrainingSet, TunedModel, w
 from ray_ft.config import EvaluationConfig, ModelConfig
 from ray_ft.engines import Engine
 from ray_ft.errors import ConfigError
-from ray_ft.evaluation.exam.questions import (
-    load_documents,
-    load_questions,
-    sample_held_out_documents,
-    sample_questions,
-)
+from ray_ft.evaluation.exam.questions import draw_exam, load_documents
 from ray_ft.evaluation.exam.tasks import Done, Task
 from ray_ft.evaluation.exam.user_questions import SourceDocument
 from ray_ft.evaluation.report import findings, provenance
@@ -132,9 +127,7 @@ def set_exam(
     compared is then left out, and that is said.
     """
     systems = tuple(dict.fromkeys(evaluation.systems))
-    documents = sample_held_out_documents(training_set, num_documents=evaluation.num_documents, seed=seed)
-    candidates = load_questions(training_set, evaluation.questions, sources, required=not documents)
-    questions = sample_questions(candidates, num_questions=evaluation.num_questions, seed=seed)
+    questions, num_candidates, documents = draw_exam(training_set, evaluation, sources, seed=seed)
     rankings: list[list[Chunk]] = [[] for _ in questions]
     with_retrieval = [system for system in systems if "+" in system]
     passages = read_passages(training_set.path) if with_retrieval else []
@@ -153,7 +146,7 @@ def set_exam(
         index = evaluation.retriever.index(passages)
         depth = max(MRR_DEPTH, evaluation.num_passages)
         rankings = [index.search(question.question, depth) for question in questions]
-    return Exam(systems, questions, len(candidates), passages, rankings, documents, notes)
+    return Exam(systems, questions, num_candidates, passages, rankings, documents, notes)
 
 
 def _tasks(exam: Exam, *, num_passages: int) -> list[Task]:

@@ -6,14 +6,9 @@ from statistics import NormalDist
 
 from ray_ft.artifacts import Power, TrainingSet
 from ray_ft.config import EvaluationConfig
-from ray_ft.evaluation.exam.questions import (
-    load_documents,
-    load_questions,
-    sample_held_out_documents,
-    sample_questions,
-)
+from ray_ft.evaluation.exam.questions import draw_exam, load_documents
 from ray_ft.evaluation.report.findings import STRATA
-from ray_ft.evaluation.scores.scoring import PRIMARY_PAIRS, UNANSWERABLE
+from ray_ft.evaluation.scores.scoring import PRIMARY_PAIRS, UNANSWERABLE, stratum_scored
 from ray_ft.evaluation.scores.statistics import ALPHA, MIN_DOCUMENTS, POWER, fewest_documents
 from ray_ft.rows import Question
 
@@ -25,13 +20,11 @@ DIFFER = (0.1, 0.2, 0.3, 0.4)
 
 def plan_exam(training_set: TrainingSet, evaluation: EvaluationConfig, *, seed: int) -> list[Power]:
     """What the exam of this configuration can show. Raises ConfigError for bad questions, DataError for none."""
-    sources = load_documents(training_set)
-    documents = sample_held_out_documents(training_set, num_documents=evaluation.num_documents, seed=seed)
-    candidates = load_questions(training_set, evaluation.questions, sources, required=not documents)
-    questions = sample_questions(candidates, num_questions=evaluation.num_questions, seed=seed)
+    questions, _, _ = draw_exam(training_set, evaluation, load_documents(training_set), seed=seed)
     by_stratum: dict[str, list[Question]] = {}
     for question in questions:
-        by_stratum.setdefault(question.stratum if question.answerable else UNANSWERABLE, []).append(question)
+        stratum = stratum_scored(question.stratum, answerable=question.answerable)
+        by_stratum.setdefault(stratum, []).append(question)
     pairs = sum(set(pair) <= set(evaluation.systems) for pair in PRIMARY_PAIRS)
     judged = max(1, pairs * sum(stratum != UNANSWERABLE for stratum in by_stratum))
     found = []

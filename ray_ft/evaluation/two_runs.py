@@ -1,23 +1,25 @@
 """Two runs on the questions that both were asked: whether the second's systems answer better than the first's."""
 
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from ray_ft.artifacts import Changed, Comparison, Contrast, Report, load
-from ray_ft.errors import DataError, MissingArtifactError
+from ray_ft.artifacts import Changed, Comparison, Report, load
+from ray_ft.errors import DataError
 from ray_ft.evaluation.report import findings
+from ray_ft.evaluation.report.samples import read_lines
 from ray_ft.evaluation.scores.contrasts import contrasts_of
 from ray_ft.evaluation.scores.scoring import (
     BITS_PER_BYTE,
     PRIMARY_METRIC,
     UNANSWERABLE,
     Measured,
+    main_metric,
     measure,
     scores_of,
+    stratum_scored,
 )
-from ray_ft.rows import STRATA, stratum_named
+from ray_ft.rows import STRATA
 
 HELD_APART = ("base model", "decoding", "engine", "system prompt", "retrieval", "versions")
 """What a report says of how it was made that a fair comparison keeps the same."""
@@ -69,7 +71,7 @@ def render_comparison(found: Comparison) -> str:
     if found.num_only_a or found.num_only_b:
         lines[-1] += f" ({found.num_only_a:,} of A alone and {found.num_only_b:,} of B alone are left out)"
     lines += [f"not the same: {name}: {a} / {b}" for name, (a, b) in found.differences.items()]
-    shown = [c for c in found.contrasts if c.primary or c.metric == BITS_PER_BYTE or _is_abstention(c)]
+    shown = [c for c in found.contrasts if c.metric in (main_metric(c.stratum), BITS_PER_BYTE)]
     lines += ["", *(f"{c.verdict:<24}{findings.verdict_sentence(c)}" for c in shown)]
     for title, changed in (("B gained most on", found.wins), ("B lost most on", found.regressions)):
         if changed:
@@ -79,10 +81,6 @@ def render_comparison(found: Comparison) -> str:
     return "\n".join(lines)
 
 
-def _is_abstention(contrast: Contrast) -> bool:
-    return contrast.metric == "abstention" and contrast.stratum == UNANSWERABLE
-
-
 def _line(text: str) -> str:
     words = " ".join(text.split())
     return words if len(words) <= 100 else f"{words[:99]}…"
@@ -90,23 +88,8 @@ def _line(text: str) -> str:
 
 def _by_question(run: Path) -> dict[tuple[str, ...], dict[str, Any]]:
     """Samples by all that makes two questions the same."""
-    rows = _lines(run / "evaluation" / "samples.jsonl")
+    rows = read_lines(run / "evaluation" / "samples.jsonl")
     return {(row["question"], row["reference"], row["document_id"], row["stratum"]): row for row in rows}
-
-
-def _lines(path: Path) -> Iterator[dict[str, Any]]:
-    try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise MissingArtifactError(
-            f"{path} cannot be read ({error.strerror}). Run `ray-ft evaluate CONFIG --force` to write it again."
-        ) from None
-    for number, line in enumerate(text.splitlines(), 1):
-        try:
-            row = json.loads(line)
-            yield {**row, "stratum": stratum_named(row["stratum"])} if "stratum" in row else row
-        except (ValueError, TypeError) as error:
-            raise MissingArtifactError(f"{path}: line {number} is damaged ({error})") from None
 
 
 def _answered(
@@ -115,7 +98,7 @@ def _answered(
     groups = []
     by_stratum: dict[str, list[tuple[dict[str, Any], dict[str, Any]]]] = {}
     for a, b in pairs:
-        by_stratum.setdefault(a["stratum"] if a["answerable"] else UNANSWERABLE, []).append((a, b))
+        by_stratum.setdefault(stratum_scored(a["stratum"], answerable=a["answerable"]), []).append((a, b))
     for stratum in (s for s in (*STRATA, UNANSWERABLE) if s in by_stratum):
         rows = by_stratum[stratum]
         first = rows[0][0]["answers"]
@@ -137,7 +120,7 @@ def _documents(run_a: Path, run_b: Path, *, num_bootstrap: int, seed: int) -> li
     for run in (run_a, run_b):
         found: dict[tuple[str, int], dict[str, float]] = {}
         path = run / "evaluation" / "bits_per_byte.jsonl"
-        for row in _lines(path) if path.is_file() else ():
+        for row in read_lines(path) if path.is_file() else ():
             found.setdefault((row["document_id"], row["num_bytes"]), {})[row["system"]] = row["bits"]
         by_run.append(found)
     common = [key for key in by_run[0] if key in by_run[1]]

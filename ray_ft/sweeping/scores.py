@@ -1,7 +1,6 @@
 """A trial's figure: its validation loss, or its evaluation's scores by document."""
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from ray_ft.config import SweepConfig
 from ray_ft.errors import DataError
 from ray_ft.evaluation.exam.tasks import TUNED
+from ray_ft.evaluation.report.samples import read_lines
 from ray_ft.evaluation.scores.scoring import BITS_PER_BYTE
-from ray_ft.rows import stratum_named
 
 if TYPE_CHECKING:
     import numpy as np
@@ -44,9 +43,7 @@ def read_items(run_path: str | Path, sweep: SweepConfig) -> Items:
         found = [(row["document_id"], row["bits"], row["num_bytes"]) for row in rows]
     else:
         rows = [
-            row
-            for row in _lines(folder / "samples.jsonl")
-            if stratum_named(row["stratum"]) == sweep.stratum and row["answerable"]
+            row for row in _lines(folder / "samples.jsonl") if row["stratum"] == sweep.stratum and row["answerable"]
         ]
         found = [(row["document_id"], row["answers"][TUNED]["scores"][sweep.metric], 1) for row in rows]
     if not found:
@@ -61,8 +58,8 @@ def read_items(run_path: str | Path, sweep: SweepConfig) -> Items:
     return Items(sums, weights)
 
 
-def _lines(path: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.is_file() else []
+def _lines(path: Path) -> Iterable[dict[str, Any]]:
+    return read_lines(path) if path.is_file() else ()
 
 
 def table_of(items: Sequence[Sequence[Items]]) -> "tuple[Floats, Floats]":

@@ -6,7 +6,6 @@ all is known, and the examples are made as if the engine had answered at once.
 """
 
 import logging
-import time
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
@@ -65,7 +64,6 @@ def _round(
     import ray
 
     num_gpus = int(ray.cluster_resources().get("GPU", 0)) if engine.needs_weights else 0
-    started = time.monotonic()
     total = 0
     with progress.task("generate", "answers") as task:
         answers = (
@@ -84,9 +82,9 @@ def _round(
                 raise GenerationError(f"prepare stopped: {row['stopped']}")
             total += int(row["num_answers"])
             refused.update([row["refused"]] if row["refused"] else [])
-            task.at(total, f"{total / task.seconds:.1f} a second")
+            task.count_to(total)
     if total:
-        log.info("the engine answered %s requests in %.0f s", f"{total:,}", time.monotonic() - started)
+        log.info("the engine answered %s requests in %.0f s", f"{total:,}", task.seconds)
     return total
 
 

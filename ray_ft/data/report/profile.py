@@ -7,9 +7,9 @@ import random
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from ray_ft.artifacts import CorpusProfile, TrainingSet
 from ray_ft.config import DataConfig
@@ -20,7 +20,7 @@ from ray_ft.data.dedup.splits import Bounds
 from ray_ft.data.documents import ReadFile, Record, SourceFile
 from ray_ft.data.filters.apply import Cleaning
 from ray_ft.data.formats import MARKDOWN, format_of
-from ray_ft.data.ingest.items import Item, size_of
+from ray_ft.data.ingest.items import size_of
 from ray_ft.data.ingest.manifest import list_items
 from ray_ft.data.ingest.reading import parse
 from ray_ft.data.ingest.sandbox import Limits
@@ -32,6 +32,7 @@ from ray_ft.errors import DataError
 from ray_ft.overlap import Runs
 from ray_ft.rows import Document, Example, from_row
 
+Drawn = TypeVar("Drawn")
 SAMPLE_BYTES, SAMPLE_ITEMS = 8 * 2**20, 1000  # that are read, at most
 TOKENISED_CHARACTERS = 200_000
 GUESSED_TOKENS_PER_WORD, GUESSED_IN_CODE = 1.4, 2.5  # where there is no tokenizer; code has signs between its words
@@ -139,7 +140,7 @@ def _of_sources(data: DataConfig, max_seq_len: int, seed: int) -> _Sample:
     heads: list[Head] = []
     num_bytes = 0
     with budgets_in_turn():
-        for item in _drawn(items, seed):
+        for item in _drawn(items, seed, size_of):
             parsed, told = parse_and_sign(item, job)
             read += parsed
             heads += told
@@ -160,15 +161,15 @@ def _of_sources(data: DataConfig, max_seq_len: int, seed: int) -> _Sample:
     return sample
 
 
-def _drawn(items: Sequence[Item], seed: int) -> Iterator[Item]:
-    """Items in an order by lot, as many as a sample takes; all of a small corpus."""
+def _drawn(items: Sequence[Drawn], seed: int, size: Callable[[Drawn], int]) -> Iterator[Drawn]:
+    """Items in an order by lot, as many as a sample takes of bytes and items; all of a small corpus."""
     order = list(items)
     random.Random(seed).shuffle(order)
     num_bytes = 0
     for number, item in enumerate(order):
-        if number >= SAMPLE_ITEMS or (number and num_bytes + size_of(item) > SAMPLE_BYTES):
+        if number >= SAMPLE_ITEMS or (number and num_bytes + size(item) > SAMPLE_BYTES):
             return
-        num_bytes += size_of(item)
+        num_bytes += size(item)
         yield item
 
 
@@ -184,14 +185,7 @@ def _of_training_set(made: TrainingSet, seed: int) -> _Sample:
     usable = [row for row in files.values() if row["status"] == "ok"]
     sample.duplicates = sum(row["reason"] in (DUPLICATE, NEAR_DUPLICATE) for row in files.values())
     sample.num_files = len(usable) + sample.duplicates
-    random.Random(seed).shuffle(usable)
-    wanted: list[str] = []
-    num_bytes = 0
-    for row in usable[:SAMPLE_ITEMS]:
-        if wanted and num_bytes + row["num_bytes"] > SAMPLE_BYTES:
-            break
-        wanted.append(row["id"])
-        num_bytes += row["num_bytes"]
+    wanted = [row["id"] for row in _drawn(usable, seed, lambda row: int(row["num_bytes"]))]
     import pyarrow.compute as pc
 
     found = table(made, DOCUMENTS).to_table(filter=pc.field("id").isin(wanted)).to_pylist() if wanted else []

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ray_ft.artifacts import TrainingSet
+from ray_ft.config import EvaluationConfig
 from ray_ft.errors import DataError, MissingArtifactError
 from ray_ft.evaluation.exam.user_questions import SourceDocument, read_user_questions
 from ray_ft.rows import STRATA, Question, Stratum, from_row
@@ -30,6 +31,19 @@ def load_questions(
             "Raise data.test_fraction, or give user questions as evaluation.questions."
         )
     return questions
+
+
+def draw_exam(
+    training_set: TrainingSet, evaluation: EvaluationConfig, sources: Sequence[SourceDocument], *, seed: int
+) -> tuple[list[Question], int, list[SourceDocument]]:
+    """The questions to ask, how many they were drawn from, and the held-out documents with their text.
+
+    DataError where there are neither questions nor documents.
+    """
+    documents = sample_held_out_documents(training_set, num_documents=evaluation.num_documents, seed=seed)
+    candidates = load_questions(training_set, evaluation.questions, sources, required=not documents)
+    questions = sample_questions(candidates, num_questions=evaluation.num_questions, seed=seed)
+    return questions, len(candidates), documents
 
 
 def load_documents(training_set: TrainingSet) -> list[SourceDocument]:

@@ -5,7 +5,7 @@ import textwrap
 from ray_ft.artifacts import Contrast, Report, Score
 from ray_ft.evaluation.report import findings
 from ray_ft.evaluation.report.findings import STRATA, metric_of
-from ray_ft.evaluation.scores.scoring import BITS_PER_BYTE, PRIMARY_METRIC, RETRIEVER, UNANSWERABLE
+from ray_ft.evaluation.scores.scoring import BITS_PER_BYTE, PRIMARY_METRIC, RETRIEVER, UNANSWERABLE, main_metric
 
 WIDTH = 80
 
@@ -41,7 +41,7 @@ def _table(scores: list[Score]) -> list[str]:
     columns = [
         (title.split()[0] if stratum != "held_out" else "held out", stratum, metric)
         for stratum, (title, _) in STRATA.items()
-        for metric in [PRIMARY_METRIC if stratum != UNANSWERABLE else "abstention"]
+        for metric in [main_metric(stratum)]
         if any(key[0] == stratum and key[2] == metric for key in means)
     ]
     bits = dict.fromkeys(stratum for stratum, _, metric in means if metric == BITS_PER_BYTE)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from ray_ft.artifacts import Contrast, Score
 from ray_ft.evaluation.report.findings import METRICS, STRATA, Metric, metric_of
-from ray_ft.evaluation.scores.scoring import BITS_PER_BYTE, PRIMARY_METRIC, UNANSWERABLE
+from ray_ft.evaluation.scores.scoring import BITS_PER_BYTE, main_metric
 
 
 def present(rows: Sequence[Score] | Sequence[Contrast]) -> list[str]:
@@ -28,7 +28,7 @@ def panels(scores: Sequence[Score], contrasts: Sequence[Contrast]) -> list[Panel
     """Key-fact recall by stratum, and how many of the questions without an answer are declined."""
     found = []
     for stratum in present(scores):
-        metric = "abstention" if stratum == UNANSWERABLE else PRIMARY_METRIC
+        metric = main_metric(stratum)
         rows = tuple(s for s in scores if (s.stratum, s.metric) == (stratum, metric))
         if not rows:
             continue
@@ -88,7 +88,7 @@ def forests(contrasts: Sequence[Contrast]) -> list[Forest]:
 
 
 def _pair(title: str, contrasts: Sequence[Contrast], reach: float) -> Pair:
-    said = [c.primary or (c.stratum == UNANSWERABLE and c.metric == "abstention") for c in contrasts]
+    said = [c.metric == main_metric(c.stratum) for c in contrasts]
     order = sorted(range(len(contrasts)), key=lambda i: list(METRICS).index(contrasts[i].metric))
     bars = {i: _bar(contrasts[i], reach) for i in order}
     return Pair(title, tuple(bars[i] for i in order if said[i]), tuple(bars[i] for i in order if not said[i]))

@@ -16,7 +16,7 @@ from ray_ft.evaluation.exam.user_questions import SourceDocument
 from ray_ft.evaluation.report.samples import Sample
 from ray_ft.evaluation.scores.abstaining import LANGUAGES
 from ray_ft.models.fetched.cache import provenance_of
-from ray_ft.overlap import KINDS, RUN_WORDS, overlaps
+from ray_ft.overlap import KINDS, LOOKED_AT, RUN_WORDS, overlaps
 from ray_ft.overlap import table as overlap_table
 from ray_ft.rows import Question
 
@@ -77,7 +77,7 @@ def _spans(table: Mapping[str, Mapping[str, int]], *, left_out: bool) -> Iterato
     """The overlap of questions with training, span by span, a line for each stratum."""
     for stratum, row in table.items():
         yield (
-            f"of {row['looked at']} {stratum.replace('_', ' ')} questions, {row['question']} stood in training, the "
+            f"of {row[LOOKED_AT]} {stratum.replace('_', ' ')} questions, {row['question']} stood in training, the "
             f"short answers of {row['reference']} did, and {row['run']} shared {RUN_WORDS} words in a row"
             f"{': left out' if left_out else ''}"
         )

@@ -2,16 +2,17 @@
 
 import json
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ray_ft.artifacts import to_json, write_text
+from ray_ft.errors import MissingArtifactError
 from ray_ft.evaluation.exam.tasks import Done
 from ray_ft.evaluation.exam.user_questions import SourceDocument
 from ray_ft.evaluation.scores.scoring import PRIMARY_METRIC, PRIMARY_PAIRS
-from ray_ft.rows import Chunk, Question, passage_text
+from ray_ft.rows import Chunk, Question, passage_text, stratum_named
 
 NUM_SHOWN = 5
 """Samples of each kind in the report."""
@@ -137,3 +138,19 @@ def choose_telling(samples: Sequence[Sample], *, seed: int, num_shown: int = NUM
 def write_lines(path: Path, rows: Sequence[Any]) -> None:
     """One JSON object per line; ASCII, so that no answer can break the file."""
     write_text(path, "".join(json.dumps(to_json(row), ensure_ascii=True) + "\n" for row in rows))
+
+
+def read_lines(path: Path) -> Iterator[dict[str, Any]]:
+    """What `write_lines` wrote, with today's names of strata; MissingArtifactError for what is not there or damaged."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise MissingArtifactError(
+            f"{path} cannot be read ({error.strerror}). Run `ray-ft evaluate CONFIG --force` to write it again."
+        ) from None
+    for number, line in enumerate(text.splitlines(), 1):
+        try:
+            row = json.loads(line)
+            yield {**row, "stratum": stratum_named(row["stratum"])} if "stratum" in row else row
+        except (ValueError, TypeError) as error:
+            raise MissingArtifactError(f"{path}: line {number} is damaged ({error})") from None

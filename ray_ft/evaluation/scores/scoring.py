@@ -48,6 +48,16 @@ LEAST = {"net_score": -1.0}
 """The least that a metric can be, where that is not 0; the most is 1."""
 
 
+def stratum_scored(stratum: str, *, answerable: bool) -> str:
+    """Where a question's figures stand: what the documents do not answer is a stratum of its own."""
+    return stratum if answerable else UNANSWERABLE
+
+
+def main_metric(stratum: str) -> str:
+    """What a stratum is told by: key facts, or how often the systems decline where there is no answer."""
+    return "abstention" if stratum == UNANSWERABLE else PRIMARY_METRIC
+
+
 @dataclass(frozen=True)
 class Measured:
     """One group of items, summed by document: every (system, metric) is a ratio of its sums to the same weights."""
@@ -110,7 +120,7 @@ def measure_answers(
     by_stratum: dict[str, dict[int, dict[str, Mapping[str, float]]]] = {}
     for d in done:
         question = questions[d.index]
-        stratum = question.stratum if question.answerable else UNANSWERABLE
+        stratum = stratum_scored(question.stratum, answerable=question.answerable)
         by_stratum.setdefault(stratum, {}).setdefault(d.index, {})[d.system] = d.scores
     groups = []
     for stratum, scores in sorted(by_stratum.items(), key=lambda item: (*STRATA, UNANSWERABLE).index(item[0])):

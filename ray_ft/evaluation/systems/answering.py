@@ -109,7 +109,7 @@ def _run(
             if done[-1].error:
                 kind, message = done[-1].error.split(": ", 1)
                 raise getattr(errors, kind)(message)
-            task.at(len(done), f"{len(done) / task.seconds:.1f} a second")
+            task.count_to(len(done))
     return done
 
 
