@@ -33,7 +33,7 @@ def _gain(judged: Sequence[Contrast], min_gain: float) -> Ruling:
     if contrast is None:
         return Ruling("gain", False, "tuned was not compared with base on questions; see evaluation.systems")
     passed = contrast.verdict == "better" and contrast.low >= min_gain
-    wanted = f"at least {_points(min_gain)} is wanted" if min_gain > 0 else "a gain is wanted"
+    wanted = f"the near end of the interval must be at least {_points(min_gain)}"
     return Ruling("gain", passed, f"{_told(contrast)}, {contrast.verdict}; {wanted}")
 
 
