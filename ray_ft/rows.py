@@ -25,14 +25,18 @@ def row(cls: type[Made]) -> type[Made]:
     return dataclass(unsafe_hash=True)(cls)
 
 
+MAX_NEW_TOKENS = 512
+"""What an answer may take unless a recipe says otherwise."""
+
+
 class Generate(Protocol):
     """What a recipe may ask of an engine: prompts in, one text for each out, in the same order.
 
     `schema` is a JSON schema, as text, for the answers of engines that can be held to one; others see it in the prompt
-    only. An answer that an engine refused to give is "".
+    only. An answer ends after `max_new_tokens`; one that an engine refused to give is "".
     """
 
-    def __call__(self, prompts: list[str], /, *, schema: str = "") -> list[str]:
+    def __call__(self, prompts: list[str], /, *, schema: str = "", max_new_tokens: int = MAX_NEW_TOKENS) -> list[str]:
         """One text for each prompt."""
         ...
 

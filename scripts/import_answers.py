@@ -21,7 +21,7 @@ from ray_ft.data.build.plan import response_cache
 from ray_ft.data.build.questions import evaluation_qa, make_questions
 from ray_ft.data.build.stage import make_examples
 from ray_ft.data.filters.apply import Cleaning
-from ray_ft.data.generation.response_cache import MAX_NEW_TOKENS, ResponseCache, find_responses
+from ray_ft.data.generation.response_cache import ResponseCache, find_responses
 from ray_ft.data.ingest.listing import list_files
 from ray_ft.data.ingest.stage import parse_item
 from ray_ft.data.run.journal import Journal
@@ -31,6 +31,7 @@ from ray_ft.errors import ConfigError, RayFTError
 from ray_ft.models.folder import resolve_model
 from ray_ft.models.tokenizer import load_tokenizer
 from ray_ft.quiet import quiet_libraries
+from ray_ft.rows import MAX_NEW_TOKENS
 
 SHOWN = re.compile(r"\n\nPassage \((.*)\):\n")
 EXAM = "An examiner"
@@ -48,9 +49,9 @@ class Recordings:
         self.answers, self.given = answers, dict[WriteRequest, str]()
         self.asked: set[Key] = set()
 
-    def __call__(self, prompts: list[str], /, *, schema: str = "") -> list[str]:
+    def __call__(self, prompts: list[str], /, *, schema: str = "", max_new_tokens: int = MAX_NEW_TOKENS) -> list[str]:
         """The recorded pairs of each prompt's passage. Raises ConfigError for a passage that has none."""
-        return [self._answer(WriteRequest(prompt, schema, MAX_NEW_TOKENS)) for prompt in prompts]
+        return [self._answer(WriteRequest(prompt, schema, max_new_tokens)) for prompt in prompts]
 
     def _answer(self, request: WriteRequest) -> str:
         shown = SHOWN.search(request.prompt)

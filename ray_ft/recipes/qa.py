@@ -16,7 +16,7 @@ from ray_ft.recipes.questions.from_structure import (
 )
 from ray_ft.recipes.questions.in_context import in_context
 from ray_ft.recipes.questions.verdicts import check_pairs
-from ray_ft.recipes.questions.written import PAIRS, exam_request, pairs_request, read_pairs
+from ray_ft.recipes.questions.written import exam_request, pairs_form, pairs_request, read_pairs
 from ray_ft.rows import Chunk, CountTokens, Document, Example, Generate
 
 MIN_WORDS = 8  # shorter passages answer no question
@@ -84,7 +84,7 @@ class QA(Recipe):
         )
         asked = [(c, n) for c, n in zip(chunks, counts, strict=True) if n]
         requests = [pairs_request(c, num_questions=n, num_phrasings=self.phrasings) for c, n in asked]
-        texts = generate(requests, schema=PAIRS)
+        texts = generate(requests, **pairs_form(self.questions_per_chunk, self.phrasings))
         pairs = [(c, p) for (c, n), text in zip(asked, texts, strict=True) for p in read_pairs(text)[:n]]
         checked = check_pairs(pairs, generate if self.judge else None)
         silent = [(c, text) for (c, _), text in zip(asked, texts, strict=True) if not read_pairs(text)]
@@ -97,7 +97,7 @@ class QA(Recipe):
             first = [c for c in chunks if c.metadata.get("part", "1") == "1"]
             found = [(c, reference_answer(c)) for c in first]
             return [(c, QuestionAnswer(evaluation_question(c), a, question_kind(c))) for c, a in found if a]
-        texts = generate([exam_request(c) for c in chunks], schema=PAIRS)
+        texts = generate([exam_request(c) for c in chunks], **pairs_form(1, 1))
         pairs = [(c, p) for c, text in zip(chunks, texts, strict=True) for p in read_pairs(text)[:1]]
         kept = [one for one in check_pairs(pairs, generate if self.judge else None) if not one.reason]
         return [(k.chunk, QuestionAnswer(k.pair.question, k.pair.answer, question_kind(k.chunk))) for k in kept]

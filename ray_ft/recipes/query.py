@@ -7,7 +7,7 @@ from ray_ft.recipes.chunking.chunks import titled
 from ray_ft.recipes.grounding.check import off_topic
 from ray_ft.recipes.questions.coverage import allot
 from ray_ft.recipes.questions.from_structure import training_question
-from ray_ft.recipes.questions.written import QUESTIONS, passage_of, questions_request, read_questions
+from ray_ft.recipes.questions.written import passage_of, questions_request, questions_schema, read_questions
 from ray_ft.rows import Chunk, CountTokens, Document, Example, Generate, Origin
 
 MIN_WORDS = 8  # shorter passages answer no question
@@ -39,7 +39,8 @@ class Query(Recipe):
             chunks, per_chunk=self.questions_per_chunk, full_tokens=self.max_chunk_tokens, limit=self.max_questions
         )
         asked = [(c, n) for c, n in zip(chunks, counts, strict=True) if n]
-        texts = generate([questions_request(c, num_questions=n) for c, n in asked], schema=QUESTIONS)
+        schema = questions_schema(num_questions=self.questions_per_chunk)
+        texts = generate([questions_request(c, num_questions=n) for c, n in asked], schema=schema)
         return [e for (c, n), text in zip(asked, texts, strict=True) for e in self._written(c, text, n)]
 
     def _written(self, chunk: Chunk, text: str, num_questions: int) -> list[Example]:

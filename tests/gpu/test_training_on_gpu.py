@@ -24,7 +24,6 @@ from ray_ft.config import Config, parse_config
 from ray_ft.hardware import Hardware, detect
 from ray_ft.serving.deploy import shutdown
 from ray_ft.training.fine_tune import make_task
-from ray_ft.training.reporting.beside_plan import beside_plan
 from ray_ft.training.reporting.metrics import METRICS_FILE, read_metrics
 from ray_ft.training.task import TrainingTask
 
@@ -160,9 +159,9 @@ def test_a_run_takes_the_memory_that_was_planned(prepared: Config, hardware: Har
     task = task_of(replace(config, model=model), hardware)
     trained(task)
     plan = artifacts.load(artifacts.Plan, task.run_path)
-    metrics = beside_plan(plan, metrics_lines(task), max_seq_len=model.max_seq_len)
-    # What is allocated is planned within 1% (docs/benchmarks); the device's own share varies with its driver.
-    assert metrics["planned_memory_gib"] == pytest.approx(metrics["peak_memory_gib"], rel=0.1)
+    allocated = max(line["peak_allocated_gib"] for line in metrics_lines(task) if "peak_allocated_gib" in line)
+    # Of the device other processes may take a share too, such as other tests; what tensors take is this run's alone.
+    assert plan.estimate.memory.allocated / 2**30 == pytest.approx(allocated, rel=0.05)
 
 
 def a_model_of_a_billion(tokenizer_path: str, folder: Path) -> str:

@@ -6,6 +6,7 @@ configured, not to a run or a document: a second run, other recipes and changed 
 
 import hashlib
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
@@ -14,8 +15,9 @@ from pathlib import Path
 from ray_ft.data.run.journal import Journal, Ref, read_body, read_journal
 from ray_ft.engines import WriteRequest, Written
 from ray_ft.errors import GenerationError
+from ray_ft.rows import MAX_NEW_TOKENS
 
-MAX_NEW_TOKENS = 512
+BOUND = re.compile(r', "max(?:Items|Length)": \d+')
 
 
 class NotAnswered(GenerationError):
@@ -35,8 +37,10 @@ class ResponseCache:
     round: int = 0  # answers that come later are not looked for again within a round
 
     def key(self, request: WriteRequest) -> bytes:
-        """32 bytes that stand for a request to this engine."""
-        text = json.dumps([self.identity, asdict(request)], sort_keys=True, ensure_ascii=True)
+        """32 bytes that stand for a request to this engine; a schema's bounds and more room make no other one."""
+        room = min(request.max_new_tokens, MAX_NEW_TOKENS)
+        asked = asdict(request) | {"schema": BOUND.sub("", request.schema), "max_new_tokens": room}
+        text = json.dumps([self.identity, asked], sort_keys=True, ensure_ascii=True)
         return hashlib.sha256(text.encode()).digest()
 
     def keep(self, journal: Journal, request: WriteRequest, written: Written) -> None:
@@ -52,9 +56,9 @@ class Answered:
         self.known = find_responses(at)
         self.missing: dict[bytes, WriteRequest] = {}
 
-    def __call__(self, prompts: list[str], /, *, schema: str = "") -> list[str]:
+    def __call__(self, prompts: list[str], /, *, schema: str = "", max_new_tokens: int = MAX_NEW_TOKENS) -> list[str]:
         """The answers, "" for refused ones. Raises NotAnswered when one is missing."""
-        requests = [WriteRequest(prompt, schema, MAX_NEW_TOKENS) for prompt in prompts]
+        requests = [WriteRequest(prompt, schema, max_new_tokens) for prompt in prompts]
         keys = [self.at.key(request) for request in requests]
         missing = {key: request for key, request in zip(keys, requests, strict=True) if key not in self.known}
         if missing:

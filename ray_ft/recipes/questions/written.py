@@ -3,12 +3,15 @@
 import json
 import re
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypedDict
 
-from ray_ft.rows import Chunk
+from ray_ft.rows import MAX_NEW_TOKENS, Chunk
 
-_TEXT = {"type": "string"}
-_TEXTS = {"type": "array", "items": _TEXT}
+# A model that repeats itself is made to end: a text that no one would write, and more items than were asked for.
+_LINE = {"type": "string", "maxLength": 300}
+_TEXT = {"type": "string", "maxLength": 700}
+MAX_ROOM = 2048
+"""Most tokens that an answer gets: servers refuse what their context cannot hold."""
 
 
 def _schema(**properties: Any) -> str:
@@ -21,9 +24,30 @@ def _object(properties: dict[str, Any]) -> dict[str, Any]:
     return {"type": "object", "properties": properties, "required": required, "additionalProperties": False}
 
 
-_PAIR = _object({"question": _TEXT, "answer": _TEXT, "evidence": _TEXT, "rephrasings": _TEXTS})
-PAIRS = _schema(pairs={"type": "array", "items": _PAIR})
-QUESTIONS = _schema(questions=_TEXTS)
+def _array(items: dict[str, Any], most: int) -> dict[str, Any]:
+    return {"type": "array", "items": items, "maxItems": most}
+
+
+class Form(TypedDict):
+    """What `Generate` is told of an answer beside the question."""
+
+    schema: str
+    max_new_tokens: int
+
+
+def pairs_form(num_questions: int, num_phrasings: int) -> Form:
+    """That of `pairs_request`, for at most so many pairs; the longest fit where a token has four characters."""
+    rephrasings = _array(_LINE, num_phrasings - 1)
+    pair = _object({"question": _LINE, "answer": _TEXT, "evidence": _TEXT, "rephrasings": rephrasings})
+    room = max(num_questions * (375 + 75 * num_phrasings), MAX_NEW_TOKENS)
+    return Form(schema=_schema(pairs=_array(pair, num_questions)), max_new_tokens=min(room, MAX_ROOM))
+
+
+def questions_schema(*, num_questions: int) -> str:
+    """JSON schema of what `questions_request` asks for."""
+    return _schema(questions=_array(_LINE, num_questions))
+
+
 VERDICT = _schema(supported={"type": "boolean"}, reason=_TEXT)
 
 REPLY = (
@@ -91,7 +115,11 @@ def passage_of(chunk: Chunk) -> str:
 
 
 def read_pairs(text: str) -> list[Pair]:
-    """The pairs of an engine's text: JSON, with whatever stands around it, or lines that begin with `Q:` and `A:`."""
+    """The pairs of an engine's text: JSON, with whatever stands around it, or lines that begin with `Q:` and `A:`.
+
+    Of JSON that breaks off, the pairs that are whole.
+    """
+    told = [item for item in _list(_read(text, "pairs")) if isinstance(item, dict)] or _whole(text, "question")
     found = [
         Pair(
             _line(item.get("question")),
@@ -99,8 +127,7 @@ def read_pairs(text: str) -> list[Pair]:
             _words(item.get("evidence")),
             tuple(filter(None, map(_line, _list(item.get("rephrasings"))))),
         )
-        for item in _list(_read(text, "pairs"))
-        if isinstance(item, dict)
+        for item in told
     ]
     return [pair for pair in found or _lines(text) if pair.question and pair.answer]
 
@@ -144,6 +171,22 @@ def _read(text: str, key: str) -> Any:
         if isinstance(value, list) and value:
             return value
     return None
+
+
+def _whole(text: str, key: str) -> list[dict[str, Any]]:
+    """The JSON objects of a text that have a key, one after the other."""
+    found: list[dict[str, Any]] = []
+    at = text.find("{")
+    while at >= 0:
+        try:
+            value, end = json.JSONDecoder().raw_decode(text, at)
+        except json.JSONDecodeError:
+            value, end = None, at + 1
+        except RecursionError:  # as above
+            break
+        found += [value] if isinstance(value, dict) and key in value else []
+        at = text.find("{", end)
+    return found
 
 
 def _list(value: Any) -> list[Any]:

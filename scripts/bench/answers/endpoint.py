@@ -26,7 +26,7 @@ def measure_cpu(folder: Path, *, earlier: Path | None, repeats: int) -> list[dic
             log = (folder / f"{name}.log").resolve()
             with ours(base, {}, engine="transformers", port=free_port(), log=log, package=package) as server:
                 throughput(server.url, work, clients=2, requests=4)
-                for clients, requests in ((1, 12), (32, 64)):
+                for clients, requests in ((1, 24), (32, 96)):
                     found = throughput(server.url, work, clients=clients, requests=requests)
                     rows.append({"server": name, "clients": clients, "turn": repeat, **found})
                     print(rows[-1], flush=True)

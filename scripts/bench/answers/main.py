@@ -5,9 +5,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from bench.answers import endpoint, engine, mixed, overhead, soak
+from bench.answers import endpoint, engine, generator, mixed, overhead, soak
 
-PARTS = ("mixed", "engine", "endpoint", "endpoint-gpu", "evaluation", "overhead", "soak")
+PARTS = ("mixed", "engine", "endpoint", "endpoint-gpu", "evaluation", "generator", "overhead", "soak")
 
 
 def main() -> int:
@@ -26,6 +26,9 @@ def main() -> int:
     parser.add_argument("--engines", default="vllm-serve,vllm", help="for endpoint-gpu: one by one")
     parser.add_argument("--minutes", type=float, default=60, help="for soak")
     parser.add_argument("--questions", type=int, default=200, help="for evaluation")
+    parser.add_argument("--model", help="for generator: a folder or builtin:NAME instead of --shape")
+    parser.add_argument("--passages", type=int, default=1024, help="for generator")
+    parser.add_argument("--killed-at", type=float, default=0, help="for generator: share of answers before a SIGKILL")
     given = parser.parse_args()
     given.work = given.work.resolve()  # servers are started elsewhere
     given.work.mkdir(parents=True, exist_ok=True)
@@ -40,6 +43,12 @@ def main() -> int:
         rows = endpoint.measure_gpu(given.work, engines=tuple(given.engines.split(",")), repeats=given.repeats)
     elif given.part == "overhead":
         rows = overhead.measure(given.work, repeats=given.repeats)
+    elif given.part == "generator":
+        for name in given.engines.split(","):
+            rows += generator.measure(
+                given.work, engine=name, shape=given.shape, model=given.model, passages=given.passages,
+                killed_at=given.killed_at,
+            )  # fmt: skip
     elif given.part == "evaluation":
         dtype = "float32" if given.shape == "tiny" else "bfloat16"
         for name in given.engines.split(","):

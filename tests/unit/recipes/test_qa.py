@@ -95,7 +95,7 @@ def test_an_engine_summarises_only_functions_without_docstring() -> None:
     chunks = recipe.chunk(CODE, len)
     asked: list[str] = []
 
-    def generate(prompts: list[str], *, schema: str = "") -> list[str]:
+    def generate(prompts: list[str], *, schema: str = "", max_new_tokens: int = 512) -> list[str]:
         asked.extend(prompts)
         return ["Return x increased by 1."] * len(prompts)
 
@@ -152,7 +152,7 @@ def test_the_judge_sees_the_passage_and_drops_what_it_denies() -> None:
     )
     asked: list[str] = []
 
-    def generate(prompts: list[str], *, schema: str = "") -> list[str]:
+    def generate(prompts: list[str], *, schema: str = "", max_new_tokens: int = 512) -> list[str]:
         if "supported" not in schema:
             return [written]
         asked.extend(prompts)
@@ -172,3 +172,11 @@ def test_a_query_answers_with_the_whole_passage() -> None:
     assert silent.dropped == "engine wrote no question"
     (extractive,) = Query().examples([CHUNK], None)
     assert (extractive.completion, extractive.origin) == (TEXT, "extractive")
+
+
+def test_of_an_answer_that_breaks_off_the_whole_pairs_are_kept() -> None:
+    whole = '{"question": "When?", "answer": "At noon {sharp}.", "evidence": "", "rephrasings": ["At what time?"]}'
+    cut = '{"pairs": [' + whole + ', {"question": "Where?", "answer": "At the'
+    assert read_pairs(cut) == [Pair("When?", "At noon {sharp}.", "", ("At what time?",))]
+    assert read_pairs(cut[: len(whole)]) == []
+    assert read_pairs('{"pairs": [' + '{"a":' * 5000) == []

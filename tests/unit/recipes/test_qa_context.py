@@ -15,7 +15,7 @@ CHUNKS = [
 PHRASINGS = 25
 
 
-def written(prompts: list[str], /, *, schema: str = "") -> list[str]:
+def written(prompts: list[str], /, *, schema: str = "", max_new_tokens: int = 512) -> list[str]:
     """The answer of an engine: what the passage says, asked in many ways."""
     answers = []
     for prompt in prompts:

@@ -29,6 +29,7 @@ from ray_ft.data.run.typed import dump
 from ray_ft.engines import Engine, Writer, WriteRequest, Written
 from ray_ft.errors import GenerationError, ModelError
 from ray_ft.recipes import QA, Query
+from ray_ft.recipes.questions.written import pairs_form
 from ray_ft.rows import Block, Document
 
 TEXT = "The ferry leaves every 40 minutes from NorthPort and carries 120 cars."
@@ -60,6 +61,15 @@ def test_another_engine_another_schema_and_another_length_are_other_requests(tmp
     keys = {at.key(r) for r in requests} | {replace(at, identity="other").key(requests[0])}
     assert len(keys) == 4
     assert at.key(requests[0]) == replace(at, run="two", round=3).key(requests[0])
+
+
+def test_bounds_on_lengths_and_more_room_do_not_ask_again(tmp_path: Path) -> None:
+    at = _at(tmp_path)
+    before = '{"properties": {"pairs": {"type": "array", "items": {"type": "string"}}}}'
+    now = '{"properties": {"pairs": {"type": "array", "items": {"type": "string", "maxLength": 9}, "maxItems": 3}}}'
+    assert at.key(WriteRequest("When?", before)) == at.key(WriteRequest("When?", now, max_new_tokens=720))
+    made = replace(at).key(WriteRequest("When?", pairs_form(3, 2)["schema"]))
+    assert made == at.key(WriteRequest("When?", pairs_form(5, 9)["schema"]))
 
 
 def test_a_refusal_counts_for_its_run_and_is_asked_again_in_the_next(tmp_path: Path) -> None:
