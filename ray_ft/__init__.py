@@ -9,6 +9,7 @@ if TYPE_CHECKING:
         compare,
         dry_run,
         evaluate,
+        exam_questions,
         export,
         gate,
         inspect,
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
         Power,
         Remark,
         Report,
+        ReviewItem,
         Ruling,
         Sizing,
         Standing,
@@ -104,6 +106,7 @@ __all__ = [
     "RayFTError",
     "Remark",
     "Report",
+    "ReviewItem",
     "Ruling",
     "ServingConfig",
     "Sizing",
@@ -118,6 +121,7 @@ __all__ = [
     "compare",
     "dry_run",
     "evaluate",
+    "exam_questions",
     "export",
     "gate",
     "inspect",
@@ -135,12 +139,13 @@ __all__ = [
 
 _HOMES = {
     "ray_ft.api": (
-        "advise", "compare", "dry_run", "evaluate", "export", "gate", "inspect", "plan", "plan_exam", "prepare", "run",
-        "serve", "smallest_cluster", "submit", "sweep", "train",
+        "advise", "compare", "dry_run", "evaluate", "exam_questions", "export", "gate", "inspect", "plan", "plan_exam",
+        "prepare", "run", "serve", "smallest_cluster", "submit", "sweep", "train",
     ),
     "ray_ft.artifacts": (
         "Advice", "Changed", "Comparison", "CorpusProfile", "DryRun", "Endpoint", "Estimate", "Inspection", "Job",
-        "Memory", "Plan", "Power", "Remark", "Report", "Ruling", "Sizing", "Standing", "Sweep", "TrainingSet",
+        "Memory", "Plan", "Power", "Remark", "Report", "ReviewItem", "Ruling", "Sizing", "Standing", "Sweep",
+        "TrainingSet",
         "TunedModel",
     ),
     "ray_ft.config": (

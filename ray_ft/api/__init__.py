@@ -6,7 +6,7 @@ run folder is left alone and the difference is named.
 
 from ray_ft.api.advising import advise
 from ray_ft.api.data import inspect, prepare
-from ray_ft.api.evaluation import compare, evaluate, gate, plan_exam
+from ray_ft.api.evaluation import compare, evaluate, exam_questions, gate, plan_exam
 from ray_ft.api.exporting import export
 from ray_ft.api.planning import plan, smallest_cluster
 from ray_ft.api.serving import serve
@@ -19,6 +19,7 @@ __all__ = [
     "compare",
     "dry_run",
     "evaluate",
+    "exam_questions",
     "export",
     "gate",
     "inspect",

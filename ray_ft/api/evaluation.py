@@ -6,7 +6,7 @@ from ray_ft import artifacts
 from ray_ft.api.fingerprints import evaluation_inputs
 from ray_ft.api.run_folder import config_path_of, existing_artifact, save
 from ray_ft.api.session import ray_session
-from ray_ft.artifacts import Comparison, Power, Report, Ruling, TrainingSet, TunedModel
+from ray_ft.artifacts import Comparison, Power, Report, ReviewItem, Ruling, TrainingSet, TunedModel
 from ray_ft.config import Config, EvaluationConfig
 
 
@@ -44,6 +44,18 @@ def plan_exam(config: Config) -> list[Power]:
 
     training_set = artifacts.load(TrainingSet, config.run_path, config_path=config_path_of(config))
     return plan_exam(training_set, config.evaluation, seed=config.seed)
+
+
+def exam_questions(config: Config) -> list[ReviewItem]:
+    """The questions that `evaluate` would ask, each with its document's path and the passage that answers it.
+
+    For people who look through them first. Raises MissingArtifactError without a training set, ConfigError for user
+    questions that are none, DataError where there are none at all.
+    """
+    from ray_ft.evaluation.review.items import review_items
+
+    training_set = artifacts.load(TrainingSet, config.run_path, config_path=config_path_of(config))
+    return review_items(training_set, config.evaluation, seed=config.seed)
 
 
 def evaluate(config: Config, *, force: bool = False) -> Report:

@@ -2,7 +2,18 @@
 
 from ray_ft.artifacts.advising import Advice, CorpusProfile, Remark, Strength
 from ray_ft.artifacts.data import Inspection, Share, SourcedExample, TrainingSet
-from ray_ft.artifacts.evaluation import Changed, Comparison, Contrast, Power, Report, Ruling, Score, Standing, Sweep
+from ray_ft.artifacts.evaluation import (
+    Changed,
+    Comparison,
+    Contrast,
+    Power,
+    Report,
+    ReviewItem,
+    Ruling,
+    Score,
+    Standing,
+    Sweep,
+)
 from ray_ft.artifacts.identity import CHANGE_THE_END, COMPUTE_THE_SAME, changed_keys, digest, without
 from ray_ft.artifacts.json_form import from_json, to_json
 from ray_ft.artifacts.planning import Answering, Estimate, Memory, Plan, Sizing, Workload
@@ -33,6 +44,7 @@ __all__ = [
     "Power",
     "Remark",
     "Report",
+    "ReviewItem",
     "Ruling",
     "Score",
     "Share",

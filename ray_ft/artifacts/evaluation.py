@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from ray_ft.rows import Question
+
 
 @dataclass(frozen=True)
 class Score:
@@ -83,6 +85,16 @@ class Comparison:
     wins: tuple[Changed, ...]  # the biggest first
     regressions: tuple[Changed, ...]
     differences: dict[str, tuple[str, str]]  # what was different about the two evaluations, beside the runs
+
+
+@dataclass(frozen=True)
+class ReviewItem:
+    """A question with what one must see to judge it; `passage` is "" where none is known to answer it."""
+
+    question: Question
+    path: str
+    passage: str = ""
+    headings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

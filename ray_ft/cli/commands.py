@@ -12,9 +12,10 @@ import shutil
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from ray_ft.cli import exams
 from ray_ft.cli.bars import shown_on_stderr
+from ray_ft.cli.given import load
 from ray_ft.cli.parser import JOB_VERBS, RESUMED_VERBS, build_parser
 from ray_ft.cli.results import (
     print_dry_run,
@@ -26,13 +27,6 @@ from ray_ft.cli.results import (
 )
 from ray_ft.errors import ConfigError, RayFTError
 from ray_ft.quiet import quiet_libraries
-
-if TYPE_CHECKING:
-    from ray_ft.config import Config
-
-
-NOT_PASSED = 3
-"""The exit code of a gate that says no; a failure has others."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -64,7 +58,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _prepare(arguments: argparse.Namespace) -> int:
     from ray_ft import api
 
-    made = api.prepare(_load(arguments), force=arguments.force, retry_quarantined=arguments.retry_quarantined)
+    made = api.prepare(load(arguments), force=arguments.force, retry_quarantined=arguments.retry_quarantined)
     print_json(made) if arguments.json else print_training_set(made)
     return 0
 
@@ -73,7 +67,7 @@ def _inspect(arguments: argparse.Namespace) -> int:
     from ray_ft import api
 
     about = api.inspect(
-        _load(arguments), num_examples=max(arguments.examples, 0), dropped=arguments.dropped, path=arguments.to
+        load(arguments), num_examples=max(arguments.examples, 0), dropped=arguments.dropped, path=arguments.to
     )
     if arguments.json:
         print_json(about)
@@ -113,7 +107,7 @@ def _plan(arguments: argparse.Namespace) -> int:
 
     if arguments.max_hours is not None:
         return _plan_backwards(arguments)
-    config = _load(arguments)
+    config = load(arguments)
     made = api.plan(config, check=arguments.check)
     if arguments.json:
         print_json(made)
@@ -128,7 +122,7 @@ def _plan(arguments: argparse.Namespace) -> int:
 def _plan_backwards(arguments: argparse.Namespace) -> int:
     from ray_ft import api
 
-    found = api.smallest_cluster(_load(arguments), max_hours=arguments.max_hours)
+    found = api.smallest_cluster(load(arguments), max_hours=arguments.max_hours)
     if arguments.json:
         print_json(found)
     else:
@@ -144,10 +138,10 @@ def _train(arguments: argparse.Namespace) -> int:
     if arguments.dry_run:
         if arguments.resume or arguments.force:
             raise ConfigError("--dry-run trains nothing, so there is nothing to --resume or to --force")
-        rehearsed = api.dry_run(_load(arguments))
+        rehearsed = api.dry_run(load(arguments))
         print_json(rehearsed) if arguments.json else print_dry_run(rehearsed)
         return 0
-    made = api.train(_load(arguments), resume=arguments.resume, force=arguments.force)
+    made = api.train(load(arguments), resume=arguments.resume, force=arguments.force)
     print_json(made) if arguments.json else print_tuned_model(made)
     return 0
 
@@ -156,59 +150,16 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     from ray_ft import api
 
     if arguments.plan:
-        return _plan_exam(_load(arguments), as_json=arguments.json)
-    made = api.evaluate(_load(arguments), force=arguments.force)
+        return exams.plan_exam(arguments)
+    made = api.evaluate(load(arguments), force=arguments.force)
     print_json(made) if arguments.json else print_report(made, serve=_command("serve", arguments))
     return 0
-
-
-def _plan_exam(config: "Config", *, as_json: bool) -> int:
-    from ray_ft import api
-
-    found = api.plan_exam(config)
-    if as_json:
-        print_json(found)
-    else:
-        from ray_ft.evaluation.power import render_power
-
-        print(render_power(found, margin=config.evaluation.margin))
-    return 0
-
-
-def _compare(arguments: argparse.Namespace) -> int:
-    from ray_ft import api
-
-    found = api.compare(*(_run_path(run, arguments.overrides) for run in (arguments.config, arguments.other)))
-    if arguments.json:
-        print_json(found)
-    else:
-        from ray_ft.evaluation.two_runs import render_comparison
-
-        print(render_comparison(found))
-    return 0
-
-
-def _gate(arguments: argparse.Namespace) -> int:
-    from ray_ft import api
-
-    rulings = api.gate(
-        _run_path(arguments.config, arguments.overrides),
-        min_gain=arguments.min_gain,
-        max_loss=arguments.max_loss,
-        against=arguments.against and _run_path(arguments.against, arguments.overrides),
-    )
-    if arguments.json:
-        print_json(rulings)
-    else:
-        for ruling in rulings:
-            print(f"{'yes' if ruling.passed else 'no':<4}{ruling.rule:<8} {ruling.said}")
-    return 0 if all(ruling.passed for ruling in rulings) else NOT_PASSED
 
 
 def _serve(arguments: argparse.Namespace) -> int:
     from ray_ft import api
 
-    made = api.serve(_load(arguments), blocking=not arguments.detach)
+    made = api.serve(load(arguments), blocking=not arguments.detach)
     if arguments.json:
         print_json(made)
     return 0
@@ -217,7 +168,7 @@ def _serve(arguments: argparse.Namespace) -> int:
 def _run(arguments: argparse.Namespace) -> int:
     from ray_ft import api
 
-    made = api.run(_load(arguments), resume=arguments.resume, force=arguments.force)
+    made = api.run(load(arguments), resume=arguments.resume, force=arguments.force)
     if arguments.json:
         print_json(made)
         return 0
@@ -228,7 +179,7 @@ def _run(arguments: argparse.Namespace) -> int:
 def _sweep(arguments: argparse.Namespace) -> int:
     from ray_ft import api
 
-    made = api.sweep(_load(arguments), resume=arguments.resume, force=arguments.force)
+    made = api.sweep(load(arguments), resume=arguments.resume, force=arguments.force)
     if arguments.json:
         print_json(made)
         return 0
@@ -266,7 +217,7 @@ def _submit(arguments: argparse.Namespace) -> int:
         raise ConfigError(f"submit: {verb!r} is no verb of a job; choose one of {', '.join(JOB_VERBS)}")
     arguments.overrides = overrides
     job = api.submit(
-        _load(arguments),
+        load(arguments),
         verb,
         address=address,
         config_path=arguments.config,
@@ -281,7 +232,7 @@ def _submit(arguments: argparse.Namespace) -> int:
 def _export(arguments: argparse.Namespace) -> int:
     from ray_ft import api
 
-    path = api.export(_load(arguments), arguments.to, merge=arguments.merge, dtype=arguments.dtype)
+    path = api.export(load(arguments), arguments.to, merge=arguments.merge, dtype=arguments.dtype)
     print_json({"path": str(path)}) if arguments.json else print(f"Exported to {path}")
     return 0
 
@@ -309,19 +260,6 @@ def _to_stderr(line: str) -> None:
     print(line, file=sys.stderr)
 
 
-def _load(arguments: argparse.Namespace) -> "Config":
-    from ray_ft.config import load_config
-
-    return load_config(arguments.config, arguments.overrides)
-
-
-def _run_path(given: str, overrides: Sequence[str]) -> Path:
-    """A run folder, or that of a configuration."""
-    from ray_ft.config import load_config
-
-    return Path(given) if Path(given).is_dir() else load_config(given, list(overrides)).run_path
-
-
 def _with_config(message: str, arguments: argparse.Namespace) -> str:
     """A command that a message names, as it has to be typed here: stages know no config's path."""
     if arguments.config is None:
@@ -337,8 +275,9 @@ COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "plan": _plan,
     "train": _train,
     "evaluate": _evaluate,
-    "compare": _compare,
-    "gate": _gate,
+    "review": exams.review,
+    "compare": exams.compare,
+    "gate": exams.gate,
     "serve": _serve,
     "run": _run,
     "sweep": _sweep,

@@ -9,6 +9,7 @@ VERBS = {
     "plan": "predict memory, time and cost; choose the strategy",
     "train": "tune the model",
     "evaluate": "compare base, tuned and retrieval; write the report",
+    "review": "look through the exam's questions: keep, mend or drop each",
     "compare": "compare two runs on the questions that both were asked",
     "gate": "say by an exit code whether a run may go on: 0 yes, 3 no",
     "serve": "serve the base and its adapters over HTTP",
@@ -61,6 +62,9 @@ def build_parser() -> argparse.ArgumentParser:
             sub.add_argument("--retry-quarantined", action="store_true", help="read files again whose parsers failed")
         if verb == "evaluate":
             sub.add_argument("--plan", action="store_true", help="only say what the exam can show; asks nothing")
+        if verb == "review":
+            sub.add_argument("--page", metavar="FILE", help="write a page to do it in a browser; asks nothing here")
+            sub.add_argument("--to", metavar="FILE", help="where kept ones go; default RUN/questions.reviewed.jsonl")
         if verb in RESUMED_VERBS:
             sub.add_argument("--resume", action="store_true", help="go on from the last checkpoint")
         if verb == "train":

@@ -69,14 +69,14 @@ def new_page(browser: Any) -> Iterator[Any]:
         if message.type == "error" and "Failed to load resource" not in message.text:
             wrong.append(message.text)
 
-    def new(url: str, **options: Any) -> Any:
+    def new(url: str, *, path: str = "/playground", **options: Any) -> Any:
         context = browser.new_context(**{"viewport": {"width": 1280, "height": 860}} | options)
         context.set_default_timeout(10_000)
         contexts.append(context)
         page = context.new_page()
         page.on("pageerror", lambda error: wrong.append(str(error)))
         page.on("console", listen)
-        page.goto(f"{url}/playground")
+        page.goto(url + path)
         return page
 
     yield new

@@ -3,9 +3,9 @@
 import json
 import re
 from pathlib import Path
-from typing import Any
 
 import pytest
+from answer_figures import page_lines, readme_lines
 from document_blocks import REPOSITORY
 from markdown_tables import read_csv, table_rows
 
@@ -172,67 +172,6 @@ def data_lines() -> list[str]:
     ]
 
 
-def answer_rows(name: str, **wanted: object) -> list[dict[str, Any]]:
-    """Rows of a file on answers that have these values."""
-    rows = [json.loads(line) for line in (BENCHMARKS / name).read_text().splitlines()]
-    return [row for row in rows if wanted.items() <= row.items()]
-
-
-def speeds(name: str, **wanted: object) -> list[str]:
-    """New tokens a second by the number of clients or requests at once, the best of some turns."""
-    best: dict[int, float] = {}
-    for row in answer_rows(name, **wanted):
-        if "new_tokens_per_s" in row:
-            count = row.get("clients", row.get("requests"))
-            best[count] = max(best.get(count, 0), row["new_tokens_per_s"])
-    return [f"{best[count]:,}" for count in sorted(best)]
-
-
-def answer_lines() -> list[str]:
-    """The tables of the page on answers from an H200."""
-    lines, name = [], "answers-h200.jsonl"
-    for who, told in (("base", "base"), ("16 adapters and base", "base and 16 adapters")):
-        for server, called in (("vllm-serve", "`vllm serve`"), ("vllm", "this endpoint, engine vllm")):
-            of = {"part": "endpoint", "server": server, "who": who}
-            (first,) = (row for row in answer_rows(name, **of) if "ttft_p50_s" in row)
-            cells = [
-                f"{called}, {told}",
-                *speeds(name, **of),
-                f"{first['ttft_p50_s']:.3f}",
-                f"{first['ttft_p95_s']:.3f}",
-            ]
-            lines.append(f"| {' | '.join(cells)} |")
-    by_who = [speeds(name, part="engine", who=who) for who in ("base", "one adapter")]
-    for count, cells in zip((1, 8, 32, 128), zip(*by_who, strict=True), strict=True):
-        lines.append(f"| {count} | {' | '.join(cells)} |")
-    (exam,), (data,) = answer_rows(name, part="evaluation"), answer_rows(name, part="generator")
-    seconds = data["passages"] / data["passages_per_s"]
-    return [
-        *lines,
-        f"| evaluation | {exam['answers']} | {exam['seconds']} | | {exam['load_s']} s |",
-        f"| generator | {data['answers_after']:,}, of {data['passages_per_s']} passages a second | {seconds:.0f} "
-        f"| {data['parse']:.1%} | {data['load_s']} s |",
-    ]
-
-
-def answers_of_readme() -> list[str]:
-    """README's row on answers."""
-    cells = []
-    for who in ("base", "16 adapters and base"):
-        ours, theirs = (
-            speeds("answers-h200.jsonl", part="endpoint", server=s, who=who) for s in ("vllm", "vllm-serve")
-        )
-        ratios = [
-            f"{float(a.replace(',', '')) / float(b.replace(',', '')):.2f}" for a, b in zip(ours, theirs, strict=True)
-        ]
-        cells.append((" / ".join(ours), " / ".join(theirs), " / ".join(ratios)))
-    begin = "| answers over HTTP, new tokens/s at 1 / 32 / 128 clients, engine vllm: "
-    return [
-        f"{begin}{what} | {ours} | `vllm serve` {theirs} ({ratios}x) |"
-        for what, (ours, theirs, ratios) in zip(("base", "base and 16 adapters mixed"), cells, strict=True)
-    ]
-
-
 def said(path: Path) -> str:
     """A page on one line."""
     return " ".join(path.read_text(encoding="utf-8").split())
@@ -257,14 +196,13 @@ def test_data_is_what_the_file_says() -> None:
 
 
 def test_answers_are_what_the_files_say() -> None:
-    page = said(BENCHMARKS / "answers.md")
-    assert [line for line in answer_lines() if line.removesuffix(" |") not in page] == []
-    readme = said(REPOSITORY / "README.md")
-    assert [line for line in answers_of_readme() if line not in readme] == []
+    page, readme = said(BENCHMARKS / "answers.md"), said(REPOSITORY / "README.md")
+    assert [line for line in page_lines() if line not in page] == []
+    assert [line for line in readme_lines() if line not in readme] == []
 
 
 def test_no_row_of_readmes_table_is_without_a_file() -> None:
-    made = {*training_lines(Rows()), *estimator_lines(), *data_lines(), *answers_of_readme()}
+    made = {*training_lines(Rows()), *estimator_lines(), *data_lines(), *readme_lines()}
     text = (REPOSITORY / "README.md").read_text()
     section = text[text.index("## What it measures up to") : text.index("## What is where")]
     rows = [line for line in section.splitlines() if line.startswith("| ") and any(c.isdigit() for c in line)]

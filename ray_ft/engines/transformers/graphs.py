@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ray_ft.engines.transformers.attention import Pass, passing
-from ray_ft.engines.transformers.cache import KeyValueCache
+from ray_ft.engines.transformers.key_values.cache import KeyValueCache
 from ray_ft.engines.transformers.rows import Row
 from ray_ft.engines.transformers.stack import AdapterStack, Tokens
 from ray_ft.kernels.compiler import can_build_kernels

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from ray_ft.engines.transformers import attention
 from ray_ft.engines.transformers.attention import Pass, Stretch, passing
-from ray_ft.engines.transformers.cache import KeyValueCache, token_bytes
 from ray_ft.engines.transformers.graphs import StepGraphs
+from ray_ft.engines.transformers.key_values.cache import KeyValueCache, token_bytes
+from ray_ft.engines.transformers.key_values.prefixes import Prefixes
 from ray_ft.engines.transformers.rows import Row
 from ray_ft.engines.transformers.stack import AdapterStack
 from ray_ft.errors import GenerationError, ModelError
@@ -19,6 +20,8 @@ GPU_SHARE = 0.85
 """Of the memory that the weights leave; the rest is for passes, adapters and what the driver takes."""
 CPU_CACHE_BYTES = 2**33
 """Most that keys and values take without a GPU; memory is only taken as it is written."""
+REMEMBERED_BYTES = {"cpu": 2**28, "cuda": 2**62}
+"""Most that keys and values of ended answers may keep: all that is free where the memory is taken anyway."""
 STRETCH = {"cpu": 512, "cuda": 2048}
 """Prompt tokens that are read at once. Longer prompts are read in stretches of this many, whoever else is there, so
 that a prompt's numbers do not depend on its neighbours."""
@@ -33,6 +36,7 @@ class Passes:
         self.device: torch.device = model.device
         self.stretch = STRETCH[self.device.type]
         self.cache = self._make_cache(max_rows * max_seq_len, model_path)
+        self.prefixes = Prefixes(self.cache, max_bytes=REMEMBERED_BYTES[self.device.type] if max_rows > 1 else 0)
         self.graphs: StepGraphs | None = None
         if self.device.type == "cuda":
             self.graphs = StepGraphs(self.forward, self.cache, self.stack, max_rows=max_rows)

@@ -90,9 +90,9 @@ class Scheduler:
         """What there is to do. Raises GenerationError once the thread has ended."""
         self._check_alive()
         cache = self._passes.cache
-        return EngineStatus(
-            len(self._running), len(self._waiting) + self._inbox.qsize(), self.names, cache.num_taken, cache.num_tokens
-        )
+        num_taken = cache.num_taken - self._passes.prefixes.num_places
+        num_waiting = len(self._waiting) + self._inbox.qsize()
+        return EngineStatus(len(self._running), num_waiting, self.names, num_taken, cache.num_tokens)
 
     def close(self) -> None:
         """Stop after the current pass."""
@@ -187,11 +187,7 @@ class Scheduler:
         name = row.request.adapter
         if name is not None and not self._bring_in(name):
             return False
-        start = self._passes.cache.take(row.num_places)
-        if start is None:
-            return False
-        row.start = start
-        return True
+        return self._passes.prefixes.begin(row)
 
     def _bring_in(self, name: str) -> bool:
         """Put an adapter into the stack, in the place of the one that was idle longest."""
@@ -213,7 +209,8 @@ class Scheduler:
             return
         self._num_passes += 1
         try:
-            rows, logits = self._passes.advance(self._running)
+            chosen = self._passes.prefixes.share(self._running, room=self._passes.stretch)
+            rows, logits = self._passes.advance(chosen)
             tokens = choose_tokens(logits, [row.choice for row in rows])
             told = log_probabilities(logits, tokens, [row.choice for row in rows], self._decode)
         except Exception as error:
@@ -235,7 +232,7 @@ class Scheduler:
 
     def _end(self, row: Row) -> None:
         self._running.remove(row)
-        self._passes.cache.give_back(row.start, row.num_places)
+        self._passes.prefixes.end(row)
         self._release(row.request.adapter)
         if row.request.adapter is not None:
             self._passes.stack.resident[row.request.adapter].last_used = self._num_passes
@@ -274,5 +271,6 @@ class Scheduler:
             for name in [n for n in self._adapters if n not in self._offered and not self._needed.get(n)]:
                 del self._adapters[name]
                 self._needed.pop(name, None)
+                self._passes.prefixes.forget(name)
                 if name in self._passes.stack.resident:
                     self._passes.stack.remove(name)

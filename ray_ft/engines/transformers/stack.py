@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ray_ft.engines.transformers.adapters import Adapter
-from ray_ft.engines.transformers.cache import Ranges
+from ray_ft.engines.transformers.key_values.cache import Ranges
 
 if TYPE_CHECKING:
     import torch

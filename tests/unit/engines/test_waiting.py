@@ -5,7 +5,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from ray_ft.engines import GenerateRequest
-from ray_ft.engines.transformers.cache import Ranges
+from ray_ft.engines.transformers.key_values.cache import Ranges
 from ray_ft.engines.transformers.lines import WaitingLines
 
 

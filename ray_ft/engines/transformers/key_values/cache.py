@@ -57,6 +57,7 @@ class KeyValueCache:
     def __init__(self, shapes: "list[tuple[torch.Size, torch.Size]]", *, num_tokens: int, like: "torch.Tensor") -> None:
         """`shapes` holds (heads, width) of keys and of values, layer by layer."""
         self.num_tokens = num_tokens
+        self.token_bytes = token_bytes(shapes, like.element_size())
         self.device = like.device
         # Not set to zero: a machine's memory is taken as it is written, and nothing is read before.
         self.layers = [tuple(like.new_empty((num_tokens + SPARE, *shape)) for shape in pair) for pair in shapes]
