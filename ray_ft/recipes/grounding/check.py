@@ -69,14 +69,17 @@ def missing_detail(text: str, passage: str) -> str:
     return ""
 
 
-def off_topic(question: str, passage: str) -> str:
-    """Why a question cannot be about its passage; "" when it may be."""
+def off_topic(question: str, passage: str, *, share: float = MIN_TOPIC) -> str:
+    """Why a question cannot be about its passage; "" when it may be.
+
+    `share` of its words have to stand in the passage, at least one of them.
+    """
     source = read_passage(passage)
     if missing_detail(question, passage):
         return "question names what the passage does not"
     words = [w.key for w in read_words(question, identifiers=source.identifiers) if w.is_content]
     shared = sum(key in source.keys for key in words)
-    return "" if words and shared >= MIN_TOPIC * len(words) else "question is not about the passage"
+    return "" if shared >= max(share * len(words), 1) else "question is not about the passage"
 
 
 def _is_quoted(evidence: str, source: Passage) -> bool:

@@ -17,8 +17,8 @@ class Checked:
     reason: str = ""
 
     def rephrasing_reason(self, wording: str) -> str:
-        """Why another wording of the question is left out."""
-        return off_topic(wording, f"{self.pair.question}\n\n{passage_of(self.chunk)}")
+        """Why another wording of the question is left out: it was asked for in other words than the passage's."""
+        return off_topic(wording, f"{self.pair.question}\n\n{passage_of(self.chunk)}", share=0)
 
     def examples(self, recipe: str, *, num_phrasings: int) -> list[Example]:
         """An example for each wording of the question."""

@@ -60,6 +60,14 @@ def test_a_question_about_something_else_is_told() -> None:
     assert off_topic("Which colour is the moon at midnight?", PASSAGE) == "question is not about the passage"
 
 
+def test_another_wording_needs_one_word_of_the_passage() -> None:
+    wording = "I am in a hurry: how long must I wait for the next boat out of NorthPort?"
+    assert off_topic(wording, PASSAGE) == "question is not about the passage"
+    assert off_topic(wording, PASSAGE, share=0) == ""
+    assert off_topic("Which colour is the moon at midnight?", PASSAGE, share=0) == "question is not about the passage"
+    assert off_topic("When do boats leave SouthPort?", PASSAGE, share=0) == "question names what the passage does not"
+
+
 # --- the answer key ---------------------------------------------------------------------------------------------------
 
 ANSWERS = Path(__file__).parents[3] / "data"
