@@ -59,9 +59,14 @@ def test_every_request_of_the_quickstart_has_a_recording_that_passes_the_checks(
         examples(config, tiny_model_path)
     import_answers(config, RECORDED, tiny_model_path)
     made = examples(config, tiny_model_path)
-    assert {e.dropped for e in made} == {""}
-    assert len({e.completion for e in made}) == 49  # facts
-    assert len(made) == 49 * 4
+    kept = [e for e in made if not e.dropped]
+    assert len({e.completion for e in kept}) == 49  # facts
+    assert len(made) == 49 * 8
+    assert len(kept) >= 0.9 * len(
+        made
+    )  # some wordings, which were written without looking, name nothing of the passage
+    wordings = Counter(e.completion for e in kept)
+    assert min(wordings.values()) >= 4
     folder = tmp_path / "answers"
     before = sorted(folder.iterdir())
     import_answers(config, RECORDED, tiny_model_path)
