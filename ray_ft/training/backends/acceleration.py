@@ -62,7 +62,7 @@ def as_inputs(model: Any, batch: dict[str, Any], *, device: Any) -> dict[str, An
     base = _below_adapters(model)
     if getattr(base, "fused_loss", False):
         inputs["skip_logits"] = True  # in evaluation too
-    elif device.type == "cpu" and "logits_to_keep" in inspect.signature(type(base).forward).parameters:
+    elif inputs["labels"].device.type == "cpu" and "logits_to_keep" in inspect.signature(type(base).forward).parameters:
         inputs |= _targets_alone(inputs["labels"])
     if getattr(base, "compiled_layers", False):
         import torch
