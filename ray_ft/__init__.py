@@ -145,8 +145,7 @@ _HOMES = {
     "ray_ft.artifacts": (
         "Advice", "Changed", "Comparison", "CorpusProfile", "DryRun", "Endpoint", "Estimate", "Inspection", "Job",
         "Memory", "Plan", "Power", "Remark", "Report", "ReviewItem", "Ruling", "Sizing", "Standing", "Sweep",
-        "TrainingSet",
-        "TunedModel",
+        "TrainingSet", "TunedModel",
     ),
     "ray_ft.config": (
         "Config", "DataConfig", "DatasetConfig", "EvaluationConfig", "ModelConfig", "PlanConfig", "ServingConfig",

@@ -8,14 +8,13 @@ import logging
 import os
 import re
 import shlex
-import shutil
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from ray_ft.cli import exams
 from ray_ft.cli.bars import shown_on_stderr
-from ray_ft.cli.given import load
+from ray_ft.cli.given import command, load, program
 from ray_ft.cli.parser import JOB_VERBS, RESUMED_VERBS, build_parser
 from ray_ft.cli.results import (
     print_dry_run,
@@ -96,7 +95,7 @@ def _advise(arguments: argparse.Namespace) -> int:
         return 0
     print(render_advice(made))
     if arguments.write:
-        print(f"Written to {arguments.write}; next: {_program()} {shlex.join(['plan', arguments.write])}")
+        print(f"Written to {arguments.write}; next: {program()} {shlex.join(['plan', arguments.write])}")
     else:
         print("The configuration that follows from it: --write FILE")
     return 0
@@ -152,7 +151,7 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     if arguments.plan:
         return exams.plan_exam(arguments)
     made = api.evaluate(load(arguments), force=arguments.force)
-    print_json(made) if arguments.json else print_report(made, serve=_command("serve", arguments))
+    print_json(made) if arguments.json else print_report(made, serve=command("serve", arguments))
     return 0
 
 
@@ -172,7 +171,7 @@ def _run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print_json(made)
         return 0
-    print_report(made, serve=_command("serve", arguments))
+    print_report(made, serve=command("serve", arguments))
     return 0
 
 
@@ -192,7 +191,7 @@ def _sweep(arguments: argparse.Namespace) -> int:
     if made.winner:
         kept = [given for given in arguments.overrides if not given.startswith("sweep.")]
         winning = [*kept, *(override(key, value) for key, value in made.winner.items())]
-        print(f"Train the winner: {_program()} {shlex.join(['train', arguments.config, *winning])}")
+        print(f"Train the winner: {program()} {shlex.join(['train', arguments.config, *winning])}")
     return 0
 
 
@@ -241,18 +240,6 @@ def _show(arguments: argparse.Namespace) -> int:
     from ray_ft.cli.show import show
 
     return show(arguments)
-
-
-def _program() -> str:
-    """How this process was started, for a command that the user can paste."""
-    if shutil.which("ray-ft"):
-        return "ray-ft"
-    return "python -m ray_ft" if sys.argv[0].endswith("__main__.py") else os.path.relpath(sys.argv[0])
-
-
-def _command(verb: str, arguments: argparse.Namespace) -> str:
-    """A verb on the same configuration, as it can be pasted."""
-    return f"{_program()} {shlex.join([verb, arguments.config, *arguments.overrides])}"
 
 
 def _to_stderr(line: str) -> None:

@@ -1,11 +1,10 @@
 """The verbs on exams: what one can show, its questions, two runs on it, and what it rules."""
 
 import argparse
-import shlex
 import sys
 from pathlib import Path
 
-from ray_ft.cli.given import load, run_path
+from ray_ft.cli.given import command, load, run_path
 from ray_ft.cli.results import print_json, shown_path
 
 NOT_PASSED = 3
@@ -30,16 +29,17 @@ def plan_exam(arguments: argparse.Namespace) -> int:
 def review(arguments: argparse.Namespace) -> int:
     """Look through the questions, in the terminal or on a page."""
     from ray_ft import api
+    from ray_ft.artifacts import write_text
     from ray_ft.errors import ConfigError
     from ray_ft.evaluation.review.items import Decisions
-    from ray_ft.evaluation.review.page import write_page
+    from ray_ft.evaluation.review.page import render_page
     from ray_ft.evaluation.review.terminal import go_through
 
     config = load(arguments)
     items = api.exam_questions(config)
     path = Path(arguments.to or config.run_path / "questions.reviewed.jsonl")
     if arguments.page:
-        write_page(Path(arguments.page), items, run_name=config.run_name, file_name=path.name)
+        write_text(Path(arguments.page), render_page(items, run_name=config.run_name, file_name=path.name))
         print(f"Questions: {len(items)}, on {shown_path(arguments.page)}; open it in a browser and save what you keep")
         return 0
     decisions = Decisions(path, source=config.evaluation.questions)
@@ -56,8 +56,8 @@ def review(arguments: argparse.Namespace) -> int:
         return 0
     print("Questions: {kept} kept, {dropped} dropped, {undecided} undecided of {questions}".format(**counts))
     if decisions.kept:
-        asked = f"evaluation.questions={shown_path(str(path))}"
-        print(f"Ask them: ray-ft {shlex.join(['evaluate', arguments.config, *arguments.overrides, asked])}")
+        arguments.overrides = [*arguments.overrides, f"evaluation.questions={shown_path(str(path))}"]
+        print(f"Ask them: {command('evaluate', arguments)}")
     return 0
 
 

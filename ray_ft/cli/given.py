@@ -1,6 +1,10 @@
-"""What was typed, as the public functions take it."""
+"""What was typed, as the public functions take it, and as it can be typed again."""
 
 import argparse
+import os
+import shlex
+import shutil
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,3 +25,15 @@ def run_path(given: str, overrides: Sequence[str]) -> Path:
     from ray_ft.config import load_config
 
     return Path(given) if Path(given).is_dir() else load_config(given, list(overrides)).run_path
+
+
+def program() -> str:
+    """How this process was started, for a command that the user can paste."""
+    if shutil.which("ray-ft"):
+        return "ray-ft"
+    return "python -m ray_ft" if sys.argv[0].endswith("__main__.py") else os.path.relpath(sys.argv[0])
+
+
+def command(verb: str, arguments: argparse.Namespace) -> str:
+    """A verb on the same configuration, as it can be pasted."""
+    return f"{program()} {shlex.join([verb, arguments.config, *arguments.overrides])}"

@@ -13,7 +13,7 @@ from ray_ft.artifacts import ReviewItem
 from ray_ft.config import EvaluationConfig
 from ray_ft.evaluation.exam.user_questions import read_user_questions
 from ray_ft.evaluation.review.items import review_items
-from ray_ft.evaluation.review.page import write_page
+from ray_ft.evaluation.review.page import render_page
 
 pytestmark = pytest.mark.long
 
@@ -26,7 +26,7 @@ def items(tmp_path_factory: pytest.TempPathFactory) -> list[ReviewItem]:
 
 @pytest.fixture
 def url(items: list[ReviewItem], tmp_path: Path) -> str:
-    write_page(tmp_path / "review.html", items, run_name="handbook", file_name="kept.jsonl")
+    (tmp_path / "review.html").write_text(render_page(items, run_name="handbook", file_name="kept.jsonl"))
     return (tmp_path / "review.html").as_uri()
 
 

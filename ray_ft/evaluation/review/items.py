@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ray_ft.artifacts import ReviewItem, TrainingSet
+from ray_ft.artifacts import ReviewItem, TrainingSet, write_text
 from ray_ft.config import EvaluationConfig
 from ray_ft.errors import ConfigError, DataError
 from ray_ft.evaluation.exam.questions import draw_exam, load_documents
@@ -95,13 +95,7 @@ class Decisions:
             if not questions and not path.exists():
                 continue
             lines = [json.dumps(as_line(question), ensure_ascii=False) + "\n" for question in questions.values()]
-            try:
-                path.parent.mkdir(parents=True, exist_ok=True)
-                part = path.with_name(path.name + ".part")
-                part.write_text("".join(lines), encoding="utf-8")
-                part.replace(path)
-            except OSError as error:
-                raise ConfigError(f"cannot write {path}: {error.strerror}") from None
+            write_text(path, "".join(lines))
 
 
 def _read(path: Path) -> dict[str, Question]:

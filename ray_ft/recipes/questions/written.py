@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any, TypedDict
 
@@ -159,13 +160,7 @@ def read_verdict(text: str) -> bool | None:
 
 def _read(text: str, key: str) -> Any:
     """The value of a key of the first JSON object that has it; a bare list counts as the value itself."""
-    for match in re.finditer(r"[{\[]", text):
-        try:
-            value, _ = json.JSONDecoder().raw_decode(text, match.start())
-        except json.JSONDecodeError:
-            continue
-        except RecursionError:  # thousands of brackets: nobody's answer, and each further one would take as long
-            return None
+    for value in _values(text):
         if isinstance(value, dict) and key in value:
             return value[key]
         if isinstance(value, list) and value:
@@ -175,18 +170,18 @@ def _read(text: str, key: str) -> Any:
 
 def _whole(text: str, key: str) -> list[dict[str, Any]]:
     """The JSON objects of a text that have a key, one after the other."""
-    found: list[dict[str, Any]] = []
-    at = text.find("{")
-    while at >= 0:
+    return [value for value in _values(text) if isinstance(value, dict) and key in value]
+
+
+def _values(text: str) -> Iterator[Any]:
+    """What JSON begins at each opening bracket, where it is whole; what lies within others too."""
+    for match in re.finditer(r"[{\[]", text):
         try:
-            value, end = json.JSONDecoder().raw_decode(text, at)
+            yield json.JSONDecoder().raw_decode(text, match.start())[0]
         except json.JSONDecodeError:
-            value, end = None, at + 1
-        except RecursionError:  # as above
-            break
-        found += [value] if isinstance(value, dict) and key in value else []
-        at = text.find("{", end)
-    return found
+            continue
+        except RecursionError:  # thousands of brackets: nobody's answer, and each further one would take as long
+            return
 
 
 def _list(value: Any) -> list[Any]:
