@@ -92,7 +92,14 @@ class Scheduler:
         cache = self._passes.cache
         num_taken = cache.num_taken - self._passes.prefixes.num_places
         num_waiting = len(self._waiting) + self._inbox.qsize()
-        return EngineStatus(len(self._running), num_waiting, self.names, num_taken, cache.num_tokens)
+        return EngineStatus(
+            len(self._running),
+            num_waiting,
+            self.names,
+            num_taken,
+            cache.num_tokens,
+            cache.num_tokens * cache.token_bytes,
+        )
 
     def close(self) -> None:
         """Stop after the current pass."""

@@ -16,20 +16,21 @@ from ray_ft.evaluation.scores.scoring import BITS_PER_BYTE, PRIMARY_METRIC, RECA
 def render_html(report: Report, samples: Sequence[Sample], *, seed: int) -> str:
     """The whole report as one page; every text from outside is escaped."""
     view = _view(report)
-    return str(_template("report.html.jinja").render(**view, telling=choose_telling(samples, seed=seed)))
+    return str(template("report.html.jinja").render(**view, telling=choose_telling(samples, seed=seed)))
 
 
 def render_markdown(report: Report) -> str:
     """Verdict, tables, provenance and limits; samples stay in the HTML and the JSON lines."""
-    return str(_template("report.md.jinja").render(**_view(report)))
+    return str(template("report.md.jinja").render(**_view(report)))
 
 
 @cache
-def _template(name: str) -> Any:
-    from jinja2 import Environment, PackageLoader, StrictUndefined
+def template(name: str, package: str = __package__) -> Any:
+    """A template of a package, which may use this one's."""
+    from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 
     environment = Environment(
-        loader=PackageLoader("ray_ft.evaluation.report"),
+        loader=ChoiceLoader([PackageLoader(package), PackageLoader(__package__)]),
         autoescape=name.endswith(".html.jinja"),
         undefined=StrictUndefined,
         trim_blocks=True,

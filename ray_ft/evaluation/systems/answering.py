@@ -79,7 +79,7 @@ def _run(
 
     tasks_per_batch = TASKS_PER_BATCH["GPU" if ray.cluster_resources().get("GPU") else "CPU"]
     num_blocks = math.ceil(len(tasks) / tasks_per_batch)
-    resources, num_actors = _actors(worker["engine"], worker["model_path"], num_blocks)
+    resources, num_actors = actor_resources(worker["engine"], worker["model_path"], num_blocks)
     logger.info("answering %d tasks with %d x %s", len(tasks), num_actors, Path(worker["model_path"]).name)
     rows = [{**dataclasses.asdict(task), "passages": list(task.passages)} for task in tasks]
     dataset = (
@@ -176,7 +176,7 @@ def _done(row: Mapping[str, Any]) -> Done:
     return Done(**{**row, "scores": {pair["metric"]: pair["value"] for pair in row["scores"]}})
 
 
-def _actors(engine: Engine, model_path: str, num_batches: int) -> tuple[dict[str, int], int]:
+def actor_resources(engine: Engine, model_path: str, num_batches: int) -> tuple[dict[str, int], int]:
     """What one actor takes and how many there are: one for as many GPUs as the engine wants for a copy; without GPUs as
     many as memory and the work allow; one that only asks a server where the engine holds no weights.
     """
