@@ -8,6 +8,7 @@ from ray_ft.api.run_folder import config_path_of, existing_artifact, save
 from ray_ft.api.session import ray_session
 from ray_ft.artifacts import Comparison, Power, Report, ReviewItem, Ruling, TrainingSet, TunedModel
 from ray_ft.config import Config, EvaluationConfig
+from ray_ft.hardware import configured_price
 
 
 def compare(run_a: str | Path, run_b: str | Path, *, evaluation: EvaluationConfig | None = None) -> Comparison:
@@ -72,15 +73,18 @@ def evaluate(config: Config, *, force: bool = False) -> Report:
     if existing is not None and Path(existing.html_path).is_file():
         return existing
     with ray_session(config):
+        engine = config.engine.resolved({"tuned": tuned.path} if tuned.is_adapter else {})
+        price = configured_price(config.plan)
         made = compare(
             training_set=training_set,
             tuned=tuned,
             model=config.model,
             evaluation=config.evaluation,
-            engine=config.engine.resolved({"tuned": tuned.path} if tuned.is_adapter else {}),
+            engine=engine,
             run_path=str(config.run_path.resolve()),
             seed=config.seed,
             fingerprint=artifacts.digest(inputs),
+            price_per_hour=None if price is None else price * engine.num_gpus,
         )
     save(made, config, inputs)
     return made

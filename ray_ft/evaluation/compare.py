@@ -15,6 +15,7 @@ from ray_ft.evaluation.exam.questions import draw_exam, load_documents
 from ray_ft.evaluation.exam.tasks import Done, Task
 from ray_ft.evaluation.exam.user_questions import SourceDocument
 from ray_ft.evaluation.report import findings, provenance
+from ray_ft.evaluation.report.costs import costs_of
 from ray_ft.evaluation.report.render import render_html, render_markdown
 from ray_ft.evaluation.report.samples import Sample, gather_samples, write_lines
 from ray_ft.evaluation.scores.contrasts import contrasts_of, withheld
@@ -65,11 +66,13 @@ def compare(
     run_path: str,
     seed: int,
     fingerprint: str,
+    price_per_hour: float | None = None,
 ) -> Report:
     """Ask every system the same questions, judge the paired differences, and write samples, report.html and report.md.
 
-    Ray must be initialised. Raises ConfigError for bad questions, DataError when there are none, MissingArtifactError
-    for an incomplete training set, ModelError or GenerationError from the engine.
+    Ray must be initialised; `price_per_hour` is that of one copy of the model. Raises ConfigError for bad questions,
+    DataError when there are none, MissingArtifactError for an incomplete training set, ModelError or GenerationError
+    from the engine.
     """
     started = time.monotonic()
     sources = load_documents(training_set)
@@ -95,6 +98,7 @@ def compare(
         scores=tuple(score for score in scores if score.system not in BASELINES),
         baselines=tuple(score for score in scores if score.system in BASELINES),
         contrasts=tuple(contrasts),
+        costs=tuple(costs_of(done, price_per_hour=price_per_hour)),
         num_questions=len(exam.questions),
         samples_path=str(Path(run_path) / "evaluation" / "samples.jsonl"),
         html_path=str(Path(run_path) / "report.html"),

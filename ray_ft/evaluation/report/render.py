@@ -6,7 +6,7 @@ from functools import cache
 from typing import Any
 
 from ray_ft.artifacts import Report, Score
-from ray_ft.evaluation.report import findings
+from ray_ft.evaluation.report import costs, findings
 from ray_ft.evaluation.report.findings import METRICS, STRATA, Metric, metric_of
 from ray_ft.evaluation.report.plots import forests, panels, present
 from ray_ft.evaluation.report.samples import Sample, choose_telling
@@ -55,6 +55,7 @@ def _view(report: Report) -> dict[str, Any]:
         "tables": [_table([s for s in answers if s.stratum == stratum]) for stratum in present(answers)],
         "bits": [s for s in report.scores if s.metric == BITS_PER_BYTE],
         "bits_verdict": next((findings.verdict_sentence(c) for c in report.contrasts if c.metric == BITS_PER_BYTE), ""),
+        **costs.view(report),
         "retrieval": [s for s in report.scores if s.system == RETRIEVER],
         "recall_bar": RECALL_BAR,
         "metrics": METRICS,
