@@ -35,9 +35,7 @@ def costs_of(done: Sequence[Done], *, price_per_hour: float | None = None) -> li
                 seconds_per_token=seconds / max(tokens, 1),
                 prompt_tokens=sum(d.num_prompt_tokens for d in answers) / number,
                 output_tokens=tokens / number,
-                dollars_per_thousand=None
-                if price_per_hour is None
-                else 1000 * price_per_hour * seconds / number / 3600,
+                dollars_per_thousand=dollars,
             )
         )
     return costs
