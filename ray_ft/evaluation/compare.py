@@ -1,6 +1,7 @@
 """Compares base, tuned and retrieval on the same questions and writes the report: the entrance of evaluation."""
 
 import logging
+import shutil
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -85,6 +86,7 @@ def compare(
         model=model,
         evaluation=evaluation,
         engine=engine,
+        kept_path=str(kept_answers(run_path, fingerprint)),
     )
     scores, contrasts = judge(exam, done, evaluation=evaluation, seed=seed)
     samples = gather_samples(exam.questions, exam.rankings, done, sources, num_passages=evaluation.num_passages)
@@ -119,7 +121,13 @@ def compare(
         },
     )
     _write(report, samples, exam, done, run_path=Path(run_path), seed=seed)
+    shutil.rmtree(kept_answers(run_path, fingerprint), ignore_errors=True)  # all of it is in the samples
     return report
+
+
+def kept_answers(run_path: str | Path, fingerprint: str) -> Path:
+    """Folder of the answers on their way to a report; gone once it is there."""
+    return Path(run_path) / "evaluation" / f"answers-{fingerprint}"
 
 
 def set_exam(
