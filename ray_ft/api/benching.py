@@ -8,7 +8,7 @@ from typing import Any
 from ray_ft import artifacts
 from ray_ft.api.base_model import base_path
 from ray_ft.api.fingerprints import bench_inputs
-from ray_ft.api.run_folder import existing_artifact, if_there, save
+from ray_ft.api.run_folder import existing_artifact, if_there
 from ray_ft.api.session import ray_session
 from ray_ft.artifacts import Bench, TrainingSet, TunedModel
 from ray_ft.config import Config
@@ -77,7 +77,7 @@ def bench(config: Config, *, force: bool = False) -> Bench:
     write_lines(folder / "answers.jsonl", answers)
     artifacts.write_text(Path(made.html_path), render_html(made))
     artifacts.write_text(Path(made.html_path).with_suffix(".md"), render_markdown(made))
-    save(made, config, inputs)
+    artifacts.save(made, config.run_path, inputs)
     return made
 
 

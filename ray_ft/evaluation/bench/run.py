@@ -117,7 +117,7 @@ def _measured(
         actor = ray.remote(Measurer).options(**resources, runtime_env=fresh).remote()
         try:
             yield load, ray.get(actor.measure.remote(load, lengths, list(questions), dict(settings)))
-        except ray.exceptions.RayActorError as error:
+        except ray.exceptions.RayError as error:
             yield load, Measured(refused=f"its process ended, perhaps for memory: {first_line(error)}")
         finally:
             ray.kill(actor)

@@ -63,7 +63,7 @@ def loads_of(
         weights = SHORT[dtype] if quantization == "none" else quantization
         refused = "" if quantization in held else f"{engine.name} holds weights as {', '.join(held)}"
         for form in bench.forms:
-            own = replace(engine, **_settings(quantization if not refused else "none", bench.batch_size))
+            own = replace(engine, **_settings(engine, "none" if refused else quantization, form, bench.batch_size))
             load = Load(f"{weights} {form}", form, own, base_path)
             why = refused or _missing(form, tuned, merge_refused)
             if why:
@@ -76,8 +76,10 @@ def loads_of(
                 yield load
 
 
-def _settings(quantization: str, batch_size: int) -> dict[str, Any]:
-    return {"quantization": quantization, "batch_size": batch_size}
+def _settings(engine: Engine, quantization: str, form: str, batch_size: int) -> dict[str, Any]:
+    """vLLM keeps room for adapters, and is slower for it, whether or not there are any."""
+    most = getattr(engine, "max_adapters", 1) if form == "adapter" else 0
+    return {"quantization": quantization, "batch_size": batch_size, "max_adapters": most}
 
 
 def _missing(form: str, tuned: TunedModel | None, merge_refused: str) -> str:
