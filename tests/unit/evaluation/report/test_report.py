@@ -181,6 +181,8 @@ def test_quality_stands_beside_what_the_answers_took(make_report: ReportMaker) -
     text = " ".join(" ".join(Page(make_report.html).texts).split())
     assert "Quality against cost" in text
     assert "$ per 1,000 answers" not in text
+    short = (make_report.run_path / "report.md").read_text()
+    assert re.search(r"^\| system \|.* s per answer .*\n\| ---.*\n\| base \|.* 0\.5 \|.*\n\| tuned \|", short, re.M)
     assert make_report.html.index("Quality against cost") > make_report.html.index("Answers side by side")
     # Half a second at 7.20 dollars an hour is a tenth of a cent.
     made = costs_of([Done(0, "question", "base", seconds=0.5, num_completion_tokens=4)], price_per_hour=7.2)
