@@ -33,9 +33,11 @@ def measure(folder: Path, *, shape: str, dtype: str, repeats: int, seconds: floa
     from ray_ft.evaluation.bench.variants import engine_of, loads_of
     from ray_ft.evaluation.exam.tasks import Done
     from ray_ft.models.folder import base_digest
+    from ray_ft.quiet import quiet_libraries
     from ray_ft.strategies import STRATEGIES
     from ray_ft.training.export.model_folder import export_model
 
+    quiet_libraries()
     started = time.monotonic()
     base = make_base(folder / shape, shape, dtype=dtype)
     adapter = make_adapters(folder / f"{shape}-adapters", base, 1)["adapter00"]
