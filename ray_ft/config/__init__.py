@@ -10,15 +10,15 @@ from ray_ft.config.keys import (
     ModelConfig,
     PlanConfig,
     ServingConfig,
-    SweepConfig,
-    SweepMetric,
     System,
     TrainConfig,
 )
 from ray_ft.config.load import load_config, mask, parse_config, to_identity, to_plain
+from ray_ft.config.variants import BenchConfig, SweepConfig, SweepMetric
 
 __all__ = [
     "SLOTS",
+    "BenchConfig",
     "Config",
     "DataConfig",
     "DatasetConfig",

@@ -1,6 +1,7 @@
 """Compares base, tuned and retrieval on the same questions and writes the report: the entrance of evaluation."""
 
 import logging
+import shutil
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from ray_ft.evaluation.exam.questions import draw_exam, load_documents
 from ray_ft.evaluation.exam.tasks import Done, Task
 from ray_ft.evaluation.exam.user_questions import SourceDocument
 from ray_ft.evaluation.report import findings, provenance
+from ray_ft.evaluation.report.costs import costs_of
 from ray_ft.evaluation.report.render import render_html, render_markdown
 from ray_ft.evaluation.report.samples import Sample, gather_samples, write_lines
 from ray_ft.evaluation.scores.contrasts import contrasts_of, withheld
@@ -65,11 +67,13 @@ def compare(
     run_path: str,
     seed: int,
     fingerprint: str,
+    price_per_hour: float | None = None,
 ) -> Report:
     """Ask every system the same questions, judge the paired differences, and write samples, report.html and report.md.
 
-    Ray must be initialised. Raises ConfigError for bad questions, DataError when there are none, MissingArtifactError
-    for an incomplete training set, ModelError or GenerationError from the engine.
+    Ray must be initialised; `price_per_hour` is that of one copy of the model. Raises ConfigError for bad questions,
+    DataError when there are none, MissingArtifactError for an incomplete training set, ModelError or GenerationError
+    from the engine.
     """
     started = time.monotonic()
     sources = load_documents(training_set)
@@ -82,6 +86,7 @@ def compare(
         model=model,
         evaluation=evaluation,
         engine=engine,
+        kept_path=str(kept_answers(run_path, fingerprint)),
     )
     scores, contrasts = judge(exam, done, evaluation=evaluation, seed=seed)
     samples = gather_samples(exam.questions, exam.rankings, done, sources, num_passages=evaluation.num_passages)
@@ -95,6 +100,7 @@ def compare(
         scores=tuple(score for score in scores if score.system not in BASELINES),
         baselines=tuple(score for score in scores if score.system in BASELINES),
         contrasts=tuple(contrasts),
+        costs=tuple(costs_of(done, price_per_hour=price_per_hour)),
         num_questions=len(exam.questions),
         samples_path=str(Path(run_path) / "evaluation" / "samples.jsonl"),
         html_path=str(Path(run_path) / "report.html"),
@@ -115,7 +121,13 @@ def compare(
         },
     )
     _write(report, samples, exam, done, run_path=Path(run_path), seed=seed)
+    shutil.rmtree(kept_answers(run_path, fingerprint), ignore_errors=True)  # all of it is in the samples
     return report
+
+
+def kept_answers(run_path: str | Path, fingerprint: str) -> Path:
+    """Folder of the answers on their way to a report; gone once it is there."""
+    return Path(run_path) / "evaluation" / f"answers-{fingerprint}"
 
 
 def set_exam(
