@@ -17,6 +17,7 @@ from ray_ft.evaluation.exam.user_questions import SourceDocument
 from ray_ft.evaluation.report import findings, provenance
 from ray_ft.evaluation.report.render import render_html, render_markdown
 from ray_ft.evaluation.report.samples import Sample, gather_samples, write_lines
+from ray_ft.evaluation.scores.code.scoring import with_code_scores
 from ray_ft.evaluation.scores.contrasts import contrasts_of, withheld
 from ray_ft.evaluation.scores.metrics import nats_to_bits
 from ray_ft.evaluation.scores.scoring import (
@@ -83,6 +84,7 @@ def compare(
         evaluation=evaluation,
         engine=engine,
     )
+    done = with_code_scores(done, exam.questions, training_set.path)
     scores, contrasts = judge(exam, done, evaluation=evaluation, seed=seed)
     samples = gather_samples(exam.questions, exam.rankings, done, sources, num_passages=evaluation.num_passages)
     logger.info("asked %d questions of %s in %.0f s", len(samples), ", ".join(exam.systems), time.monotonic() - started)

@@ -40,4 +40,5 @@ class Done:
     finish_reason: str = ""
     negative_log_likelihood: float = 0.0  # nats
     scores: Mapping[str, float] = field(default_factory=dict)
+    invented: str = ""  # names that neither corpus, language nor prompt has, where the answer is code
     error: str = ""  # "ModelError: ..." when it could not be done

@@ -198,3 +198,27 @@ def sample_from(sample: Sample) -> Sample:
 
     answers = {system: Answer(**dict(a)) for system, a in sample.answers.items()}  # type: ignore[call-overload]
     return dataclasses.replace(sample, answers=answers)
+
+
+def test_code_has_a_table_of_its_own_and_only_where_it_is_asked_for(make_report: ReportMaker) -> None:
+    report = make_report()
+    assert "where code is asked for" not in make_report.html
+    assert not {score.metric for score in report.scores} & {"parses", "invented_symbols"}
+    path = Path(make_report.training_set.path) / "questions.jsonl"
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    for row in rows[::2]:
+        row |= {"language": "python", "reference": "turn(crank)"}
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    report = make_report()
+    scores = {(s.stratum, s.system, s.metric): s for s in report.scores}
+    assert scores["seen", "base", "parses"].num_items < scores["seen", "base", "token_f1"].num_items
+    assert scores["seen", "base", "parses"].mean == 0  # it guesses and hopes, in prose
+    assert {c.metric for c in report.contrasts} >= {"parses", "edit_similarity", "identifier_f1", "tree_match"}
+    markdown = (make_report.run_path / "report.md").read_text()
+    for text in (" ".join(Page(make_report.html).texts), markdown):
+        assert "seen documents, where code is asked for" in text
+        assert "invented names" in text
+    assert {frozenset(sample.answers["base"]["scores"]) >= {"parses"} for sample in make_report.samples} == {
+        True,
+        False,
+    }
