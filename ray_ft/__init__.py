@@ -47,6 +47,7 @@ if TYPE_CHECKING:
         TunedModel,
     )
     from ray_ft.config import (
+        CodeTestsConfig,
         Config,
         DataConfig,
         DatasetConfig,
@@ -77,6 +78,7 @@ __version__ = "0.1.0"
 __all__ = [
     "Advice",
     "Changed",
+    "CodeTestsConfig",
     "Comparison",
     "Config",
     "ConfigError",
@@ -148,8 +150,8 @@ _HOMES = {
         "TrainingSet", "TunedModel",
     ),
     "ray_ft.config": (
-        "Config", "DataConfig", "DatasetConfig", "EvaluationConfig", "ModelConfig", "PlanConfig", "ServingConfig",
-        "SweepConfig", "TrainConfig", "load_config",
+        "CodeTestsConfig", "Config", "DataConfig", "DatasetConfig", "EvaluationConfig", "ModelConfig", "PlanConfig",
+        "ServingConfig", "SweepConfig", "TrainConfig", "load_config",
     ),
 }  # fmt: skip
 

@@ -2,6 +2,7 @@
 
 from ray_ft.config.describe import SLOTS, field_docs, section_list_of, slot_of, type_name
 from ray_ft.config.keys import (
+    CodeTestsConfig,
     Config,
     DataConfig,
     DatasetConfig,
@@ -19,6 +20,7 @@ from ray_ft.config.load import load_config, mask, parse_config, to_identity, to_
 
 __all__ = [
     "SLOTS",
+    "CodeTestsConfig",
     "Config",
     "DataConfig",
     "DatasetConfig",

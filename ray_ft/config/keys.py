@@ -212,6 +212,25 @@ class TrainConfig:
 
 
 @dataclass(frozen=True)
+class CodeTestsConfig:
+    """How answers that are code are run with the tests of their questions: in a sandbox of yours, or not at all."""
+
+    command: str | None = None
+    """Command that runs a program with its test and exits with 0 where it passes; {program}, {test} and {folder} are
+    replaced by their paths, the first two are added where none is named. null: nothing is run."""
+    num_samples: int = 1
+    """Programs drawn for each question; 1 takes the answer itself."""
+    k: tuple[int, ...] = (1,)
+    """Of so many programs one has to pass: pass@k, without bias for k up to num_samples (arXiv 2107.03374)."""
+    temperature: float = 0.8
+    """Of drawing, where num_samples is more than 1."""
+    timeout_s: float = 30.0
+    """Longest that the command may take for one program; then it has failed."""
+    max_parallel: int = 2
+    """Programs that run at the same time."""
+
+
+@dataclass(frozen=True)
 class EvaluationConfig:
     """How the tuned model is compared with its base and with retrieval."""
 
@@ -223,8 +242,10 @@ class EvaluationConfig:
     """Questions asked, at most; half of them about documents that were trained on."""
     retriever: Retriever = field(default_factory=BM25)
     """How passages are found."""
-    num_passages: int = 3
-    """Passages put in front of a question."""
+    num_passages: int | None = 3
+    """Passages put in front of a question; null chooses them on questions about validation documents."""
+    passage_tokens: tuple[int, ...] = ()
+    """Longest passages to choose from on the same questions; empty takes those of data.passage_tokens as they are."""
     max_new_tokens: int = 128
     """Longest answer, in tokens."""
     num_documents: int = 50
@@ -233,6 +254,11 @@ class EvaluationConfig:
     """Bootstrap draws for the intervals."""
     margin: float = 0.02
     """Smallest difference that matters, on a scale of 0 to 1; for bits per byte, as a fraction of the base's."""
+    judge: Engine | None = None
+    """A server's model that says of pairs of answers which is better, in both orders; null asks none."""
+    preferences: str | None = None
+    """JSONL of what people preferred (id, systems, preferred), to hold the judge against."""
+    code_tests: CodeTestsConfig = field(default_factory=CodeTestsConfig)
 
 
 @dataclass(frozen=True)

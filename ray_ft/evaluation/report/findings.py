@@ -6,7 +6,7 @@ from typing import Literal
 
 from ray_ft import rows
 from ray_ft.artifacts import Contrast, Score
-from ray_ft.evaluation.scores.scoring import BITS_PER_BYTE, FLOOR, UNANSWERABLE
+from ray_ft.evaluation.scores.scoring import BITS_PER_BYTE, FLOOR, JUDGED, UNANSWERABLE
 from ray_ft.evaluation.scores.statistics import MIN_DOCUMENTS, fewest_documents
 
 WORDY = 1.5
@@ -69,6 +69,7 @@ METRICS = {
     "identifier_f1": Metric("identifier F1", "percent", "names in common with the reference, both ways"),
     "tree_match": Metric("tree match", "percent", "subtrees in common with the reference, whatever the names"),
     "same_code": Metric("same code", "percent", "share of answers equal to the reference but for layout and comments"),
+    JUDGED: Metric("judge's preference", "percent", "share of answers that a judge prefers in both orders, ties half"),
     BITS_PER_BYTE: Metric("bits per byte", "number", "surprise at the text of held-out documents; lower is better"),
 }
 STRATA = {

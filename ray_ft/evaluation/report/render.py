@@ -62,6 +62,7 @@ def _view(report: Report) -> dict[str, Any]:
         "retrieval": [s for s in report.scores if s.system == RETRIEVER],
         "recall_bar": RECALL_BAR,
         "metrics": METRICS,
+        "strata": STRATA,
         "metric_of": metric_of,
         "p_text": findings.p_text,
         "primary_metric": metric_of(PRIMARY_METRIC).title,

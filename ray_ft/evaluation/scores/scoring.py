@@ -25,6 +25,7 @@ AGAINST_RETRIEVAL = PRIMARY_PAIRS[2]
 CODE_QUALITY = ("parses", "edit_similarity", "identifier_f1", "tree_match", "same_code")
 PASS_AT = "pass@"
 """What the share of questions is called for which one of k drawn programs passes its test."""
+JUDGED = "judge_preference"
 QUALITY_METRICS = (
     "key_fact_recall", "key_fact_f1", "net_score", "token_f1", "rouge_l", "chrf", "exact_match", "steps_in_order",
     "abstention", *CODE_QUALITY,
@@ -63,7 +64,7 @@ def is_of_code(metric: str) -> bool:
 
 def is_judged(metric: str) -> bool:
     """Whether systems are held against each other by it."""
-    return metric in (*QUALITY_METRICS, BITS_PER_BYTE) or metric.startswith(PASS_AT)
+    return metric in (*QUALITY_METRICS, JUDGED, BITS_PER_BYTE) or metric.startswith(PASS_AT)
 
 
 def main_metric(stratum: str) -> str:

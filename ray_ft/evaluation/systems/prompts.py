@@ -35,7 +35,7 @@ def perform(
     max_new_tokens: int,
 ) -> list[Done]:
     """Do all tasks on one loaded model; `tuned_adapter` is None where the loaded model is itself the tuned one."""
-    questions = [task for task in tasks if task.kind == "question"]
+    questions = [task for task in tasks if task.kind != "document"]
     documents = [task for task in tasks if task.kind == "document"]
     answers = _answer(questions, model, tuned_adapter, system_prompt, max_new_tokens)
     return answers + _score_documents(documents, model, tuned_adapter)
@@ -50,15 +50,20 @@ def _answer(
     ]
     requests = [
         GenerateRequest(
-            prompt=prompt.text, adapter=tuned_adapter if task.is_tuned else None, max_new_tokens=max_new_tokens
+            prompt=prompt.text,
+            adapter=tuned_adapter if task.is_tuned else None,
+            max_new_tokens=max_new_tokens,
+            temperature=task.temperature,
+            seed=task.sample,
         )
         for task, prompt in zip(tasks, prompts, strict=True)
     ]
     return [
         Done(
             index=task.index,
-            kind="question",
+            kind=task.kind,
             system=task.system,
+            sample=task.sample,
             prompt=str(prompt.text),  # as it is shown
             prompt_sha256=prompt.sha256,
             num_passages=prompt.num_passages,
