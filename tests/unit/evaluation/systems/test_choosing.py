@@ -28,8 +28,9 @@ def corpus(folder: Path, *, deep: bool, split: str = "validation") -> tuple[list
         question = (
             f"What does the lighter of boat{i} carry: is lighter boat{i} lighter?" if deep else f"What carries boat{i}?"
         )
-        rows.append({"prompt": question, "completion": f"It carries {100 + i} tons.", "document_id": f"d{i}", "recipe": "qa",
-                     "split": split})  # fmt: skip
+        answer = f"It carries {100 + i} tons."
+        row = {"prompt": question, "completion": answer, "document_id": f"d{i}", "recipe": "qa", "split": split}
+        rows.append(row)
     (folder / "examples.parquet").mkdir(parents=True)
     pq.write_table(pa.Table.from_pylist(rows), folder / "examples.parquet" / "part.parquet")
     return passages, str(folder)
