@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import re
+from collections.abc import Iterator, Sequence
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -11,8 +12,11 @@ from exam_fixtures import KnowingEngine, KnowingModel, tuned_model, write_traini
 
 from ray_ft.artifacts import Report, load, save
 from ray_ft.config import EvaluationConfig, ModelConfig, System
+from ray_ft.engines import Engine, WriteRequest, Written
+from ray_ft.errors import GenerationError
 from ray_ft.evaluation import compare as stage
 from ray_ft.evaluation.exam.tasks import Done, Task
+from ray_ft.evaluation.report import findings
 from ray_ft.evaluation.report.findings import metric_of
 from ray_ft.evaluation.report.samples import Sample, choose_telling
 from ray_ft.evaluation.scores.scoring import BASELINES, KNOWING_NOTHING
@@ -222,3 +226,44 @@ def test_code_has_a_table_of_its_own_and_only_where_it_is_asked_for(make_report:
         True,
         False,
     }
+
+
+def test_a_judges_figures_stand_apart_and_without_them_the_report_is_whole(make_report: ReportMaker) -> None:
+    report = make_report(dataclasses.replace(SETTINGS, judge=Preferring()))
+    pairs = {(one.stratum, one.treatment, one.control) for one in report.judged}
+    assert ("seen", "tuned", "base") in pairs
+    assert {c.metric for c in report.contrasts if not c.primary} >= {"judge_preference"}
+    assert "in both orders" in findings.METRICS["judge_preference"].meaning
+    text = " ".join(Page(make_report.html).texts)
+    for shown in (text, (make_report.run_path / "report.md").read_text()):
+        assert "What a judge prefers" in shown
+        assert report.details["judge"] in shown
+    rulings = (make_report.run_path / "evaluation" / "judged.jsonl").read_text().splitlines()
+    assert len(rulings) == sum(one.num_items for one in report.judged)
+    assert load(Report, save(report, make_report.run_path).parent) == report
+    down = make_report(dataclasses.replace(SETTINGS, judge=Preferring(model="down")))
+    assert down.judged == ()
+    assert any(note.startswith("The judge down has no figures here: it is down") for note in down.notes)
+    assert "What a judge prefers" not in make_report.html
+    assert down.scores == report.scores
+
+
+@dataclasses.dataclass(frozen=True)
+class Preferring(Engine):
+    """A judge that prefers answers without a guess, or is down."""
+
+    name: str = "preferring"
+    model: str = "judge"
+
+    def load_writer(self, model_path: str, *, chat_template: str | None = None) -> "Preferring":  # type: ignore[override]
+        return self
+
+    def writer_identity(self, model_path: str, *, chat_template: str | None = None) -> dict[str, object]:
+        return {"model": self.model}
+
+    def write(self, requests: Sequence[WriteRequest]) -> Iterator[tuple[int, Written]]:
+        if self.model == "down":
+            raise GenerationError("it is down")
+        for place, request in enumerate(requests):
+            first = request.prompt.split("First answer:")[1].split("Second answer:")[0]
+            yield place, Written(json.dumps({"reason": "", "better": "second" if "guess" in first else "first"}))
