@@ -258,6 +258,7 @@ class EvaluationConfig:
     preferences: str | None = None
     """JSONL of what people preferred (id, systems, preferred), to hold the judge against."""
     code_tests: CodeTestsConfig = field(default_factory=CodeTestsConfig)
+    """Whether and how answers that are code are run with the tests of their questions."""
     passage_tokens: tuple[int, ...] = ()
     """Longest passages to choose from, on the questions that num_passages is chosen on; empty: as prepared."""
 
