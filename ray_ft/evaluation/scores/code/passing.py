@@ -38,6 +38,10 @@ def sample_tasks(tasks: Sequence[Task], questions: Sequence[Question], tests: Co
     """More programs of the questions that have a test, where more than the answer itself is wanted."""
     if tests.command is None or tests.num_samples == 1:
         return []
+    try:
+        command_words(tests)
+    except ConfigError:  # which is told once the answers are there
+        return []
     return [
         replace(task, kind="sample", sample=number, temperature=tests.temperature)
         for task in tasks
