@@ -33,22 +33,27 @@ def language_of(question: Question) -> str:
 
 
 def score_code(answer: str, *, reference: str, language: str, prompt: str = "") -> CodeScores:
-    """Parse, similarities and unknown names of an answer; one that declines or has no code is no code at all."""
+    """Parse, similarities and unknown names of an answer; one that declines or has no code is no code at all.
+
+    Macros make C++ that a grammar cannot read: where the reference does not parse, no answer is asked to.
+    """
     said = without_thoughts(answer)
     text, wanted = code_in(said), code_in(reference)
     code, right = read_code(text, language), read_code(wanted, language)
-    is_whole = code.is_whole and not abstention(answer)
+    # A shell's grammar reads any sentence, and code may speak of what is unknown: one line of prose declines.
+    is_whole = code.is_whole and not (abstention(answer) and "\n" not in said)
     _, used = made_and_used(code)
     explained = names_of(language) | names(right).keys() | set(WORD.findall(prompt))
     scores = {
-        "parses": float(is_whole),
+        **({"parses": float(is_whole)} if right.is_whole else {}),
         "edit_similarity": edit_similarity(text, wanted),
         "identifier_f1": identifier_f1(code, right),
         "tree_match": tree_match(code, right),
         "same_code": same_code(code, right),
     }
     # What does not parse has no names: words of prose would be called invented.
-    return CodeScores(scores, frozenset(used - explained if is_whole else ()), len(used) if is_whole else 0)
+    has_names = is_whole or not right.is_whole
+    return CodeScores(scores, frozenset(used - explained if has_names else ()), len(used) if has_names else 0)
 
 
 def with_code_scores(done: Sequence[Done], questions: Sequence[Question], training_set: str | Path) -> list[Done]:

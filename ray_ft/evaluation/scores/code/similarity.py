@@ -2,6 +2,7 @@
 
 import hashlib
 from collections import Counter
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from ray_ft.evaluation.scores.code.reading import Code, leaves, names
@@ -39,6 +40,7 @@ def same_code(answer: Code, reference: Code) -> float:
     return float(same and bool(answer.text.strip()))
 
 
+@lru_cache(maxsize=64)  # a reference is held against every system's answer
 def subtrees(code: Code) -> Counter[str]:
     """Every node that is no leaf, as a digest of its kind and of those of the named nodes below it."""
     found: Counter[str] = Counter()

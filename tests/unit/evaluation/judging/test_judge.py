@@ -109,6 +109,17 @@ def test_finished_answers_are_asked_for_once_and_survive_a_judge_that_goes_down(
     assert len(other.asked) == 8
 
 
+def test_a_server_that_is_not_there_costs_the_judges_figures_alone(tmp_path: Path) -> None:
+    done, questions = exam({"base": ["no"], "tuned": ["right"]})
+    judge = OpenAIEngine(model="org/big", base_url="http://127.0.0.1:9/v1", max_retries=0)
+    opinion = opinion_of(done, questions, settings(judge), run_path=tmp_path, seed=0)
+    (note,) = opinion.notes
+    assert note.startswith(
+        "The judge org/big has no figures here: http://127.0.0.1:9/v1 (model org/big) does not answer"
+    )
+    assert "\n" not in note
+
+
 def test_a_judge_that_answers_nonsense_has_no_figures(tmp_path: Path) -> None:
     done, questions = exam({"base": ["no"] * 4, "tuned": ["right"] * 4})
     judge = Scripted(says="As a large\nmodel, I like both.")

@@ -95,6 +95,19 @@ def test_prose_and_nothing_are_no_code(language: str) -> None:
     assert score_code("The documents do not say.", reference="x = 1", language="python").scores["parses"] == 0
 
 
+def test_code_that_speaks_of_what_is_unknown_declines_nothing() -> None:
+    code = 'def seats(ferry):\n    """Seats left; -1 where the ferry is unknown."""\n    return ferry.left'
+    assert score_code(code, reference=code, language="python").scores["parses"] == 1
+    assert score_code("It is not mentioned.", reference="echo ferry", language="bash").scores["parses"] == 0
+
+
+def test_where_the_reference_does_not_parse_no_answer_is_asked_to() -> None:
+    macros = "FERRY_API(int) seats( {\n  return LEFT\n}"
+    scores = score_code("int seats() { return 1; }", reference=macros, language="cpp").scores
+    assert "parses" not in scores
+    assert 0 < scores["identifier_f1"] < 1
+
+
 def test_figures_by_hand() -> None:
     code, other = read_code("def f(a):\n    return a", "python"), read_code("def f(a):\n    return a + a", "python")
     # names: f, a, a and f, a, a, a: three in common, 2 * 3 / 7
