@@ -7,8 +7,10 @@ from collections.abc import Iterator, Sequence
 from html.parser import HTMLParser
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
-from exam_fixtures import KnowingEngine, KnowingModel, tuned_model, write_training_set
+from exam_fixtures import KnowingEngine, KnowingModel, make_questions, tuned_model, write_training_set
 
 from ray_ft.artifacts import Report, load, save
 from ray_ft.config import EvaluationConfig, ModelConfig, System
@@ -267,3 +269,29 @@ class Preferring(Engine):
         for place, request in enumerate(requests):
             first = request.prompt.split("First answer:")[1].split("Second answer:")[0]
             yield place, Written(json.dumps({"reason": "", "better": "second" if "guess" in first else "first"}))
+
+
+def test_the_passages_that_validation_chose_are_shown_and_the_table_says_why(make_report: ReportMaker) -> None:
+    open_number = dataclasses.replace(SETTINGS, num_passages=None)
+    report = make_report(open_number)
+    assert any("retrieval was not chosen by any: 3 passages" in note for note in report.notes)
+    assert {len(sample.passages) for sample in make_report.samples} == {3}
+    rows = [
+        {"prompt": q.question, "completion": q.reference, "document_id": q.document_id, "recipe": "qa",
+         "split": "train" if i % 3 else "validation"}
+        for i, q in enumerate(make_questions())
+    ]  # fmt: skip
+    folder = Path(make_report.training_set.path) / "examples.parquet"
+    for file in folder.iterdir():
+        file.unlink()
+    pq.write_table(pa.Table.from_pylist(rows), folder / "a.parquet")
+    report = make_report(open_number)
+    # Every question names its widget, and the first passage found states its fact.
+    assert {len(sample.passages) for sample in make_report.samples} == {1}
+    assert {s.metric for s in report.scores if s.metric.startswith("recall@")} == {
+        "recall@1 (passage)", "recall@1 (document)",
+    }  # fmt: skip
+    chosen = report.details["retrieval chosen"]
+    assert chosen.startswith("on 16 questions about validation documents, 1 as prepared: 100% of the facts")
+    assert chosen in " ".join(Page(make_report.html).texts)
+    assert "of 1 passages shown" in report.details["retrieval"]
