@@ -154,6 +154,8 @@ def _check_evaluation(evaluation: EvaluationConfig, require: Require) -> None:
         apart = f"one that asks a server ({servers}); others answer with the base, which is under test"
         require(not judge.needs_weights, "evaluation.judge.name", judge.name, apart)
         _check_engine(judge, "evaluation.judge", require)
+    given = evaluation.preferences
+    require(given is None or judge is not None, "evaluation.preferences", given, "null without evaluation.judge")
     tests = evaluation.code_tests
     for name in ("num_samples", "max_parallel"):
         require(getattr(tests, name) >= 1, f"evaluation.code_tests.{name}", getattr(tests, name), "at least 1")

@@ -20,7 +20,7 @@ SCHEMA = json.dumps({
     "required": ["reason", "better"],
     "additionalProperties": False,
 })  # fmt: skip
-MAX_NEW_TOKENS = 512
+MAX_NEW_TOKENS = 1024  # some think before they say
 MAX_CHARS = 8192  # of an answer that are looked through, its end
 PROMPT = """\
 Which of two answers to a question is better? Judge by the reference alone: what is right by it counts, what is missing
