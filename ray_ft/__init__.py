@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     )
     from ray_ft.config import (
         BenchConfig,
+        CodeTestsConfig,
         Config,
         DataConfig,
         DatasetConfig,
@@ -82,6 +83,7 @@ __all__ = [
     "Bench",
     "BenchConfig",
     "Changed",
+    "CodeTestsConfig",
     "Comparison",
     "Config",
     "ConfigError",
@@ -154,7 +156,8 @@ _HOMES = {
         "TrainingSet", "TunedModel",
     ),
     "ray_ft.config": (
-        "BenchConfig", "Config", "DataConfig", "DatasetConfig", "EvaluationConfig", "ModelConfig", "PlanConfig",
+        "BenchConfig", "CodeTestsConfig", "Config", "DataConfig", "DatasetConfig", "EvaluationConfig", "ModelConfig",
+        "PlanConfig",
         "ServingConfig", "SweepConfig", "TrainConfig", "load_config",
     ),
 }  # fmt: skip

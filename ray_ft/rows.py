@@ -163,7 +163,8 @@ class Question:
 
     `stratum` says whether its document was trained on (`seen`) or held out; `user` marks a user's question about a
     document that the training set does not know, `retention` a general one that the base could answer before. A
-    question that the documents do not answer has no reference.
+    question that the documents do not answer has no reference. `language` is the programming language of a reference
+    that is code, and `test` a program that tells whether an answer's code is right.
     """
 
     id: str
@@ -176,6 +177,8 @@ class Question:
     stratum: Stratum = "held_out"
     origin: Origin = "extractive"
     answerable: bool = True
+    language: str = ""
+    test: str = ""
 
 
 def stratum_named(name: str) -> str:

@@ -18,7 +18,7 @@ from typing import Any
 
 from ray_ft.config import Config, load_config
 from ray_ft.data.build.plan import response_cache
-from ray_ft.data.build.questions import evaluation_qa, make_questions
+from ray_ft.data.build.questions import make_questions
 from ray_ft.data.build.stage import make_examples
 from ray_ft.data.filters.apply import Cleaning
 from ray_ft.data.generation.response_cache import ResponseCache, find_responses
@@ -93,7 +93,7 @@ def import_answers(config: Config, path: Path, model_path: str) -> Recordings:
                 make_examples(read.document, data.recipes, count_tokens, recordings)
                 make_questions(
                     read.document, split="train", passages=[], prompts=[], count_tokens=count_tokens,
-                    qa=evaluation_qa(data.recipes, data.passage_tokens), generate=recordings,
+                    recipes=data.recipes, max_tokens=data.passage_tokens, generate=recordings,
                 )  # fmt: skip
     recordings.keep()
     return recordings

@@ -8,8 +8,10 @@ from typing import Any
 
 from ray_ft import artifacts
 from ray_ft.artifacts import TrainingSet, TunedModel
-from ray_ft.config import Config, to_identity
+from ray_ft.config import CodeTestsConfig, Config, to_identity
 from ray_ft.engines import PACE
+
+UNTESTED = to_identity(CodeTestsConfig())
 
 
 def data_inputs(config: Config) -> dict[str, Any]:
@@ -71,6 +73,11 @@ def evaluation_inputs(config: Config, tuned: TunedModel) -> dict[str, Any]:
     answers = config.engine.resolved({"tuned": tuned.path} if tuned.is_adapter else {})
     engine = {k: v for k, v in to_identity(answers).items() if k not in PACE}
     section = to_identity(config.evaluation)
+    for key, unsaid in (("judge", None), ("preferences", None), ("passage_tokens", []), ("code_tests", UNTESTED)):
+        if section[key] == unsaid:  # as before there was the key
+            del section[key]
+        elif key == "judge":
+            section[key] = {k: v for k, v in section[key].items() if k not in PACE}
     if config.evaluation.questions is not None:
         path = Path(config.evaluation.questions)
         section["questions_digest"] = artifacts.digest(path.read_text(errors="replace")) if path.is_file() else None

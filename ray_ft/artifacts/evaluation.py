@@ -58,6 +58,21 @@ class Cost:
 
 
 @dataclass(frozen=True)
+class Judged:
+    """What a judge said of one pair of systems on a stratum, asked in both orders."""
+
+    stratum: str
+    treatment: str
+    control: str
+    num_items: int
+    num_wins: int  # the treatment was preferred in both orders
+    num_losses: int
+    num_flips: int  # the two orders gave different verdicts: a tie
+    num_decided: int  # wins and losses where one answer is longer
+    num_longer: int  # and that one won
+
+
+@dataclass(frozen=True)
 class Report:
     """How the tuned model compares with its base and with retrieval."""
 
@@ -72,6 +87,7 @@ class Report:
     details: dict[str, str] = field(default_factory=dict)  # how it was made: digests, seeds, counts, versions
     baselines: tuple[Score, ...] = ()  # what answers score that know nothing: the question repeated, and silence
     costs: tuple[Cost, ...] = ()  # none in old reports
+    judged: tuple[Judged, ...] = ()  # empty where no judge was asked, or none could be read
 
 
 @dataclass(frozen=True)

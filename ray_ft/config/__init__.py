@@ -2,6 +2,7 @@
 
 from ray_ft.config.describe import SLOTS, field_docs, section_list_of, slot_of, type_name
 from ray_ft.config.keys import (
+    CodeTestsConfig,
     Config,
     DataConfig,
     DatasetConfig,
@@ -9,16 +10,17 @@ from ray_ft.config.keys import (
     Goal,
     ModelConfig,
     PlanConfig,
-    ServingConfig,
     System,
     TrainConfig,
 )
 from ray_ft.config.load import load_config, mask, parse_config, to_identity, to_plain
+from ray_ft.config.serving_keys import ServingConfig
 from ray_ft.config.variants import BenchConfig, SweepConfig, SweepMetric
 
 __all__ = [
     "SLOTS",
     "BenchConfig",
+    "CodeTestsConfig",
     "Config",
     "DataConfig",
     "DatasetConfig",

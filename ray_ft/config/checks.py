@@ -9,9 +9,9 @@ from ray_ft.config.keys import (
     EvaluationConfig,
     ModelConfig,
     PlanConfig,
-    ServingConfig,
     TrainConfig,
 )
+from ray_ft.config.serving_keys import ServingConfig
 from ray_ft.config.variants import BenchConfig, SweepConfig
 from ray_ft.engines import ENGINES, Engine
 from ray_ft.errors import ConfigError
@@ -143,10 +143,28 @@ def _check_engine(engine: Engine, key: str, require: Require) -> None:
 def _check_evaluation(evaluation: EvaluationConfig, require: Require) -> None:
     require(len(evaluation.systems) > 0, "evaluation.systems", list(evaluation.systems), "a list of systems")
     for name in ("num_questions", "num_passages", "max_new_tokens"):
-        require(getattr(evaluation, name) >= 1, f"evaluation.{name}", getattr(evaluation, name), "at least 1")
+        given = getattr(evaluation, name)
+        require(given is None or given >= 1, f"evaluation.{name}", given, "at least 1")
+    lengths = list(evaluation.passage_tokens)
+    require(all(length >= 16 for length in lengths), "evaluation.passage_tokens", lengths, "a list of at least 16 each")
     require(evaluation.num_documents >= 0, "evaluation.num_documents", evaluation.num_documents, "at least 0")
     require(evaluation.num_bootstrap >= 100, "evaluation.num_bootstrap", evaluation.num_bootstrap, "at least 100")
     require(0 <= evaluation.margin < 1, "evaluation.margin", evaluation.margin, "in [0, 1)")
+    if (judge := evaluation.judge) is not None:
+        servers = ", ".join(name for name in ENGINES if not ENGINES[name].needs_weights)
+        apart = f"one that asks a server ({servers}); others answer with the base, which is under test"
+        require(not judge.needs_weights, "evaluation.judge.name", judge.name, apart)
+        _check_engine(judge, "evaluation.judge", require)
+    given = evaluation.preferences
+    require(given is None or judge is not None, "evaluation.preferences", given, "null without evaluation.judge")
+    tests = evaluation.code_tests
+    for name in ("num_samples", "max_parallel"):
+        require(getattr(tests, name) >= 1, f"evaluation.code_tests.{name}", getattr(tests, name), "at least 1")
+    fits = bool(tests.k) and all(1 <= k <= tests.num_samples for k in tests.k)
+    most = f"a list of numbers from 1 to evaluation.code_tests.num_samples={tests.num_samples}"
+    require(fits, "evaluation.code_tests.k", list(tests.k), most)
+    require(tests.timeout_s > 0, "evaluation.code_tests.timeout_s", tests.timeout_s, "above 0")
+    require(tests.temperature > 0, "evaluation.code_tests.temperature", tests.temperature, "above 0")
 
 
 def _check_serving(serving: ServingConfig, require: Require) -> None:

@@ -4,7 +4,7 @@ import logging
 import shutil
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +15,14 @@ from ray_ft.errors import ConfigError
 from ray_ft.evaluation.exam.questions import draw_exam, load_documents
 from ray_ft.evaluation.exam.tasks import Done, Task
 from ray_ft.evaluation.exam.user_questions import SourceDocument
+from ray_ft.evaluation.judging.asking import refuse_own_model
+from ray_ft.evaluation.judging.opinion import opinion_of
 from ray_ft.evaluation.report import findings, provenance
 from ray_ft.evaluation.report.costs import costs_of
 from ray_ft.evaluation.report.render import render_html, render_markdown
 from ray_ft.evaluation.report.samples import Sample, gather_samples, write_lines
+from ray_ft.evaluation.scores.code.passing import sample_tasks, with_pass_scores
+from ray_ft.evaluation.scores.code.scoring import with_code_scores
 from ray_ft.evaluation.scores.contrasts import contrasts_of, withheld
 from ray_ft.evaluation.scores.metrics import nats_to_bits
 from ray_ft.evaluation.scores.scoring import (
@@ -30,8 +34,9 @@ from ray_ft.evaluation.scores.scoring import (
     scores_of,
 )
 from ray_ft.evaluation.systems.answering import answer_all
+from ray_ft.evaluation.systems.choosing import choose_retrieval
 from ray_ft.evaluation.systems.gold import with_gold
-from ray_ft.retrievers.passages import read_passages
+from ray_ft.retrievers.passages import NUM_PASSAGES, read_passages
 from ray_ft.rows import Chunk, Question, passage_text
 
 logger = logging.getLogger(__name__)
@@ -47,6 +52,8 @@ class Exam:
     passages: list[Chunk]  # what retrieval finds them in; empty without retrieval
     rankings: list[list[Chunk]]  # per question, best first
     documents: list[SourceDocument]  # held out, with text, for bits per byte
+    num_passages: int = NUM_PASSAGES  # shown with a question
+    chosen: str = ""  # how retrieval was chosen, where it was
     notes: tuple[str, ...] = ()  # what was asked for and could not be done
 
     def sources(self) -> list[str]:
@@ -76,10 +83,14 @@ def compare(
     from the engine.
     """
     started = time.monotonic()
+    if evaluation.judge is not None:
+        refuse_own_model(evaluation.judge, model, tuned, engine)
     sources = load_documents(training_set)
-    exam = set_exam(training_set, evaluation, sources=sources, seed=seed)
+    room = model.max_seq_len - evaluation.max_new_tokens
+    exam = set_exam(training_set, evaluation, sources=sources, seed=seed, room=room)
+    tasks = _tasks(exam)
     done = answer_all(
-        _tasks(exam, num_passages=evaluation.num_passages),
+        [*tasks, *sample_tasks(tasks, exam.questions, evaluation.code_tests)],
         questions=exam.questions,
         sources=exam.sources(),
         tuned=tuned,
@@ -88,8 +99,12 @@ def compare(
         engine=engine,
         kept_path=str(kept_answers(run_path, fingerprint)),
     )
+    passed = with_pass_scores(done, exam.questions, evaluation.code_tests)
+    done = with_code_scores(passed.done, exam.questions, training_set.path)
     scores, contrasts = judge(exam, done, evaluation=evaluation, seed=seed)
-    samples = gather_samples(exam.questions, exam.rankings, done, sources, num_passages=evaluation.num_passages)
+    opinion = opinion_of(done, exam.questions, evaluation, run_path=Path(run_path), seed=seed)
+    contrasts += opinion.contrasts
+    samples = gather_samples(exam.questions, exam.rankings, done, sources, num_passages=exam.num_passages)
     logger.info("asked %d questions of %s in %.0f s", len(samples), ", ".join(exam.systems), time.monotonic() - started)
     asked = provenance.describe_questions(exam.questions, num_candidates=exam.num_candidates)
     proof = provenance.split_proof(
@@ -107,6 +122,8 @@ def compare(
         fingerprint=fingerprint,
         notes=(
             *exam.notes,
+            *passed.notes,
+            *opinion.notes,
             *proof.leaks,
             *provenance.prompt_differences(done),
             *findings.warnings(scores, contrasts),
@@ -116,10 +133,22 @@ def compare(
             "questions": asked,
             "split": proof.statement,
             **provenance.details(
-                training_set, tuned, model=model, evaluation=evaluation, engine=engine, seed=seed, done=done
+                training_set,
+                tuned,
+                model=model,
+                evaluation=replace(evaluation, num_passages=exam.num_passages),
+                engine=engine,
+                seed=seed,
+                done=done,
             ),
+            **({"retrieval chosen": exam.chosen} if exam.chosen else {}),
+            **({"judge": opinion.trust} if opinion.trust else {}),
         },
+        judged=opinion.judged,
     )
+    for name, rows in (("judged.jsonl", opinion.rows), ("programs.jsonl", passed.rows)):
+        if rows:
+            write_lines(Path(run_path) / "evaluation" / name, rows)
     _write(report, samples, exam, done, run_path=Path(run_path), seed=seed)
     shutil.rmtree(kept_answers(run_path, fingerprint), ignore_errors=True)  # all of it is in the samples
     return report
@@ -131,20 +160,23 @@ def kept_answers(run_path: str | Path, fingerprint: str) -> Path:
 
 
 def set_exam(
-    training_set: TrainingSet, evaluation: EvaluationConfig, *, sources: Sequence[SourceDocument], seed: int
+    training_set: TrainingSet, evaluation: EvaluationConfig, *, sources: Sequence[SourceDocument], seed: int, room: int
 ) -> Exam:
     """Draw the questions and the held-out documents, and find the passages for every question once.
 
     A training set without documents has no passages, and one of plain text may have no questions: what cannot be
-    compared is then left out, and that is said.
+    compared is then left out, and that is said. `room` is the most tokens that a prompt may take.
     """
     systems = tuple(dict.fromkeys(evaluation.systems))
     questions, num_candidates, documents = draw_exam(training_set, evaluation, sources, seed=seed)
-    rankings: list[list[Chunk]] = [[] for _ in questions]
     with_retrieval = [system for system in systems if "+" in system]
-    passages = read_passages(training_set.path) if with_retrieval else []
+    prepared = read_passages(training_set.path) if with_retrieval else []
+    retrieval = choose_retrieval(prepared, evaluation, training_set.path, room=room, seed=seed)
+    passages, index, num_passages = retrieval.passages, retrieval.index, retrieval.num_passages
+    if passages is not prepared:  # their names are of passages that were cut anew
+        questions = [replace(question, chunk_id="") for question in questions]
     questions = [with_gold(question, passages) for question in questions]
-    notes: tuple[str, ...] = ()
+    notes = retrieval.notes
     if not questions:
         notes += ("There are no questions, so only bits per byte are compared: give some as evaluation.questions.",)
     if with_retrieval and not passages:
@@ -154,20 +186,18 @@ def set_exam(
         logger.warning(note)
     if not systems:
         raise ConfigError("evaluation.systems: there is no document to retrieve from; add base and tuned")
-    if passages:
-        index = evaluation.retriever.index(passages)
-        depth = max(MRR_DEPTH, evaluation.num_passages)
-        rankings = [index.search(question.question, depth) for question in questions]
-    return Exam(systems, questions, num_candidates, passages, rankings, documents, notes)
+    depth = max(MRR_DEPTH, num_passages)
+    rankings = [index.search(question.question, depth) if index is not None else [] for question in questions]
+    return Exam(systems, questions, num_candidates, passages, rankings, documents, num_passages, retrieval.table, notes)
 
 
-def _tasks(exam: Exam, *, num_passages: int) -> list[Task]:
+def _tasks(exam: Exam) -> list[Task]:
     """Every system's questions, then every plain system's documents: passages have no part in bits per byte."""
     tasks: list[Task] = []
     gold = {passage.id: passage for passage in exam.passages}
     for system in exam.systems:
         for i, (question, ranking) in enumerate(zip(exam.questions, exam.rankings, strict=True)):
-            shown = ranking[:num_passages] if system.endswith("+rag") else []
+            shown = ranking[: exam.num_passages] if system.endswith("+rag") else []
             if system.endswith("+oracle") and question.chunk_id in gold:
                 shown = [gold[question.chunk_id]]
             passages = tuple(map(passage_text, shown))
@@ -185,18 +215,16 @@ def judge(
 ) -> tuple[list[Score], list[Contrast]]:
     """Scores and contrasts of all strata, of the held-out documents' bits per byte, and of retrieval by itself."""
     draws: dict[str, Any] = {"num_bootstrap": evaluation.num_bootstrap, "seed": seed}
-    copies = ["\n".join(map(passage_text, found[: evaluation.num_passages])) for found in exam.rankings]
+    copies = ["\n".join(map(passage_text, found[: exam.num_passages])) for found in exam.rankings]
     groups = measure_answers([d for d in done if d.kind == "question"], exam.questions, copies=copies, **draws)
     texts = [document.text for document in exam.documents]
     bits = measure_documents([d for d in done if d.kind == "document"], texts, **draws)
     if bits is not None:
         groups.append(bits)
-    finding = measure_retrieval(
-        exam.questions, exam.rankings, exam.passages, num_passages=evaluation.num_passages, **draws
-    )
+    finding = measure_retrieval(exam.questions, exam.rankings, exam.passages, num_passages=exam.num_passages, **draws)
     scores = [score for group in (*groups, *finding) for score in scores_of(group)]
     contrasts = contrasts_of(groups, margin=evaluation.margin, **draws)
-    return scores, withheld(contrasts, scores, num_passages=evaluation.num_passages)
+    return scores, withheld(contrasts, scores, num_passages=exam.num_passages)
 
 
 def _write(

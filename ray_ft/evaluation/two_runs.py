@@ -102,16 +102,19 @@ def _answered(
     for stratum in (s for s in (*STRATA, UNANSWERABLE) if s in by_stratum):
         rows = by_stratum[stratum]
         first = rows[0][0]["answers"]
-        columns: dict[tuple[str, str], list[float]] = {}
+        # Code and lists of steps have metrics that other questions of the stratum lack, and an older report has fewer.
+        together: dict[tuple[int, ...], dict[tuple[str, str], list[float]]] = {}
         for system in (s for s in first if all(s in run["answers"] for pair in rows for run in pair)):
-            for metric in first[system]["scores"]:
-                for name, side in (("A", 0), ("B", 1)):
-                    scored = [pair[side]["answers"][system]["scores"] for pair in rows]
-                    if all(metric in scores for scores in scored):  # an older report has fewer
-                        columns[f"{name} {system}", metric] = [scores[metric] for scores in scored]
-        if columns:
-            documents = [a["document_id"] for a, _ in rows]
-            groups.append(measure(stratum, columns, documents, num_bootstrap=num_bootstrap, seed=seed))
+            scored = [[run["answers"][system]["scores"] for run in pair] for pair in rows]
+            for metric in dict.fromkeys(metric for a, _ in scored for metric in a):
+                asked = tuple(i for i, pair in enumerate(scored) if all(metric in scores for scores in pair))
+                for side, name in enumerate(("A", "B")):
+                    column = [scored[i][side][metric] for i in asked]
+                    together.setdefault(asked, {})[f"{name} {system}", metric] = column
+        for asked, columns in together.items():
+            if asked:
+                documents = [rows[i][0]["document_id"] for i in asked]
+                groups.append(measure(stratum, columns, documents, num_bootstrap=num_bootstrap, seed=seed))
     return groups
 
 

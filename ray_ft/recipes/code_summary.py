@@ -6,6 +6,7 @@ from typing import ClassVar
 from ray_ft.recipes.base import RECIPES, Recipe
 from ray_ft.recipes.chunking.functions import dedented, definition_spans, whole_chunks
 from ray_ft.recipes.grounding.check import missing_detail
+from ray_ft.recipes.questions.from_structure import QuestionAnswer
 from ray_ft.rows import Chunk, CountTokens, Document, Example, Generate, Origin
 
 
@@ -37,6 +38,15 @@ class CodeSummary(Recipe):
         written = generate([_request(c) for c in silent]) if generate is not None and silent else []
         summaries = {c.id: text for c, text in zip(silent, written, strict=True)}
         return [e for c in chunks if (e := self._example(c, summaries.get(c.id))) is not None]
+
+    def questions(self, chunks: list[Chunk]) -> list[tuple[Chunk, QuestionAnswer]]:
+        """Evaluation questions in other words than the training examples, for functions that say what they do."""
+        found = []
+        for c in (c for c in chunks if c.metadata.get("docstring")):
+            summary = " ".join(c.metadata["docstring"].partition("\n\n")[0].split())
+            asked = f"How is the {c.metadata['kind']} `{c.metadata['name']}` ({c.metadata['path']}) written? {summary}"
+            found.append((c, QuestionAnswer(f"{asked} Answer with its code.", dedented(c.text), "implement")))
+        return found
 
     def _example(self, chunk: Chunk, generated: str | None) -> Example | None:
         origin: Origin = "extractive"

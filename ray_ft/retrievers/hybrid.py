@@ -11,14 +11,10 @@ from ray_ft.rows import Chunk
 
 @RETRIEVERS.register("hybrid")
 @dataclass(frozen=True)
-class Hybrid(Dense):
+class Hybrid(Dense, BM25):
     """The best of BM25 and of embeddings: words that must match, and words that mean the same."""
 
     name: str = "hybrid"
-    k1: float = 1.5
-    """BM25's saturation of a term's frequency."""
-    b: float = 0.75
-    """How much BM25 discounts long passages."""
     rank_constant: int = 60
     """Of reciprocal rank fusion: the higher, the less the first places count."""
     depth: int = 100
@@ -26,7 +22,7 @@ class Hybrid(Dense):
 
     def index(self, passages: list[Chunk]) -> Index:
         """Index the passages both ways."""
-        indexes = (BM25(k1=self.k1, b=self.b).index(passages), Dense.index(self, passages))
+        indexes = (BM25.index(self, passages), Dense.index(self, passages))
         return FusedIndex(indexes, rank_constant=self.rank_constant, depth=self.depth)
 
 

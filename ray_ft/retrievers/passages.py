@@ -7,6 +7,8 @@ from ray_ft.errors import MissingArtifactError
 from ray_ft.rows import Chunk, from_row, user_message
 
 FILE = "passages.parquet"
+NUM_PASSAGES = 3
+"""Passages shown where evaluation.num_passages is chosen and nothing was there to choose by, and by serving."""
 
 
 def read_passages(folder: str | Path) -> list[Chunk]:

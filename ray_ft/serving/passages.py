@@ -10,7 +10,7 @@ from ray_ft.artifacts import TrainingSet
 from ray_ft.config import Config
 from ray_ft.errors import ConfigError
 from ray_ft.retrievers import Retriever
-from ray_ft.retrievers.passages import FILE, read_passages
+from ray_ft.retrievers.passages import FILE, NUM_PASSAGES, read_passages
 from ray_ft.rows import Chunk
 
 Found = list[tuple[Chunk, float]]
@@ -37,7 +37,11 @@ class PassageSet:
         prepared = artifacts.load(TrainingSet, config.run_path, config_path=config_path)
         evaluation = config.evaluation
         return cls(
-            prepared.path, config.run_name, evaluation.retriever, evaluation.num_passages, evaluation.max_new_tokens
+            prepared.path,
+            config.run_name,
+            evaluation.retriever,
+            evaluation.num_passages or NUM_PASSAGES,
+            evaluation.max_new_tokens,
         )
 
     def copied_to(self, folder: Path) -> "PassageSet":

@@ -4,6 +4,7 @@ import dataclasses
 from pathlib import Path
 
 import pytest
+from random_embedder import random_embedder
 
 from ray_ft.errors import ModelError
 from ray_ft.retrievers import RETRIEVERS, Hybrid, Retriever
@@ -32,22 +33,7 @@ def retriever(request: pytest.FixtureRequest, embedding_model_path: str) -> Retr
 
 @pytest.fixture(scope="module")
 def embedding_model_path(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """An encoder of random weights: the mean of word vectors that hardly depend on their neighbours."""
-    import torch
-    from tokenizers import Tokenizer, models, pre_tokenizers
-    from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
-
-    words = dict.fromkeys(["[PAD]", "[UNK]", *" ".join(TEXTS).replace(".", " .").split()])
-    tokenizer = Tokenizer(models.WordLevel({word: i for i, word in enumerate(words)}, unk_token="[UNK]"))
-    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
-    torch.manual_seed(0)
-    config = BertConfig(
-        vocab_size=len(words), hidden_size=64, num_hidden_layers=1, num_attention_heads=2, intermediate_size=64
-    )
-    folder: Path = tmp_path_factory.mktemp("embeddings")
-    BertModel(config).save_pretrained(folder)
-    PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token="[PAD]").save_pretrained(folder)
-    return str(folder)
+    return random_embedder(tmp_path_factory.mktemp("embeddings"), TEXTS)
 
 
 def test_a_retriever_knows_its_name(retriever: Retriever) -> None:

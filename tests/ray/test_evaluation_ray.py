@@ -12,7 +12,7 @@ from exam_fixtures import KnowingEngine, tuned_model, write_training_set
 from ray import cloudpickle
 
 from ray_ft.artifacts import Report, load, save
-from ray_ft.config import EvaluationConfig, ModelConfig
+from ray_ft.config import CodeTestsConfig, EvaluationConfig, ModelConfig
 from ray_ft.errors import ModelError
 from ray_ft.evaluation.compare import compare
 
@@ -108,3 +108,36 @@ def test_an_evaluation_makes_do_with_the_cpus_that_others_leave(ray_cluster: Non
     assert ("held_out", "base+rag", 1.0) in {
         (s.stratum, s.system, s.mean) for s in report.scores if s.metric == "key_fact_recall"
     }
+
+
+def test_drawn_programs_come_back_beside_the_answers_and_pass_their_tests(ray_cluster: None, tmp_path: Path) -> None:
+    training_set = write_training_set(tmp_path / "data")
+    path = Path(training_set.path) / "questions.jsonl"
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    for row in rows:
+        row |= {"language": "bash", "test": "grep -q crank program.sh"}
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    tests = CodeTestsConfig(command="/bin/sh {test} {program}", num_samples=2, k=(1, 2), max_parallel=4)
+    report = compare(
+        training_set=training_set,
+        tuned=tuned_model(tmp_path / "models"),
+        model=MODEL,
+        evaluation=EvaluationConfig(
+            systems=("base", "tuned"), num_questions=12, max_new_tokens=32, num_bootstrap=200, num_documents=0,
+            code_tests=tests,
+        ),
+        engine=KnowingEngine(),
+        run_path=str(tmp_path / "run"),
+        seed=0,
+        fingerprint="r" * 16,
+    )  # fmt: skip
+    means = {(s.stratum, s.system, s.metric): s.mean for s in report.scores if s.metric.startswith("pass@")}
+    assert means["seen", "tuned", "pass@1"] == means["seen", "tuned", "pass@2"] == 1.0
+    assert means["seen", "base", "pass@1"] == 0.0
+    assert report.num_questions == 12
+    lines = [json.loads(line) for line in (tmp_path / "run/evaluation/programs.jsonl").read_text().splitlines()]
+    assert sorted({(row["system"], row["sample"]) for row in lines}) == [
+        ("base", 1), ("base", 2), ("reference", 0), ("tuned", 1), ("tuned", 2),
+    ]  # fmt: skip
+    samples = [json.loads(line) for line in Path(report.samples_path).read_text().splitlines()]
+    assert all("pass@1" in sample["answers"]["tuned"]["scores"] for sample in samples)

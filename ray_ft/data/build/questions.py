@@ -6,9 +6,10 @@ import re
 from collections.abc import Iterable, Sequence
 
 from ray_ft.data.documents import Record
-from ray_ft.recipes import QA, Recipe
-from ray_ft.recipes.questions.from_structure import key_facts
-from ray_ft.rows import Chunk, CountTokens, Document, Generate, Message, Question, Split
+from ray_ft.grammars import GRAMMARS
+from ray_ft.recipes import QA, CodeSummary, Recipe
+from ray_ft.recipes.questions.from_structure import QuestionAnswer, key_facts
+from ray_ft.rows import Chunk, CountTokens, Document, Generate, Message, Origin, Question, Split
 
 MAX_QUESTIONS_PER_DOCUMENT = 3  # many documents with few questions tell more than few with many
 MAX_FACT_WORDS = 5
@@ -21,18 +22,40 @@ def make_questions(
     split: Split,
     passages: Sequence[Chunk],
     prompts: Iterable[str],
-    qa: QA,
+    recipes: Sequence[Recipe],
+    max_tokens: int,
     count_tokens: CountTokens,
     generate: Generate | None,
 ) -> list[Question]:
-    """Questions about a document, at most MAX_QUESTIONS_PER_DOCUMENT, none of them among the trained prompts."""
-    if not qa.applies_to(document):
-        return []
+    """Questions about a document, at most MAX_QUESTIONS_PER_DOCUMENT, none of them among the trained prompts.
+
+    Where code_summary is trained on, a document of code is also asked for code, as often.
+    """
     trained = set(map(_plain, prompts))
-    chunks = _chosen(qa.chunk(document, count_tokens))
+    qa = evaluation_qa(recipes, max_tokens)
+    pairs: list[tuple[Chunk, QuestionAnswer]] = []
+    if qa.applies_to(document):
+        pairs = qa.questions(_chosen(qa.chunk(document, count_tokens)), generate)
+    made = _questions(pairs, document, trained, split, passages, "generated" if generate is not None else "extractive")
+    writing = next((r for r in recipes if isinstance(r, CodeSummary)), None)
+    if writing is not None and document.language in GRAMMARS:
+        pairs = writing.questions(_chosen(writing.chunk(document, count_tokens)))
+        coded = _questions(pairs, document, trained, split, passages, "extractive")
+        made += [dataclasses.replace(question, language=document.language) for question in coded]
+    return made
+
+
+def _questions(
+    pairs: Iterable[tuple[Chunk, QuestionAnswer]],
+    document: Document,
+    trained: set[str],
+    split: Split,
+    passages: Sequence[Chunk],
+    origin: Origin,
+) -> list[Question]:
     questions: dict[str, Question] = {}
-    for chunk, pair in qa.questions(chunks, generate):
-        facts = key_facts(pair.answer)
+    for chunk, pair in pairs:
+        facts = tuple(fact for fact in key_facts(pair.answer) if pair.kind != "implement" or fact not in pair.question)
         if _plain(pair.question) in trained or not facts:
             continue
         gold = max(passages, key=lambda p: _overlap(p, chunk, pair.answer), default=None)
@@ -45,7 +68,7 @@ def make_questions(
             key_facts=facts,
             kind=pair.kind,
             stratum="held_out" if split == "test" else "seen",
-            origin="generated" if generate is not None else "extractive",
+            origin=origin,
         )
     return list(questions.values())[:MAX_QUESTIONS_PER_DOCUMENT]
 

@@ -20,7 +20,7 @@ from ray_ft.data.build.job import MAX_NAMED_LINES, RESULT, GroupJob, GroupResult
 from ray_ft.data.build.packing import Edged, GroupRows
 from ray_ft.data.build.plan import GROUPS
 from ray_ft.data.build.publish import published_shard
-from ray_ft.data.build.questions import evaluation_qa, make_questions, record_questions
+from ray_ft.data.build.questions import make_questions, record_questions
 from ray_ft.data.dedup.clusters import Placement
 from ray_ft.data.dedup.heads import sections_of
 from ray_ft.data.dedup.splits import position
@@ -285,7 +285,8 @@ class Group:
             split=split,
             passages=passages,
             prompts=[one.example.prompt for one in edged],
-            qa=evaluation_qa(self.job.recipes, self.job.passage_tokens),
+            recipes=self.job.recipes,
+            max_tokens=self.job.passage_tokens,
             count_tokens=count_tokens,
             generate=self.generate,
         )

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ray_ft.data.dedup.minhash import signature
-from ray_ft.data.dedup.shingles import shingles, word_hashes
+from ray_ft.data.dedup.shingles import rough_hashes, shingles
 from ray_ft.data.dedup.splits import content_key
 from ray_ft.data.documents import ReadFile, Record
 from ray_ft.overlap import Runs, runs_of
@@ -96,7 +96,7 @@ def _thread(record: Record) -> int:
     # What is only completed has no question: two such lines have nothing but their text in common.
     for size, least in ((1, MIN_QUESTION_WORDS), (3, 0)):
         if turns[0] and len(turns) >= size:
-            words = word_hashes("\n".join(turns[:size]))
+            words = rough_hashes("\n".join(turns[:size]))
             if len(words) >= max(1, least):
                 return int(runs_of(words, len(words))[0])
     return 0

@@ -22,11 +22,11 @@ WINDOW = 1 << 16  # characters hashed at a time, so that the arrays stay in the 
 
 def shingles(text: str, num_words: int = SHINGLE_WORDS) -> Hashes:
     """Hashes of all runs of `num_words` words, in order; a shorter text that has words is one run of all of them."""
-    return runs_of(word_hashes(text), num_words)
+    return runs_of(rough_hashes(text), num_words)
 
 
-def word_hashes(text: str) -> Hashes:
-    """One hash for each word."""
+def rough_hashes(text: str) -> Hashes:
+    """One hash for each word by its letters alone; `ray_ft.overlap.word_hashes` knows spellings too, and is slow."""
     low = text.lower()
     if low.isascii():
         codes: Codes = np.frombuffer(low.encode("ascii"), dtype=np.uint8)

@@ -15,7 +15,7 @@ from ray_ft.artifacts import CorpusProfile, TrainingSet
 from ray_ft.config import DataConfig
 from ray_ft.data.dedup.clusters import DUPLICATE, NEAR_DUPLICATE, Placing, place
 from ray_ft.data.dedup.heads import Head, text_of
-from ray_ft.data.dedup.shingles import word_hashes
+from ray_ft.data.dedup.shingles import rough_hashes
 from ray_ft.data.dedup.splits import Bounds
 from ray_ft.data.documents import ReadFile, Record, SourceFile
 from ray_ft.data.filters.apply import Cleaning
@@ -78,7 +78,7 @@ def _profile(
     code = [d for d in sample.documents if d.language]
     spoken = [d.text for d in prose] + [_words_of(examples) for examples in sample.records]
     texts = spoken + [d.text for d in code]
-    words, words_in_code = (sum(len(word_hashes(text)) for text in one) for one in (spoken, [d.text for d in code]))
+    words, words_in_code = (sum(len(rough_hashes(text)) for text in one) for one in (spoken, [d.text for d in code]))
     num_words = words + words_in_code
     per_word, script_tokens = _tokens_per_word(spoken, tokenizer, seed)
     per_word_in_code, _ = _tokens_per_word([d.text for d in code], tokenizer, seed)
@@ -90,7 +90,7 @@ def _profile(
     definitions = [one for d in code for one in d.definitions if not one.is_trivial]
     conversations = [examples for examples in sample.records if any(e.messages for e in examples)]
     turns = [sum(m.role == "assistant" for m in examples[-1].messages) for examples in conversations]
-    lengths = sorted(len(word_hashes(_words_of(one))) * weight for one in sample.records)
+    lengths = sorted(len(rough_hashes(_words_of(one))) * weight for one in sample.records)
     long_share = sum(length > max_seq_len for length in lengths) / max(len(lengths), 1)
     num_documents = round((sample.num_files - sample.duplicates) * sample.scale)
     num_records = made.records.get("ok", 0) if made else round(len(sample.records) * sample.scale)
@@ -276,7 +276,7 @@ def _tokens_per_word(texts: Sequence[str], tokenizer: Any, seed: int) -> tuple[f
     for part, ids in zip(parts, tokenizer(parts, add_special_tokens=False)["input_ids"], strict=True):
         script = next(iter(_scripts(part)), "")
         tokens[script] += len(ids)
-        words[script] += len(word_hashes(part))
+        words[script] += len(rough_hashes(part))
     by_script = {name: round(tokens[name] / words[name], 2) for name in words if name and words[name]}
     return tokens.total() / max(words.total(), 1), by_script
 

@@ -9,11 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from ray_ft.errors import ConfigError
+from ray_ft.grammars import GRAMMARS, fenced_language, language_named
 from ray_ft.rows import STRATA, Question, Stratum, stratum_named
 
 logger = logging.getLogger(__name__)
 
-KEYS = ("question", "reference", "key_facts", "answerable", "document_id", "chunk_id", "id", "kind", "stratum")
+KEYS = (
+    "question", "reference", "key_facts", "answerable", "document_id", "chunk_id", "id", "kind", "stratum", "language",
+    "test",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -35,7 +39,8 @@ def read_user_questions(path: Path, documents: Sequence[SourceDocument]) -> list
     """One question per line of JSON; ConfigError names the first line that is not one.
 
     `question` and `reference` are required, `reference` not where `answerable` is false; `document_id` may be the
-    path of a document, as the training set knows it.
+    path of a document, as the training set knows it. `language` says that the reference is code, and `test` is a
+    program that fails where an answer's code is wrong.
     """
     try:
         raw = path.read_bytes()
@@ -88,6 +93,7 @@ def _user_question(value: dict[str, Any], number: int, by_name: dict[str, Source
     facts = value.get("key_facts") or ([reference] if answerable else [])
     if not isinstance(facts, list) or not all(isinstance(fact, str) and fact.strip() for fact in facts):
         raise ConfigError(f"{where}: key_facts is {facts!r:.60}; it must be a list of texts")
+    language = _language(value, reference, where)
     document = by_name.get(_text(value, "document_id", where))
     stratum = stratum_named(_text(value, "stratum", where)) or _stratum(document)
     if stratum not in STRATA:
@@ -105,7 +111,20 @@ def _user_question(value: dict[str, Any], number: int, by_name: dict[str, Source
         stratum=stratum,
         origin="source",
         answerable=answerable,
+        language=language,
+        test=_text(value, "test", where),
     )
+
+
+def _language(value: dict[str, Any], reference: str, where: str) -> str:
+    """The language of a reference that is code, as the line says or as the reference's one fence does."""
+    given = _text(value, "language", where)
+    language = language_named(given) if given else fenced_language(reference)
+    if given and not language:
+        raise ConfigError(f"{where}: language is {given!r:.60}; it must be one of {', '.join(GRAMMARS)}")
+    if value.get("test") and not language:
+        raise ConfigError(f"{where}: test is given without language; say what the code is written in")
+    return language
 
 
 def _stratum(document: SourceDocument | None) -> Stratum:

@@ -6,7 +6,7 @@ from typing import Literal
 
 from ray_ft import rows
 from ray_ft.artifacts import Contrast, Score
-from ray_ft.evaluation.scores.scoring import BITS_PER_BYTE, FLOOR, UNANSWERABLE
+from ray_ft.evaluation.scores.scoring import BITS_PER_BYTE, FLOOR, JUDGED, UNANSWERABLE
 from ray_ft.evaluation.scores.statistics import MIN_DOCUMENTS, fewest_documents
 
 WORDY = 1.5
@@ -59,6 +59,17 @@ METRICS = {
     "declined": Metric("declined", "percent", "share of answers that say they cannot tell; a guard, not a quality"),
     "length_ratio": Metric("length", "times", "answer's words per word of the reference; a guard, not a quality"),
     "truncated": Metric("cut off", "percent", "share of answers stopped at max_new_tokens; a guard, not a quality"),
+    "parses": Metric("parses", "percent", "share of answers whose code is whole by its language's grammar"),
+    "invented_symbols": Metric(
+        "invented names",
+        "percent",
+        "names used that neither the corpus, the language and its library, the prompt nor the answer itself has",
+    ),
+    "edit_similarity": Metric("edit similarity", "percent", "characters in common with the reference, in order"),
+    "identifier_f1": Metric("identifier F1", "percent", "names in common with the reference, both ways"),
+    "tree_match": Metric("tree match", "percent", "subtrees in common with the reference, whatever the names"),
+    "same_code": Metric("same code", "percent", "share of answers equal to the reference but for layout and comments"),
+    JUDGED: Metric("judge's preference", "percent", "share of answers that a judge prefers in both orders, ties half"),
     BITS_PER_BYTE: Metric("bits per byte", "number", "surprise at the text of held-out documents; lower is better"),
 }
 STRATA = {
@@ -69,6 +80,12 @@ STRATA = {
     UNANSWERABLE: ("unanswerable questions", "the documents do not hold the answer: does the system say so?"),
 }
 """Title and meaning of each stratum, in the order of the report."""
+
+
+def in_order(names: Iterable[str]) -> list[str]:
+    """Metrics as a table has them; those that name themselves come last."""
+    known = list(METRICS)
+    return sorted(dict.fromkeys(names), key=lambda name: known.index(name) if name in METRICS else len(known))
 
 
 def metric_of(name: str) -> Metric:

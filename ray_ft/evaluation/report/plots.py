@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ray_ft.artifacts import Contrast, Score
-from ray_ft.evaluation.report.findings import METRICS, STRATA, Metric, metric_of
+from ray_ft.evaluation.report.findings import STRATA, Metric, in_order, metric_of
 from ray_ft.evaluation.scores.scoring import BITS_PER_BYTE, main_metric
 
 
@@ -89,7 +89,8 @@ def forests(contrasts: Sequence[Contrast]) -> list[Forest]:
 
 def _pair(title: str, contrasts: Sequence[Contrast], reach: float) -> Pair:
     said = [c.metric == main_metric(c.stratum) for c in contrasts]
-    order = sorted(range(len(contrasts)), key=lambda i: list(METRICS).index(contrasts[i].metric))
+    metrics = in_order(c.metric for c in contrasts)
+    order = sorted(range(len(contrasts)), key=lambda i: metrics.index(contrasts[i].metric))
     bars = {i: _bar(contrasts[i], reach) for i in order}
     return Pair(title, tuple(bars[i] for i in order if said[i]), tuple(bars[i] for i in order if not said[i]))
 

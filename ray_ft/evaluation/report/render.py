@@ -10,7 +10,7 @@ from ray_ft.evaluation.report import costs, findings
 from ray_ft.evaluation.report.findings import METRICS, STRATA, Metric, metric_of
 from ray_ft.evaluation.report.plots import forests, panels, present
 from ray_ft.evaluation.report.samples import Sample, choose_telling
-from ray_ft.evaluation.scores.scoring import BITS_PER_BYTE, PRIMARY_METRIC, RECALL_BAR, RETRIEVER
+from ray_ft.evaluation.scores.scoring import BITS_PER_BYTE, PRIMARY_METRIC, RECALL_BAR, RETRIEVER, is_of_code
 
 
 def render_html(report: Report, samples: Sequence[Sample], *, seed: int) -> str:
@@ -52,13 +52,19 @@ def _view(report: Report) -> dict[str, Any]:
         "verdicts": [(c.verdict, findings.verdict_sentence(c)) for c in primary],
         "panels": panels(report.scores, report.contrasts),
         "forests": forests(report.contrasts),
-        "tables": [_table([s for s in answers if s.stratum == stratum]) for stratum in present(answers)],
+        "tables": [
+            _table(some, is_of_code=code)
+            for stratum in present(answers)
+            for code in (False, True)
+            if (some := [s for s in answers if s.stratum == stratum and is_of_code(s.metric) == code])
+        ],
         "bits": [s for s in report.scores if s.metric == BITS_PER_BYTE],
         "bits_verdict": next((findings.verdict_sentence(c) for c in report.contrasts if c.metric == BITS_PER_BYTE), ""),
         **costs.view(report),
         "retrieval": [s for s in report.scores if s.system == RETRIEVER],
         "recall_bar": RECALL_BAR,
         "metrics": METRICS,
+        "strata": STRATA,
         "metric_of": metric_of,
         "p_text": findings.p_text,
         "primary_metric": metric_of(PRIMARY_METRIC).title,
@@ -77,17 +83,21 @@ class Table:
     rows: Mapping[str, tuple[Score, ...]]  # system -> one score per metric
 
 
-def _table(scores: Sequence[Score]) -> Table:
-    names = [name for name in METRICS if any(s.metric == name for s in scores)]
+def _table(scores: Sequence[Score], *, is_of_code: bool) -> Table:
+    names = findings.in_order(s.metric for s in scores)
     by_system: dict[str, dict[str, Score]] = {}
     for s in scores:
         by_system.setdefault(s.system, {})[s.metric] = s
     title, meaning = STRATA[scores[0].stratum]
     return Table(
-        title=title,
+        title=f"{title}, where code is asked for" if is_of_code else title,
         meaning=meaning,
         num_items=scores[0].num_items,
         num_documents=scores[0].num_documents,
-        metrics=tuple(METRICS[name] for name in names),
-        rows={system: tuple(found[name] for name in names) for system, found in by_system.items()},
+        metrics=tuple(metric_of(name) for name in names),
+        rows={
+            system: tuple(found[name] for name in names)
+            for system, found in by_system.items()
+            if found.keys() == set(names)
+        },
     )

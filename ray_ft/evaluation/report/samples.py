@@ -30,6 +30,7 @@ class Answer:
     num_completion_tokens: int
     finish_reason: str
     scores: Mapping[str, float]
+    invented: str = ""  # names in code that nothing has
 
 
 @dataclass(frozen=True)
@@ -90,6 +91,7 @@ def gather_samples(
             num_completion_tokens=d.num_completion_tokens,
             finish_reason=d.finish_reason,
             scores=d.scores,
+            invented=d.invented,
         )
     return [
         Sample(

@@ -16,7 +16,10 @@ from ray_ft.evaluation.systems.gold import with_gold
 from ray_ft.retrievers.passages import read_passages
 from ray_ft.rows import Question, as_row
 
-SHOWN = ("id", "question", "reference", "key_facts", "answerable", "document_id", "chunk_id", "kind", "stratum")
+OF_CODE = ("language", "test")
+"""Fields that only questions about code have."""
+SHOWN = ("id", "question", "reference", "key_facts", "answerable", "document_id", "chunk_id", "kind", "stratum",
+         *OF_CODE)  # fmt: skip
 """Fields of a question that a line of evaluation.questions has."""
 
 
@@ -43,7 +46,7 @@ def review_items(training_set: TrainingSet, evaluation: EvaluationConfig, *, see
 def as_line(question: Question) -> dict[str, Any]:
     """A question as evaluation.questions takes it."""
     row = as_row(question)
-    return {name: row[name] for name in SHOWN}
+    return {name: row[name] for name in SHOWN if row[name] or name not in OF_CODE}
 
 
 def mended(question: Question, *, text: str, reference: str, key_facts: Sequence[str]) -> Question:

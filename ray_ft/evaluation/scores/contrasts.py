@@ -12,11 +12,11 @@ from ray_ft.evaluation.scores.scoring import (
     LEAST,
     PRIMARY_METRIC,
     PRIMARY_PAIRS,
-    QUALITY_METRICS,
     RECALL_BAR,
     RETRIEVER,
     UNANSWERABLE,
     Measured,
+    is_judged,
 )
 from ray_ft.evaluation.scores.statistics import (
     adjusted,
@@ -43,7 +43,7 @@ def contrasts_of(
     found: list[_Unjudged] = []
     for group in groups:
         metrics = dict.fromkeys(metric for _, metric in group.sums)
-        for metric in (m for m in metrics if m in QUALITY_METRICS or m == BITS_PER_BYTE):
+        for metric in filter(is_judged, metrics):
             for treatment, control in pairs:
                 if (treatment, metric) in group.sums and (control, metric) in group.sums:
                     found.append(

@@ -22,11 +22,15 @@ PRIMARY_METRIC = "key_fact_recall"
 PRIMARY_PAIRS = (("tuned", "base"), ("tuned+rag", "base+rag"), ("tuned", "base+rag"))
 """Treatment and control, fixed before anything is measured."""
 AGAINST_RETRIEVAL = PRIMARY_PAIRS[2]
+CODE_QUALITY = ("parses", "edit_similarity", "identifier_f1", "tree_match", "same_code")
+PASS_AT = "pass@"
+"""What the share of questions is called for which one of k drawn programs passes its test."""
+JUDGED = "judge_preference"
 QUALITY_METRICS = (
     "key_fact_recall", "key_fact_f1", "net_score", "token_f1", "rouge_l", "chrf", "exact_match", "steps_in_order",
-    "abstention",
+    "abstention", *CODE_QUALITY,
 )  # fmt: skip
-"""Judged better or worse; the others, such as length_ratio and truncated, are guards that are shown beside them."""
+"""Judged better or worse, as pass@k is; the others, such as length_ratio and truncated, are guards beside them."""
 FLOOR = 0.02
 """Where two systems both score no more than this, or than a baseline, both fail, and no difference can be told."""
 KNOWING_NOTHING = ("echo", "empty")
@@ -51,6 +55,16 @@ LEAST = {"net_score": -1.0}
 def stratum_scored(stratum: str, *, answerable: bool) -> str:
     """Where a question's figures stand: what the documents do not answer is a stratum of its own."""
     return stratum if answerable else UNANSWERABLE
+
+
+def is_of_code(metric: str) -> bool:
+    """Whether only answers that should be code are scored by it."""
+    return metric in (*CODE_QUALITY, "invented_symbols") or metric.startswith(PASS_AT)
+
+
+def is_judged(metric: str) -> bool:
+    """Whether systems are held against each other by it."""
+    return metric in (*QUALITY_METRICS, JUDGED, BITS_PER_BYTE) or metric.startswith(PASS_AT)
 
 
 def main_metric(stratum: str) -> str:
@@ -136,6 +150,7 @@ def measure_answers(
                 (system, metric): [scores[i][system][metric] for i in indexes]
                 for system in scores[indexes[0]]
                 for metric in metrics
+                if all(metric in scores[i][system] for i in indexes)  # baselines write no code
             }
             documents = [questions[i].document_id for i in indexes]
             groups.append(measure(stratum, columns, documents, num_bootstrap=num_bootstrap, seed=seed))

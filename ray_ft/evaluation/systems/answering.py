@@ -62,8 +62,8 @@ def answer_all(
         }
         with quiet_ray_data():
             done.extend(_run(part, questions, sources, worker))
-    place = {(task.kind, task.system, task.index): i for i, task in enumerate(tasks)}
-    return sorted(done, key=lambda d: place[d.kind, d.system, d.index])
+    place = {(task.kind, task.system, task.index, task.sample): i for i, task in enumerate(tasks)}
+    return sorted(done, key=lambda d: place[d.kind, d.system, d.index, d.sample])
 
 
 def _loads(tasks: Sequence[Task], tuned: TunedModel) -> Iterator[tuple[str, dict[str, str], list[Task]]]:
@@ -159,7 +159,7 @@ def score(batch: "pa.Table", *, questions: Sequence[Question], sources: Sequence
 
 
 def _scored(done: Done, questions: Sequence[Question], sources: Sequence[str] = ()) -> Done:
-    if done.kind == "document" or done.error:
+    if done.kind != "question" or done.error:
         return done
     source = " ".join((done.prompt, *sources[done.index : done.index + 1]))
     scores = score_question(questions[done.index], done.answer, source=source)

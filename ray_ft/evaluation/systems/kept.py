@@ -26,7 +26,7 @@ class Kept:
 
     def get(self, task: Task, prompt_sha256: str) -> Done | None:
         """The answer to the same prompt, if it has ended; how long it took is not known any more."""
-        return self._known.get((task.system, task.index, prompt_sha256))
+        return self._known.get((task.kind, task.system, task.index, task.sample, prompt_sha256))
 
     def add(self, done: Done) -> None:
         """Keep an answer that has just ended."""
@@ -37,8 +37,8 @@ class Kept:
             raise ConfigError(f"output_dir: cannot keep answers in {self._file.parent}: {error.strerror}") from None
 
 
-def _key(done: Done) -> tuple[str, int, str]:
-    return done.system, done.index, done.prompt_sha256
+def _key(done: Done) -> tuple[str, str, int, int, str]:
+    return done.kind, done.system, done.index, done.sample, done.prompt_sha256
 
 
 def _read(folder: Path) -> Iterator[Done]:

@@ -41,7 +41,7 @@ def perform(
 
     What `kept` has is not asked again, and what is asked goes there as it ends.
     """
-    questions = [task for task in tasks if task.kind == "question"]
+    questions = [task for task in tasks if task.kind != "document"]
     documents = [task for task in tasks if task.kind == "document"]
     answers = []
     for system in dict.fromkeys(task.system for task in questions):  # apart, so that each has seconds of its own
@@ -68,11 +68,15 @@ def _answer(
     ]
     pairs = list(zip(tasks, prompts, strict=True))
     before = [] if kept is None else [done for task, prompt in pairs if (done := kept.get(task, prompt.sha256))]
-    answered = {done.index for done in before}
-    pairs = [(task, prompt) for task, prompt in pairs if task.index not in answered]
+    answered = {(done.kind, done.index, done.sample) for done in before}
+    pairs = [(task, prompt) for task, prompt in pairs if (task.kind, task.index, task.sample) not in answered]
     requests = [
         GenerateRequest(
-            prompt=prompt.text, adapter=tuned_adapter if task.is_tuned else None, max_new_tokens=max_new_tokens
+            prompt=prompt.text,
+            adapter=tuned_adapter if task.is_tuned else None,
+            max_new_tokens=max_new_tokens,
+            temperature=task.temperature,
+            seed=task.sample,
         )
         for task, prompt in pairs
     ]
@@ -86,8 +90,9 @@ def _answer(
 def _done(task: Task, prompt: Prompt, result: GenerateResult) -> Done:
     return Done(
         index=task.index,
-        kind="question",
+        kind=task.kind,
         system=task.system,
+        sample=task.sample,
         prompt=str(prompt.text),  # as it is shown
         prompt_sha256=prompt.sha256,
         num_passages=prompt.num_passages,

@@ -120,7 +120,7 @@ def read_pairs(text: str) -> list[Pair]:
 
     Of JSON that breaks off, the pairs that are whole.
     """
-    told = [item for item in _list(_read(text, "pairs")) if isinstance(item, dict)] or _whole(text, "question")
+    told = [item for item in _list(_read(text, "pairs")) if isinstance(item, dict)] or objects_with(text, "question")
     found = [
         Pair(
             _line(item.get("question")),
@@ -168,7 +168,7 @@ def _read(text: str, key: str) -> Any:
     return None
 
 
-def _whole(text: str, key: str) -> list[dict[str, Any]]:
+def objects_with(text: str, key: str) -> list[dict[str, Any]]:
     """The JSON objects of a text that have a key, one after the other."""
     return [value for value in _values(text) if isinstance(value, dict) and key in value]
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from ray_ft.data.dedup.minhash import NUM_PERMUTATIONS, NearDuplicates, signature
-from ray_ft.data.dedup.shingles import Hashes, shingles, similarity, word_hashes
+from ray_ft.data.dedup.shingles import Hashes, rough_hashes, shingles, similarity
 from ray_ft.data.filters.apply import Cleaning, find
 from ray_ft.overlap import Runs
 
@@ -44,7 +44,7 @@ def _steps() -> Iterator[tuple[str, Callable[[str], object]]]:
     cleaning = Cleaning()
     yield "shingles and signatures", lambda text: signature(shingles(text))
     yield "words of evaluation sets (100,000 runs)", runs.found_in
-    yield "words alone", word_hashes
+    yield "words alone", rough_hashes
     yield "secrets and personal data", lambda text: find(text, cleaning)
     try:
         from datasketch import MinHash

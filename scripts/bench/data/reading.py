@@ -17,10 +17,10 @@ from typing import Any
 
 from ray_ft.data.formats import Format, format_of
 from ray_ft.data.formats.code import parse_code
-from ray_ft.data.formats.code.grammars import GRAMMARS
 from ray_ft.data.formats.pdf import parse_pdf
 from ray_ft.data.ingest.reading import decode
 from ray_ft.data.run.tasks import rare_collections
+from ray_ft.grammars import GRAMMARS
 from ray_ft.recipes import CodeMetadata, CodeSummary, Recipe
 from ray_ft.rows import Document
 

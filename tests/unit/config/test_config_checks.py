@@ -32,6 +32,18 @@ MINIMAL: dict[str, Any] = {
         ({"data": {"sources": [], "recipes": ["paragraph"]}}, "data.sources: [] must be a list with at least one"),
         ({"data": {"datasets": [{"path": "a.jsonl", "weight": 0}]}}, "data.datasets.0.weight: 0.0 must be above 0"),
         ({"data": {"datasets": ["a.jsonl", "a.jsonl"]}}, "data.datasets.0.path: 'a.jsonl' must be named once"),
+        ({"evaluation": {"num_passages": 0}}, "evaluation.num_passages: 0 must be at least 1"),
+        (
+            {"evaluation": {"passage_tokens": [64, 8]}},
+            "evaluation.passage_tokens: [64, 8] must be a list of",
+        ),
+        ({"evaluation": {"preferences": "p.jsonl"}}, "evaluation.preferences: 'p.jsonl' must be null without"),
+        ({"evaluation": {"judge": "vllm"}}, "evaluation.judge.name: 'vllm' must be one that asks a server (openai)"),
+        (
+            {"evaluation": {"code_tests": {"k": [1, 5], "num_samples": 4}}},
+            "evaluation.code_tests.k: [1, 5] must be a list of numbers from 1 to evaluation.code_tests.num_samples=4",
+        ),
+        ({"evaluation": {"code_tests": {"timeout_s": 0}}}, "evaluation.code_tests.timeout_s: 0.0 must be above 0"),
         ({"run_name": "a/b"}, "run_name: 'a/b' must be a folder name without '/'"),
     ],
 )

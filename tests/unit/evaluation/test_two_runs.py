@@ -73,6 +73,19 @@ def test_what_else_differs_is_told(runs: tuple[Path, Path]) -> None:
     assert "- question 0 (tuned)\n  A: A knew\n  B: tuned 0.0" in shown
 
 
+def test_what_only_some_questions_are_scored_by_is_compared_on_these(tmp_path: Path) -> None:
+    folders = []
+    for name, parses in (("a", 0.0), ("b", 1.0)):
+        samples = [sample(i, {"tuned": 0.5}) for i in range(60)]
+        for one in samples[1::2]:
+            one["answers"]["tuned"]["scores"]["parses"] = parses
+        folders.append(write_run(tmp_path / name, samples))
+    found = compare_runs(*folders, **SETTINGS)  # type: ignore[arg-type]
+    (code,) = [c for c in found.contrasts if c.metric == "parses"]
+    assert (code.num_items, code.difference, code.verdict) == (30, 1.0, "better")
+    assert {c.num_items for c in found.contrasts if c.metric == "token_f1"} == {60}
+
+
 def test_a_run_against_itself_makes_no_difference(runs: tuple[Path, Path]) -> None:
     found = compare_runs(runs[1], runs[1], **SETTINGS)  # type: ignore[arg-type]
     assert all(c.difference == 0 and c.verdict != "better" for c in found.contrasts)

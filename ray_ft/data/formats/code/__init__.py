@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from ray_ft.data.formats.base import Parsed
 from ray_ft.data.formats.code.definitions import Found, Rows, Source, body_of, last_row, python_docstring
-from ray_ft.data.formats.code.grammars import GRAMMARS, Grammar
+from ray_ft.grammars import GRAMMARS, Grammar
 from ray_ft.rows import Block, BlockType
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from inspect import cleandoc
 from typing import TYPE_CHECKING, NamedTuple
 
-from ray_ft.data.formats.code.grammars import Grammar
+from ray_ft.grammars import Grammar
 from ray_ft.rows import Definition
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ import pytest
 
 from ray_ft.data.formats import FORMATS
 from ray_ft.data.formats.code import parse_code
-from ray_ft.data.formats.code.grammars import GRAMMARS
+from ray_ft.grammars import GRAMMARS
 from ray_ft.recipes.chunking.uses import place_of, uses_of
 from ray_ft.rows import Definition, Document
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from ray_ft.data.formats import FORMATS, Format, Parsed, format_of
-from ray_ft.data.formats.code.grammars import GRAMMARS
 from ray_ft.data.ingest.reading import parse
+from ray_ft.grammars import GRAMMARS
 
 MARKDOWN = """---
 title: Ferry

@@ -27,7 +27,7 @@ def _without(training_set: TrainingSet, *tables: str) -> None:
 
 def _exam(training_set: TrainingSet, *systems: str) -> Exam:
     config = EvaluationConfig(systems=systems or EvaluationConfig.systems, num_questions=6)  # type: ignore[arg-type]
-    return set_exam(training_set, config, sources=[], seed=0)
+    return set_exam(training_set, config, sources=[], seed=0, room=1000)
 
 
 def test_without_passages_the_systems_with_retrieval_are_left_out_in_one_sentence(training_set: TrainingSet) -> None:

@@ -1,6 +1,7 @@
 """Questions, passages and documents read from disk, the sample drawn from them, and a user's own file checked."""
 
 import json
+import re
 from collections import Counter
 from pathlib import Path
 
@@ -169,3 +170,22 @@ def test_an_empty_file_and_a_missing_file_are_said_in_one_line(tmp_path: Path) -
         user(tmp_path, "\n\n")
     with pytest.raises(ConfigError, match=r"cannot read .*nowhere\.jsonl: No such file"):
         read_user_questions(tmp_path / "nowhere.jsonl", [])
+
+
+def test_a_user_question_may_be_about_code_and_bring_its_test(tmp_path: Path) -> None:
+    path = tmp_path / "own.jsonl"
+    rows = [
+        {"question": "Add.", "reference": "def add(a, b): return a + b", "language": "py", "test": "assert add(1, 2)"},
+        {"question": "Add.", "reference": "```cpp\nint add(int a, int b) { return a + b; }\n```"},
+        {"question": "Who?", "reference": "The mate."},
+    ]  # fmt: skip
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    questions = read_user_questions(path, ())
+    assert [(q.language, q.test) for q in questions] == [("python", "assert add(1, 2)"), ("cpp", ""), ("", "")]
+    for bad, why in (
+        ({"question": "q", "reference": "r", "language": "cobol"}, "1: language is 'cobol'; it must be one of python"),
+        ({"question": "q", "reference": "r", "test": "t"}, "1: test is given without language"),
+    ):
+        path.write_text(json.dumps(bad) + "\n")
+        with pytest.raises(ConfigError, match=re.escape(why)):
+            read_user_questions(path, ())

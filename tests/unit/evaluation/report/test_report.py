@@ -3,16 +3,22 @@
 import dataclasses
 import json
 import re
+from collections.abc import Iterator, Sequence
 from html.parser import HTMLParser
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
-from exam_fixtures import KnowingEngine, KnowingModel, tuned_model, write_training_set
+from exam_fixtures import KnowingEngine, KnowingModel, make_questions, tuned_model, write_training_set
 
 from ray_ft.artifacts import Cost, Report, load, save
 from ray_ft.config import EvaluationConfig, ModelConfig, System
+from ray_ft.engines import Engine, WriteRequest, Written
+from ray_ft.errors import GenerationError
 from ray_ft.evaluation import compare as stage
 from ray_ft.evaluation.exam.tasks import Done, Task
+from ray_ft.evaluation.report import findings
 from ray_ft.evaluation.report.costs import costs_of
 from ray_ft.evaluation.report.findings import metric_of
 from ray_ft.evaluation.report.render import render_html
@@ -222,3 +228,94 @@ def sample_from(sample: Sample) -> Sample:
 
     answers = {system: Answer(**dict(a)) for system, a in sample.answers.items()}  # type: ignore[call-overload]
     return dataclasses.replace(sample, answers=answers)
+
+
+def test_code_has_a_table_of_its_own_and_only_where_it_is_asked_for(make_report: ReportMaker) -> None:
+    report = make_report()
+    assert "where code is asked for" not in make_report.html
+    assert not {score.metric for score in report.scores} & {"parses", "invented_symbols"}
+    path = Path(make_report.training_set.path) / "questions.jsonl"
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    for row in rows[::2]:
+        row |= {"language": "python", "reference": "turn(crank)"}
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    report = make_report()
+    scores = {(s.stratum, s.system, s.metric): s for s in report.scores}
+    assert scores["seen", "base", "parses"].num_items < scores["seen", "base", "token_f1"].num_items
+    assert scores["seen", "base", "parses"].mean == 0  # it guesses and hopes, in prose
+    assert {c.metric for c in report.contrasts} >= {"parses", "edit_similarity", "identifier_f1", "tree_match"}
+    markdown = (make_report.run_path / "report.md").read_text()
+    for text in (" ".join(Page(make_report.html).texts), markdown):
+        assert "seen documents, where code is asked for" in text
+        assert "invented names" in text
+    assert {frozenset(sample.answers["base"]["scores"]) >= {"parses"} for sample in make_report.samples} == {
+        True,
+        False,
+    }
+
+
+def test_a_judges_figures_stand_apart_and_without_them_the_report_is_whole(make_report: ReportMaker) -> None:
+    report = make_report(dataclasses.replace(SETTINGS, judge=Preferring()))
+    pairs = {(one.stratum, one.treatment, one.control) for one in report.judged}
+    assert ("seen", "tuned", "base") in pairs
+    assert {c.metric for c in report.contrasts if not c.primary} >= {"judge_preference"}
+    assert "in both orders" in findings.METRICS["judge_preference"].meaning
+    text = " ".join(Page(make_report.html).texts)
+    for shown in (text, (make_report.run_path / "report.md").read_text()):
+        assert "What a judge prefers" in shown
+        assert report.details["judge"] in shown
+    rulings = (make_report.run_path / "evaluation" / "judged.jsonl").read_text().splitlines()
+    assert len(rulings) == sum(one.num_items for one in report.judged)
+    assert load(Report, save(report, make_report.run_path).parent) == report
+    down = make_report(dataclasses.replace(SETTINGS, judge=Preferring(model="down")))
+    assert down.judged == ()
+    assert any(note.startswith("The judge down has no figures here: it is down") for note in down.notes)
+    assert "What a judge prefers" not in make_report.html
+    assert down.scores == report.scores
+
+
+@dataclasses.dataclass(frozen=True)
+class Preferring(Engine):
+    """A judge that prefers answers without a guess, or is down."""
+
+    name: str = "preferring"
+    model: str = "judge"
+
+    def load_writer(self, model_path: str, *, chat_template: str | None = None) -> "Preferring":  # type: ignore[override]
+        return self
+
+    def writer_identity(self, model_path: str, *, chat_template: str | None = None) -> dict[str, object]:
+        return {"model": self.model}
+
+    def write(self, requests: Sequence[WriteRequest]) -> Iterator[tuple[int, Written]]:
+        if self.model == "down":
+            raise GenerationError("it is down")
+        for place, request in enumerate(requests):
+            first = request.prompt.split("First answer:")[1].split("Second answer:")[0]
+            yield place, Written(json.dumps({"reason": "", "better": "second" if "guess" in first else "first"}))
+
+
+def test_the_passages_that_validation_chose_are_shown_and_the_table_says_why(make_report: ReportMaker) -> None:
+    open_number = dataclasses.replace(SETTINGS, num_passages=None)
+    report = make_report(open_number)
+    assert any("retrieval was not chosen by any: 3 passages" in note for note in report.notes)
+    assert {len(sample.passages) for sample in make_report.samples} == {3}
+    rows = [
+        {"prompt": q.question, "completion": q.reference, "document_id": q.document_id, "recipe": "qa",
+         "split": "train" if i % 3 else "validation"}
+        for i, q in enumerate(make_questions())
+    ]  # fmt: skip
+    folder = Path(make_report.training_set.path) / "examples.parquet"
+    for file in folder.iterdir():
+        file.unlink()
+    pq.write_table(pa.Table.from_pylist(rows), folder / "a.parquet")
+    report = make_report(open_number)
+    # Every question names its widget, and the first passage found states its fact.
+    assert {len(sample.passages) for sample in make_report.samples} == {1}
+    assert {s.metric for s in report.scores if s.metric.startswith("recall@")} == {
+        "recall@1 (passage)", "recall@1 (document)",
+    }  # fmt: skip
+    chosen = report.details["retrieval chosen"]
+    assert chosen.startswith("on 16 questions about validation documents, 1 as prepared: 100% of the facts")
+    assert chosen in " ".join(Page(make_report.html).texts)
+    assert "of 1 passages shown" in report.details["retrieval"]

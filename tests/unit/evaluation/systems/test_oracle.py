@@ -24,8 +24,8 @@ def test_an_oracle_sees_the_right_passage_alone_and_retrieval_what_it_found() ->
     unknown = Question("q2", "line 2", "", "What does a bottle of water cost?", "", answerable=False)
     systems = ("base", "base+rag", "base+oracle")
     questions = [with_gold(ASKED, PASSAGES), unknown]
-    exam = Exam(systems, questions, 2, PASSAGES, [[CATS, DOGS, OTHER], [OTHER]], [])
-    shown = {(task.system, task.index): task.passages for task in _tasks(exam, num_passages=2)}
+    exam = Exam(systems, questions, 2, PASSAGES, [[CATS, DOGS, OTHER], [OTHER]], [], num_passages=2)
+    shown = {(task.system, task.index): task.passages for task in _tasks(exam)}
     dogs, cats = f"Pets > Dogs\n{DOGS.text}", f"Pets > Cats\n{CATS.text}"
     assert [shown[system, 0] for system in systems] == [(), (cats, dogs), (dogs,)]
     assert [shown[system, 1] for system in systems] == [(), (f"Ship\n{OTHER.text}",), ()]

@@ -13,13 +13,14 @@ from deployed_endpoint import BASE, DeployedEndpoint, deployed_endpoint, retriev
 from exam_fixtures import write_training_set
 from fastapi.testclient import TestClient
 from playground_endpoint import RING
+from random_embedder import random_embedder
 from scripted_api import error_of, events_of
 
 from ray_ft import artifacts
 from ray_ft.config import Config, ServingConfig
 from ray_ft.errors import ConfigError, MissingArtifactError
 from ray_ft.evaluation.systems.prompts import build_prompt
-from ray_ft.retrievers import BM25, Index
+from ray_ft.retrievers import BM25, RETRIEVERS, Index
 from ray_ft.retrievers.passages import read_passages
 from ray_ft.rows import Chunk, passage_text
 from ray_ft.serving.access.keys import KeyRing
@@ -204,6 +205,20 @@ def test_others_are_answered_while_passages_are_looked_up(tmp_path: Path, passag
         assert not waiting.done()
         slow.go.set()
         assert len(waiting.result(timeout=30).json()["ray_ft"]["sources"]) == 2
+
+
+@pytest.mark.parametrize("name", ["dense", "hybrid"])
+def test_an_embedding_model_finds_them_too(name: str, tmp_path: Path, passages: PassageSet) -> None:
+    chunks = read_passages(passages.folder)
+    texts = [*map(passage_text, chunks), QUESTION.replace("?", " ?")]
+    retriever = RETRIEVERS[name](model=random_embedder(tmp_path / "embedder", texts))  # type: ignore[call-arg]
+    (tmp_path / "endpoint").mkdir()
+    with deployed_endpoint(tmp_path / "endpoint", passages=replace(passages, retriever=retriever)) as endpoint:
+        endpoint.model.max_seq_len = 400
+        sources = chat(endpoint).json()["ray_ft"]["sources"]
+    found = retriever.index(chunks).ranked(QUESTION, 2)
+    assert [source["id"] for source in sources] == [passage.id for passage, _ in found]
+    assert found[0][0].text.startswith("widget07a")
 
 
 # --- where they come from ---------------------------------------------------------------------------------------------

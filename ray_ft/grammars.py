@@ -3,6 +3,7 @@
 To add a language, install its grammar, describe it here and name its extensions in `FORMATS`.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -157,3 +158,24 @@ GRAMMARS = {
     ),
     "bash": Grammar("tree_sitter_bash", functions=_of("function_definition"), classes=frozenset()),
 }
+
+FENCE = re.compile(r"^[ \t]*(```+|~~~+)[ \t]*([\w+#.-]*)[^\n]*\n(.*?)(?:^[ \t]*\1[ \t]*$|\Z)", re.DOTALL | re.MULTILINE)
+TAGS = {
+    "py": "python", "python3": "python", "js": "javascript", "jsx": "javascript", "node": "javascript",
+    "ts": "typescript", "golang": "go", "h": "c", "c++": "cpp", "cc": "cpp", "cxx": "cpp", "hpp": "cpp", "c#": "csharp",
+    "cs": "csharp", "rs": "rust", "rb": "ruby", "sh": "bash", "shell": "bash", "zsh": "bash",
+}  # fmt: skip
+"""What a fence calls a language that its grammar is not called."""
+
+
+def language_named(name: str) -> str:
+    """The language of GRAMMARS that a fence or a user calls so; "" for none."""
+    low = name.strip().lower()
+    low = TAGS.get(low, low)
+    return low if low in GRAMMARS else ""
+
+
+def fenced_language(text: str) -> str:
+    """The language of a text that is one fenced block and no more; "" otherwise."""
+    found = FENCE.fullmatch(text.strip())
+    return language_named(found.group(2)) if found and not FENCE.search(found.group(3)) else ""
