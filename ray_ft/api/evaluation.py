@@ -63,6 +63,7 @@ def evaluate(config: Config, *, force: bool = False) -> Report:
 
     Raises MissingArtifactError without a tuned model.
     """
+    from ray_ft.data.dedup.decontamination import read_common
     from ray_ft.evaluation.compare import compare
 
     training_set = artifacts.load(TrainingSet, config.run_path, config_path=config_path_of(config))
@@ -71,6 +72,8 @@ def evaluate(config: Config, *, force: bool = False) -> Report:
     existing = existing_artifact(Report, config, inputs, verb="evaluate", force=force)
     if existing is not None and Path(existing.html_path).is_file():
         return existing
+    asks_more = config.evaluation.questions or config.evaluation.num_retention  # than prepare held against training
+    common = read_common(config.data.common) if asks_more else []
     with ray_session(config):
         made = compare(
             training_set=training_set,
@@ -81,6 +84,7 @@ def evaluate(config: Config, *, force: bool = False) -> Report:
             run_path=str(config.run_path.resolve()),
             seed=config.seed,
             fingerprint=artifacts.digest(inputs),
+            common=common,
         )
     save(made, config, inputs)
     return made

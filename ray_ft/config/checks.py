@@ -144,6 +144,11 @@ def _check_evaluation(evaluation: EvaluationConfig, require: Require) -> None:
     for name in ("num_questions", "num_passages", "max_new_tokens"):
         require(getattr(evaluation, name) >= 1, f"evaluation.{name}", getattr(evaluation, name), "at least 1")
     require(evaluation.num_documents >= 0, "evaluation.num_documents", evaluation.num_documents, "at least 0")
+    require(evaluation.num_retention >= 0, "evaluation.num_retention", evaluation.num_retention, "at least 0")
+    require(
+        not evaluation.num_retention or {"base", "tuned"} <= set(evaluation.systems),
+        "evaluation.systems", list(evaluation.systems), "a list with base and tuned, for evaluation.num_retention",
+    )  # fmt: skip
     require(evaluation.num_bootstrap >= 100, "evaluation.num_bootstrap", evaluation.num_bootstrap, "at least 100")
     require(0 <= evaluation.margin < 1, "evaluation.margin", evaluation.margin, "in [0, 1)")
 

@@ -229,6 +229,9 @@ class EvaluationConfig:
     """Longest answer, in tokens."""
     num_documents: int = 50
     """Held-out documents for bits per byte, at most."""
+    num_retention: int = 0
+    """General questions of the package's own, 200 at most, asked of base and tuned beside the others to see what tuning
+    cost, and as many texts of the base's that tuned is held against; 0 asks none."""
     num_bootstrap: int = 10_000
     """Bootstrap draws for the intervals."""
     margin: float = 0.02

@@ -12,19 +12,23 @@ from ray_ft.config import EvaluationConfig, ModelConfig
 from ray_ft.engines import Engine
 from ray_ft.errors import ConfigError
 from ray_ft.evaluation.exam.questions import draw_exam, load_documents
-from ray_ft.evaluation.exam.tasks import Done, Task
+from ray_ft.evaluation.exam.retention import draw_prompts, draw_retention, is_packed, tell_kinds
+from ray_ft.evaluation.exam.tasks import BASE, TUNED, Done, Task
 from ray_ft.evaluation.exam.user_questions import SourceDocument
 from ray_ft.evaluation.report import findings, provenance
 from ray_ft.evaluation.report.render import render_html, render_markdown
 from ray_ft.evaluation.report.samples import Sample, gather_samples, write_lines
+from ray_ft.evaluation.scores.checks import problem_of
 from ray_ft.evaluation.scores.contrasts import contrasts_of, withheld
 from ray_ft.evaluation.scores.metrics import nats_to_bits
 from ray_ft.evaluation.scores.scoring import (
     BASELINES,
     MRR_DEPTH,
+    PRIMARY_METRIC,
     measure_answers,
     measure_documents,
     measure_retrieval,
+    measure_samples,
     scores_of,
 )
 from ray_ft.evaluation.systems.answering import answer_all
@@ -46,6 +50,7 @@ class Exam:
     rankings: list[list[Chunk]]  # per question, best first
     documents: list[SourceDocument]  # held out, with text, for bits per byte
     notes: tuple[str, ...] = ()  # what was asked for and could not be done
+    prompts: tuple[str, ...] = ()  # to which the base says something of its own, once each
 
     def sources(self) -> list[str]:
         """The passages of each question's own document, where there are passages."""
@@ -65,8 +70,11 @@ def compare(
     run_path: str,
     seed: int,
     fingerprint: str,
+    common: Sequence[str] = (),
 ) -> Report:
     """Ask every system the same questions, judge the paired differences, and write samples, report.html and report.md.
+
+    `common` are texts that questions may share with training.
 
     Ray must be initialised. Raises ConfigError for bad questions, DataError when there are none, MissingArtifactError
     for an incomplete training set, ModelError or GenerationError from the engine.
@@ -75,7 +83,7 @@ def compare(
     sources = load_documents(training_set)
     exam = set_exam(training_set, evaluation, sources=sources, seed=seed)
     done = answer_all(
-        _tasks(exam, num_passages=evaluation.num_passages),
+        _tasks(exam, evaluation),
         questions=exam.questions,
         sources=exam.sources(),
         tuned=tuned,
@@ -88,7 +96,7 @@ def compare(
     logger.info("asked %d questions of %s in %.0f s", len(samples), ", ".join(exam.systems), time.monotonic() - started)
     asked = provenance.describe_questions(exam.questions, num_candidates=exam.num_candidates)
     proof = provenance.split_proof(
-        training_set, sources, exam.questions, exam.documents, are_users=bool(evaluation.questions)
+        training_set, sources, exam.questions, exam.documents, are_users=bool(evaluation.questions), common=common
     )
     report = Report(
         model=model.name,
@@ -108,6 +116,7 @@ def compare(
         ),
         details={
             "questions": asked,
+            **_told_kinds(exam, done),
             "split": proof.statement,
             **provenance.details(
                 training_set, tuned, model=model, evaluation=evaluation, engine=engine, seed=seed, done=done
@@ -128,6 +137,10 @@ def set_exam(
     """
     systems = tuple(dict.fromkeys(evaluation.systems))
     questions, num_candidates, documents = draw_exam(training_set, evaluation, sources, seed=seed)
+    questions += draw_retention(evaluation.num_retention, seed=seed)
+    for question, problem in ((q, problem_of(check)) for q in questions for check in q.checks):
+        if problem:
+            raise ConfigError(f"evaluation.questions: {question.id}: {problem}")
     rankings: list[list[Chunk]] = [[] for _ in questions]
     with_retrieval = [system for system in systems if "+" in system]
     passages = read_passages(training_set.path) if with_retrieval else []
@@ -146,16 +159,32 @@ def set_exam(
         index = evaluation.retriever.index(passages)
         depth = max(MRR_DEPTH, evaluation.num_passages)
         rankings = [index.search(question.question, depth) for question in questions]
-    return Exam(systems, questions, num_candidates, passages, rankings, documents, notes)
+    prompts = tuple(draw_prompts(evaluation.num_retention, seed=seed))
+    return Exam(systems, questions, num_candidates, passages, rankings, documents, notes, prompts)
 
 
-def _tasks(exam: Exam, *, num_passages: int) -> list[Task]:
-    """Every system's questions, then every plain system's documents: passages have no part in bits per byte."""
+def _told_kinds(exam: Exam, done: Sequence[Done]) -> dict[str, str]:
+    """What became of the retention pack, by kind of question, as a detail of the report."""
+    right = {(d.index, d.system): d.scores.get(PRIMARY_METRIC, 0.0) for d in done if d.kind == "question"}
+    packed = [i for i, question in enumerate(exam.questions) if is_packed(question)]
+    if not packed:
+        return {}
+    told = tell_kinds((exam.questions[i] for i in packed), ((right[i, BASE], right[i, TUNED]) for i in packed))
+    return {"retention pack": f"right answers of base and tuned: {told}"}
+
+
+def _tasks(exam: Exam, evaluation: EvaluationConfig) -> list[Task]:
+    """Every system's questions, then every plain system's documents: passages have no part in bits per byte.
+
+    Nor have they in general questions where the pack is asked, which base and tuned alone answer.
+    """
     tasks: list[Task] = []
     gold = {passage.id: passage for passage in exam.passages}
     for system in exam.systems:
         for i, (question, ranking) in enumerate(zip(exam.questions, exam.rankings, strict=True)):
-            shown = ranking[:num_passages] if system.endswith("+rag") else []
+            if evaluation.num_retention and "+" in system and question.stratum == "retention":
+                continue
+            shown = ranking[: evaluation.num_passages] if system.endswith("+rag") else []
             if system.endswith("+oracle") and question.chunk_id in gold:
                 shown = [gold[question.chunk_id]]
             passages = tuple(map(passage_text, shown))
@@ -165,6 +194,8 @@ def _tasks(exam: Exam, *, num_passages: int) -> list[Task]:
             Task(index=i, kind="document", system=system, text=document.text)
             for i, document in enumerate(exam.documents)
         )
+    for system in (BASE, TUNED):
+        tasks.extend(Task(index=i, kind="sample", system=system, text=prompt) for i, prompt in enumerate(exam.prompts))
     return tasks
 
 
@@ -177,8 +208,8 @@ def judge(
     groups = measure_answers([d for d in done if d.kind == "question"], exam.questions, copies=copies, **draws)
     texts = [document.text for document in exam.documents]
     bits = measure_documents([d for d in done if d.kind == "document"], texts, **draws)
-    if bits is not None:
-        groups.append(bits)
+    samples = measure_samples([d for d in done if d.kind == "sample"], exam.prompts, **draws)
+    groups += [group for group in (bits, samples) if group is not None]
     finding = measure_retrieval(
         exam.questions, exam.rankings, exam.passages, num_passages=evaluation.num_passages, **draws
     )
@@ -203,5 +234,18 @@ def _write(
         if d.kind == "document"
     ]
     write_lines(run_path / "evaluation" / "bits_per_byte.jsonl", bits)
+    said = [
+        {
+            "prompt": exam.prompts[d.index],
+            "said": d.answer,
+            "system": d.system,
+            "num_tokens": d.num_completion_tokens,
+            "bits": nats_to_bits(d.negative_log_likelihood),
+        }
+        for d in done
+        if d.kind == "sample"
+    ]
+    if said:
+        write_lines(run_path / "evaluation" / "own_samples.jsonl", said)
     write_text(run_path / "report.html", render_html(report, samples, seed=seed))
     write_text(run_path / "report.md", render_markdown(report))

@@ -1,6 +1,7 @@
 """Two runs on the questions that both were asked: whether the second's systems answer better than the first's."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,10 @@ from ray_ft.evaluation.report.samples import read_lines
 from ray_ft.evaluation.scores.contrasts import contrasts_of
 from ray_ft.evaluation.scores.scoring import (
     BITS_PER_BYTE,
+    DRIFT,
+    OWN_SAMPLES,
     PRIMARY_METRIC,
+    SURPRISE,
     UNANSWERABLE,
     Measured,
     main_metric,
@@ -38,7 +42,8 @@ def compare_runs(run_a: str | Path, run_b: str | Path, *, margin: float, num_boo
     pairs = [(samples[0][key], samples[1][key]) for key in common]
     groups = [
         *_answered(pairs, num_bootstrap=num_bootstrap, seed=seed),
-        *_documents(Path(run_a), Path(run_b), num_bootstrap=num_bootstrap, seed=seed),
+        *_bits(Path(run_a), Path(run_b), HELD_OUT, num_bootstrap=num_bootstrap, seed=seed),
+        *_bits(Path(run_a), Path(run_b), SAID, num_bootstrap=num_bootstrap, seed=seed),
     ]
     if not groups:
         raise DataError(f"{run_a} and {run_b} have no question and no held-out document in common")
@@ -71,7 +76,7 @@ def render_comparison(found: Comparison) -> str:
     if found.num_only_a or found.num_only_b:
         lines[-1] += f" ({found.num_only_a:,} of A alone and {found.num_only_b:,} of B alone are left out)"
     lines += [f"not the same: {name}: {a} / {b}" for name, (a, b) in found.differences.items()]
-    shown = [c for c in found.contrasts if c.metric in (main_metric(c.stratum), BITS_PER_BYTE)]
+    shown = [c for c in found.contrasts if c.metric in (main_metric(c.stratum), *SURPRISE)]
     lines += ["", *(f"{c.verdict:<24}{findings.verdict_sentence(c)}" for c in shown)]
     for title, changed in (("B gained most on", found.wins), ("B lost most on", found.regressions)):
         if changed:
@@ -115,13 +120,30 @@ def _answered(
     return groups
 
 
-def _documents(run_a: Path, run_b: Path, *, num_bootstrap: int, seed: int) -> list[Measured]:
-    by_run: list[dict[tuple[str, int], dict[str, float]]] = []
+@dataclass(frozen=True)
+class _Lines:
+    """A file of bits by system: its name, what its figures stand under, and the fields that make two lines the same.
+
+    The first of these is what is drawn anew, the last what the bits are divided by.
+    """
+
+    name: str
+    stratum: str
+    metric: str
+    fields: tuple[str, ...]
+
+
+HELD_OUT = _Lines("bits_per_byte.jsonl", "held_out", BITS_PER_BYTE, ("document_id", "num_bytes"))
+SAID = _Lines("own_samples.jsonl", OWN_SAMPLES, DRIFT, ("prompt", "said", "num_tokens"))
+
+
+def _bits(run_a: Path, run_b: Path, lines: _Lines, *, num_bootstrap: int, seed: int) -> list[Measured]:
+    by_run: list[dict[tuple[Any, ...], dict[str, float]]] = []
     for run in (run_a, run_b):
-        found: dict[tuple[str, int], dict[str, float]] = {}
-        path = run / "evaluation" / "bits_per_byte.jsonl"
+        found: dict[tuple[Any, ...], dict[str, float]] = {}
+        path = run / "evaluation" / lines.name
         for row in read_lines(path) if path.is_file() else ():
-            found.setdefault((row["document_id"], row["num_bytes"]), {})[row["system"]] = row["bits"]
+            found.setdefault(tuple(row[name] for name in lines.fields), {})[row["system"]] = row["bits"]
         by_run.append(found)
     common = [key for key in by_run[0] if key in by_run[1]]
     if not common:
@@ -130,13 +152,13 @@ def _documents(run_a: Path, run_b: Path, *, num_bootstrap: int, seed: int) -> li
     if not systems:
         return []
     columns = {
-        (f"{name} {system}", BITS_PER_BYTE): [by_run[side][key][system] for key in common]
+        (f"{name} {system}", lines.metric): [by_run[side][key][system] for key in common]
         for system in systems
         for name, side in (("A", 0), ("B", 1))
     }
-    weights = [float(num_bytes) for _, num_bytes in common]
-    names = [document for document, _ in common]
-    return [measure("held_out", columns, names, weights=weights, num_bootstrap=num_bootstrap, seed=seed)]
+    weights = [float(key[-1]) for key in common]
+    names = [key[0] for key in common]
+    return [measure(lines.stratum, columns, names, weights=weights, num_bootstrap=num_bootstrap, seed=seed)]
 
 
 def _changed(pairs: Sequence[tuple[dict[str, Any], dict[str, Any]]]) -> Iterator[Changed]:

@@ -5,7 +5,14 @@ import textwrap
 from ray_ft.artifacts import Contrast, Report, Score
 from ray_ft.evaluation.report import findings
 from ray_ft.evaluation.report.findings import STRATA, metric_of
-from ray_ft.evaluation.scores.scoring import BITS_PER_BYTE, PRIMARY_METRIC, RETRIEVER, UNANSWERABLE, main_metric
+from ray_ft.evaluation.scores.scoring import (
+    BITS_PER_BYTE,
+    OWN_SAMPLES,
+    PRIMARY_METRIC,
+    RETRIEVER,
+    UNANSWERABLE,
+    main_metric,
+)
 
 WIDTH = 80
 
@@ -20,10 +27,13 @@ def render_brief(report: Report, *, page: str, serve: str) -> str:
     told = next((c for c in primary if (c.treatment, c.control) == ("tuned", "base")), None)
     if told is not None:
         found += f" {findings.verdict_sentence(told)}"
+    asked = any(c.stratum == OWN_SAMPLES for c in report.contrasts)
+    kept = [one for one in findings.forgetting(report.contrasts) if asked or one.tag == "loss"]
     lines = [
         *_table([*report.scores, *report.baselines]),
         "",
         *_entry("Found", found),
+        *_entry("Kept", " ".join(one.sentence for one in kept)),
         f"Report  {page}",
         *_entry("Next", _next(primary, serve)),
     ]
