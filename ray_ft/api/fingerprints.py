@@ -57,8 +57,9 @@ def evaluation_inputs(config: Config, tuned: TunedModel) -> dict[str, Any]:
     answers = config.engine.resolved({"tuned": tuned.path} if tuned.is_adapter else {})
     engine = {k: v for k, v in to_identity(answers).items() if k not in PACE}
     section = to_identity(config.evaluation)
-    if not section["num_retention"]:  # as before there was the key
-        del section["num_retention"]
+    for key in ("num_retention", "lm_eval_tasks", "lm_eval_path"):
+        if not section[key]:  # as before there was the key
+            del section[key]
     if config.evaluation.questions is not None:
         path = Path(config.evaluation.questions)
         section["questions_digest"] = artifacts.digest(path.read_text(errors="replace")) if path.is_file() else None

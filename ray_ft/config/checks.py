@@ -145,10 +145,10 @@ def _check_evaluation(evaluation: EvaluationConfig, require: Require) -> None:
         require(getattr(evaluation, name) >= 1, f"evaluation.{name}", getattr(evaluation, name), "at least 1")
     require(evaluation.num_documents >= 0, "evaluation.num_documents", evaluation.num_documents, "at least 0")
     require(evaluation.num_retention >= 0, "evaluation.num_retention", evaluation.num_retention, "at least 0")
-    require(
-        not evaluation.num_retention or {"base", "tuned"} <= set(evaluation.systems),
-        "evaluation.systems", list(evaluation.systems), "a list with base and tuned, for evaluation.num_retention",
-    )  # fmt: skip
+    for name in ("num_retention", "lm_eval_tasks"):
+        both = not getattr(evaluation, name) or {"base", "tuned"} <= set(evaluation.systems)
+        wanted = f"a list with base and tuned, for evaluation.{name}"
+        require(both, "evaluation.systems", list(evaluation.systems), wanted)
     require(evaluation.num_bootstrap >= 100, "evaluation.num_bootstrap", evaluation.num_bootstrap, "at least 100")
     require(0 <= evaluation.margin < 1, "evaluation.margin", evaluation.margin, "in [0, 1)")
 

@@ -23,8 +23,10 @@ from ray_ft.evaluation.scores.contrasts import contrasts_of, withheld
 from ray_ft.evaluation.scores.metrics import nats_to_bits
 from ray_ft.evaluation.scores.scoring import (
     BASELINES,
+    HARNESS,
     MRR_DEPTH,
     PRIMARY_METRIC,
+    measure,
     measure_answers,
     measure_documents,
     measure_retrieval,
@@ -33,6 +35,7 @@ from ray_ft.evaluation.scores.scoring import (
 )
 from ray_ft.evaluation.systems.answering import answer_all
 from ray_ft.evaluation.systems.gold import with_gold
+from ray_ft.evaluation.systems.harness import TaskScores, do_tasks, require_harness
 from ray_ft.retrievers.passages import read_passages
 from ray_ft.rows import Chunk, Question, passage_text
 
@@ -80,6 +83,7 @@ def compare(
     for an incomplete training set, ModelError or GenerationError from the engine.
     """
     started = time.monotonic()
+    require_harness(evaluation.lm_eval_tasks)
     sources = load_documents(training_set)
     exam = set_exam(training_set, evaluation, sources=sources, seed=seed)
     done = answer_all(
@@ -91,7 +95,8 @@ def compare(
         evaluation=evaluation,
         engine=engine,
     )
-    scores, contrasts = judge(exam, done, evaluation=evaluation, seed=seed)
+    tasks = do_tasks(evaluation.lm_eval_tasks, evaluation.lm_eval_path, tuned=tuned, run_path=run_path)
+    scores, contrasts = judge(exam, done, evaluation=evaluation, seed=seed, tasks=tasks)
     samples = gather_samples(exam.questions, exam.rankings, done, sources, num_passages=evaluation.num_passages)
     logger.info("asked %d questions of %s in %.0f s", len(samples), ", ".join(exam.systems), time.monotonic() - started)
     asked = provenance.describe_questions(exam.questions, num_candidates=exam.num_candidates)
@@ -200,7 +205,7 @@ def _tasks(exam: Exam, evaluation: EvaluationConfig) -> list[Task]:
 
 
 def judge(
-    exam: Exam, done: Sequence[Done], *, evaluation: EvaluationConfig, seed: int
+    exam: Exam, done: Sequence[Done], *, evaluation: EvaluationConfig, seed: int, tasks: Sequence[TaskScores] = ()
 ) -> tuple[list[Score], list[Contrast]]:
     """Scores and contrasts of all strata, of the held-out documents' bits per byte, and of retrieval by itself."""
     draws: dict[str, Any] = {"num_bootstrap": evaluation.num_bootstrap, "seed": seed}
@@ -210,6 +215,7 @@ def judge(
     bits = measure_documents([d for d in done if d.kind == "document"], texts, **draws)
     samples = measure_samples([d for d in done if d.kind == "sample"], exam.prompts, **draws)
     groups += [group for group in (bits, samples) if group is not None]
+    groups += [measure(f"{HARNESS}{task.name}", task.columns(), task.items, **draws) for task in tasks]
     finding = measure_retrieval(
         exam.questions, exam.rankings, exam.passages, num_passages=evaluation.num_passages, **draws
     )

@@ -6,14 +6,12 @@ from typing import Literal
 
 from ray_ft import rows
 from ray_ft.artifacts import Contrast, Score
-from ray_ft.evaluation.scores.scoring import BITS_PER_BYTE, DRIFT, FLOOR, UNANSWERABLE
+from ray_ft.evaluation.scores.scoring import BITS_PER_BYTE, DRIFT, FLOOR, HARNESS, UNANSWERABLE
 from ray_ft.evaluation.scores.statistics import MIN_DOCUMENTS, fewest_documents
 
 WORDY = 1.5
 """A winner whose answers are this many times longer may owe its recall to their length."""
 OFTEN_TRUNCATED = 0.2
-HARNESS = "lm-eval "
-"""Begins the stratum of a task of lm-evaluation-harness."""
 
 
 @dataclass(frozen=True)

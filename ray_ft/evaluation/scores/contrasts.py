@@ -7,6 +7,7 @@ from ray_ft.artifacts import Contrast, Score
 from ray_ft.evaluation.scores.scoring import (
     AGAINST_RETRIEVAL,
     FLOOR,
+    HARNESS,
     KNOWING_NOTHING,
     LEAST,
     PRIMARY_METRIC,
@@ -43,7 +44,8 @@ def contrasts_of(
     found: list[_Unjudged] = []
     for group in groups:
         metrics = dict.fromkeys(metric for _, metric in group.sums)
-        for metric in (m for m in metrics if m in QUALITY_METRICS or m in SURPRISE):
+        of_others = group.stratum.startswith(HARNESS)
+        for metric in (m for m in metrics if of_others or m in QUALITY_METRICS or m in SURPRISE):
             for treatment, control in pairs:
                 if (treatment, metric) in group.sums and (control, metric) in group.sums:
                     found.append(

@@ -39,6 +39,8 @@ BITS_PER_BYTE = "bits_per_byte"
 DRIFT = "bits_per_token"
 OWN_SAMPLES = "the base's own samples"
 """Where a model finds less likely what the base said, by DRIFT, it has moved away from it."""
+HARNESS = "lm-eval "
+"""Begins the stratum of a task of lm-evaluation-harness, which has a metric of its own."""
 SURPRISE = (BITS_PER_BYTE, DRIFT)
 """Lower is better; without a scale of its own, and held against the control's figure."""
 RETRIEVER = "retriever"

@@ -1,7 +1,7 @@
-"""`scripts/bench_evaluation forgetting`: one run made to overfit and one with replay; what the report says of either.
+"""`scripts/bench_evaluation forgetting`: a run made to overfit and one with replay, and what is said of either.
 
-Both are the quickstart, its model and its handbook. Every step is a command of `ray-ft`, kept with its exit code and what
-it printed; the last ones hold the two runs against each other.
+Both are the quickstart, its model and its handbook. Every step is a command of `ray-ft`, kept with its exit code and
+what it printed; the last ones hold the two runs against each other.
 """
 
 import argparse
@@ -26,6 +26,8 @@ TINY = ("evaluation.num_retention=30", "evaluation.num_questions=12", "evaluatio
         "evaluation.num_documents=1")  # fmt: skip
 TINY_STEPS = {"overfit": "train.max_steps=30", "replay": "train.max_steps=15"}
 LINES = "forgetting.jsonl"
+VERBS = ("prepare", "train", "evaluate")
+SYSTEMS = ("base", "tuned")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -54,10 +56,10 @@ def make(lines: Path, *, tiny: bool, only_prepare: bool) -> None:
         given = [f"run_name=forgetting-{name}", *SHARED, *settings, *((*TINY, TINY_STEPS[name]) if tiny else ())]
         if not (REPOSITORY / folders[name] / "training_set.json").is_file():
             _run(lines, name, [sys.executable, "scripts/import_answers.py", CONFIG, RECORDED, *given], shown="import")
-        for verb in ("prepare",) if only_prepare else ("prepare", "train", "evaluate"):
+        for verb in VERBS[:1] if only_prepare else VERBS:
             _ray_ft(lines, name, verb, CONFIG, *given)
         if not only_prepare:
-            report = json.loads((REPOSITORY / folders[name] / "report.json").read_text())
+            report = json.loads((REPOSITORY / folders[name] / "report.json").read_text())["artifact"]
             _keep(lines, {"run": name, "report": report, "settings": given})
     if not only_prepare:
         _ray_ft(lines, "both", "compare", folders["overfit"], folders["replay"], "evaluation.margin=0.1")
@@ -92,25 +94,31 @@ def read(lines: Path) -> list[dict[str, Any]]:
 
 def page(rows: list[dict[str, Any]]) -> str:
     """forgetting.md, from what was kept."""
-    reports = {row["run"]: row for row in rows if "report" in row}
     ran = [row for row in rows if "command" in row]
     parts = [HEAD]
-    for name, row in reports.items():
-        report = row["report"]
+    for row in (row for row in rows if "report" in row):
+        report, own = row["report"], [r for r in ran if r["run"] == row["run"]]
         told = [c for c in report["contrasts"] if (c["treatment"], c["control"]) == ("tuned", "base")]
-        seconds = {r["command"].split()[1]: r["seconds"] for r in ran if r["run"] == name and " " in r["command"]}
-        parts += [f"\n## {TITLES[name]}\n", "```console", f"$ ray-ft run {CONFIG} {shlex.join(row['settings'])}", "```\n"]
-        parts += ["| group | items | base | tuned | tuned less base, 95% interval | verdict |", "|---|---|---|---|---|---|"]
+        parts += [f"\n## {TITLES[row['run']]}\n", _console(f"ray-ft run {CONFIG} {shlex.join(row['settings'])}")]
+        parts += [
+            "| group | items | base | tuned | tuned less base, 95% interval | verdict |",
+            "|---|---|---|---|---|---|",
+        ]
         parts += [_row(c, report["scores"]) for c in told if c["primary"] or c["metric"] == "bits_per_token"]
         parts.append(f"\nThe pack by kind, {report['details']['retention pack']}.")
-        parts.append(f"Seconds: {', '.join(f'{verb} {seconds[verb]:.0f}' for verb in ('train', 'evaluate'))}.")
-        found = next(r["printed"] for r in ran if r["run"] == name and r["command"].startswith("ray-ft evaluate"))
+        seconds = {verb: r["seconds"] for r in own for verb in VERBS if r["command"].startswith(f"ray-ft {verb} ")}
+        parts.append(f"Seconds: {', '.join(f'{verb} {seconds[verb]:.0f}' for verb in VERBS)}.")
+        found = next(r["printed"] for r in own if r["command"].startswith("ray-ft evaluate"))
         parts += ["\n```text", found.rstrip(), "```"]
     parts.append("\n## The two against each other, and the gate\n")
     for row in ran:
-        if row["command"].split()[1:2] in (["compare"], ["gate"]):
-            parts += ["```console", f"$ {row['command']}; echo exit $?", f"{row['printed'].rstrip()}\nexit {row['exit']}", "```\n"]
+        if row["command"].startswith(("ray-ft compare", "ray-ft gate")):
+            parts.append(_console(row["command"], f"{row['printed'].rstrip()}\n(exit code {row['exit']})"))
     return "\n".join(parts)
+
+
+def _console(command: str, printed: str = "") -> str:
+    return "\n".join(["```console", f"$ {command}", *([printed] if printed else []), "```\n"])
 
 
 def _row(c: dict[str, Any], scores: list[dict[str, Any]]) -> str:
@@ -121,20 +129,20 @@ def _row(c: dict[str, Any], scores: list[dict[str, Any]]) -> str:
         return f"{100 * value:{sign}.1f}" if is_share else f"{value:{sign}.3f}"
 
     unit = " %" if is_share else " bits per token"
-    return (
-        f"| {c['stratum'].replace('_', ' ')} | {c['num_items']} | {shown(means['base'])}{unit} | {shown(means['tuned'])}"
-        f"{unit} | {shown(c['difference'], '+')} [{shown(c['low'], '+')}, {shown(c['high'], '+')}] | {c['verdict']} |"
-    )
+    cells = [c["stratum"].replace("_", " "), str(c["num_items"]), *(f"{shown(means[s])}{unit}" for s in SYSTEMS)]
+    interval = f"{shown(c['difference'], '+')} [{shown(c['low'], '+')}, {shown(c['high'], '+')}]"
+    return f"| {' | '.join([*cells, interval, c['verdict']])} |"
 
 
 TITLES = {"overfit": "Made to overfit", "replay": "With replay"}
 HEAD = """# A run made to overfit is told, one with replay is not
 
-SmolLM2-135M-Instruct on the quickstart's handbook, twice: once without general data, at five times the rate and for four
-times as many epochs; once as the quickstart has it, with 60 general examples mixed in. Both are asked the handbook's exam, the
-20 general questions of the quickstart and the 200 of the package's retention pack, and both score what the base itself says to
-generic prompts. The margin is 10 points. One seed each. Raw data: [forgetting.jsonl](forgetting.jsonl), which has the whole
-reports; the page is written from it by one command (`--report` for the page alone).
+SmolLM2-135M-Instruct on the quickstart's handbook, twice: once without general data, at five times the rate and for
+four times as many epochs; once as the quickstart has it, with 60 general examples mixed in. Both are asked the
+handbook's exam, the 20 general questions of the quickstart and the 200 of the package's retention pack, and both score
+what the base itself says to generic prompts. The margin is 10 points. One seed each. Raw data:
+[forgetting.jsonl](forgetting.jsonl), which has the whole reports; one command writes it and this page (`--report` the
+page alone).
 
 ```console
 $ scripts/bench_evaluation forgetting
