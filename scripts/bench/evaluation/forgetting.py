@@ -17,7 +17,8 @@ REPOSITORY = Path(__file__).resolve().parents[3]
 BENCHMARKS = REPOSITORY / "docs/benchmarks"
 CONFIG = "configs/quickstart.yaml"
 RECORDED = "configs/quickstart/answers.jsonl"
-SHARED = ("evaluation.systems=[base,tuned]", "evaluation.num_retention=200", "evaluation.margin=0.1")
+SHARED = ("evaluation.systems=[base,tuned]", "evaluation.num_retention=200", "evaluation.margin=0.1",
+          "train.compile=false")  # fmt: skip
 RUNS = {
     "overfit": ("data.datasets=[]", "train.learning_rate=1e-2", "train.num_epochs=12"),
     "replay": (),  # as it stands in the quickstart
@@ -62,7 +63,8 @@ def make(lines: Path, *, tiny: bool, only_prepare: bool) -> None:
             report = json.loads((REPOSITORY / folders[name] / "report.json").read_text())["artifact"]
             _keep(lines, {"run": name, "report": report, "settings": given})
     if not only_prepare:
-        _ray_ft(lines, "both", "compare", folders["overfit"], folders["replay"], "evaluation.margin=0.1")
+        _ray_ft(lines, "both", "compare", folders["overfit"], folders["replay"], "evaluation.margin=0.1",
+          "train.compile=false")  # fmt: skip
         for name in RUNS:
             _ray_ft(lines, name, "gate", folders[name], "--max-loss", "0.1")
         _ray_ft(lines, "both", "gate", folders["replay"], "--max-loss", "0.1", "--against", folders["overfit"])
