@@ -9,13 +9,13 @@ from ray_ft.config.keys import (
     Goal,
     ModelConfig,
     PlanConfig,
-    ServingConfig,
     SweepConfig,
     SweepMetric,
     System,
     TrainConfig,
 )
 from ray_ft.config.load import load_config, mask, parse_config, to_identity, to_plain
+from ray_ft.config.serving_keys import ServingConfig
 
 __all__ = [
     "SLOTS",

@@ -9,10 +9,10 @@ from ray_ft.config.keys import (
     EvaluationConfig,
     ModelConfig,
     PlanConfig,
-    ServingConfig,
     SweepConfig,
     TrainConfig,
 )
+from ray_ft.config.serving_keys import ServingConfig
 from ray_ft.engines import ENGINES, Engine
 from ray_ft.errors import ConfigError
 from ray_ft.recipes import RECIPES, Recipe

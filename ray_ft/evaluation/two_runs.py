@@ -1,5 +1,6 @@
 """Two runs on the questions that both were asked: whether the second's systems answer better than the first's."""
 
+import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,7 @@ from ray_ft.rows import STRATA
 
 HELD_APART = ("base model", "decoding", "engine", "system prompt", "retrieval", "versions")
 """What a report says of how it was made that a fair comparison keeps the same."""
+WIDTH = 80
 NUM_SHOWN = 3
 """Questions that a text names of either kind."""
 
@@ -71,24 +73,37 @@ def compare_runs(run_a: str | Path, run_b: str | Path, *, margin: float, num_boo
 
 
 def render_comparison(found: Comparison) -> str:
-    """As text: what was compared, a sentence for each verdict on key facts, and what changed most."""
+    """At most 80 columns: what was compared, a sentence for each verdict on key facts, and what changed most.
+
+    A system that scores alike in both, as an untuned base does, has one line.
+    """
     lines = [f"A  {found.run_a}", f"B  {found.run_b}", f"{found.num_questions:,} questions that both were asked"]
     if found.num_only_a or found.num_only_b:
         lines[-1] += f" ({found.num_only_a:,} of A alone and {found.num_only_b:,} of B alone are left out)"
     lines += [f"not the same: {name}: {a} / {b}" for name, (a, b) in found.differences.items()]
-    shown = [c for c in found.contrasts if c.metric in (main_metric(c.stratum), *SURPRISE)]
-    lines += ["", *(f"{c.verdict:<24}{findings.verdict_sentence(c)}" for c in shown)]
+    moved = {c.treatment for c in found.contrasts if c.difference}
+    moved |= {f"B {one.system}" for one in (*found.wins, *found.regressions)}
+    shown = [c for c in found.contrasts if c.metric in (main_metric(c.stratum), *SURPRISE) and c.treatment in moved]
+    for c in shown:
+        sentence = f"- {c.verdict}: {findings.verdict_sentence(c)}"
+        lines += ["", *textwrap.wrap(sentence, WIDTH, subsequent_indent="  ", break_on_hyphens=False)]
+    if alike := dict.fromkeys(c.treatment[2:] for c in found.contrasts if c.treatment not in moved):
+        lines += ["", f"the same scores in both: {', '.join(alike)}"]
     for title, changed in (("B gained most on", found.wins), ("B lost most on", found.regressions)):
         if changed:
             lines += ["", f"{title}:"]
         for one in changed[:NUM_SHOWN]:
-            lines += [f"- {one.question} ({one.system})", f"  A: {_line(one.before)}", f"  B: {_line(one.after)}"]
+            lines += [
+                f"- {_line(f'{one.question} ({one.system})')}",
+                f"  A: {_line(one.before)}",
+                f"  B: {_line(one.after)}",
+            ]
     return "\n".join(lines)
 
 
 def _line(text: str) -> str:
     words = " ".join(text.split())
-    return words if len(words) <= 100 else f"{words[:99]}…"
+    return words if len(words) <= WIDTH - 5 else f"{words[: WIDTH - 6]}…"
 
 
 def _by_question(run: Path) -> dict[tuple[str, ...], dict[str, Any]]:

@@ -133,7 +133,7 @@ def _row(c: dict[str, Any], scores: list[dict[str, Any]]) -> str:
     unit = " %" if is_share else " bits per token"
     cells = [c["stratum"].replace("_", " "), str(c["num_items"]), *(f"{shown(means[s])}{unit}" for s in SYSTEMS)]
     interval = f"{shown(c['difference'], '+')} [{shown(c['low'], '+')}, {shown(c['high'], '+')}]"
-    return f"| {' | '.join([*cells, interval, c['verdict']])} |"
+    return f"| {' | '.join([*cells, interval, c['verdict'] if is_share else 'none is given'])} |"
 
 
 TITLES = {"overfit": "Made to overfit", "replay": "With replay"}

@@ -6,6 +6,7 @@ import re
 from html.parser import HTMLParser
 from pathlib import Path
 
+import html5lib
 import pytest
 from exam_fixtures import KnowingEngine, KnowingModel, tuned_model, write_training_set
 
@@ -100,6 +101,14 @@ def test_the_page_asks_nothing_of_the_network_and_runs_nothing(make_report: Repo
     assert "url(" not in make_report.html
     assert "@import" not in make_report.html
     assert page.open == []  # well formed to the end
+
+
+def test_the_page_is_html_without_a_parse_error(make_report: ReportMaker) -> None:
+    make_report(dataclasses.replace(SETTINGS, num_retention=20))
+    validator = html5lib.HTMLParser(strict=True)
+    validator.parse(make_report.html)
+    with pytest.raises(html5lib.html5parser.ParseError):  # it finds what is wrong with a page
+        validator.parse(make_report.html.replace("</section>", "", 1))
 
 
 def test_answers_and_names_are_escaped(make_report: ReportMaker) -> None:
