@@ -135,7 +135,11 @@ def _p(p_value: float) -> str:
 
 
 def advice(contrasts: Iterable[Contrast]) -> str:
-    """One sentence on what to do, from the primary contrasts on held-out documents where there are any."""
+    """What to do, in a sentence, from the primary contrasts on held-out documents where there are any.
+
+    Where something was lost a second sentence says so, whatever the first one found.
+    """
+    contrasts = list(contrasts)
     of_stratum = judged(contrasts)
     if not of_stratum:
         return "Compare tuned with base to get a verdict: evaluation.systems names only one of them."
@@ -143,7 +147,9 @@ def advice(contrasts: Iterable[Contrast]) -> str:
     if all(c.verdict == "undecided" and c.num_more is None and not c.withheld for c in of_stratum):
         return f"Nothing is shown: every system fails the questions on {title}, tuned or not."
     verdicts = {(c.treatment, c.control): c.verdict for c in of_stratum}
-    return f"Judged by {title}, {_advice(verdicts)}"
+    lost = any(kept.tag == "loss" for kept in forgetting(contrasts))
+    cost = " But tuning cost what the base could do before: look at what was kept." if lost else ""
+    return f"Judged by {title}, {_advice(verdicts)}{cost}"
 
 
 @dataclass(frozen=True)

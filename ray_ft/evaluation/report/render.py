@@ -47,7 +47,7 @@ def _view(report: Report) -> dict[str, Any]:
     answers = [s for s in (*report.scores, *report.baselines) if s.stratum in STRATA and s.metric != BITS_PER_BYTE]
     return {
         "report": report,
-        "advice": findings.advice(primary),
+        "advice": findings.advice(report.contrasts),
         "kept": findings.forgetting(report.contrasts),
         "apart": [s for s in report.scores if s.stratum not in STRATA and s.system != RETRIEVER],
         "stratum_title": findings.stratum_title,

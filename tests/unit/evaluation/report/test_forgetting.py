@@ -64,10 +64,13 @@ def test_a_loss_is_told_on_the_page_that_tells_the_gain(tmp_path: Path, is_adapt
     for said in (page, text):
         assert "On general questions, tuned lost what base could do, more than the margin of 2.0 points" in said
         assert "KL(base || tuned)" in said
+        assert "serve with passages, and tune for what they cannot give. But tuning cost what the base could do" in said
     assert "fact 14 and 0 of 14" in report.details["retention pack"]
     rulings = {ruling.rule: ruling for ruling in rule_on(report.contrasts, min_gain=0.0, max_loss=0.05)}
     assert not rulings["loss"].passed
-    assert "Kept    On general questions, tuned lost" in render_brief(report, page="report.html", serve="serve")
+    brief = render_brief(report, page="report.html", serve="serve")
+    assert "Kept    On general questions, tuned lost" in brief
+    assert "Next    mix general examples in by data.datasets" in brief
 
 
 def test_drift_is_in_bits_for_each_token_that_the_base_said(tmp_path: Path) -> None:
