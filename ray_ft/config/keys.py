@@ -230,6 +230,10 @@ class EvaluationConfig:
     """Longest answer, in tokens."""
     num_documents: int = 50
     """Held-out documents for bits per byte, at most."""
+    num_bootstrap: int = 10_000
+    """Bootstrap draws for the intervals."""
+    margin: float = 0.02
+    """Smallest difference that matters, on a scale of 0 to 1; for bits per byte, as a fraction of the base's."""
     num_retention: int = 0
     """General questions of the package's own, 200 at most, asked of base and tuned beside the others to see what tuning
     cost, and as many texts of the base's that tuned is held against; 0 asks none."""
@@ -237,10 +241,6 @@ class EvaluationConfig:
     """Tasks of lm-evaluation-harness that base and tuned do too, to see what tuning cost. Needs the extra lm-eval."""
     lm_eval_path: str | None = None
     """Folder of more tasks, as YAML, and of the data files that they name; null: those that the package knows."""
-    num_bootstrap: int = 10_000
-    """Bootstrap draws for the intervals."""
-    margin: float = 0.02
-    """Smallest difference that matters, on a scale of 0 to 1; for bits per byte, as a fraction of the base's."""
 
 
 @dataclass(frozen=True)
