@@ -12,7 +12,7 @@ from ray_ft.config import EvaluationConfig, ModelConfig
 from ray_ft.engines import Engine
 from ray_ft.errors import ConfigError
 from ray_ft.evaluation.exam.questions import draw_exam, load_documents
-from ray_ft.evaluation.exam.retention import draw_prompts, draw_retention, is_packed, tell_kinds
+from ray_ft.evaluation.exam.retention import draw_prompts, draw_retention, is_asked, is_packed, tell_kinds
 from ray_ft.evaluation.exam.tasks import BASE, TUNED, Done, Task
 from ray_ft.evaluation.exam.user_questions import SourceDocument
 from ray_ft.evaluation.report import findings, provenance
@@ -179,15 +179,12 @@ def _told_kinds(exam: Exam, done: Sequence[Done]) -> dict[str, str]:
 
 
 def _tasks(exam: Exam, evaluation: EvaluationConfig) -> list[Task]:
-    """Every system's questions, then every plain system's documents: passages have no part in bits per byte.
-
-    Nor have they in general questions where the pack is asked, which base and tuned alone answer.
-    """
+    """Every system's questions, then every plain system's documents: passages have no part in bits per byte."""
     tasks: list[Task] = []
     gold = {passage.id: passage for passage in exam.passages}
     for system in exam.systems:
         for i, (question, ranking) in enumerate(zip(exam.questions, exam.rankings, strict=True)):
-            if evaluation.num_retention and "+" in system and question.stratum == "retention":
+            if not is_asked(system, question.stratum, evaluation):
                 continue
             shown = ranking[: evaluation.num_passages] if system.endswith("+rag") else []
             if system.endswith("+oracle") and question.chunk_id in gold:

@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterable
 from importlib.resources import files
 
+from ray_ft.config import EvaluationConfig
 from ray_ft.evaluation.exam.questions import lot
 from ray_ft.rows import Question, from_row
 
@@ -26,6 +27,11 @@ def read_pack() -> list[Question]:
     rows = (json.loads(line) for line in _text("questions.jsonl").splitlines())
     empty = {"chunk_id": "", "stratum": "retention", "origin": "source", "key_facts": (), "checks": ()}
     return [from_row(Question, {**empty, "document_id": f"{PACK}{row['id']}", **row}) for row in rows]
+
+
+def is_asked(system: str, stratum: str, evaluation: EvaluationConfig) -> bool:
+    """Whether a system is asked questions of a stratum: where the pack is, general ones have no passages in front."""
+    return not (evaluation.num_retention and stratum == "retention" and "+" in system)
 
 
 def is_packed(question: Question) -> bool:
