@@ -32,7 +32,7 @@ def require_harness(tasks: Sequence[str]) -> None:
     """Raises MissingDependencyError where tasks are wanted and the package is not there."""
     if tasks and importlib.util.find_spec("lm_eval") is None:
         raise MissingDependencyError(
-            "evaluation.lm_eval_tasks needs lm-evaluation-harness: pip install 'ray_ft[lm-eval]'"
+            "evaluation.lm_eval_tasks needs the package lm-eval: pip install 'ray_ft[lm-eval]'"
         )
 
 
