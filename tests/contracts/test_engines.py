@@ -265,8 +265,9 @@ def test_what_the_base_says_by_chance_is_scored_for_base_and_adapter_as_plain_lo
     assert done == perform(tasks, model, **settings)  # seeds
     assert [(d.index, d.system) for d in done] == [(0, "base"), (1, "base"), (0, "tuned"), (1, "tuned")]
     assert done[0].token_ids == done[2].token_ids
-    base: Any = AutoModelForCausalLM.from_pretrained(tiny_model_path, dtype=torch.float32)
-    for part, oracle in ((done[:2], base), (done[2:], PeftModel.from_pretrained(base, adapters["code"]))):
+    for part, adapter in ((done[:2], None), (done[2:], adapters["code"])):
+        oracle: Any = AutoModelForCausalLM.from_pretrained(tiny_model_path, dtype=torch.float32)
+        oracle = oracle if adapter is None else PeftModel.from_pretrained(oracle, adapter)
         for d in part:
             prompt = model.prompt_ids(d.prompt)
             ids = torch.tensor([[*prompt, *d.token_ids]])
