@@ -47,9 +47,10 @@ def do_tasks(tasks: Sequence[str], folder: str | None, *, tuned: TunedModel, run
 
     gpus = 1 if ray.cluster_resources().get("GPU") else 0
     work = ray.remote(num_cpus=1, num_gpus=gpus, max_retries=0)(_scores_of)
+    there = None if folder is None else str(Path(folder).resolve())  # where it works in, so that no path is relative
     both = []
     for path, adapter in ((tuned.base_path, None), _tuned_of(tuned)):
-        found, problem = ray.get(work.remote(list(tasks), folder, path, adapter))
+        found, problem = ray.get(work.remote(list(tasks), there, str(Path(path).resolve()), adapter))
         if problem:
             raise ConfigError(f"evaluation.lm_eval_tasks: {problem}")
         both.append(found)
@@ -64,7 +65,7 @@ def do_tasks(tasks: Sequence[str], folder: str | None, *, tuned: TunedModel, run
 
 
 def _tuned_of(tuned: TunedModel) -> tuple[str, str | None]:
-    return (tuned.base_path, tuned.path) if tuned.is_adapter else (tuned.path, None)
+    return (tuned.base_path, str(Path(tuned.path).resolve())) if tuned.is_adapter else (tuned.path, None)
 
 
 def pair_scores(name: str, base: Mapping[str, Any], tuned: Mapping[str, Any]) -> TaskScores:
