@@ -20,7 +20,7 @@ RECORDED = "configs/quickstart/answers.jsonl"
 SHARED = ("evaluation.systems=[base,tuned]", "evaluation.num_retention=200", "evaluation.margin=0.1",
           "train.compile=false")  # fmt: skip
 RUNS = {
-    "overfit": ("data.datasets=[]", "train.learning_rate=5e-3", "train.num_epochs=10"),
+    "overfit": ("data.datasets=[]", "train.learning_rate=5e-3", "train.num_epochs=6"),
     "replay": (),  # as it stands in the quickstart
 }
 TINY = ("evaluation.num_retention=30", "evaluation.num_questions=12", "evaluation.max_new_tokens=16",
@@ -139,7 +139,7 @@ def _row(c: dict[str, Any], scores: list[dict[str, Any]]) -> str:
 TITLES = {"overfit": "Made to overfit", "replay": "With replay"}
 HEAD = """# A run made to overfit is told, one with replay is not
 
-SmolLM2-135M-Instruct on the quickstart's handbook, twice: once without general data, at 2.5 times the rate and for 10
+SmolLM2-135M-Instruct on the quickstart's handbook, twice: once without general data, at 2.5 times the rate and for 6
 epochs instead of 3; once as the quickstart has it, with 60 general examples mixed in. Both are asked the handbook's
 exam, the 20 general questions of the quickstart and the 200 of the package's retention pack, and both score
 what the base itself says to generic prompts. The margin is 10 points. One seed each. Raw data:
