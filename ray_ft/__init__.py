@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ray_ft.api import (
         advise,
+        bench,
         compare,
         dry_run,
         evaluate,
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     )
     from ray_ft.artifacts import (
         Advice,
+        Bench,
         Changed,
         Comparison,
         CorpusProfile,
@@ -47,6 +49,7 @@ if TYPE_CHECKING:
         TunedModel,
     )
     from ray_ft.config import (
+        BenchConfig,
         Config,
         DataConfig,
         DatasetConfig,
@@ -76,6 +79,8 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 __all__ = [
     "Advice",
+    "Bench",
+    "BenchConfig",
     "Changed",
     "Comparison",
     "Config",
@@ -118,6 +123,7 @@ __all__ = [
     "TrainingSet",
     "TunedModel",
     "advise",
+    "bench",
     "compare",
     "dry_run",
     "evaluate",
@@ -139,17 +145,17 @@ __all__ = [
 
 _HOMES = {
     "ray_ft.api": (
-        "advise", "compare", "dry_run", "evaluate", "exam_questions", "export", "gate", "inspect", "plan", "plan_exam",
-        "prepare", "run", "serve", "smallest_cluster", "submit", "sweep", "train",
+        "advise", "bench", "compare", "dry_run", "evaluate", "exam_questions", "export", "gate", "inspect", "plan",
+        "plan_exam", "prepare", "run", "serve", "smallest_cluster", "submit", "sweep", "train",
     ),
     "ray_ft.artifacts": (
-        "Advice", "Changed", "Comparison", "CorpusProfile", "DryRun", "Endpoint", "Estimate", "Inspection", "Job",
-        "Memory", "Plan", "Power", "Remark", "Report", "ReviewItem", "Ruling", "Sizing", "Standing", "Sweep",
+        "Advice", "Bench", "Changed", "Comparison", "CorpusProfile", "DryRun", "Endpoint", "Estimate", "Inspection",
+        "Job", "Memory", "Plan", "Power", "Remark", "Report", "ReviewItem", "Ruling", "Sizing", "Standing", "Sweep",
         "TrainingSet", "TunedModel",
     ),
     "ray_ft.config": (
-        "Config", "DataConfig", "DatasetConfig", "EvaluationConfig", "ModelConfig", "PlanConfig", "ServingConfig",
-        "SweepConfig", "TrainConfig", "load_config",
+        "BenchConfig", "Config", "DataConfig", "DatasetConfig", "EvaluationConfig", "ModelConfig", "PlanConfig",
+        "ServingConfig", "SweepConfig", "TrainConfig", "load_config",
     ),
 }  # fmt: skip
 

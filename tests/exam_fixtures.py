@@ -1,7 +1,7 @@
 """A small training set on disk, as prepare writes it, and an engine whose knowledge is known."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -136,10 +136,17 @@ class KnowingModel:
         self._is_tuned = model_path.endswith("tuned")
         self._facts = {question.question: question for question in (*make_questions(), *read_pack())}
 
-    def generate(self, requests: list[GenerateRequest]) -> list[GenerateResult]:
+    def generate(
+        self, requests: list[GenerateRequest], on_result: Callable[[int, GenerateResult], None] | None = None
+    ) -> list[GenerateResult]:
         if self.breaks:
             raise ValueError(self.breaks)
-        return [self._answer(request) for request in requests]
+        results = []
+        for index, request in enumerate(requests):
+            results.append(self._answer(request))
+            if on_result is not None:
+                on_result(index, results[-1])
+        return results
 
     def _answer(self, request: GenerateRequest) -> GenerateResult:
         if request.temperature:

@@ -5,6 +5,7 @@ run folder is left alone and the difference is named.
 """
 
 from ray_ft.api.advising import advise
+from ray_ft.api.benching import bench
 from ray_ft.api.data import inspect, prepare
 from ray_ft.api.evaluation import compare, evaluate, exam_questions, gate, plan_exam
 from ray_ft.api.exporting import export
@@ -16,6 +17,7 @@ from ray_ft.config import load_config
 
 __all__ = [
     "advise",
+    "bench",
     "compare",
     "dry_run",
     "evaluate",

@@ -1,5 +1,6 @@
 """`evaluate`: a tuned model is compared with its base and with retrieval."""
 
+import shutil
 from pathlib import Path
 
 from ray_ft import artifacts
@@ -8,6 +9,7 @@ from ray_ft.api.run_folder import config_path_of, existing_artifact, save
 from ray_ft.api.session import ray_session
 from ray_ft.artifacts import Comparison, Power, Report, ReviewItem, Ruling, TrainingSet, TunedModel
 from ray_ft.config import Config, EvaluationConfig
+from ray_ft.hardware import configured_price
 
 
 def compare(run_a: str | Path, run_b: str | Path, *, evaluation: EvaluationConfig | None = None) -> Comparison:
@@ -61,10 +63,11 @@ def exam_questions(config: Config) -> list[ReviewItem]:
 def evaluate(config: Config, *, force: bool = False) -> Report:
     """Compare base, tuned and retrieval on the same held-out questions and write the report.
 
-    Raises MissingArtifactError without a tuned model.
+    One that was killed goes on after the answers that it has; `force` asks all again. Raises MissingArtifactError
+    without a tuned model.
     """
     from ray_ft.data.dedup.decontamination import read_common
-    from ray_ft.evaluation.compare import compare
+    from ray_ft.evaluation.compare import compare, kept_answers
 
     training_set = artifacts.load(TrainingSet, config.run_path, config_path=config_path_of(config))
     tuned = artifacts.load(TunedModel, config.run_path, config_path=config_path_of(config))
@@ -74,17 +77,22 @@ def evaluate(config: Config, *, force: bool = False) -> Report:
         return existing
     asks_more = config.evaluation.questions or config.evaluation.num_retention  # than prepare held against training
     common = read_common(config.data.common) if asks_more else []
+    if force:
+        shutil.rmtree(kept_answers(config.run_path, artifacts.digest(inputs)), ignore_errors=True)
     with ray_session(config):
+        engine = config.engine.resolved({"tuned": tuned.path} if tuned.is_adapter else {})
+        price = configured_price(config.plan)
         made = compare(
             training_set=training_set,
             tuned=tuned,
             model=config.model,
             evaluation=config.evaluation,
-            engine=config.engine.resolved({"tuned": tuned.path} if tuned.is_adapter else {}),
+            engine=engine,
             run_path=str(config.run_path.resolve()),
             seed=config.seed,
             fingerprint=artifacts.digest(inputs),
             common=common,
+            price_per_hour=None if price is None else price * engine.num_gpus,
         )
     save(made, config, inputs)
     return made

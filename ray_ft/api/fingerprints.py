@@ -52,6 +52,20 @@ def train_inputs(config: Config, training_set: TrainingSet) -> dict[str, Any]:
     }
 
 
+def bench_inputs(config: Config, training_set: TrainingSet | None, tuned: TunedModel | None) -> dict[str, Any]:
+    """Of a bench; how fast an engine is set to be is what it measures."""
+    return {
+        "bench": to_identity(config.bench),
+        "engine": to_identity(config.engine),
+        "model": to_identity(config.model),
+        "questions": config.evaluation.questions,
+        "max_new_tokens": config.evaluation.max_new_tokens,
+        "seed": config.seed,
+        "training_set": training_set and training_set.fingerprint,
+        "tuned_model": tuned and tuned.fingerprint,
+    }
+
+
 def evaluation_inputs(config: Config, tuned: TunedModel) -> dict[str, Any]:
     """Of a report."""
     answers = config.engine.resolved({"tuned": tuned.path} if tuned.is_adapter else {})

@@ -6,14 +6,14 @@ from typing import Any, TypeVar
 import yaml
 
 from ray_ft import artifacts
-from ray_ft.artifacts import Plan, Report, TrainingSet, TunedModel
+from ray_ft.artifacts import Bench, Plan, Report, TrainingSet, TunedModel
 from ray_ft.config import Config, to_plain
 from ray_ft.errors import ConfigError, MissingArtifactError
 
 log = logging.getLogger("ray_ft")
 
-Artifact = TypeVar("Artifact", TrainingSet, TunedModel, Report)
-Loaded = TypeVar("Loaded", TrainingSet, Plan, Report)
+Artifact = TypeVar("Artifact", TrainingSet, TunedModel, Report, Bench)
+Loaded = TypeVar("Loaded", TrainingSet, Plan, TunedModel, Report)
 
 
 def existing_artifact(

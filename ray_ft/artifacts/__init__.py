@@ -1,11 +1,13 @@
 """What stages hand to each other, and its JSON form in a run folder."""
 
 from ray_ft.artifacts.advising import Advice, CorpusProfile, Remark, Strength
+from ray_ft.artifacts.bench import Bench
 from ray_ft.artifacts.data import Inspection, Share, SourcedExample, TrainingSet
 from ray_ft.artifacts.evaluation import (
     Changed,
     Comparison,
     Contrast,
+    Cost,
     Power,
     Report,
     ReviewItem,
@@ -28,10 +30,12 @@ __all__ = [
     "Advice",
     "Answering",
     "Artifact",
+    "Bench",
     "Changed",
     "Comparison",
     "Contrast",
     "CorpusProfile",
+    "Cost",
     "DryRun",
     "Endpoint",
     "Estimate",

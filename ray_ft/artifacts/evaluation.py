@@ -45,6 +45,19 @@ class Contrast:
 
 
 @dataclass(frozen=True)
+class Cost:
+    """What a system's answers took of one copy of the model, which makes as many together as it can."""
+
+    system: str
+    num_answers: int
+    seconds_per_answer: float
+    seconds_per_token: float  # of output
+    prompt_tokens: float  # mean
+    output_tokens: float  # mean
+    dollars_per_thousand: float | None = None  # answers; None: no price is configured
+
+
+@dataclass(frozen=True)
 class Report:
     """How the tuned model compares with its base and with retrieval."""
 
@@ -58,6 +71,7 @@ class Report:
     notes: tuple[str, ...] = ()  # warnings and limits, as sentences
     details: dict[str, str] = field(default_factory=dict)  # how it was made: digests, seeds, counts, versions
     baselines: tuple[Score, ...] = ()  # what answers score that know nothing: the question repeated, and silence
+    costs: tuple[Cost, ...] = ()  # none in old reports
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
+from ray_ft.artifacts.bench import Bench
 from ray_ft.artifacts.data import TrainingSet
 from ray_ft.artifacts.evaluation import Report
 from ray_ft.artifacts.json_form import from_json, to_json
@@ -15,13 +16,14 @@ from ray_ft.artifacts.training import TunedModel
 from ray_ft.errors import ConfigError, MissingArtifactError
 from ray_ft.rows import stratum_named
 
-Artifact = TypeVar("Artifact", TrainingSet, Plan, TunedModel, Report)
+Artifact = TypeVar("Artifact", TrainingSet, Plan, TunedModel, Report, Bench)
 
 FILES: dict[type, tuple[str, str]] = {
     TrainingSet: ("training_set.json", "prepare"),
     Plan: ("plan.json", "plan"),
     TunedModel: ("tuned_model.json", "train"),
     Report: ("report.json", "evaluate"),
+    Bench: ("bench.json", "bench"),
 }
 """File in the run folder, and the verb that makes it."""
 

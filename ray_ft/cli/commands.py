@@ -265,6 +265,7 @@ COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "review": exams.review,
     "compare": exams.compare,
     "gate": exams.gate,
+    "bench": exams.bench,
     "serve": _serve,
     "run": _run,
     "sweep": _sweep,

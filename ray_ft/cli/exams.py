@@ -1,4 +1,4 @@
-"""The verbs on exams: what one can show, its questions, two runs on it, and what it rules."""
+"""The verbs on exams: what one can show, its questions, two runs on it, what it rules, and what answers cost."""
 
 import argparse
 import sys
@@ -91,3 +91,17 @@ def gate(arguments: argparse.Namespace) -> int:
         for ruling in rulings:
             print(f"{'yes' if ruling.passed else 'no':<4}{ruling.rule:<8} {ruling.said}")
     return 0 if all(ruling.passed for ruling in rulings) else NOT_PASSED
+
+
+def bench(arguments: argparse.Namespace) -> int:
+    """Variants of the run's model side by side."""
+    from ray_ft import api
+
+    made = api.bench(load(arguments), force=arguments.force)
+    if arguments.json:
+        print_json(made)
+    else:
+        from ray_ft.evaluation.bench.page import render_table
+
+        print(render_table(made, page=shown_path(made.html_path)))
+    return 0

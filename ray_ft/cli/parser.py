@@ -12,6 +12,7 @@ VERBS = {
     "review": "look through the exam's questions: keep, mend or drop each",
     "compare": "compare two runs on the questions that both were asked",
     "gate": "say by an exit code whether a run may go on: 0 yes, 3 no",
+    "bench": "measure speed, memory and quality by how weights are held",
     "serve": "serve the base and its adapters over HTTP",
     "run": "prepare, plan, train and evaluate; skips what is done",
     "sweep": "train a trial for every setting of sweep.parameters; tell which did best",
@@ -19,7 +20,7 @@ VERBS = {
     "export": "write the tuned model in plain PEFT or Hugging Face format",
     "show": "list the recipes, strategies, engines, retrievers and trackers; or a config and its run",
 }
-JOB_VERBS = ("prepare", "plan", "train", "evaluate", "serve", "run", "sweep", "show")
+JOB_VERBS = ("prepare", "plan", "train", "evaluate", "bench", "serve", "run", "sweep", "show")
 RESUMED_VERBS = ("train", "run", "sweep")
 
 
@@ -52,7 +53,7 @@ def build_parser() -> argparse.ArgumentParser:
             sub.add_argument("--against", metavar="RUN", help="a run that this one must not fall behind")
         if verb == "serve":
             sub.add_argument("--detach", action="store_true", help="return once the endpoint answers")
-        if verb in ("prepare", "train", "evaluate", "run", "sweep"):
+        if verb in ("prepare", "train", "evaluate", "bench", "run", "sweep"):
             sub.add_argument("--force", action="store_true", help="rebuild what is there")
         if verb == "inspect":
             sub.add_argument("--examples", type=int, default=3, metavar="N", help="examples shown; default 3")

@@ -9,16 +9,16 @@ from ray_ft.config.keys import (
     Goal,
     ModelConfig,
     PlanConfig,
-    SweepConfig,
-    SweepMetric,
     System,
     TrainConfig,
 )
 from ray_ft.config.load import load_config, mask, parse_config, to_identity, to_plain
 from ray_ft.config.serving_keys import ServingConfig
+from ray_ft.config.variants import BenchConfig, SweepConfig, SweepMetric
 
 __all__ = [
     "SLOTS",
+    "BenchConfig",
     "Config",
     "DataConfig",
     "DatasetConfig",

@@ -9,10 +9,10 @@ from ray_ft.config.keys import (
     EvaluationConfig,
     ModelConfig,
     PlanConfig,
-    SweepConfig,
     TrainConfig,
 )
 from ray_ft.config.serving_keys import ServingConfig
+from ray_ft.config.variants import BenchConfig, SweepConfig
 from ray_ft.engines import ENGINES, Engine
 from ray_ft.errors import ConfigError
 from ray_ft.recipes import RECIPES, Recipe
@@ -44,6 +44,7 @@ def check_values(config: Config, source: str, *, draft: bool = False) -> None:
     _check_evaluation(config.evaluation, require)
     _check_serving(config.serving, require)
     _check_sweep(config.sweep, require)
+    _check_bench(config.bench, require)
 
 
 def _check_model(model: ModelConfig, require: Require) -> None:
@@ -189,3 +190,12 @@ def _check_sweep(sweep: SweepConfig, require: Require) -> None:
         require(value is None or value >= 1, f"sweep.{name}", value, "at least 1")
     require(0 < sweep.grace_fraction < 1, "sweep.grace_fraction", sweep.grace_fraction, "between 0 and 1")
     require(sweep.reduction_factor >= 2, "sweep.reduction_factor", sweep.reduction_factor, "at least 2")
+
+
+def _check_bench(bench: BenchConfig, require: Require) -> None:
+    for name in ("quantizations", "forms"):
+        given = list(getattr(bench, name))
+        require(0 < len(given) == len(set(given)), f"bench.{name}", given, "a list, each named once")
+    for name, least in (("prompt_tokens", 1), ("new_tokens", 2), ("batch_size", 2), ("repeats", 6)):
+        require(getattr(bench, name) >= least, f"bench.{name}", getattr(bench, name), f"at least {least}")
+    require(bench.num_questions >= 0, "bench.num_questions", bench.num_questions, "at least 0")

@@ -2,21 +2,20 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from omegaconf import MISSING
 
 from ray_ft.config.serving_keys import ServingConfig
+from ray_ft.config.variants import BenchConfig, SweepConfig
 from ray_ft.engines import AutoEngine, Engine
 from ray_ft.recipes import Recipe
 from ray_ft.retrievers import BM25, Retriever
-from ray_ft.rows import Stratum
 from ray_ft.strategies import Strategy
 from ray_ft.trackers import TensorBoard, Tracker
 
 System = Literal["base", "tuned", "base+rag", "tuned+rag", "base+oracle", "tuned+oracle"]
 Goal = Literal["facts", "style", "code", "format"]
-SweepMetric = Literal["validation_loss", "bits_per_byte", "key_fact_recall", "token_f1", "rouge_l", "exact_match"]
 
 
 @dataclass(frozen=True)
@@ -244,34 +243,8 @@ class EvaluationConfig:
 
 
 @dataclass(frozen=True)
-class SweepConfig:
-    """Many trials of one run, each with other values of some keys, and how the best one is told."""
-
-    parameters: dict[str, Any] = field(default_factory=dict)
-    """Keys below train, each with a list of values, or with {min, max, log} for random search to draw from."""
-    search: Literal["grid", "random"] = "grid"
-    """grid tries every combination of the lists; random draws num_settings of them."""
-    num_settings: int | None = None
-    """Settings that random search draws; required there."""
-    num_seeds: int = 1
-    """Trials of each setting, with train.seed counted up; two or more can tell a difference from noise."""
-    metric: SweepMetric = "validation_loss"
-    """What the winner is picked by; all but validation_loss evaluate every trial on the same questions."""
-    stratum: Stratum = "held_out"
-    """Questions that the metric is taken from: documents never trained on, trained on, user or general questions."""
-    scheduler: Literal["none", "asha"] = "none"
-    """asha stops trials whose validation loss falls behind (arXiv 1810.05934); none trains all to the end."""
-    grace_fraction: float = 0.25
-    """Part of a trial that asha lets pass before it may stop it."""
-    reduction_factor: int = 2
-    """Of the trials that reach a rung of asha, the best 1 / reduction_factor go on to the next."""
-    max_concurrent: int | None = None
-    """Trials at once on GPUs; null: as many as the cluster's GPUs hold. On CPUs each trial takes all cores in turn."""
-
-
-@dataclass(frozen=True)
 class Config:
-    """One run: a model, its data, and how it is planned, trained, evaluated and served."""
+    """One run: a model, its data, and how it is planned, trained, evaluated, measured and served."""
 
     run_name: str = MISSING
     """Name of the run and of its folder."""
@@ -288,6 +261,7 @@ class Config:
     """Engine that answers in evaluation and serving; auto is vllm on GPUs where it is installed, else transformers."""
     serving: ServingConfig = field(default_factory=ServingConfig)
     sweep: SweepConfig = field(default_factory=SweepConfig)
+    bench: BenchConfig = field(default_factory=BenchConfig)
     goal: Goal | None = None
     """What tuning is for, which `ray-ft advise` goes by: facts to know, a style or a format to keep to, or code to
     write; null lets it guess from the corpus."""

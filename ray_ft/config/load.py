@@ -10,7 +10,7 @@ import hashlib
 import logging
 import re
 import typing
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -237,10 +237,22 @@ def _checked(
         merged: Any = OmegaConf.merge(_schema(cls, skip), given)
         values = {name: merged[name] for name in given}
     except (OmegaConfBaseException, TypeError) as error:  # a TypeError for a list in place of a mapping
-        where = ".".join(part for part in (key, getattr(error, "full_key", None) or "") if part)
-        raise ConfigError(f"{source}: {where}: {first_line(error)}") from None
+        name, said = getattr(error, "full_key", None) or "", first_line(error)
+        if "$VALUE" in said:  # OmegaConf names neither the list nor which of its words is none of the choices
+            name, wrong = next(_no_choice(given, hints), (name, "$VALUE"))
+            said = said.replace("$VALUE", wrong)
+        where = ".".join(part for part in (key, name) if part)
+        raise ConfigError(f"{source}: {where}: {said}") from None
     plain = {n: OmegaConf.to_object(v) if OmegaConf.is_config(v) else v for n, v in values.items()}
     return {name: _tuples(value, hints[name]) for name, value in plain.items()}
+
+
+def _no_choice(given: Mapping[str, Any], hints: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Key and word of what is in a list and among none of its choices."""
+    for name, values in given.items():
+        choices = typing.get_args(next(iter(typing.get_args(hints[name])), None))
+        if isinstance(values, list) and choices:
+            yield from ((name, str(value)) for value in values if value not in choices)
 
 
 @functools.cache  # a sweep reads one configuration per trial; `merge` copies what it merges into

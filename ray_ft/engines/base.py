@@ -114,10 +114,13 @@ class LoadedModel(ABC):
         """Number of tokens of `text`."""
         return len(self.token_ids(text))
 
-    def generate(self, requests: Sequence[GenerateRequest]) -> list[GenerateResult]:
+    def generate(
+        self, requests: Sequence[GenerateRequest], on_result: Callable[[int, GenerateResult], None] | None = None
+    ) -> list[GenerateResult]:
         """Answer all requests, in order; requests for different adapters may be mixed.
 
-        Raises GenerationError for the first that cannot be answered; the others are cancelled.
+        `on_result` gets each one's place and answer as it ends, in whatever order they do. Raises GenerationError for
+        the first that cannot be answered; the others are cancelled.
         """
         ended: queue.SimpleQueue[tuple[int, TextDelta | Exception]] = queue.SimpleQueue()
         pieces: list[list[TextDelta]] = [[] for _ in requests]
@@ -136,9 +139,11 @@ class LoadedModel(ABC):
             for index, request in enumerate(requests):
                 cancels.append(self.submit(replace(request, is_streamed=False), delivery(index)))
             for _ in requests:
-                _, item = ended.get()
+                index, item = ended.get()
                 if isinstance(item, Exception):
                     raise item
+                if on_result is not None:
+                    on_result(index, _joined(pieces[index]))
         except BaseException:
             for cancel in cancels:
                 cancel()

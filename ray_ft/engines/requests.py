@@ -88,6 +88,7 @@ class EngineStatus:
     adapters: tuple[str, ...] = ()
     cached_tokens: int = 0  # whose keys and values are held
     cache_tokens: int = 0  # room for so many
+    cache_bytes: int = 0  # of memory that is reserved for them; 0: not known
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """Compares base, tuned and retrieval on the same questions and writes the report: the entrance of evaluation."""
 
 import logging
+import shutil
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from ray_ft.evaluation.exam.retention import draw_prompts, draw_retention, is_as
 from ray_ft.evaluation.exam.tasks import BASE, TUNED, Done, Task
 from ray_ft.evaluation.exam.user_questions import SourceDocument
 from ray_ft.evaluation.report import findings, provenance
+from ray_ft.evaluation.report.costs import costs_of
 from ray_ft.evaluation.report.render import render_html, render_markdown
 from ray_ft.evaluation.report.samples import Sample, gather_samples, write_lines
 from ray_ft.evaluation.scores.checks import problem_of
@@ -74,13 +76,13 @@ def compare(
     seed: int,
     fingerprint: str,
     common: Sequence[str] = (),
+    price_per_hour: float | None = None,
 ) -> Report:
     """Ask every system the same questions, judge the paired differences, and write samples, report.html and report.md.
 
-    `common` are texts that questions may share with training.
-
-    Ray must be initialised. Raises ConfigError for bad questions, DataError when there are none, MissingArtifactError
-    for an incomplete training set, ModelError or GenerationError from the engine.
+    Ray must be initialised; `price_per_hour` is that of one copy of the model, `common` are texts that questions may
+    share with training. Raises ConfigError for bad questions, DataError when there are none, MissingArtifactError for
+    an incomplete training set, ModelError or GenerationError from the engine.
     """
     started = time.monotonic()
     require_harness(evaluation.lm_eval_tasks)
@@ -94,6 +96,7 @@ def compare(
         model=model,
         evaluation=evaluation,
         engine=engine,
+        kept_path=str(kept_answers(run_path, fingerprint)),
     )
     tasks = do_tasks(evaluation.lm_eval_tasks, evaluation.lm_eval_path, tuned=tuned, run_path=run_path)
     scores, contrasts = judge(exam, done, evaluation=evaluation, seed=seed, tasks=tasks)
@@ -108,6 +111,7 @@ def compare(
         scores=tuple(score for score in scores if score.system not in BASELINES),
         baselines=tuple(score for score in scores if score.system in BASELINES),
         contrasts=tuple(contrasts),
+        costs=tuple(costs_of(done, price_per_hour=price_per_hour)),
         num_questions=len(exam.questions),
         samples_path=str(Path(run_path) / "evaluation" / "samples.jsonl"),
         html_path=str(Path(run_path) / "report.html"),
@@ -129,7 +133,13 @@ def compare(
         },
     )
     _write(report, samples, exam, done, run_path=Path(run_path), seed=seed)
+    shutil.rmtree(kept_answers(run_path, fingerprint), ignore_errors=True)  # all of it is in the samples
     return report
+
+
+def kept_answers(run_path: str | Path, fingerprint: str) -> Path:
+    """Folder of the answers on their way to a report; gone once it is there."""
+    return Path(run_path) / "evaluation" / f"answers-{fingerprint}"
 
 
 def set_exam(

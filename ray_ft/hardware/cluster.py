@@ -40,6 +40,13 @@ def hardware_for(plan: Assumptions) -> Hardware:
     return _override(gpu_hardware(known_gpu(plan.gpu), plan.num_gpus or 1, gpus_per_node=plan.gpus_per_node), plan)
 
 
+def configured_price(plan: Assumptions) -> float | None:
+    """US dollars per hour of a GPU that is there, or of a machine without; None where the plan section has none."""
+    if plan.price_per_hour is not None or plan.prices is None:
+        return plan.price_per_hour
+    return detect(plan).price_per_hour
+
+
 def detect(plan: Assumptions | None = None) -> Hardware:
     """The hardware of the Ray cluster that this process is connected to, with the plan section's overrides.
 

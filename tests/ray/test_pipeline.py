@@ -136,6 +136,27 @@ def test_the_endpoint_gives_the_answers_that_were_evaluated(config: Config, repo
     assert compared == 12  # three questions, four systems
 
 
+def test_a_run_is_measured_in_the_forms_that_it_has(config: Config, report: ray_ft.Report) -> None:
+    small = ["prompt_tokens=16", "new_tokens=3", "batch_size=2", "num_questions=4", "forms=[adapter,merged]"]
+    asked = [f"bench.{key}" for key in (*small, "quantizations=[none,fp8]")]
+    measured = parse_config(ray_ft.config.to_plain(config), asked)
+    before = (config.run_path / "config.yaml").read_text()
+    made = ray_ft.bench(measured)
+    told = {v.name: (v.refused, v.num_answers, len(v.speeds), v.quality is not None) for v in made.variants}
+    refused = ("transformers holds weights as none, int8, nf4", 0, 0, False)
+    assert told == {
+        "fp32 adapter": ("", 4, 2, True), "fp32 merged": ("", 4, 2, True), "fp8 adapter": refused, "fp8 merged": refused
+    }  # fmt: skip
+    # (W + BA)x and Wx + BAx differ by fp32 rounding only, and four greedy answers of eight tokens do not.
+    assert [v.num_same for v in made.variants[:2]] == [4, 4]
+    answers = (config.run_path / "bench" / "answers.jsonl").read_text().splitlines()
+    assert len(answers) == 8
+    assert not (config.run_path / "bench" / "merged").exists()
+    assert "fp32 merged" in (config.run_path / "bench.md").read_text()
+    assert (config.run_path / "config.yaml").read_text() == before
+    assert ray_ft.bench(measured) == made  # nothing is measured again
+
+
 def test_the_report_page_and_its_json_agree(config: Config, report: ray_ft.Report) -> None:
     saved = json.loads((config.run_path / "report.json").read_text())["artifact"]
     page = Path(report.html_path).read_text()

@@ -92,7 +92,8 @@ class Scheduler:
         cache = self._passes.cache
         num_taken = cache.num_taken - self._passes.prefixes.num_places
         num_waiting = len(self._waiting) + self._inbox.qsize()
-        return EngineStatus(len(self._running), num_waiting, self.names, num_taken, cache.num_tokens)
+        num_bytes = cache.num_tokens * cache.token_bytes
+        return EngineStatus(len(self._running), num_waiting, self.names, num_taken, cache.num_tokens, num_bytes)
 
     def close(self) -> None:
         """Stop after the current pass."""

@@ -43,6 +43,7 @@ class Done:
     num_prompt_tokens: int = 0
     num_completion_tokens: int = 0
     finish_reason: str = ""
+    seconds: float = 0.0  # its share of those that the answers of its system took together
     negative_log_likelihood: float = 0.0  # nats
     token_ids: tuple[int, ...] = ()  # of a sample
     scores: Mapping[str, float] = field(default_factory=dict)

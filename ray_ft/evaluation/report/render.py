@@ -6,7 +6,7 @@ from functools import cache
 from typing import Any
 
 from ray_ft.artifacts import Report, Score
-from ray_ft.evaluation.report import findings
+from ray_ft.evaluation.report import costs, findings
 from ray_ft.evaluation.report.findings import METRICS, STRATA, Metric, metric_of
 from ray_ft.evaluation.report.plots import forests, panels, present
 from ray_ft.evaluation.report.samples import Sample, choose_telling
@@ -16,20 +16,21 @@ from ray_ft.evaluation.scores.scoring import BITS_PER_BYTE, PRIMARY_METRIC, RECA
 def render_html(report: Report, samples: Sequence[Sample], *, seed: int) -> str:
     """The whole report as one page; every text from outside is escaped."""
     view = _view(report)
-    return str(_template("report.html.jinja").render(**view, telling=choose_telling(samples, seed=seed)))
+    return str(template("report.html.jinja").render(**view, telling=choose_telling(samples, seed=seed)))
 
 
 def render_markdown(report: Report) -> str:
     """Verdict, tables, provenance and limits; samples stay in the HTML and the JSON lines."""
-    return str(_template("report.md.jinja").render(**_view(report)))
+    return str(template("report.md.jinja").render(**_view(report)))
 
 
 @cache
-def _template(name: str) -> Any:
-    from jinja2 import Environment, PackageLoader, StrictUndefined
+def template(name: str, package: str = __package__) -> Any:
+    """A template of a package, which may use this one's."""
+    from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 
     environment = Environment(
-        loader=PackageLoader("ray_ft.evaluation.report"),
+        loader=ChoiceLoader([PackageLoader(package), PackageLoader(__package__)]),
         autoescape=name.endswith(".html.jinja"),
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -57,6 +58,7 @@ def _view(report: Report) -> dict[str, Any]:
         "tables": [_table([s for s in answers if s.stratum == stratum]) for stratum in present(answers)],
         "bits": [s for s in report.scores if s.metric == BITS_PER_BYTE],
         "bits_verdict": next((findings.verdict_sentence(c) for c in report.contrasts if c.metric == BITS_PER_BYTE), ""),
+        **costs.view(report),
         "retrieval": [s for s in report.scores if s.system == RETRIEVER],
         "recall_bar": RECALL_BAR,
         "metrics": METRICS,

@@ -14,6 +14,7 @@ from ray_ft.engines import Engine
 from ray_ft.errors import RayFTError
 from ray_ft.evaluation.exam.tasks import TUNED, Done, Task
 from ray_ft.evaluation.scores.scoring import score_question
+from ray_ft.evaluation.systems.kept import Kept
 from ray_ft.evaluation.systems.prompts import perform
 from ray_ft.quiet import quiet_ray_data
 from ray_ft.rows import Question
@@ -37,10 +38,13 @@ def answer_all(
     model: ModelConfig,
     evaluation: EvaluationConfig,
     engine: Engine,
+    kept_path: str = "",
 ) -> list[Done]:
     """Perform and score every task; the order is that of systems and indexes, whoever finished first.
 
     `sources` are the texts of the questions' own documents, for as many as are known: what they hold is not invented.
+    In the folder `kept_path`, which every node sees, answers are kept as they end, and found by an evaluation that goes
+    on.
     """
     done: list[Done] = []
     loads = list(_loads(tasks, tuned))
@@ -54,6 +58,7 @@ def answer_all(
             "chat_template": str(Path(model.chat_template).resolve()) if model.chat_template else None,
             "system_prompt": model.system_prompt,
             "max_new_tokens": evaluation.max_new_tokens,
+            "kept_path": kept_path,
         }
         with quiet_ray_data():
             done.extend(_run(_with_samples(part, done), questions, sources, worker))
@@ -91,7 +96,7 @@ def _run(
 
     tasks_per_batch = TASKS_PER_BATCH["GPU" if ray.cluster_resources().get("GPU") else "CPU"]
     num_blocks = math.ceil(len(tasks) / tasks_per_batch)
-    resources, num_actors = _actors(worker["engine"], worker["model_path"], num_blocks)
+    resources, num_actors = actor_resources(worker["engine"], worker["model_path"], num_blocks)
     logger.info("answering %d tasks with %d x %s", len(tasks), num_actors, Path(worker["model_path"]).name)
     rows = [
         {**dataclasses.asdict(task), "passages": list(task.passages), "token_ids": list(task.token_ids)}
@@ -140,11 +145,13 @@ class Worker:
         chat_template: str | None,
         system_prompt: str | None,
         max_new_tokens: int,
+        kept_path: str = "",
     ) -> None:
         self._settings: dict[str, Any] = {"system_prompt": system_prompt, "max_new_tokens": max_new_tokens}
         self._tuned_adapter = TUNED if adapters else None
         self._refusal = ""
         try:
+            self._settings["kept"] = Kept(Path(kept_path)) if kept_path else None
             self._model = engine.load(model_path, adapters, chat_template=chat_template)
         except RayFTError as error:
             self._refusal = f"{type(error).__name__}: {error}"
@@ -201,7 +208,7 @@ def _done(row: Mapping[str, Any]) -> Done:
     return Done(**{**row, "scores": scores, "token_ids": tuple(row["token_ids"])})
 
 
-def _actors(engine: Engine, model_path: str, num_batches: int) -> tuple[dict[str, int], int]:
+def actor_resources(engine: Engine, model_path: str, num_batches: int) -> tuple[dict[str, int], int]:
     """What one actor takes and how many there are: one for as many GPUs as the engine wants for a copy; without GPUs as
     many as memory and the work allow; one that only asks a server where the engine holds no weights.
     """

@@ -4,12 +4,14 @@ Everything here runs where the model is; `answering.py` spreads it over the clus
 """
 
 import hashlib
+import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from ray_ft.engines import GenerateRequest, LoadedModel
+from ray_ft.engines import GenerateRequest, GenerateResult, LoadedModel
 from ray_ft.errors import GenerationError
 from ray_ft.evaluation.exam.tasks import BASE, TUNED, Done, Task
+from ray_ft.evaluation.systems.kept import Kept
 from ray_ft.retrievers.passages import user_messages
 
 
@@ -33,44 +35,69 @@ def perform(
     tuned_adapter: str | None,
     system_prompt: str | None,
     max_new_tokens: int,
+    kept: Kept | None = None,
 ) -> list[Done]:
-    """Do all tasks on one loaded model; `tuned_adapter` is None where the loaded model is itself the tuned one."""
+    """Do all tasks on one loaded model; `tuned_adapter` is None where the loaded model is itself the tuned one.
+
+    What `kept` has is not asked again, and what is asked goes there as it ends.
+    """
     questions = [task for task in tasks if task.kind == "question"]
     documents = [task for task in tasks if task.kind == "document"]
     samples = [task for task in tasks if task.kind == "sample"]
-    answers = _answer(questions, model, tuned_adapter, system_prompt, max_new_tokens)
+    answers = []
+    for system in dict.fromkeys(task.system for task in questions):  # apart, so that each has seconds of its own
+        of_system = [task for task in questions if task.system == system]
+        started = time.perf_counter()
+        before, some = _answer(of_system, model, tuned_adapter, system_prompt, max_new_tokens, kept)
+        seconds = (time.perf_counter() - started) / max(len(some), 1)
+        answers += [*before, *(replace(done, seconds=seconds) for done in some)]
     drawn = _draw(samples, model, tuned_adapter, system_prompt, max_new_tokens)
     return answers + _score_documents(documents, model, tuned_adapter) + drawn
 
 
 def _answer(
-    tasks: Sequence[Task], model: LoadedModel, tuned_adapter: str | None, system_prompt: str | None, max_new_tokens: int
-) -> list[Done]:
+    tasks: Sequence[Task],
+    model: LoadedModel,
+    tuned_adapter: str | None,
+    system_prompt: str | None,
+    max_new_tokens: int,
+    kept: Kept | None,
+) -> tuple[list[Done], list[Done]]:
+    """Answers that were kept, and those that were made now."""
     prompts = [
         build_prompt(model, t.text, t.passages, system_prompt=system_prompt, max_new_tokens=max_new_tokens)
         for t in tasks
     ]
+    pairs = list(zip(tasks, prompts, strict=True))
+    before = [] if kept is None else [done for task, prompt in pairs if (done := kept.get(task, prompt.sha256))]
+    answered = {done.index for done in before}
+    pairs = [(task, prompt) for task, prompt in pairs if task.index not in answered]
     requests = [
         GenerateRequest(
             prompt=prompt.text, adapter=tuned_adapter if task.is_tuned else None, max_new_tokens=max_new_tokens
         )
-        for task, prompt in zip(tasks, prompts, strict=True)
+        for task, prompt in pairs
     ]
-    return [
-        Done(
-            index=task.index,
-            kind="question",
-            system=task.system,
-            prompt=str(prompt.text),  # as it is shown
-            prompt_sha256=prompt.sha256,
-            num_passages=prompt.num_passages,
-            answer=result.text,
-            num_prompt_tokens=result.num_prompt_tokens,
-            num_completion_tokens=result.num_completion_tokens,
-            finish_reason=result.finish_reason,
-        )
-        for task, prompt, result in zip(tasks, prompts, model.generate(requests), strict=True)
-    ]
+    if kept is None:
+        results = model.generate(requests)
+    else:
+        results = model.generate(requests, lambda i, result: kept.add(_done(*pairs[i], result)))
+    return before, [_done(*pair, result) for pair, result in zip(pairs, results, strict=True)]
+
+
+def _done(task: Task, prompt: Prompt, result: GenerateResult) -> Done:
+    return Done(
+        index=task.index,
+        kind="question",
+        system=task.system,
+        prompt=str(prompt.text),  # as it is shown
+        prompt_sha256=prompt.sha256,
+        num_passages=prompt.num_passages,
+        answer=result.text,
+        num_prompt_tokens=result.num_prompt_tokens,
+        num_completion_tokens=result.num_completion_tokens,
+        finish_reason=result.finish_reason,
+    )
 
 
 def _score_documents(tasks: Sequence[Task], model: LoadedModel, tuned_adapter: str | None) -> list[Done]:

@@ -6,12 +6,15 @@ Every series carries `process`; sums over it are the endpoint's.
 import os
 import socket
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from ray_ft.serving.access.record import AskRecord, RequestRecord
 
 MAX_MODELS = 100
 """Pairs of adapter and version with series of their own; Prometheus keeps every series that it has ever seen."""
+MAX_SERIES = 1024
+"""Of each metric, those that are found without asking Prometheus' library, which takes a lock for it."""
 OTHER = "other"
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
 TOKEN_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 1, 2.5)
@@ -40,7 +43,7 @@ class Metrics:
 
         def make(kind: Any, name: str, text: str, *labels: str, **options: Any) -> Any:
             made = kind(f"ray_ft_serve_{name}", text, ("process", *labels), registry=self._registry, **options)
-            return lambda *values: made.labels(self._process, *values)
+            return lru_cache(MAX_SERIES)(lambda *values: made.labels(self._process, *values))
 
         model = ("adapter", "version")
         self._requests = make(Counter, "requests", "Asks that ended.", *model, "route", "code", "finish")

@@ -6,7 +6,7 @@ Runs with or without Ray.
 import asyncio
 import logging
 from collections.abc import AsyncGenerator, Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import aclosing
 from dataclasses import fields, replace
 from functools import lru_cache, partial
@@ -28,6 +28,9 @@ TOLD = {f.name for f in fields(GenerateRequest)} & {f.name for f in fields(Ask)}
 
 TEMPLATES = 256
 """Adapters of which it is remembered what their chat templates do with tools."""
+SHORT_LENGTH = 2048
+"""Characters (or ids) of an ask's prompts that the loop itself prepares: they take less than a change of threads."""
+SHORT_CHOICES = 4
 SCORED_AT_ONCE = 4
 """Requests whose prompts' log-probabilities are waited for at a time; others wait for these."""
 
@@ -80,10 +83,11 @@ class ModelReplica:
         events: Events = asyncio.Queue()
         cancels: list[Callable[[], None]] = []
         loop = asyncio.get_running_loop()
-        submitting = self._preparing.submit(self._submit, ask, lambda index: _delivery(loop, events, index), cancels)
+        submit = partial(self._submit, ask, lambda index: _delivery(loop, events, index), cancels)
+        submitting = _done(submit) if _is_short(ask) else self._preparing.submit(submit)
         try:
             try:
-                choices = await asyncio.wrap_future(submitting)
+                choices = submitting.result() if submitting.done() else await asyncio.wrap_future(submitting)
                 told = await self._prompt_logprobs(ask, choices)
             except Exception as error:  # whatever is wrong with one request is its own
                 yield _refused(error, ask)
@@ -208,6 +212,24 @@ class ModelReplica:
                 code="context_length_exceeded",
             )
         return min(self._max_new_tokens, self._model.max_seq_len - num_prompt_tokens) if wanted is None else wanted
+
+
+def _is_short(ask: Ask) -> bool:
+    """Whether its prompts are ready sooner than another thread would have begun with them."""
+    if ask.tools or ask.schema or ask.n * max(len(ask.prompts), 1) > SHORT_CHOICES:
+        return False
+    contents = ask.prompts if ask.messages is None else [message.get("content") for message in ask.messages]
+    return all(isinstance(c, str | tuple) for c in contents) and sum(map(len, contents)) <= SHORT_LENGTH  # type: ignore[arg-type]
+
+
+def _done(work: Callable[[], T]) -> Future[T]:
+    """What came of work that was done at once."""
+    future: Future[T] = Future()
+    try:
+        future.set_result(work())
+    except Exception as error:
+        future.set_exception(error)
+    return future
 
 
 def _echoed(index: int, choice: tuple[tuple[int, ...], str], told: tuple[TokenLogprob, ...], ask: Ask) -> Piece:

@@ -5,9 +5,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from bench.answers import endpoint, engine, generator, mixed, overhead, soak
+from bench.answers import endpoint, engine, generator, mixed, overhead, soak, variants
 
-PARTS = ("mixed", "engine", "endpoint", "endpoint-gpu", "evaluation", "generator", "overhead", "soak")
+PARTS = ("mixed", "engine", "endpoint", "endpoint-gpu", "evaluation", "generator", "overhead", "soak", "variants")
 
 
 def main() -> int:
@@ -18,7 +18,7 @@ def main() -> int:
     parser.add_argument("--output", type=Path, help="JSON lines")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--threads", type=int, default=1, help="of torch, for mixed")
-    parser.add_argument("--shape", default="7b", help="for engine: 7b or tiny")
+    parser.add_argument("--shape", default="7b", help="for engine and variants: 7b or tiny")
     parser.add_argument("--counts", default="1,8,32,128", help="for engine: requests at a time")
     parser.add_argument(
         "--earlier", type=Path, help="for endpoint: the folder of an earlier version, measured in turns"
@@ -29,12 +29,24 @@ def main() -> int:
     parser.add_argument("--model", help="for generator: a folder or builtin:NAME instead of --shape")
     parser.add_argument("--passages", type=int, default=1024, help="for generator")
     parser.add_argument("--killed-at", type=float, default=0, help="for generator: share of answers before a SIGKILL")
+    parser.add_argument("--seconds", type=float, default=280, help="for variants: no more are begun after so many")
     given = parser.parse_args()
     given.work = given.work.resolve()  # servers are started elsewhere
     given.work.mkdir(parents=True, exist_ok=True)
     rows: list[dict[str, Any]] = []
     if given.part == "soak":  # prints and writes as it goes
         return 1 if soak.measure(given.work, minutes=given.minutes, output=given.output)[-1]["faults"] else 0
+    if given.part == "variants":  # and so does this
+        dtype = "float32" if given.shape == "tiny" else "bfloat16"
+        variants.measure(
+            given.work,
+            shape=given.shape,
+            dtype=dtype,
+            repeats=given.repeats,
+            seconds=given.seconds,
+            output=given.output,
+        )  # fmt: skip
+        return 0
     if given.part == "mixed":
         rows = mixed.measure(given.work, repeats=given.repeats, threads=given.threads)
     elif given.part == "endpoint":

@@ -10,11 +10,13 @@ import html5lib
 import pytest
 from exam_fixtures import KnowingEngine, KnowingModel, tuned_model, write_training_set
 
-from ray_ft.artifacts import Report, load, save
+from ray_ft.artifacts import Cost, Report, load, save
 from ray_ft.config import EvaluationConfig, ModelConfig, System
 from ray_ft.evaluation import compare as stage
 from ray_ft.evaluation.exam.tasks import Done, Task
+from ray_ft.evaluation.report.costs import costs_of
 from ray_ft.evaluation.report.findings import metric_of
+from ray_ft.evaluation.report.render import render_html
 from ray_ft.evaluation.report.samples import Sample, choose_telling
 from ray_ft.evaluation.scores.scoring import BASELINES, KNOWING_NOTHING
 from ray_ft.evaluation.systems import answering
@@ -28,7 +30,8 @@ def without_a_cluster(tasks: list[Task], *, questions: list[object], **_: object
     """What the Ray job does, in this process."""
     model = KnowingModel("base", {"tuned": "folder"}, 120)
     done = perform(tasks, model, tuned_adapter="tuned", system_prompt=None, max_new_tokens=SETTINGS.max_new_tokens)
-    return [answering._scored(d, questions) for d in done]  # type: ignore[arg-type]
+    timed = [dataclasses.replace(d, seconds=0.5 * (d.kind == "question")) for d in done]  # the same in every run
+    return [answering._scored(d, questions) for d in timed]  # type: ignore[arg-type]
 
 
 @pytest.fixture
@@ -175,6 +178,27 @@ def test_any_choice_of_systems_gives_a_report(make_report: ReportMaker, systems:
     with_passages = any(system.endswith("+rag") for system in systems)
     assert {s.system for s in report.baselines} == set(BASELINES if with_passages else KNOWING_NOTHING)
     assert Page(make_report.html).open == []
+
+
+def test_quality_stands_beside_what_the_answers_took(make_report: ReportMaker) -> None:
+    report = make_report()
+    tokens = {s: [a["num_completion_tokens"] for x in make_report.samples for n, a in x.answers.items() if n == s]  # type: ignore[index]
+              for s in SETTINGS.systems}  # fmt: skip
+    found = {c.system: (c.num_answers, c.seconds_per_answer, c.seconds_per_token) for c in report.costs}
+    assert found == {s: (24, 0.5, pytest.approx(24 * 0.5 / sum(n))) for s, n in tokens.items()}
+    assert all(cost.dollars_per_thousand is None for cost in report.costs)
+    text = " ".join(" ".join(Page(make_report.html).texts).split())
+    assert "Quality against cost" in text
+    assert "$ per 1,000 answers" not in text
+    short = (make_report.run_path / "report.md").read_text()
+    assert re.search(r"^\| system \|.* s per answer .*\n\| ---.*\n\| base \|.* 0\.5 \|.*\n\| tuned \|", short, re.M)
+    assert make_report.html.index("Quality against cost") > make_report.html.index("Answers side by side")
+    # Half a second at 7.20 dollars an hour is a tenth of a cent.
+    made = costs_of([Done(0, "question", "base", seconds=0.5, num_completion_tokens=4)], price_per_hour=7.2)
+    assert made == [Cost("base", 1, 0.5, 0.125, 0.0, 4.0, pytest.approx(1.0))]
+    priced = render_html(dataclasses.replace(report, costs=tuple(made)), [], seed=0)
+    assert "$ per 1,000 answers" in priced
+    assert "Quality against cost" not in render_html(dataclasses.replace(report, costs=()), [], seed=0)
 
 
 def test_a_leak_is_the_first_thing_said(make_report: ReportMaker) -> None:

@@ -168,12 +168,12 @@ def test_an_answer_cancelled_while_its_prompt_is_tokenised_is_cancelled(
 ) -> None:
     async def scenario() -> None:
         model.may_tokenise.clear()
-        answer = asyncio.create_task(replica.answer(ask(n=2)))
+        answer = asyncio.create_task(replica.answer(ask(n=5)))
         await until(lambda: model.is_tokenising)
         answer.cancel()
         await asyncio.wait([answer])
         model.may_tokenise.set()
-        await until(lambda: len(model.cancelled) == 2)
+        await until(lambda: len(model.cancelled) == 5)
         assert model.cancelled == [request for request, _ in model.open]
 
     run(scenario)
