@@ -164,7 +164,9 @@ class Question:
     `stratum` says whether its document was trained on (`seen`) or held out; `user` marks a user's question about a
     document that the training set does not know, `retention` a general one that the base could answer before. A
     question that the documents do not answer has no reference. `language` is the programming language of a reference
-    that is code, and `test` a program that tells whether an answer's code is right.
+    that is code, and `test` a program that tells whether an answer's code is right. `checks` are what the answer has to
+    pass beside its facts, such as `json: name age` (`evaluation/scores/checks.py`): then it is right or wrong as a
+    whole.
     """
 
     id: str
@@ -179,6 +181,7 @@ class Question:
     answerable: bool = True
     language: str = ""
     test: str = ""
+    checks: tuple[str, ...] = ()
 
 
 def stratum_named(name: str) -> str:
@@ -225,7 +228,7 @@ def from_row(cls: type[Row], row: Mapping[str, Any]) -> Row:
             values[f.name] = tuple(from_row(Message, m) for m in value)
         elif f.name == "definitions":
             values[f.name] = tuple(from_row(Definition, d) for d in value)
-        elif f.name in ("heading_path", "key_facts", "marks"):
+        elif f.name in ("heading_path", "key_facts", "marks", "checks"):
             values[f.name] = tuple(str(v) for v in value)
         elif f.type is int or f.type == "int":
             values[f.name] = int(value)

@@ -9,13 +9,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ray_ft.artifacts import TrainingSet, TunedModel
-from ray_ft.engines import Engine, GenerateRequest, GenerateResult, LoadedModel, TextDelta
+from ray_ft.engines import Engine, GenerateRequest, GenerateResult, LoadedModel, TextDelta, TokenLogprob
 from ray_ft.errors import ModelError
+from ray_ft.evaluation.exam.retention import read_pack
 from ray_ft.rows import Chunk, Question, as_row
 from ray_ft.strategies import STRATEGIES
 
 NUM_DOCUMENTS = 24
 NATS_PER_BYTE = {"base": 1.5, "tuned": 1.2}
+NATS_PER_TOKEN = {"base": 1.0, "tuned": 1.75}
+SAID = (11, 12, 13)
+"""What the base says to every prompt, in token ids."""
 
 
 def document_id(i: int) -> str:
@@ -104,7 +108,10 @@ def tuned_model(folder: Path, *, is_adapter: bool = True) -> TunedModel:
 
 @dataclass(frozen=True)
 class KnowingEngine(Engine):
-    """The tuned model knows the facts of seen documents; every model repeats a fact that it is shown."""
+    """The tuned model knows the facts of seen documents, and the base those of the retention pack, which tuning cost.
+
+    Every model repeats a fact that it is shown.
+    """
 
     name: str = "knowing"
     refuses: str = ""
@@ -127,7 +134,7 @@ class KnowingModel:
         self.breaks = ""
         self._adapters = set(adapters)
         self._is_tuned = model_path.endswith("tuned")
-        self._facts = {question.question: question for question in make_questions()}
+        self._facts = {question.question: question for question in (*make_questions(), *read_pack())}
 
     def generate(
         self, requests: list[GenerateRequest], on_result: Callable[[int, GenerateResult], None] | None = None
@@ -142,11 +149,15 @@ class KnowingModel:
         return results
 
     def _answer(self, request: GenerateRequest) -> GenerateResult:
+        if request.temperature == 1.0:
+            assert request.adapter is None  # it is the base that speaks
+            assert not self._is_tuned
+            return GenerateResult("", 3, len(SAID), "length", token_ids=SAID)
         assert request.temperature == (0.8 if request.seed else 0.0)  # answers are greedy, samples are drawn
         question = self._facts[
-            request.prompt.rsplit("Question: ")[-1].removeprefix("<user>").removesuffix("<assistant>")
+            request.prompt.rsplit("\n\nQuestion: ")[-1].removeprefix("<user>").removesuffix("<assistant>")
         ]
-        knows = self._tuned(request.adapter) and question.stratum == "seen"
+        knows = question.stratum == ("seen" if self._tuned(request.adapter) else "retention")
         shown = question.reference in request.prompt
         text = question.reference if knows or shown else "I <b>guess</b> & hope."
         return GenerateResult(text, self.count_tokens(request.prompt), self.count_tokens(text), "stop")
@@ -154,6 +165,19 @@ class KnowingModel:
     def _tuned(self, adapter: str | None) -> bool:
         assert adapter is None or adapter in self._adapters
         return self._is_tuned or adapter is not None
+
+    def prompt_ids(self, prompt: str, *, adapter: str | None = None) -> list[int]:
+        return [1, 2]
+
+    def detokenize(self, ids: tuple[int, ...]) -> str:
+        return " ".join(map(str, ids))
+
+    def prompt_logprobs(
+        self, prompts: list[tuple[int, ...]], *, adapter: str | None, num_logprobs: int
+    ) -> list[list[TokenLogprob]]:
+        nats = NATS_PER_TOKEN["tuned" if self._tuned(adapter) else "base"]
+        assert all(tuple(ids) == (1, 2, *SAID) for ids in prompts)
+        return [[TokenLogprob(i, str(i), -nats) for i in ids] for ids in prompts]
 
     def stream(self, request: GenerateRequest) -> Iterator[TextDelta]:
         raise NotImplementedError

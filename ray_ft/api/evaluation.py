@@ -66,6 +66,7 @@ def evaluate(config: Config, *, force: bool = False) -> Report:
     One that was killed goes on after the answers that it has; `force` asks all again. Raises MissingArtifactError
     without a tuned model.
     """
+    from ray_ft.data.dedup.decontamination import read_common
     from ray_ft.evaluation.compare import compare, kept_answers
 
     training_set = artifacts.load(TrainingSet, config.run_path, config_path=config_path_of(config))
@@ -74,6 +75,8 @@ def evaluate(config: Config, *, force: bool = False) -> Report:
     existing = existing_artifact(Report, config, inputs, verb="evaluate", force=force)
     if existing is not None and Path(existing.html_path).is_file():
         return existing
+    asks_more = config.evaluation.questions or config.evaluation.num_retention  # than prepare held against training
+    common = read_common(config.data.common) if asks_more else []
     if force:
         shutil.rmtree(kept_answers(config.run_path, artifacts.digest(inputs)), ignore_errors=True)
     with ray_session(config):
@@ -88,6 +91,7 @@ def evaluate(config: Config, *, force: bool = False) -> Report:
             run_path=str(config.run_path.resolve()),
             seed=config.seed,
             fingerprint=artifacts.digest(inputs),
+            common=common,
             price_per_hour=None if price is None else price * engine.num_gpus,
         )
     save(made, config, inputs)

@@ -78,6 +78,9 @@ def evaluation_inputs(config: Config, tuned: TunedModel) -> dict[str, Any]:
             del section[key]
         elif key == "judge":
             section[key] = {k: v for k, v in section[key].items() if k not in PACE}
+    for key in ("num_retention", "lm_eval_tasks", "lm_eval_path"):
+        if not section[key]:  # as before there was the key
+            del section[key]
     if config.evaluation.questions is not None:
         path = Path(config.evaluation.questions)
         section["questions_digest"] = artifacts.digest(path.read_text(errors="replace")) if path.is_file() else None

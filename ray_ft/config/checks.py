@@ -148,6 +148,11 @@ def _check_evaluation(evaluation: EvaluationConfig, require: Require) -> None:
     lengths = list(evaluation.passage_tokens)
     require(all(length >= 16 for length in lengths), "evaluation.passage_tokens", lengths, "a list of at least 16 each")
     require(evaluation.num_documents >= 0, "evaluation.num_documents", evaluation.num_documents, "at least 0")
+    require(evaluation.num_retention >= 0, "evaluation.num_retention", evaluation.num_retention, "at least 0")
+    for name in ("num_retention", "lm_eval_tasks"):
+        both = not getattr(evaluation, name) or {"base", "tuned"} <= set(evaluation.systems)
+        wanted = f"a list with base and tuned, for evaluation.{name}"
+        require(both, "evaluation.systems", list(evaluation.systems), wanted)
     require(evaluation.num_bootstrap >= 100, "evaluation.num_bootstrap", evaluation.num_bootstrap, "at least 100")
     require(0 <= evaluation.margin < 1, "evaluation.margin", evaluation.margin, "in [0, 1)")
     if (judge := evaluation.judge) is not None:

@@ -260,6 +260,13 @@ class EvaluationConfig:
     """Whether and how answers that are code are run with the tests of their questions."""
     passage_tokens: tuple[int, ...] = ()
     """Longest passages to choose from, on the questions that num_passages is chosen on; empty: as prepared."""
+    num_retention: int = 0
+    """General questions of the package's own, 200 at most, asked of base and tuned beside the others to see what tuning
+    cost, and as many texts of the base's that tuned is held against; 0 asks none."""
+    lm_eval_tasks: tuple[str, ...] = ()
+    """Tasks of lm-evaluation-harness that base and tuned do too, to see what tuning cost. Needs the extra lm-eval."""
+    lm_eval_path: str | None = None
+    """Folder of more tasks, as YAML, and of the data files that they name; null: those that the package knows."""
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,6 @@ from ray_ft.evaluation.report import findings
 from ray_ft.evaluation.report.findings import metric_of, stratum_title
 from ray_ft.evaluation.scores.scoring import PRIMARY_METRIC
 
-RETENTION = "retention"
-
 
 def rule_on(
     contrasts: Sequence[Contrast], *, min_gain: float, max_loss: float, against: Comparison | None = None
@@ -19,7 +17,8 @@ def rule_on(
     zero, a loss is ruled out where it is at most `max_loss`. What was not measured is not ruled on, but the gain.
     """
     rulings = [_gain(findings.judged(contrasts), min_gain)]
-    rulings += [_loss("loss", c, max_loss) for c in _of_tuned(contrasts, "tuned", "base") if c.stratum == RETENTION]
+    kept = [c for c in contrasts if (c.treatment, c.control) == ("tuned", "base") and findings.is_retention(c)]
+    rulings += [_loss("loss", c, max_loss) for c in kept]
     if against is not None:
         compared = _of_tuned(against.contrasts, "B tuned", "A tuned")
         rulings += [_loss("against", c, max_loss) for c in compared]

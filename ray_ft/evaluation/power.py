@@ -7,6 +7,7 @@ from statistics import NormalDist
 from ray_ft.artifacts import Power, TrainingSet
 from ray_ft.config import EvaluationConfig
 from ray_ft.evaluation.exam.questions import draw_exam, load_documents
+from ray_ft.evaluation.exam.retention import draw_retention, is_asked
 from ray_ft.evaluation.report.findings import STRATA
 from ray_ft.evaluation.scores.scoring import PRIMARY_PAIRS, UNANSWERABLE, stratum_scored
 from ray_ft.evaluation.scores.statistics import ALPHA, MIN_DOCUMENTS, POWER, fewest_documents
@@ -22,11 +23,10 @@ def plan_exam(training_set: TrainingSet, evaluation: EvaluationConfig, *, seed: 
     """What the exam of this configuration can show. Raises ConfigError for bad questions, DataError for none."""
     questions, _, _ = draw_exam(training_set, evaluation, load_documents(training_set), seed=seed)
     by_stratum: dict[str, list[Question]] = {}
-    for question in questions:
+    for question in (*questions, *draw_retention(evaluation.num_retention, seed=seed)):
         stratum = stratum_scored(question.stratum, answerable=question.answerable)
         by_stratum.setdefault(stratum, []).append(question)
-    pairs = sum(set(pair) <= set(evaluation.systems) for pair in PRIMARY_PAIRS)
-    judged = max(1, pairs * sum(stratum != UNANSWERABLE for stratum in by_stratum))
+    judged = max(1, sum(_num_pairs(stratum, evaluation) for stratum in by_stratum if stratum != UNANSWERABLE))
     found = []
     for stratum in (s for s in STRATA if s in by_stratum):
         asked = by_stratum[stratum]
@@ -47,6 +47,11 @@ def plan_exam(training_set: TrainingSet, evaluation: EvaluationConfig, *, seed: 
             )
         )
     return found
+
+
+def _num_pairs(stratum: str, evaluation: EvaluationConfig) -> int:
+    asked = {system for system in evaluation.systems if is_asked(system, stratum, evaluation)}
+    return sum(asked.issuperset(pair) for pair in PRIMARY_PAIRS)
 
 
 def smallest_difference(

@@ -1,6 +1,8 @@
 """Two runs on the questions that both were asked: whether the second's systems answer better than the first's."""
 
+import textwrap
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,10 @@ from ray_ft.evaluation.report.samples import read_lines
 from ray_ft.evaluation.scores.contrasts import contrasts_of
 from ray_ft.evaluation.scores.scoring import (
     BITS_PER_BYTE,
+    DRIFT,
+    OWN_SAMPLES,
     PRIMARY_METRIC,
+    SURPRISE,
     UNANSWERABLE,
     Measured,
     main_metric,
@@ -23,6 +28,7 @@ from ray_ft.rows import STRATA
 
 HELD_APART = ("base model", "decoding", "engine", "system prompt", "retrieval", "versions")
 """What a report says of how it was made that a fair comparison keeps the same."""
+WIDTH = 80
 NUM_SHOWN = 3
 """Questions that a text names of either kind."""
 
@@ -38,7 +44,8 @@ def compare_runs(run_a: str | Path, run_b: str | Path, *, margin: float, num_boo
     pairs = [(samples[0][key], samples[1][key]) for key in common]
     groups = [
         *_answered(pairs, num_bootstrap=num_bootstrap, seed=seed),
-        *_documents(Path(run_a), Path(run_b), num_bootstrap=num_bootstrap, seed=seed),
+        *_bits(Path(run_a), Path(run_b), HELD_OUT, num_bootstrap=num_bootstrap, seed=seed),
+        *_bits(Path(run_a), Path(run_b), SAID, num_bootstrap=num_bootstrap, seed=seed),
     ]
     if not groups:
         raise DataError(f"{run_a} and {run_b} have no question and no held-out document in common")
@@ -66,24 +73,37 @@ def compare_runs(run_a: str | Path, run_b: str | Path, *, margin: float, num_boo
 
 
 def render_comparison(found: Comparison) -> str:
-    """As text: what was compared, a sentence for each verdict on key facts, and what changed most."""
+    """At most 80 columns: what was compared, a sentence for each verdict on key facts, and what changed most.
+
+    A system that scores alike in both, as an untuned base does, has one line.
+    """
     lines = [f"A  {found.run_a}", f"B  {found.run_b}", f"{found.num_questions:,} questions that both were asked"]
     if found.num_only_a or found.num_only_b:
         lines[-1] += f" ({found.num_only_a:,} of A alone and {found.num_only_b:,} of B alone are left out)"
     lines += [f"not the same: {name}: {a} / {b}" for name, (a, b) in found.differences.items()]
-    shown = [c for c in found.contrasts if c.metric in (main_metric(c.stratum), BITS_PER_BYTE)]
-    lines += ["", *(f"{c.verdict:<24}{findings.verdict_sentence(c)}" for c in shown)]
+    moved = {c.treatment for c in found.contrasts if c.difference}
+    moved |= {f"B {one.system}" for one in (*found.wins, *found.regressions)}
+    shown = [c for c in found.contrasts if c.metric in (main_metric(c.stratum), *SURPRISE) and c.treatment in moved]
+    for c in shown:
+        sentence = f"- {c.verdict}: {findings.verdict_sentence(c)}"
+        lines += ["", *textwrap.wrap(sentence, WIDTH, subsequent_indent="  ", break_on_hyphens=False)]
+    if alike := dict.fromkeys(c.treatment[2:] for c in found.contrasts if c.treatment not in moved):
+        lines += ["", f"the same scores in both: {', '.join(alike)}"]
     for title, changed in (("B gained most on", found.wins), ("B lost most on", found.regressions)):
         if changed:
             lines += ["", f"{title}:"]
         for one in changed[:NUM_SHOWN]:
-            lines += [f"- {one.question} ({one.system})", f"  A: {_line(one.before)}", f"  B: {_line(one.after)}"]
+            lines += [
+                f"- {_line(f'{one.question} ({one.system})')}",
+                f"  A: {_line(one.before)}",
+                f"  B: {_line(one.after)}",
+            ]
     return "\n".join(lines)
 
 
 def _line(text: str) -> str:
     words = " ".join(text.split())
-    return words if len(words) <= 100 else f"{words[:99]}…"
+    return words if len(words) <= WIDTH - 5 else f"{words[: WIDTH - 6]}…"
 
 
 def _by_question(run: Path) -> dict[tuple[str, ...], dict[str, Any]]:
@@ -118,13 +138,30 @@ def _answered(
     return groups
 
 
-def _documents(run_a: Path, run_b: Path, *, num_bootstrap: int, seed: int) -> list[Measured]:
-    by_run: list[dict[tuple[str, int], dict[str, float]]] = []
+@dataclass(frozen=True)
+class _Lines:
+    """A file of bits by system: its name, what its figures stand under, and the fields that make two lines the same.
+
+    The first of these is what is drawn anew, the last what the bits are divided by.
+    """
+
+    name: str
+    stratum: str
+    metric: str
+    fields: tuple[str, ...]
+
+
+HELD_OUT = _Lines("bits_per_byte.jsonl", "held_out", BITS_PER_BYTE, ("document_id", "num_bytes"))
+SAID = _Lines("own_samples.jsonl", OWN_SAMPLES, DRIFT, ("prompt", "said", "num_tokens"))
+
+
+def _bits(run_a: Path, run_b: Path, lines: _Lines, *, num_bootstrap: int, seed: int) -> list[Measured]:
+    by_run: list[dict[tuple[Any, ...], dict[str, float]]] = []
     for run in (run_a, run_b):
-        found: dict[tuple[str, int], dict[str, float]] = {}
-        path = run / "evaluation" / "bits_per_byte.jsonl"
+        found: dict[tuple[Any, ...], dict[str, float]] = {}
+        path = run / "evaluation" / lines.name
         for row in read_lines(path) if path.is_file() else ():
-            found.setdefault((row["document_id"], row["num_bytes"]), {})[row["system"]] = row["bits"]
+            found.setdefault(tuple(row[name] for name in lines.fields), {})[row["system"]] = row["bits"]
         by_run.append(found)
     common = [key for key in by_run[0] if key in by_run[1]]
     if not common:
@@ -133,13 +170,13 @@ def _documents(run_a: Path, run_b: Path, *, num_bootstrap: int, seed: int) -> li
     if not systems:
         return []
     columns = {
-        (f"{name} {system}", BITS_PER_BYTE): [by_run[side][key][system] for key in common]
+        (f"{name} {system}", lines.metric): [by_run[side][key][system] for key in common]
         for system in systems
         for name, side in (("A", 0), ("B", 1))
     }
-    weights = [float(num_bytes) for _, num_bytes in common]
-    names = [document for document, _ in common]
-    return [measure("held_out", columns, names, weights=weights, num_bootstrap=num_bootstrap, seed=seed)]
+    weights = [float(key[-1]) for key in common]
+    names = [key[0] for key in common]
+    return [measure(lines.stratum, columns, names, weights=weights, num_bootstrap=num_bootstrap, seed=seed)]
 
 
 def _changed(pairs: Sequence[tuple[dict[str, Any], dict[str, Any]]]) -> Iterator[Changed]:

@@ -92,6 +92,7 @@ def _relative_paths(config: Config, verb: str) -> Iterator[tuple[str, str]]:
         named += [("data.datasets", dataset.path) for dataset in config.data.datasets]
     if verb in READS_QUESTIONS:
         named.append(("evaluation.questions", config.evaluation.questions))
+        named.append(("evaluation.lm_eval_path", config.evaluation.lm_eval_path))
     if verb == "serve":
         named += [(f"serving.adapters.{name}", folder) for name, folder in config.serving.adapters.items()]
     for key, path in named:

@@ -16,6 +16,8 @@ from random_adapter import write_random_adapter
 from ray_ft.engines import ENGINES, Engine, GenerateRequest, LoadedModel, WriteRequest
 from ray_ft.engines.vllm.versions import is_installed
 from ray_ft.errors import GenerationError, ModelError
+from ray_ft.evaluation.exam.tasks import Task
+from ray_ft.evaluation.systems.prompts import perform
 from ray_ft.models.folder import base_digest
 from ray_ft.models.tokenizer import tokenizer_digest
 
@@ -248,6 +250,32 @@ def test_a_prompts_tokens_have_the_log_probabilities_of_plain_logits(
         for place, token in enumerate(rest):
             assert token.logprob == pytest.approx(float(known[place, ids[place + 1]]), abs=1e-4)
             assert [logprob for _, _, logprob in token.top] == pytest.approx(known[place].topk(2).values.tolist())
+
+
+@pytest.mark.usefixtures("exact")
+def test_what_the_base_says_by_chance_is_scored_for_base_and_adapter_as_plain_logits_have_it(
+    model: LoadedModel, tiny_model_path: str, adapters: dict[str, str]
+) -> None:
+    from peft import PeftModel
+    from transformers import AutoModelForCausalLM
+
+    tasks = [Task(i, "sample", system, text) for system in ("base", "tuned") for i, text in enumerate(QUESTIONS[:2])]
+    settings: dict[str, Any] = {"tuned_adapter": "code", "system_prompt": None, "max_new_tokens": NUM_TOKENS}
+    done = perform(tasks, model, **settings)
+    assert done == perform(tasks, model, **settings)  # seeds
+    assert [(d.index, d.system) for d in done] == [(0, "base"), (1, "base"), (0, "tuned"), (1, "tuned")]
+    assert done[0].token_ids == done[2].token_ids
+    for part, adapter in ((done[:2], None), (done[2:], adapters["code"])):
+        oracle: Any = AutoModelForCausalLM.from_pretrained(tiny_model_path, dtype=torch.float32)
+        oracle = oracle if adapter is None else PeftModel.from_pretrained(oracle, adapter)
+        for d in part:
+            prompt = model.prompt_ids(d.prompt)
+            ids = torch.tensor([[*prompt, *d.token_ids]])
+            with torch.no_grad():
+                known = oracle.eval()(ids).logits[0].log_softmax(-1)
+            told = [float(known[place - 1, ids[0, place]]) for place in range(len(prompt), ids.shape[1])]
+            assert len(told) == d.num_completion_tokens > 0
+            assert d.negative_log_likelihood == pytest.approx(-sum(told), rel=1e-4)
 
 
 def test_a_prompt_that_cannot_be_scored_is_refused(model: LoadedModel) -> None:

@@ -22,12 +22,16 @@ cloudpickle.register_pickle_by_value(exam_fixtures)
 MODEL = ModelConfig(name="fake", system_prompt=None)
 
 
-def run(folder: Path, *, is_adapter: bool = True, engine: KnowingEngine | None = None) -> Report:
+def run(
+    folder: Path, *, is_adapter: bool = True, engine: KnowingEngine | None = None, num_retention: int = 0
+) -> Report:
     return compare(
         training_set=write_training_set(folder / "data"),
         tuned=tuned_model(folder / "models", is_adapter=is_adapter),
         model=MODEL,
-        evaluation=EvaluationConfig(num_questions=24, max_new_tokens=32, num_bootstrap=1000, num_documents=12),
+        evaluation=EvaluationConfig(
+            num_questions=24, max_new_tokens=32, num_bootstrap=1000, num_documents=12, num_retention=num_retention
+        ),
         engine=engine or KnowingEngine(),
         run_path=str(folder / "run"),
         seed=0,
@@ -61,13 +65,16 @@ def test_the_report_says_what_is_known_of_the_systems(ray_cluster: None, tmp_pat
 def test_an_adapter_and_a_whole_model_that_answer_alike_give_the_same_samples(
     ray_cluster: None, tmp_path: Path
 ) -> None:
-    first, second = run(tmp_path / "one"), run(tmp_path / "two", is_adapter=False)
+    first = run(tmp_path / "one", num_retention=20)
+    second = run(tmp_path / "two", is_adapter=False, num_retention=20)
     lines = Path(first.samples_path).read_text().splitlines()
     assert lines == Path(second.samples_path).read_text().splitlines()
     assert first.scores == second.scores
     assert first.contrasts == second.contrasts
-    samples = [json.loads(line) for line in lines]
-    assert len(samples) == 24
+    (drift,) = [c.difference for c in first.contrasts if c.metric == "bits_per_token"]
+    assert drift == pytest.approx(0.75 / math.log(2))  # 1.75 nats for each token that cost the base 1
+    samples = [sample for sample in map(json.loads, lines) if sample["stratum"] != "retention"]
+    assert (len(samples), len(lines)) == (24, 44)
     for sample in samples:
         answers = sample["answers"]
         assert list(answers) == ["base", "tuned", "base+rag", "tuned+rag"]

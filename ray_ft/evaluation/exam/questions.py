@@ -65,7 +65,7 @@ def sample_held_out_documents(training_set: TrainingSet, *, num_documents: int, 
             if r["status"] == "ok" and r["text"].strip()
         ]
         if found:
-            return sorted(found, key=lambda document: _lot(seed, document.id))[:num_documents]
+            return sorted(found, key=lambda document: lot(seed, document.id))[:num_documents]
     return []
 
 
@@ -93,9 +93,9 @@ def _spread_over_documents(questions: Iterable[Question], seed: int) -> list[Que
     """First questions of all documents, then second ones, and so on, each round in an order drawn by lot."""
     asked: Counter[tuple[str, str]] = Counter()
     ranked: list[tuple[int, str, Question]] = []
-    for question in sorted(questions, key=lambda q: _lot(seed, q.id)):
+    for question in sorted(questions, key=lambda q: lot(seed, q.id)):
         document = (question.stratum, question.document_id)
-        ranked.append((asked[document], _lot(seed, question.id), question))
+        ranked.append((asked[document], lot(seed, question.id), question))
         asked[document] += 1
     return [question for _, _, question in sorted(ranked, key=lambda item: item[:2])]
 
@@ -110,7 +110,7 @@ def _share(total: int, available: Mapping[Stratum, int]) -> dict[Stratum, int]:
     return quotas
 
 
-def _lot(seed: int, key: str) -> str:
+def lot(seed: int, key: str) -> str:
     """A number drawn from the seed and the id alone, so that adding an item moves no other."""
     return hashlib.sha256(f"{seed}:{key}".encode()).hexdigest()
 

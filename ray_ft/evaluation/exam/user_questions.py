@@ -16,7 +16,7 @@ logger = logging.getLogger(__name__)
 
 KEYS = (
     "question", "reference", "key_facts", "answerable", "document_id", "chunk_id", "id", "kind", "stratum", "language",
-    "test",
+    "test", "checks",
 )  # fmt: skip
 
 
@@ -90,9 +90,12 @@ def _user_question(value: dict[str, Any], number: int, by_name: dict[str, Source
         raise ConfigError(f"{where}: answerable is {answerable!r:.60}; it must be true or false")
     text = _text(value, "question", where, required=True)
     reference = _text(value, "reference", where, required=answerable)
-    facts = value.get("key_facts") or ([reference] if answerable else [])
+    facts = value.get("key_facts") or ([reference] if answerable and not value.get("checks") else [])
     if not isinstance(facts, list) or not all(isinstance(fact, str) and fact.strip() for fact in facts):
         raise ConfigError(f"{where}: key_facts is {facts!r:.60}; it must be a list of texts")
+    checks = value.get("checks") or []
+    if not isinstance(checks, list) or not all(isinstance(check, str) for check in checks):
+        raise ConfigError(f"{where}: checks is {checks!r:.60}; it must be a list of texts")
     language = _language(value, reference, where)
     document = by_name.get(_text(value, "document_id", where))
     stratum = stratum_named(_text(value, "stratum", where)) or _stratum(document)
@@ -113,6 +116,7 @@ def _user_question(value: dict[str, Any], number: int, by_name: dict[str, Source
         answerable=answerable,
         language=language,
         test=_text(value, "test", where),
+        checks=tuple(checks),
     )
 
 

@@ -5,7 +5,14 @@ import textwrap
 from ray_ft.artifacts import Contrast, Report, Score
 from ray_ft.evaluation.report import findings
 from ray_ft.evaluation.report.findings import STRATA, metric_of
-from ray_ft.evaluation.scores.scoring import BITS_PER_BYTE, PRIMARY_METRIC, RETRIEVER, UNANSWERABLE, main_metric
+from ray_ft.evaluation.scores.scoring import (
+    BITS_PER_BYTE,
+    OWN_SAMPLES,
+    PRIMARY_METRIC,
+    RETRIEVER,
+    UNANSWERABLE,
+    main_metric,
+)
 
 WIDTH = 80
 
@@ -20,12 +27,15 @@ def render_brief(report: Report, *, page: str, serve: str) -> str:
     told = next((c for c in primary if (c.treatment, c.control) == ("tuned", "base")), None)
     if told is not None:
         found += f" {findings.verdict_sentence(told)}"
+    asked = any(c.stratum == OWN_SAMPLES for c in report.contrasts)
+    kept = [one for one in findings.forgetting(report.contrasts) if asked or one.tag == "loss"]
     lines = [
         *_table([*report.scores, *report.baselines]),
         "",
         *_entry("Found", found),
+        *_entry("Kept", " ".join(one.sentence for one in kept)),
         f"Report  {page}",
-        *_entry("Next", _next(primary, serve)),
+        *_entry("Next", _next(primary, serve, lost=any(one.tag == "loss" for one in kept))),
     ]
     return "\n".join(lines)
 
@@ -65,7 +75,9 @@ def _table(scores: list[Score]) -> list[str]:
     return lines
 
 
-def _next(primary: list[Contrast], serve: str) -> str:
+def _next(primary: list[Contrast], serve: str, *, lost: bool) -> str:
+    if lost:
+        return "mix general examples in by data.datasets, or train for fewer epochs or at a lower rate"
     if any(c.verdict == "better" for c in primary):
         return serve
     if any(c.verdict == "worse" for c in primary):

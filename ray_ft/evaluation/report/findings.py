@@ -6,7 +6,7 @@ from typing import Literal
 
 from ray_ft import rows
 from ray_ft.artifacts import Contrast, Score
-from ray_ft.evaluation.scores.scoring import BITS_PER_BYTE, FLOOR, JUDGED, UNANSWERABLE
+from ray_ft.evaluation.scores.scoring import BITS_PER_BYTE, DRIFT, FLOOR, HARNESS, JUDGED, UNANSWERABLE
 from ray_ft.evaluation.scores.statistics import MIN_DOCUMENTS, fewest_documents
 
 WORDY = 1.5
@@ -34,7 +34,10 @@ class Metric:
 
 METRICS = {
     "key_fact_recall": Metric(
-        "key-fact recall", "percent", "share of the reference's facts that the answer states, numbers exactly"
+        "key-fact recall",
+        "percent",
+        "share of the reference's facts that the answer states, numbers exactly; of a question with checks, whether "
+        "it passes them",
     ),
     "key_fact_precision": Metric(
         "precision",
@@ -71,6 +74,12 @@ METRICS = {
     "same_code": Metric("same code", "percent", "share of answers equal to the reference but for layout and comments"),
     JUDGED: Metric("judge's preference", "percent", "share of answers that a judge prefers in both orders, ties half"),
     BITS_PER_BYTE: Metric("bits per byte", "number", "surprise at the text of held-out documents; lower is better"),
+    DRIFT: Metric(
+        "bits per token",
+        "number",
+        "surprise at what the base itself says to generic prompts; its rise under tuned "
+        "estimates how far the model has moved, KL(base || tuned)",
+    ),
 }
 STRATA = {
     "held_out": ("held-out documents", "never trained on: does the model generalise, or bluff?"),
@@ -94,8 +103,8 @@ def metric_of(name: str) -> Metric:
 
 
 def stratum_title(stratum: str) -> str:
-    """A stratum as a reader knows it."""
-    return STRATA[stratum][0]
+    """A stratum as a reader knows it; what is not asked as questions says its own name."""
+    return STRATA[stratum][0] if stratum in STRATA else stratum
 
 
 def verdict_sentence(contrast: Contrast) -> str:
@@ -128,7 +137,7 @@ def verdict_sentence(contrast: Contrast) -> str:
             f"On {where}, {pair} is undecided: {figures}; both score no more than {metric.format(contrast.floor)}"
             f"{nothing}, so the questions are too hard for either to show a difference."
         )
-    items = "documents" if contrast.metric == BITS_PER_BYTE else "questions"
+    items = {BITS_PER_BYTE: "documents", DRIFT: "texts"}.get(contrast.metric, "questions")
     more = f"about {contrast.num_more:,} more {items} from documents like these would decide"
     return f"On {where}, {pair} is undecided: {figures}; {more}."
 
@@ -143,7 +152,11 @@ def _p(p_value: float) -> str:
 
 
 def advice(contrasts: Iterable[Contrast]) -> str:
-    """One sentence on what to do, from the primary contrasts on held-out documents where there are any."""
+    """What to do, in a sentence, from the primary contrasts on held-out documents where there are any.
+
+    Where something was lost a second sentence says so, whatever the first one found.
+    """
+    contrasts = list(contrasts)
     of_stratum = judged(contrasts)
     if not of_stratum:
         return "Compare tuned with base to get a verdict: evaluation.systems names only one of them."
@@ -151,7 +164,63 @@ def advice(contrasts: Iterable[Contrast]) -> str:
     if all(c.verdict == "undecided" and c.num_more is None and not c.withheld for c in of_stratum):
         return f"Nothing is shown: every system fails the questions on {title}, tuned or not."
     verdicts = {(c.treatment, c.control): c.verdict for c in of_stratum}
-    return f"Judged by {title}, {_advice(verdicts)}"
+    lost = any(kept.tag == "loss" for kept in forgetting(contrasts))
+    cost = " But tuning cost what the base could do before: look at what was kept." if lost else ""
+    return f"Judged by {title}, {_advice(verdicts)}{cost}"
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What one test says of what the base could do before: a tag of few words, whether it is bad news, a sentence."""
+
+    tag: Literal["loss", "no evidence of loss", "open", "moved"]
+    sentence: str
+
+
+def forgetting(contrasts: Iterable[Contrast]) -> list[Kept]:
+    """Whether tuned lost what the base could do before: a test of non-inferiority for each group, and its drift.
+
+    A loss beyond the margin is ruled out where the near end of the 95% interval is above it, one-sided 2.5%: a question
+    of its own, fixed in advance, beside the family of gains. It never says that nothing was forgotten.
+    """
+    pairs = [c for c in contrasts if (c.treatment, c.control) == ("tuned", "base")]
+    return [_kept(c) for c in pairs if is_retention(c)] + [_moved(c) for c in pairs if c.metric == DRIFT]
+
+
+def is_retention(c: Contrast) -> bool:
+    """Whether a contrast says what was kept: general questions by their main metric, and tasks of others."""
+    return c.primary if c.stratum == "retention" else c.stratum.startswith(HARNESS)
+
+
+def _kept(c: Contrast) -> Kept:
+    metric, where = metric_of(c.metric), stratum_title(c.stratum)
+    points = f"{metric.format_difference(c.margin).lstrip('+')} points"
+    low, high = metric.format_difference(c.low), metric.format_difference(c.high)
+    figures = f"{metric.title} {metric.format_difference(c.difference)} points, 95% interval {low} to {high}"
+    figures += f", {c.num_items:,} questions"
+    if c.verdict == "worse":
+        size = f"less than the margin of {points}" if c.low >= -c.margin else ""
+        size = f"more than the margin of {points}" if c.high < -c.margin else size
+        return Kept("loss", f"On {where}, tuned lost what base could do{f', {size}' if size else ''}: {figures}.")
+    if (
+        c.num_documents >= MIN_DOCUMENTS
+        and c.low >= -c.margin
+        and not (c.verdict == "undecided" and c.num_more is None)
+    ):
+        return Kept("no evidence of loss", f"On {where}, there is no evidence of a loss beyond {points}: {figures}.")
+    if c.verdict == "undecided" and c.num_more is None and c.num_documents >= MIN_DOCUMENTS:
+        return Kept("open", f"On {where}, base could do no more than tuned, next to nothing: {figures}.")
+    return Kept("open", f"On {where}, a loss beyond {points} is not ruled out: {figures}.")
+
+
+def _moved(c: Contrast) -> Kept:
+    rise = f"{c.difference:.3f} bits per token, 95% interval {c.low:.3f} to {c.high:.3f}"
+    asked = f"{c.num_items:,} texts on {c.num_documents:,} prompts"
+    return Kept(
+        "moved",
+        f"Tuned finds what base itself says less likely than base does, by {rise}, over {asked}: an estimate of "
+        "KL(base || tuned). It says how far the model has moved, not that its answers became worse.",
+    )
 
 
 def judged(contrasts: Iterable[Contrast]) -> list[Contrast]:

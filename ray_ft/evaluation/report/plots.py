@@ -71,7 +71,7 @@ class Forest:
 
 def forests(contrasts: Sequence[Contrast]) -> list[Forest]:
     """One plot per stratum, all on one scale, so that they can be compared; bits per byte has a scale of its own."""
-    shares = [c for c in contrasts if c.metric != BITS_PER_BYTE]
+    shares = [c for c in contrasts if c.stratum in STRATA and c.metric != BITS_PER_BYTE]
     if not shares:
         return []
     reach = max(0.05, *(abs(x) for c in shares for x in (c.low, c.high, c.difference)))

@@ -3,7 +3,7 @@
 import hashlib
 import importlib.metadata
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -11,6 +11,7 @@ from ray_ft.artifacts import TrainingSet, TunedModel
 from ray_ft.config import EvaluationConfig, ModelConfig
 from ray_ft.engines import Engine
 from ray_ft.evaluation.exam.questions import MAX_DOCUMENT_CHARS, trained_documents
+from ray_ft.evaluation.exam.retention import is_packed
 from ray_ft.evaluation.exam.tasks import Done
 from ray_ft.evaluation.exam.user_questions import SourceDocument
 from ray_ft.evaluation.report.samples import Sample
@@ -36,11 +37,13 @@ def split_proof(
     documents: Sequence[SourceDocument],
     *,
     are_users: bool = False,
+    common: Sequence[str] = (),
 ) -> SplitProof:
     """Hold the documents of the training examples against those of the held-out questions and texts, by id and content.
 
     It reads the examples that were packed, not the split that was meant. Questions that prepare made it has held
-    against training, span by span; the user's are held against it here.
+    against training, span by span; the user's and the pack's are held against it here, outside
+    `common` passages.
     """
     trained = trained_documents(training_set)
     known = {source.id: source for source in sources}
@@ -54,32 +57,33 @@ def split_proof(
         )
     if copies:
         leaks.append(f"Leak: {len(copies)} held-out documents have copies in training, e.g. {_name(known, copies)}.")
-    table = training_set.overlap
-    if are_users:
-        found = overlaps(questions, training_set.path)
-        table = overlap_table(questions, found)
+    table, asked = dict(training_set.overlap), dict[str, dict[str, int]]()
+    if new := [question for question in questions if are_users or is_packed(question)]:
+        found = overlaps(new, training_set.path, common=common)
+        asked = overlap_table(new, found)
+        table = ({} if are_users else table) | asked
         leaks += [
             f"Leak: {n} {stratum.replace('_', ' ')} questions overlap with the training examples ({kind}), "
-            f"e.g. {next(q.id for q, k in zip(questions, found, strict=True) if k == kind and q.stratum == stratum)}."
-            for stratum, row in table.items()
+            f"e.g. {next(q.id for q, k in zip(new, found, strict=True) if k == kind and q.stratum == stratum)}."
+            for stratum, row in asked.items()
             for kind, n in row.items()
             if n and kind in KINDS
         ]
     statement = (
         f"{len(trained)} documents with training examples, {len(held_out)} held-out documents asked about or scored: "
         f"{len(shared)} in both by id, {len(copies)} more by content"
-        + "".join(f"; {line}" for line in _spans(table, left_out=not are_users))
+        + "".join(f"; {line}" for line in _spans(table, left_out=table.keys() - asked.keys()))
     )
     return SplitProof(statement, tuple(leaks))
 
 
-def _spans(table: Mapping[str, Mapping[str, int]], *, left_out: bool) -> Iterator[str]:
+def _spans(table: Mapping[str, Mapping[str, int]], *, left_out: Collection[str]) -> Iterator[str]:
     """The overlap of questions with training, span by span, a line for each stratum."""
     for stratum, row in table.items():
         yield (
             f"of {row[LOOKED_AT]} {stratum.replace('_', ' ')} questions, {row['question']} stood in training, the "
             f"short answers of {row['reference']} did, and {row['run']} shared {RUN_WORDS} words in a row"
-            f"{': left out' if left_out else ''}"
+            f"{': left out' if stratum in left_out else ''}"
         )
 
 
@@ -131,8 +135,15 @@ def limits(
         )
     if any(len(document.text) >= MAX_DOCUMENT_CHARS for document in documents):
         found.append(f"Long held-out documents are scored by their first {MAX_DOCUMENT_CHARS:,} characters.")
-    if len(questions) < evaluation.num_questions:
-        found.append(f"{len(questions)} questions were asked, of {evaluation.num_questions} wanted: there are no more.")
+    if packed := sum(map(is_packed, questions)):
+        found.append(
+            f"What was kept is told by {packed} English questions of the package's own and by what the base says to "
+            "generic prompts: what other abilities became of is not seen."
+        )
+    if len(questions) - packed < evaluation.num_questions:
+        found.append(
+            f"{len(questions) - packed} questions were asked, of {evaluation.num_questions} wanted: there are no more."
+        )
     return found
 
 

@@ -45,10 +45,13 @@ def _view(report: Report) -> dict[str, Any]:
     """What both templates show, in order and in words."""
     primary = [c for c in report.contrasts if c.primary]
     primary = sorted(primary, key=lambda c: list(STRATA).index(c.stratum))
-    answers = [s for s in (*report.scores, *report.baselines) if s.metric != BITS_PER_BYTE and s.system != RETRIEVER]
+    answers = [s for s in (*report.scores, *report.baselines) if s.stratum in STRATA and s.metric != BITS_PER_BYTE]
     return {
         "report": report,
-        "advice": findings.advice(primary),
+        "advice": findings.advice(report.contrasts),
+        "kept": findings.forgetting(report.contrasts),
+        "apart": [s for s in report.scores if s.stratum not in STRATA and s.system != RETRIEVER],
+        "stratum_title": findings.stratum_title,
         "verdicts": [(c.verdict, findings.verdict_sentence(c)) for c in primary],
         "panels": panels(report.scores, report.contrasts),
         "forests": forests(report.contrasts),

@@ -126,7 +126,7 @@ def choose_telling(samples: Sequence[Sample], *, seed: int, num_shown: int = NUM
         after, before = sample.answers[treatment].scores, sample.answers[control].scores
         facts = after[PRIMARY_METRIC] - before[PRIMARY_METRIC]
         # Words decide between samples that state equally many facts, and never outweigh one.
-        return facts + 0.01 * (after["token_f1"] - before["token_f1"])
+        return facts + 0.01 * (after.get("token_f1", 0.0) - before.get("token_f1", 0.0))
 
     ranked = sorted((s for s in samples if s.answerable), key=lambda s: (-gain(s), s.id))
     wins = [s for s in ranked[:num_shown] if gain(s) > 0]

@@ -6,14 +6,15 @@ from dataclasses import dataclass, replace
 from ray_ft.artifacts import Contrast, Score
 from ray_ft.evaluation.scores.scoring import (
     AGAINST_RETRIEVAL,
-    BITS_PER_BYTE,
     FLOOR,
+    HARNESS,
     KNOWING_NOTHING,
     LEAST,
     PRIMARY_METRIC,
     PRIMARY_PAIRS,
     RECALL_BAR,
     RETRIEVER,
+    SURPRISE,
     UNANSWERABLE,
     Measured,
     is_judged,
@@ -43,7 +44,8 @@ def contrasts_of(
     found: list[_Unjudged] = []
     for group in groups:
         metrics = dict.fromkeys(metric for _, metric in group.sums)
-        for metric in filter(is_judged, metrics):
+        of_others = group.stratum.startswith(HARNESS)
+        for metric in (m for m in metrics if of_others or is_judged(m) or m in SURPRISE):
             for treatment, control in pairs:
                 if (treatment, metric) in group.sums and (control, metric) in group.sums:
                     found.append(
@@ -73,8 +75,8 @@ def _contrast(
     draws = group.draws[treatment, metric] - group.draws[control, metric]
     worst = 1.0 - LEAST.get(metric, 0.0)
     bounds = (-worst, worst)
-    if metric == BITS_PER_BYTE:
-        # A difference in bits per byte has no scale of its own: it is held against the control's figure.
+    if metric in SURPRISE:
+        # A difference in bits has no scale of its own: it is held against the control's figure.
         margin *= group.mean(control, metric)
         bounds = bounds_asked(by_document, group.weights)
         worst = worst_difference(by_document, group.weights, margin=margin)
@@ -102,7 +104,7 @@ def _contrast(
         spread.standard_error,
         draws.equivalence_p(margin=margin, worst=worst),
         worst,
-        both_fail=metric != BITS_PER_BYTE and best <= floor,
+        both_fail=metric not in SURPRISE and best <= floor,
     )
 
 
@@ -128,7 +130,7 @@ def _judged(unjudged: _Unjudged, *, by_holm: tuple[float, float] | None, family_
         p_equivalence=p_equivalence,
         margin=contrast.margin,
         num_documents=contrast.num_documents,
-        higher_is_better=contrast.metric != BITS_PER_BYTE,
+        higher_is_better=contrast.metric not in SURPRISE,
     )
     num_more = None
     if verdict == "undecided":

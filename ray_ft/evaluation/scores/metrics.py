@@ -8,6 +8,7 @@ from functools import cache
 from typing import Any
 
 from ray_ft.evaluation.scores.abstaining import declines
+from ray_ft.evaluation.scores.checks import passes
 from ray_ft.words import pieces, split
 
 ARTICLES = frozenset({"a", "an", "the"})
@@ -33,15 +34,21 @@ def score_answer(
     answerable: bool = True,
     question: str = "",
     source: str = "",
+    checks: Sequence[str] = (),
 ) -> dict[str, float]:
     """All metrics of one answer, without its thoughts; `source` is what supports details beside the reference.
 
-    A question that the documents do not answer is scored by abstention alone; steps, where the reference has some.
+    A question that the documents do not answer is scored by abstention alone; steps, where the reference has some. With
+    `checks` an answer is right, all of them and all facts, or wrong: words of the reference prove nothing.
     """
     said = without_thoughts(answer)
     abstains = abstention(answer)
     if not answerable:
         return {"abstention": abstains}
+    if checks:
+        is_right = passes(said, checks, question=question) and all(states_fact(said, fact) for fact in key_facts)
+        ratio = length_ratio(said, reference)
+        return {"key_fact_recall": float(is_right), "declined": abstains, "length_ratio": ratio}
     facts = key_facts or (reference,)
     recall = key_fact_recall(said, facts)
     precision = key_fact_precision(said, " ".join((reference, *facts)), question=question)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ray_ft.artifacts import Score
-from ray_ft.evaluation.exam.tasks import Done
+from ray_ft.evaluation.exam.tasks import BASE, TUNED, Done
 from ray_ft.evaluation.scores.metrics import nats_to_bits, ndcg_at, recall_at, reciprocal_rank, score_answer
 from ray_ft.evaluation.scores.statistics import (
     Draws,
@@ -40,13 +40,20 @@ COPY = "copy"
 BASELINES = (*KNOWING_NOTHING, COPY)
 UNANSWERABLE = "unanswerable"
 BITS_PER_BYTE = "bits_per_byte"
+DRIFT = "bits_per_token"
+OWN_SAMPLES = "the base's own samples"
+"""Where a model finds less likely what the base said, by DRIFT, it has moved away from it."""
+HARNESS = "lm-eval "
+"""Begins the stratum of a task of lm-evaluation-harness, which has a metric of its own."""
+SURPRISE = (BITS_PER_BYTE, DRIFT)
+"""Lower is better; without a scale of its own, and held against the control's figure."""
 RETRIEVER = "retriever"
 """The system that retrieval's own scores stand under."""
 MRR_DEPTH = 10
 """Passages looked at for the mean reciprocal rank and the discounted gain."""
 RECALL_BAR = 0.7
 """Least share of questions whose passage retrieval shows: below, it is no fair rival, and no verdict is against it."""
-UNBOUNDED = ("length_ratio", BITS_PER_BYTE)
+UNBOUNDED = ("length_ratio", *SURPRISE)
 """Metrics that are no shares."""
 LEAST = {"net_score": -1.0}
 """The least that a metric can be, where that is not 0; the most is 1."""
@@ -175,6 +182,7 @@ def score_question(question: Question, answer: str, *, source: str = "") -> dict
         answerable=question.answerable,
         question=question.question,
         source=source,
+        checks=question.checks,
     )
 
 
@@ -188,6 +196,23 @@ def measure_documents(done: Iterable[Done], texts: Sequence[str], *, num_bootstr
     names = [str(i) for i in range(len(texts))]
     num_bytes = [float(len(text.encode("utf-8", "replace"))) for text in texts]
     return measure("held_out", bits, names, weights=num_bytes, num_bootstrap=num_bootstrap, seed=seed)
+
+
+def measure_samples(done: Iterable[Done], prompts: Sequence[str], *, num_bootstrap: int, seed: int) -> Measured | None:
+    """Bits per token of what the base said, over all its tokens together, prompts drawn anew; None without samples."""
+    by_index: dict[int, dict[str, Done]] = {}
+    for d in done:
+        by_index.setdefault(d.index, {})[d.system] = d
+    both = [by_index[i] for i in sorted(by_index) if len(by_index[i]) > 1]
+    if not both:
+        return None
+    columns = {
+        (system, DRIFT): [nats_to_bits(sample[system].negative_log_likelihood) for sample in both]
+        for system in (BASE, TUNED)
+    }
+    names = [prompts[sample[BASE].index] for sample in both]
+    num_tokens = [float(sample[BASE].num_completion_tokens) for sample in both]
+    return measure(OWN_SAMPLES, columns, names, weights=num_tokens, num_bootstrap=num_bootstrap, seed=seed)
 
 
 def measure_retrieval(

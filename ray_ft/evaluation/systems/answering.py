@@ -61,7 +61,7 @@ def answer_all(
             "kept_path": kept_path,
         }
         with quiet_ray_data():
-            done.extend(_run(part, questions, sources, worker))
+            done.extend(_run(_with_said(part, done), questions, sources, worker))
     place = {(task.kind, task.system, task.index, task.sample): i for i, task in enumerate(tasks)}
     return sorted(done, key=lambda d: place[d.kind, d.system, d.index, d.sample])
 
@@ -69,11 +69,23 @@ def answer_all(
 def _loads(tasks: Sequence[Task], tuned: TunedModel) -> Iterator[tuple[str, dict[str, str], list[Task]]]:
     """Model folder, adapters and their tasks: an adapter shares its base's load, a whole tuned model needs its own."""
     if tuned.is_adapter:
-        yield tuned.base_path, {TUNED: tuned.path} if any(t.is_tuned for t in tasks) else {}, list(tasks)
+        # What the base says is scored at once under an adapter that is loaded beside it.
+        asked = [task for task in tasks if not (task.kind == "said" and task.is_tuned)]
+        yield tuned.base_path, {TUNED: tuned.path} if any(t.is_tuned for t in tasks) else {}, asked
         return
     for path, is_tuned in ((tuned.base_path, False), (tuned.path, True)):
         if part := [task for task in tasks if task.is_tuned == is_tuned]:
             yield path, {}, part
+
+
+def _with_said(tasks: Sequence[Task], done: Sequence[Done]) -> list[Task]:
+    """The tasks, with what the base said for those that score it; where it said nothing there is nothing to score."""
+    said = {d.index: d.token_ids for d in done if d.kind == "said"}
+    return [
+        dataclasses.replace(task, token_ids=said[task.index]) if task.kind == "said" and task.is_tuned else task
+        for task in tasks
+        if task.kind != "said" or not task.is_tuned or task.index in said
+    ]
 
 
 def _run(
@@ -86,7 +98,10 @@ def _run(
     num_blocks = math.ceil(len(tasks) / tasks_per_batch)
     resources, num_actors = actor_resources(worker["engine"], worker["model_path"], num_blocks)
     logger.info("answering %d tasks with %d x %s", len(tasks), num_actors, Path(worker["model_path"]).name)
-    rows = [{**dataclasses.asdict(task), "passages": list(task.passages)} for task in tasks]
+    rows = [
+        {**dataclasses.asdict(task), "passages": list(task.passages), "token_ids": list(task.token_ids)}
+        for task in tasks
+    ]
     dataset = (
         ray.data.from_items(rows, override_num_blocks=num_blocks)
         .map_batches(
@@ -143,7 +158,10 @@ class Worker:
 
     def __call__(self, batch: "pa.Table") -> "pa.Table":
         """Outcomes of a batch; what a user can fix comes back as a row: Ray would make a traceback of it."""
-        tasks = [Task(**{**row, "passages": tuple(row["passages"])}) for row in batch.to_pylist()]
+        tasks = [
+            Task(**{**row, "passages": tuple(row["passages"]), "token_ids": tuple(row["token_ids"])})
+            for row in batch.to_pylist()
+        ]
         if self._refusal:
             return _table([Done(tasks[0].index, tasks[0].kind, tasks[0].system, error=self._refusal)])
         try:
@@ -174,13 +192,20 @@ def _table(done: Sequence[Done]) -> "pa.Table":
     for row in rows:
         row["scores"] = [{"metric": metric, "value": value} for metric, value in row["scores"].items()]
     pairs = pa.list_(pa.struct([("metric", pa.string()), ("value", pa.float64())]))
-    columns: dict[type, Any] = {int: pa.int64(), str: pa.string(), float: pa.float64(), list: pairs}
+    columns: dict[type, Any] = {
+        int: pa.int64(),
+        str: pa.string(),
+        float: pa.float64(),
+        list: pairs,
+        tuple: pa.list_(pa.int64()),
+    }
     schema = pa.schema([(name, columns[type(value)]) for name, value in rows[0].items()])
     return pa.Table.from_pylist(rows, schema=schema)
 
 
 def _done(row: Mapping[str, Any]) -> Done:
-    return Done(**{**row, "scores": {pair["metric"]: pair["value"] for pair in row["scores"]}})
+    scores = {pair["metric"]: pair["value"] for pair in row["scores"]}
+    return Done(**{**row, "scores": scores, "token_ids": tuple(row["token_ids"])})
 
 
 def actor_resources(engine: Engine, model_path: str, num_batches: int) -> tuple[dict[str, int], int]:

@@ -45,6 +45,6 @@ def _read(folder: Path) -> Iterator[Done]:
     for path in sorted(folder.glob("*.jsonl")):
         for line in path.read_text(encoding="utf-8").splitlines():
             try:
-                yield replace(Done(**json.loads(line)), seconds=0.0)
+                yield replace(Done(**json.loads(line)), seconds=0.0, token_ids=())  # answers alone are kept
             except (ValueError, TypeError):  # the last line of a process that was killed
                 continue

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 from ray_ft.engines import GenerateRequest, GenerateResult, LoadedModel
 from ray_ft.errors import GenerationError
-from ray_ft.evaluation.exam.tasks import Done, Task
+from ray_ft.evaluation.exam.tasks import BASE, TUNED, Done, Task
 from ray_ft.evaluation.systems.kept import Kept
 from ray_ft.retrievers.passages import user_messages
 
@@ -41,8 +41,9 @@ def perform(
 
     What `kept` has is not asked again, and what is asked goes there as it ends.
     """
-    questions = [task for task in tasks if task.kind != "document"]
+    questions = [task for task in tasks if task.kind in ("question", "sample")]
     documents = [task for task in tasks if task.kind == "document"]
+    speaking = [task for task in tasks if task.kind == "said"]
     answers = []
     for system in dict.fromkeys(task.system for task in questions):  # apart, so that each has seconds of its own
         of_system = [task for task in questions if task.system == system]
@@ -50,7 +51,8 @@ def perform(
         before, some = _answer(of_system, model, tuned_adapter, system_prompt, max_new_tokens, kept)
         seconds = (time.perf_counter() - started) / max(len(some), 1)
         answers += [*before, *(replace(done, seconds=seconds) for done in some)]
-    return answers + _score_documents(documents, model, tuned_adapter)
+    drawn = _draw(speaking, model, tuned_adapter, system_prompt, max_new_tokens)
+    return answers + _score_documents(documents, model, tuned_adapter) + drawn
 
 
 def _answer(
@@ -114,6 +116,48 @@ def _score_documents(tasks: Sequence[Task], model: LoadedModel, tuned_adapter: s
                 Done(index=task.index, kind="document", system=task.system, negative_log_likelihood=value)
                 for task, value in zip(part, nats, strict=True)
             ]
+    return done
+
+
+def _draw(
+    tasks: Sequence[Task], model: LoadedModel, tuned_adapter: str | None, system_prompt: str | None, max_new_tokens: int
+) -> list[Done]:
+    """Draw what the base says to each prompt, unless a task brings it, and score it under all that is loaded.
+
+    At temperature 1 with the index as seed, so that the mean rise of the negative log-likelihood under another model
+    estimates the base's divergence from it, KL(base || other). Where the base says nothing there is no outcome.
+    """
+    prompts = [
+        build_prompt(model, t.text, (), system_prompt=system_prompt, max_new_tokens=max_new_tokens) for t in tasks
+    ]
+    said = [task.token_ids for task in tasks]
+    drawing = [i for i, task in enumerate(tasks) if not task.is_tuned]
+    requests = [
+        GenerateRequest(prompts[i].text, max_new_tokens=max_new_tokens, temperature=1.0, seed=tasks[i].index)
+        for i in drawing
+    ]
+    for i, result in zip(drawing, model.generate(requests), strict=True):
+        said[i] = tuple(result.token_ids or model.token_ids(result.text))
+    done = []
+    for system, adapter in ((BASE, None), (TUNED, tuned_adapter)):
+        part = [i for i, t in enumerate(tasks) if said[i] and (t.system == system or adapter is not None)]
+        rows = [(*model.prompt_ids(prompts[i].text, adapter=adapter), *said[i]) for i in part]
+        scored = model.prompt_logprobs(rows, adapter=adapter, num_logprobs=0) if rows else []
+        done += [
+            Done(
+                index=tasks[i].index,
+                kind="said",
+                system=system,
+                prompt=str(prompts[i].text),
+                prompt_sha256=prompts[i].sha256,
+                answer=model.detokenize(said[i]),
+                num_prompt_tokens=len(tokens) - len(said[i]),
+                num_completion_tokens=len(said[i]),
+                negative_log_likelihood=-sum(token.logprob for token in tokens[-len(said[i]) :]),
+                token_ids=said[i],
+            )
+            for i, tokens in zip(part, scored, strict=True)
+        ]
     return done
 
 

@@ -2,6 +2,7 @@
 
 import argparse
 import csv
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -13,14 +14,19 @@ NAMES = ("verdicts", "verdict-families", "verdict-power", "interval-coverage")
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Simulate unless --report, then write the page."""
+    """Simulate unless --report, then write the page; `forgetting` makes real runs instead."""
+    given = sys.argv[1:] if arguments is None else arguments
+    if given[:1] == ["forgetting"]:
+        from bench.evaluation import forgetting
+
+        return forgetting.main(given[1:])
     parser = argparse.ArgumentParser(prog="scripts/bench_evaluation", description=__doc__)
     parser.add_argument("--output", type=Path, default=BENCHMARKS, help="folder of the CSV files and of verdicts.md")
     parser.add_argument("--exams", type=int, default=400, help="simulated exams for each row")
     parser.add_argument("--draws", type=int, default=1000, help="bootstrap draws and sign patterns for each exam")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--report", action="store_true", help="simulate nothing: the page from the CSV files")
-    options = parser.parse_args(arguments)
+    options = parser.parse_args(given)
     if not options.report:
         from bench.evaluation.coverage import coverage_rows
         from bench.evaluation.exams import family_rows, power_rows, verdict_rows

@@ -10,7 +10,7 @@ from exam_fixtures import write_training_set
 from ray_ft.artifacts import TrainingSet
 from ray_ft.config import EvaluationConfig
 from ray_ft.evaluation.power import plan_exam, render_power, smallest_difference
-from ray_ft.evaluation.scores.statistics import ALPHA, sign_flip_p
+from ray_ft.evaluation.scores.statistics import ALPHA, fewest_documents, sign_flip_p
 
 
 @pytest.mark.parametrize(
@@ -58,3 +58,11 @@ def test_the_exam_of_a_configuration_is_counted_by_stratum(tmp_path: Path) -> No
     assert max(map(len, shown.splitlines())) <= 80
     assert "held-out documents" in shown
     assert json.dumps([power.smallest for power in found])
+
+
+def test_the_retention_pack_is_in_the_plan_and_one_more_comparison(tmp_path: Path) -> None:
+    found = plan_exam(write_training_set(tmp_path), EvaluationConfig(num_retention=1000), seed=0)
+    by_stratum = {power.stratum: power for power in found}
+    assert (by_stratum["retention"].num_questions, by_stratum["retention"].num_documents) == (200, 200)
+    # three on held-out documents, three on seen ones, and tuned against base alone on general questions
+    assert {power.fewest_for_none for power in found} == {fewest_documents(0.02, num_contrasts=7)}

@@ -69,7 +69,11 @@ def test_what_else_differs_is_told(runs: tuple[Path, Path]) -> None:
     shown = render_comparison(found)
     assert "90 questions that both were asked (0 of A alone and 1 of B alone are left out)" in shown
     assert "not the same: engine: transformers / vllm" in shown
-    assert "On seen documents, B tuned is better than A tuned: key-fact recall +65.6 points" in shown
+    told = "- better: On seen documents, B tuned is better than A tuned: key-fact recall +65.6 points"
+    assert told in " ".join(shown.split())
+    assert "against A base" not in shown  # it answered alike
+    assert "the same scores in both: base" in shown
+    assert max(map(len, shown.splitlines())) <= max(80, *(len(str(run)) + 3 for run in runs))
     assert "- question 0 (tuned)\n  A: A knew\n  B: tuned 0.0" in shown
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from html.parser import HTMLParser
 from pathlib import Path
 
+import html5lib
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -109,6 +110,14 @@ def test_the_page_asks_nothing_of_the_network_and_runs_nothing(make_report: Repo
     assert "url(" not in make_report.html
     assert "@import" not in make_report.html
     assert page.open == []  # well formed to the end
+
+
+def test_the_page_is_html_without_a_parse_error(make_report: ReportMaker) -> None:
+    make_report(dataclasses.replace(SETTINGS, num_retention=20))
+    validator = html5lib.HTMLParser(strict=True)
+    validator.parse(make_report.html)
+    with pytest.raises(html5lib.html5parser.ParseError):  # it finds what is wrong with a page
+        validator.parse(make_report.html.replace("</section>", "", 1))
 
 
 def test_answers_and_names_are_escaped(make_report: ReportMaker) -> None:

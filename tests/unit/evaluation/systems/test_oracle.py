@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from ray_ft.config import EvaluationConfig
 from ray_ft.evaluation.compare import Exam, _tasks
 from ray_ft.evaluation.systems.gold import with_gold
 from ray_ft.rows import Chunk, Question
@@ -25,7 +26,7 @@ def test_an_oracle_sees_the_right_passage_alone_and_retrieval_what_it_found() ->
     systems = ("base", "base+rag", "base+oracle")
     questions = [with_gold(ASKED, PASSAGES), unknown]
     exam = Exam(systems, questions, 2, PASSAGES, [[CATS, DOGS, OTHER], [OTHER]], [], num_passages=2)
-    shown = {(task.system, task.index): task.passages for task in _tasks(exam)}
+    shown = {(task.system, task.index): task.passages for task in _tasks(exam, EvaluationConfig())}
     dogs, cats = f"Pets > Dogs\n{DOGS.text}", f"Pets > Cats\n{CATS.text}"
     assert [shown[system, 0] for system in systems] == [(), (cats, dogs), (dogs,)]
     assert [shown[system, 1] for system in systems] == [(), (f"Ship\n{OTHER.text}",), ()]
