@@ -37,6 +37,8 @@ class Profile:
     """The same with room to spare, where few weights train."""
     reserved_ratio_full: float = 1.05
     """The same where all weights train."""
+    reserved_ratio_deepspeed: float = 1.14
+    """The same where DeepSpeed trains them at stages 0 to 2, which copies gradients into large buffers."""
     reserved_ratio_zero3: float = 1.09
     """The same under ZeRO-3, which gathers and frees weights all the time."""
     memory_error: float = 0.02

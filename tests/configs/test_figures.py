@@ -8,6 +8,7 @@ import pytest
 from answer_figures import page_lines, readme_lines
 from document_blocks import REPOSITORY
 from markdown_tables import read_csv, table_rows
+from several_gpus_tables import losses_table, memory_table
 
 BENCHMARKS = REPOSITORY / "docs" / "benchmarks"
 TRAINING = BENCHMARKS / "training-h200.md"
@@ -285,3 +286,11 @@ def test_speeds_in_turns_are_those_of_the_file() -> None:
         assert f"| {name} | {' | '.join(', '.join(speeds) for speeds in of_commit.values())} |" in page
     least_and_most = {gib for row in rows if (gib := row["peak_gib"])}
     assert least_and_most == {"36.54", "27.61"}
+
+
+def test_two_gpus_say_what_their_files_say() -> None:
+    page = (BENCHMARKS / "several-gpus.md").read_text()
+    for table in (
+        losses_table(BENCHMARKS / "several-gpus-losses.jsonl"), memory_table(BENCHMARKS / "several-gpus-memory.csv"),
+    ):  # fmt: skip
+        assert "\n".join(table) in page

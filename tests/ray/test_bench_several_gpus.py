@@ -27,5 +27,5 @@ def test_scaling_equal_losses_and_the_estimator_s_pairs_come_from_one_command(tm
     assert rows["workers/full-zero2-2"]["difference"] <= 1e-4
     assert "scaling efficiency" in (tmp_path / "training.md").read_text()
     pairs = (tmp_path / "estimator.csv").read_text().splitlines()
-    assert len(pairs) == 3  # the names of the columns and two rows
+    assert len(pairs) == 4  # the names of the columns and three rows
     assert all(",ok," in pair for pair in pairs[1:])

@@ -80,7 +80,7 @@ def stack_for(candidate: Candidate, job: Job) -> Stack:
         fused_loss=on_gpu and "lm_head" not in getattr(strategy, "target_modules", ()),
         masked_attention=on_gpu and (wide or not job.hardware.has_bf16),
         step_bytes=0 if compiled else 4,
-        padding_factor=_reserved_ratio(strategy, profile),
+        padding_factor=_reserved_ratio(candidate, profile),
         attention=job.attention,
         kernels=compiled,
         gated=compiled and job.shape.model_type in GATED,
@@ -91,10 +91,12 @@ def stack_for(candidate: Candidate, job: Job) -> Stack:
     )
 
 
-def _reserved_ratio(strategy: Strategy, profile: Profile) -> float:
-    if strategy.zero_stage == 3:
+def _reserved_ratio(candidate: Candidate, profile: Profile) -> float:
+    if candidate.strategy.zero_stage == 3:
         return profile.reserved_ratio_zero3
-    return profile.reserved_ratio if strategy.is_adapter else profile.reserved_ratio_full
+    if candidate.strategy.is_adapter:
+        return profile.reserved_ratio
+    return profile.reserved_ratio_deepspeed if candidate.backend == "deepspeed" else profile.reserved_ratio_full
 
 
 def _fuses(strategy: Strategy) -> bool:

@@ -1,7 +1,7 @@
 """One configuration of the estimator's grid, and its model's config.json; imports neither torch nor ray_ft's stages."""
 
 from dataclasses import asdict, dataclass, fields
-from typing import Any
+from typing import Any, Literal
 
 from ray_ft.models.builtin import BUILTIN_CONFIGS
 from ray_ft.models.catalogue import known_config
@@ -22,6 +22,7 @@ class Configuration:
     rank: int = 16  # of adapters
     layers: int = 0  # 0: as many as the model has; anything else is no measurement of that model
     evaluate: bool = False  # measure an evaluation too
+    backend: Literal["auto", "deepspeed"] = "auto"  # auto: ours where it can
 
     @property
     def name(self) -> str:
@@ -34,12 +35,17 @@ class Configuration:
         parts += [f"acc{self.accumulation}"] if self.accumulation > 1 else []
         parts += [f"r{self.rank}"] if self.rank != 16 else []
         parts += [f"{self.layers}-layers"] if self.layers else []
+        parts += [self.backend] if self.backend != "auto" else []
         return " ".join(parts)
 
     @property
     def tokens_per_step(self) -> int:
         """Of all GPUs together."""
         return self.sequence * self.micro_batch * self.num_gpus * self.accumulation
+
+    def backend_of(self, strategy: Any) -> Literal["deepspeed", "native"]:
+        """What runs the row's steps, as a plan would have it."""
+        return "deepspeed" if strategy.needs_deepspeed or self.backend == "deepspeed" else "native"
 
     def model_config(self) -> dict[str, Any]:
         """The model's config.json, long enough for the row; a name that nobody knows is our own mistake."""
@@ -58,5 +64,7 @@ def to_values(configuration: Configuration) -> dict[str, Any]:
 def from_values(values: dict[str, Any]) -> Configuration:
     """From a row's columns, text or not; columns of other things are left alone."""
     known = {field.name: field.type for field in fields(Configuration)}
-    readers: dict[Any, Any] = {int: int, str: str, bool: lambda text: str(text).lower() == "true"}
-    return Configuration(**{name: readers[kind](values[name]) for name, kind in known.items() if name in values})
+    readers: dict[Any, Any] = {int: int, bool: lambda text: str(text).lower() == "true"}
+    return Configuration(
+        **{name: readers.get(kind, str)(values[name]) for name, kind in known.items() if name in values}
+    )

@@ -13,7 +13,7 @@ Row = dict[str, Any]
 
 CONFIGURATION = (
     "name", "model", "strategy", "zero_stage", "num_gpus", "sequence", "micro_batch", "accumulation", "checkpointing",
-    "rank", "layers", "evaluate",
+    "rank", "layers", "evaluate", "backend",
 )  # fmt: skip
 PREDICTED = (
     "predicted_allocated_bytes", "predicted_reserved_bytes", "predicted_device_bytes", "predicted_phase",

@@ -51,7 +51,7 @@ def asked(configuration: Configuration, *, gpu: str, profile: Profile) -> tuple[
         strategy = replace(strategy, r=configuration.rank, lora_alpha=2 * configuration.rank)  # type: ignore[call-arg]
     candidate = Candidate(
         strategy, configuration.num_gpus, configuration.micro_batch, configuration.accumulation,
-        configuration.checkpointing,
+        configuration.checkpointing, backend=configuration.backend_of(strategy),
     )  # fmt: skip
     rows = configuration.micro_batch * configuration.num_gpus * configuration.accumulation
     workload = Workload(10_000_000, 1.0, configuration.sequence, rows)

@@ -84,6 +84,12 @@ TWO_GPUS = (
     two(LLAMA3_8B, "full", 2, "4x2048"),
     two(LLAMA2_7B, "qlora", 1, "4x2048", "ckpt"),
     two(LLAMA2_13B, "full", 3, "2x2048", "ckpt"),
+    two(LLAMA_3B, "full", 1, "4x2048", backend="deepspeed"),
+    two(LLAMA_1B, "full", 0, "4x2048", backend="deepspeed"),
+    two(LLAMA2_7B, "full", 2, "4x2048", "ckpt", backend="deepspeed"),
+    two(LLAMA2_7B, "lora", 0, "4x2048", backend="deepspeed"),
+    two(LLAMA_1B, "full", 1, "2x2048", accumulation=2, backend="deepspeed"),
+    two(LLAMA2_7B, "lora", 1, "4x2048", backend="deepspeed"),
 )
 
 TINY = (
@@ -92,4 +98,5 @@ TINY = (
     one("builtin:tiny", "full", "1x64", accumulation=2),
     two("builtin:tiny", "lora", 0, "1x64"),
     two("builtin:tiny", "full", 2, "1x64"),
+    two("builtin:tiny", "full", 1, "1x64", backend="deepspeed"),
 )

@@ -146,7 +146,7 @@ def make_task(configuration: Configuration, watch: PhaseWatch, *, base: Path, ro
     return TrainingTask(
         training_set_path=str(rows), base_path=str(base), about_base=about_base, chat_template=None,
         run_path=str(run_path), strategy=strategy, use_gpu=torch.cuda.is_available(),
-        backend="deepspeed" if strategy.needs_deepspeed else "native",
+        backend=configuration.backend_of(strategy),
         precision="bf16" if torch.cuda.is_available() else "fp32",
         num_threads=1, micro_batch_size=configuration.micro_batch,
         gradient_accumulation_steps=configuration.accumulation,

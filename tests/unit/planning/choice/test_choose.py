@@ -247,7 +247,7 @@ def test_a_micro_batch_that_no_worker_count_can_take_is_named() -> None:
         _plan(micro_batch_size=32)
 
 
-def test_planning_a_mixed_cluster_takes_half_a_second_at_most() -> None:
+def test_planning_a_mixed_cluster_takes_a_second_at_most() -> None:
     mixed = dataclasses.replace(
         gpu_hardware("A100-80GB", 64),
         alternatives=(gpu_hardware("H100-80GB", 32), gpu_hardware("L40S", 16), gpu_hardware("T4", 8)),
@@ -265,7 +265,7 @@ def test_planning_a_mixed_cluster_takes_half_a_second_at_most() -> None:
         )
         seconds.append(time.process_time() - start)
     print(f"all candidates of Llama-3-8B on a mixed cluster of 120 GPUs: {min(seconds):.2f} s")
-    assert min(seconds) < 0.5
+    assert min(seconds) < 1.0
 
 
 def test_planning_imports_neither_torch_nor_ray() -> None:
