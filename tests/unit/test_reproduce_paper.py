@@ -165,6 +165,41 @@ def test_a_row_has_one_number_for_each_question(scripts: None) -> None:
     assert list(_exam(samples)) == ["seen", "unanswerable"]
 
 
+def test_every_part_of_the_page_is_made_of_rows(scripts: None) -> None:
+    from bench.paper import page
+    from bench.paper.experiments import read_experiments
+    from bench.paper.figures import gathered
+
+    strata = ("seen", "held_out", "retention", "unanswerable")
+    metrics = ("key_fact_recall", "abstention", "edit_similarity", "names_f1", "parses")
+    numbers = {stratum: {metric: [i % 2 for i in range(8)] for metric in metrics} for stratum in strata}
+    asked = {stratum: {"questions": [], "documents": list("abcdefgh")} for stratum in strata}
+    versions = dict.fromkeys(("python", "torch", "transformers", "peft"), "1")
+    rows: list[dict[str, Any]] = [{"machine": "H0", "processes": 2, "versions": versions}]
+    for e in read_experiments():
+        rows.append({"exam": e.config, "strata": asked})
+        head = {"experiment": e.name, "outcome": "ok", "seed": 0, "config": e.config, "metrics": {}}
+        for run in e.runs:
+            seconds, scores = {"train": 9.0, "evaluate": 4.0}, dict.fromkeys(e.systems, numbers)
+            rows.append({**head, "run": run, "seconds": seconds, "scores": scores})
+    results = gathered(rows)
+    for e in read_experiments():
+        lines = list(page.quality(results, e))
+        shown = [line.split(" | ")[0].removeprefix("| ") for line in lines if line.startswith("| ")][1:]
+        tuned = [system for system in e.systems if system.startswith("tuned")]  # the base is the same in every run
+        assert len(shown) == len(e.systems) + len(tuned) * (len(e.runs) - 1)
+        assert set(e.paper) <= set(shown)
+        assert sum(line.startswith("- ") for line in lines) == len(e.pairs)
+        assert all(line.count("|") == lines[0].count("|") for line in lines if line.startswith("|"))
+    assert page.about(results).startswith(f"{len(rows) - 7} trials on one H0, 2 side by side (python 1")
+    answers = {"base": "n", "tuned": "def f(): pass"}
+    kept = {"id": "f.py:f", "question": "q?", "reference": "def f(): pass", "answers": answers, "seed": 0}
+    (line,) = list(page.before_after([{**kept, "experiment": "t06", "run": "qa", "stratum": "seen"}]))[2:]
+    assert line == "| q? | n | def f(): pass | def f(): pass |"
+    told = "".join(page.functions([{**kept, "experiment": "t11", "run": "summary", "stratum": "seen"}]))
+    assert "The best of 1, `f.py:f`, edit similarity 100%" in told
+
+
 def test_latency_is_of_an_output_token_with_its_interval(scripts: None) -> None:
     from bench.paper.machine import latency
 

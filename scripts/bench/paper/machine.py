@@ -75,11 +75,13 @@ def answers(table: dict[str, Any]) -> Iterator[str]:
 
 def latency(rows: Iterable[dict[str, Any]]) -> Iterator[str]:
     """Figure 2: what `ray-ft bench` measured of the variants that ran, with its intervals."""
+    found = [row for row in rows if row.get("speeds")]
+    if not found:
+        yield "Not measured yet."
+        return
     yield "| | answers at once | each output token, ms | first token, ms | memory, GiB | greedy answers as |"
     yield "|---|---|---|---|---|---|"
-    for row in rows:
-        if not row.get("speeds"):
-            continue
+    for row in found:
         memory = ", ".join(f"{name} {taken / GIB:.1f}" for name, taken in row["memory"].items())
         same = f"{row['same_as']}: {row['num_same']} of {row['num_answers']}" if row["same_as"] else ""
         for speed in row["speeds"]:

@@ -26,6 +26,7 @@ CODE = {
     "parses": ("seen", "parses"),
     "edit similarity, files not trained on": ("held_out", "edit_similarity"),
 }
+NOT_YET = "Not measured yet."
 SHOWN = (("seen", 4), ("held_out", 1), ("unanswerable", 2), ("retention", 2))
 """Answers of Table 7 by stratum: the first question of so many documents, or so many questions."""
 
@@ -51,6 +52,9 @@ def quality(results: Results, experiment: Experiment) -> Iterator[str]:
     names = CODE if experiment.config.endswith("code.yaml") else HANDBOOK
     figures = {head: columns(results, experiment.name, *of) for head, of in names.items()}
     first, *others = names
+    if not figures[first]:
+        yield NOT_YET
+        return
     yield f"| run | {first} | seeds | {' | '.join(others)} | the paper |"
     yield "|---|---|---|" + "---|" * (len(others) + 1)
     for run in _runs(experiment, figures[first]):
@@ -75,7 +79,7 @@ def sentences(found: list[Difference]) -> Iterator[str]:
 def about(results: Results) -> str:
     """Which machine, and how long trials took."""
     if not results.seconds:
-        return "No trial has been measured yet."
+        return NOT_YET
     versions = results.machine["versions"]
     said = ", ".join(f"{name} {versions[name]}" for name in ("python", "torch", "transformers", "peft"))
     spent = [s for of in results.seconds.values() for s in of]
@@ -83,13 +87,18 @@ def about(results: Results) -> str:
     return (
         f"{len(spent)} trials on one {results.machine['machine']}, {results.machine['processes']} side by side "
         f"({said}); in the median a trial took {middle['train']:.0f} s of training and {middle['evaluate']:.0f} s of "
-        "answering."
+        "answering. Raw data: "
+        + ", ".join(f"[{name}]({name})" for name in (ROWS, ANSWERS, machine.FILES[0]) if (BENCHMARKS / name).is_file())
+        + "."
     )
 
 
 def before_after(answers: list[dict[str, Any]]) -> Iterator[str]:
     """Table 7: questions chosen by their order alone, with the answers of the first seed."""
     rows = [a for a in answers if (a["experiment"], a["run"], a["seed"]) == ("t06", "qa", 0)]
+    if not rows:
+        yield NOT_YET
+        return
     yield "| question | before | after | the handbook |"
     yield "|---|---|---|---|"
     for stratum, number in SHOWN:
@@ -104,8 +113,11 @@ def functions(answers: list[dict[str, Any]]) -> Iterator[str]:
     from bench.paper.code_exam import code_of, code_scores
 
     rows = [a for a in answers if (a["experiment"], a["run"], a["seed"], a["stratum"]) == ("t11", "summary", 0, "seen")]
+    if not rows:
+        yield NOT_YET
+        return
     ranked = sorted(rows, key=lambda a: -code_scores(a["answers"]["tuned"], a["reference"])["edit_similarity"])
-    for rank, name in ((0, "The best"), (len(ranked) // 2, "The middle one")) if ranked else ():
+    for rank, name in ((0, "The best"), (len(ranked) // 2, "The middle one")):
         a = ranked[rank]
         similarity = code_scores(a["answers"]["tuned"], a["reference"])["edit_similarity"]
         yield f"{name} of {len(ranked)}, `{a['id']}`, edit similarity {similarity:.0%}:\n"
