@@ -16,7 +16,7 @@ from bench.timed_steps.processes import versions
 
 APART_SECONDS = 1.5
 """Between starts: clusters that start together may look for free ports together."""
-HOPELESS = 4
+HOPELESS = 6
 """So many trials that fail before any succeeds end the measurement."""
 ROWS, ANSWERS = "paper.jsonl", "paper-answers.jsonl"
 
