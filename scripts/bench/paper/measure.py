@@ -88,6 +88,7 @@ class Measurement:
             process = subprocess.Popen(
                 [*command, *(["--tiny"] if self.tiny else [])], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                 stderr=log, cwd=REPOSITORY, text=True, start_new_session=True,
+                env=os.environ | {"OMP_NUM_THREADS": "2"},
             )  # fmt: skip
         self.running[number] = process
         return process
