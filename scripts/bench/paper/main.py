@@ -19,7 +19,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--minutes", type=float, default=600, help="when to stop, whatever is left")
     parser.add_argument("--tiny", action="store_true", help="a tiny model, two steps and few questions, on the CPU")
     parser.add_argument("--shapes", action="store_true", help="measure all weights' training at 7B in place of trials")
-    parser.add_argument("--page", action="store_true", help="measure nothing: docs/benchmarks/paper.md from its files")
+    parser.add_argument("--page", action="store_true", help="measure nothing: OUTPUT's rows, if any, and the page")
     parser.add_argument("--list", action="store_true", help="print the trials in their order")
     parser.add_argument("--trials", action="store_true", help=argparse.SUPPRESS)  # a process that makes them
     return parser.parse_args(arguments)
@@ -37,6 +37,7 @@ def main(arguments: list[str] | None = None) -> int:
     if options.page:
         from bench.paper import page
 
+        page.take_in(output)
         page.write()
         return 0
     if options.shapes:

@@ -1,6 +1,8 @@
 """The generated parts of docs/benchmarks/paper.md: tables and sentences between `<!-- NAME -->` and `<!-- end -->`."""
 
+import json
 import re
+import shutil
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -153,5 +155,20 @@ def _cell(text: str) -> str:
     return " ".join(text.split()).replace("|", "\\|")
 
 
+def take_in(output: Path) -> None:
+    """Put what a measurement left beside the page: trials that ended, and of their answers the first seed's."""
+    kept = {
+        ROWS: [row for row in read(output / ROWS) if row.get("outcome") != "error"],
+        ANSWERS: [a for a in read(output / ANSWERS) if a["seed"] == 0 and a["run"] in ("qa", "summary")],
+    }
+    for name, rows in kept.items():
+        if rows:
+            lines = (json.dumps(row, ensure_ascii=False, separators=(",", ":")) + "\n" for row in rows)
+            (BENCHMARKS / name).write_text("".join(lines), encoding="utf-8")
+    if (output / machine.FILES[0]).is_file():
+        shutil.copyfile(output / machine.FILES[0], BENCHMARKS / machine.FILES[0])
+
+
 def write(path: Path = PAGE) -> None:
+    """Make the page's parts anew."""
     path.write_text(written(path.read_text(encoding="utf-8")), encoding="utf-8")
