@@ -27,7 +27,7 @@ def speeds(name: str, **wanted: object) -> list[str]:
 
 def page_lines() -> list[str]:
     """The rows of the tables in docs/benchmarks/answers.md."""
-    return [*_of_a_gpu(), *_of_two_cores()]
+    return [*_of_a_gpu(), *_of_two_cores(), *_of_mixed_work(), *_of_the_routes(), *_of_an_hour()]
 
 
 def _of_a_gpu() -> list[str]:
@@ -82,4 +82,40 @@ def _of_two_cores() -> list[str]:
             for n in (1, 32)
         }
         lines.append(f"| {called} | {found[1] + 1e-9:.1f} | {found[32] + 1e-9:.1f} |")
+    return lines
+
+
+def _of_mixed_work() -> list[str]:
+    rows = answer_rows("answers-cpu.jsonl", part="mixed")
+    called = {
+        "one at a time": "transformers and PEFT, one at a time",
+        "batches of 16": "transformers and PEFT, batches of 16 with `adapter_names`",
+        "engine": "the transformers engine",
+    }  # fmt: skip
+    return [
+        f"| {called[row['way']]} | {row['wall']} | {row['wall'] / rows[0]['wall']:.1f} | {row['equal']} of "
+        f"{row['requests']} |"
+        for row in rows
+    ]
+
+
+def _of_the_routes() -> list[str]:
+    lines = []
+    for row in answer_rows("answers-cpu.jsonl", part="overhead"):
+        asked = {"json": "whole answers", "stream": "streams"}[row["kind"]]
+        clients = f"{row['clients']} client{'s' if row['clients'] > 1 else ''}"
+        times = [f"{row[name]:.1f} ms" for name in ("plain_p50_ms", "ours_p50_ms", "added_p50_ms", "added_cpu_ms")]
+        lines.append(f"| {asked}, {clients} | {' | '.join(times)} |")
+    return lines
+
+
+def _of_an_hour() -> list[str]:
+    minutes, samples = (answer_rows("soak-cpu.jsonl", kind=kind) for kind in ("minute", "sample"))
+    lines = []
+    for first in (0, 15, 30, 45):
+        seconds = [median(row[key] for row in minutes[first : first + 15]) for key in ("p50_s", "p95_s")]
+        mine = [row["processes"] for row in samples if first * 60 <= row["second"] < (first + 15) * 60]
+        sizes = [median(row[name]["rss"] for row in mine) / 2**20 for name in ("ProxyActor", "gateway", "model")]
+        cells = [f"{first + 1} to {first + 15}", *(f"{s:.2f} s" for s in seconds), *(f"{size:.0f}" for size in sizes)]
+        lines.append(f"| {' | '.join(cells)} |")
     return lines

@@ -129,6 +129,7 @@ class RequestOutput:
     prompt_logprobs: list[dict[int, Logprob] | None] | None
     outputs: list[CompletionOutput]
     finished: bool
+    num_cached_tokens: int | None = None
 
 
 class EngineDeadError(Exception):
@@ -232,7 +233,7 @@ class AsyncLLM:
             )
             done = CompletionOutput(0, text[len(sent_text) :], new[sent_ids:], 0.0, logprobs, reason, stop_reason)
             sent_ids, sent_text = len(new), text
-            yield RequestOutput(request_id, ids, prompt_logprobs, [done], reason is not None)
+            yield RequestOutput(request_id, ids, prompt_logprobs, [done], reason is not None, len(ids) - 1)
 
     async def add_lora(self, lora_request: LoRARequest) -> bool:
         assert lora_request.lora_int_id not in self.loaded

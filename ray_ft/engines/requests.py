@@ -4,6 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
+from ray_ft.rows import MAX_NEW_TOKENS
+
 FinishReason = Literal["stop", "length"]
 
 
@@ -58,6 +60,7 @@ class TextDelta:
     num_completion_tokens: int = 0  # so far
     logprobs: tuple[TokenLogprob, ...] = ()  # of the tokens since the last piece
     token_ids: tuple[int, ...] = ()  # since the last piece
+    num_cached_tokens: int = 0  # of the prompt: what of it the engine had read before
 
 
 @dataclass(frozen=True)
@@ -93,7 +96,7 @@ class WriteRequest:
 
     prompt: str
     schema: str = ""
-    max_new_tokens: int = 512
+    max_new_tokens: int = MAX_NEW_TOKENS
     temperature: float = 0.0
     seed: int = 0
 

@@ -65,6 +65,7 @@ class Piece:
     num_completion_tokens: int = 0
     logprobs: tuple[TokenLogprob, ...] = ()
     tool_calls: tuple[ToolCall, ...] = ()
+    num_cached_tokens: int = 0  # of the prompt
 
 
 @dataclass(frozen=True)

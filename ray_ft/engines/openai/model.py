@@ -232,13 +232,14 @@ class _Reading:
         self._texts: list[str] = []  # that are not delivered
         self._logprobs: list[TokenLogprob] = []
         self._reason: str | None = None
-        self._num_tokens = 0
+        self._num_tokens = self._num_cached = 0
         self._is_counted = False
 
     def read(self, chunk: Any) -> TextDelta | None:
         """A piece, where the chunk brings text that is not the last."""
         if chunk.usage is not None:
             self._num_tokens, self._is_counted = chunk.usage.completion_tokens, True
+            self._num_cached = getattr(chunk.usage.prompt_tokens_details, "cached_tokens", None) or 0
         for choice in chunk.choices:
             self._texts.append(choice.text or "")
             if not self._is_counted:  # servers count at the end
@@ -258,7 +259,9 @@ class _Reading:
             raise GenerationError(f"the server ended the answer: {self._reason or 'its stream broke off'}")
         reason: FinishReason = "stop" if self._reason == "stop" else "length"
         text, logprobs = "".join(self._texts), tuple(self._logprobs)
-        return TextDelta(text, reason, self._num_prompt_tokens, self._num_tokens, logprobs)
+        return TextDelta(
+            text, reason, self._num_prompt_tokens, self._num_tokens, logprobs, num_cached_tokens=self._num_cached
+        )
 
     def _told(self, logprobs: Any) -> list[TokenLogprob]:
         if logprobs is None or not logprobs.tokens:

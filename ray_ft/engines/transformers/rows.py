@@ -23,6 +23,7 @@ class Row:
     end_ids: frozenset[int]
     num_prompt_tokens: int = 0
     num_cached: int = 0  # tokens whose keys and values are held
+    num_reused: int = 0  # of them, those that came from another text
     start: int = -1  # first place in the cache
     cancelled: threading.Event = field(default_factory=threading.Event)
     _unread: list[int] = field(default_factory=list)  # tokens that are no text yet
@@ -77,8 +78,9 @@ class Row:
         if not self._text and reason is None:
             return
         delta = TextDelta(
-            self._text, reason, self.num_prompt_tokens, self.num_new, tuple(self._logprobs), tuple(self._ids)
-        )
+            self._text, reason, self.num_prompt_tokens, self.num_new, tuple(self._logprobs), tuple(self._ids),
+            self.num_reused,
+        )  # fmt: skip
         self._text, self._ids, self._logprobs = "", [], []
         self._has_delivered, self._delivered_at = True, time.monotonic()
         if not self.cancelled.is_set():

@@ -71,8 +71,9 @@ class Reader:
         if reason == "stop" and not isinstance(completion.stop_reason, str):
             ids = ids[:-1]  # the token that ends an answer is counted, and is no part of it
         return TextDelta(
-            completion.text, reason, self.num_prompt_tokens, self.num_completion_tokens, logprobs, tuple(ids)
-        )
+            completion.text, reason, self.num_prompt_tokens, self.num_completion_tokens, logprobs, tuple(ids),
+            output.num_cached_tokens or 0,
+        )  # fmt: skip
 
 
 def _finish_reason(reason: str | None) -> FinishReason | None:

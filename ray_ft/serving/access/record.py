@@ -17,6 +17,7 @@ class AskRecord:
     version: str
     n: int  # choices per prompt
     num_prompt_tokens: int = 0
+    num_cached_tokens: int = 0  # of the prompt
     num_completion_tokens: int = 0
     finish: str = "cancelled"  # until it ends in another way
     opened: float = field(default_factory=time.monotonic)
@@ -39,8 +40,9 @@ class AskRecord:
                 self.seconds_per_token.append((now - start) / (count - tokens))
         if piece.finish_reason is not None:
             self._finishes.add(piece.finish_reason)
-            # a prompt is read once for all of its choices
-            self.num_prompt_tokens += piece.num_prompt_tokens if piece.index % self.n == 0 else 0
+            if piece.index % self.n == 0:  # a prompt is read once for all of its choices
+                self.num_prompt_tokens += piece.num_prompt_tokens
+                self.num_cached_tokens += piece.num_cached_tokens
 
     @property
     def num_tokens(self) -> int:

@@ -54,8 +54,9 @@ MODEL = _object(
     max_model_len=INTEGER, ray_ft=_object("kind", "version", kind={"enum": ["base", "adapter"]}, version=STRING),
 )  # fmt: skip
 USAGE = _object(
-    "prompt_tokens", "completion_tokens", "total_tokens",
+    "prompt_tokens", "completion_tokens", "total_tokens", "prompt_tokens_details",
     prompt_tokens=INTEGER, completion_tokens=INTEGER, total_tokens=INTEGER,
+    prompt_tokens_details=_object("cached_tokens", cached_tokens=INTEGER),
 )  # fmt: skip
 CALL = _object(
     "id", "type", "function",

@@ -47,6 +47,7 @@ class Metrics:
         self._rejected = make(Counter, "rejected", "Requests refused before a model was asked.", "reason")
         self._cancelled = make(Counter, "cancelled", "Asks whose client went away.", *model)
         self._prompt = make(Counter, "prompt_tokens", "Tokens of prompts.", *model)
+        self._cached = make(Counter, "cached_tokens", "Tokens of prompts that had been read before.", *model)
         self._completion = make(Counter, "completion_tokens", "Tokens of answers.", *model)
         self._of_keys = make(Counter, "key_tokens", "Tokens of prompts and answers, by the key's id.", "key")
         self._ttft = make(Histogram, "ttft_seconds", "Until the first text of a stream.", *model, buckets=SECONDS)
@@ -79,6 +80,7 @@ class Metrics:
         if ask.finish == "cancelled":
             self._cancelled(*model).inc()
         self._prompt(*model).inc(ask.num_prompt_tokens)
+        self._cached(*model).inc(ask.num_cached_tokens)
         self._completion(*model).inc(ask.num_completion_tokens)
         self._e2e(*model).observe(now - ask.opened)
         if ask.first_token is not None:

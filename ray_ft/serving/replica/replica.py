@@ -244,7 +244,7 @@ async def _delivered(
                 return
             piece = Piece(
                 index, event.text, event.finish_reason, event.num_prompt_tokens, event.num_completion_tokens,
-                event.logprobs,
+                event.logprobs, num_cached_tokens=event.num_cached_tokens,
             )  # fmt: skip
             pieces.append(readers[index].read(piece) if readers else piece)
             unfinished -= event.finish_reason is not None

@@ -120,7 +120,7 @@ class Prefixes:
             for layer in self._cache.layers:
                 for held in layer:
                     held[row.start : row.start + shared] = held[source.start : source.start + shared]
-        row.num_cached = shared
+        row.num_cached = row.num_reused = shared
         self.num_reused += shared
         if isinstance(source, Ended):
             self._ended.remove(source)

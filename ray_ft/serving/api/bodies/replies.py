@@ -30,6 +30,7 @@ class Reply:
     num_choices: int = 1
     has_logprobs: bool = False
     num_prompt_tokens: int = 0
+    num_cached_tokens: int = 0
     num_completion_tokens: int = 0
     created: int = field(default_factory=lambda: int(time.time()))
     _num_finished: int = 0
@@ -42,14 +43,17 @@ class Reply:
         if piece.finish_reason is not None:
             self._num_finished += 1
             self.num_completion_tokens += piece.num_completion_tokens
-            self.num_prompt_tokens += piece.num_prompt_tokens if piece.index % self.n == 0 else 0
+            if piece.index % self.n == 0:
+                self.num_prompt_tokens += piece.num_prompt_tokens
+                self.num_cached_tokens += piece.num_cached_tokens
 
-    def usage(self) -> dict[str, int]:
+    def usage(self) -> dict[str, Any]:
         """Token counts; completion tokens include the one that ended the answer."""
         return {
             "prompt_tokens": self.num_prompt_tokens,
             "completion_tokens": self.num_completion_tokens,
             "total_tokens": self.num_prompt_tokens + self.num_completion_tokens,
+            "prompt_tokens_details": {"cached_tokens": self.num_cached_tokens},
         }
 
     def whole(self, choices: list[Piece]) -> dict[str, Any]:

@@ -143,3 +143,17 @@ def test_a_prompt_is_measured_without_an_answer(client: TestClient) -> None:
     assert events[-2] == "data: [DONE]"
     response = post(client, asked | {"prompt": [10**6]})
     assert (response.status_code, "1000000" in error_of(response)["message"]) == (400, True)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_usage_says_how_much_of_a_prompt_had_been_read_before(client: TestClient, stream: bool) -> None:
+    said = f"Say once more what the {'stream' if stream else 'answer'} was about, from the first word to the last. " * 4
+    asked = HELLO | {"messages": [{"role": "user", "content": said}], "max_tokens": 2, "stream": stream}
+    asked |= {"stream_options": {"include_usage": True}} if stream else {}
+    cached = []
+    for _ in range(2):
+        response = post(client, asked)
+        usage = events_of(response)[-2]["usage"] if stream else response.json()["usage"]
+        cached.append(usage["prompt_tokens_details"]["cached_tokens"])
+        assert cached[-1] < usage["prompt_tokens"]
+    assert cached[0] < 40 < cached[1]
