@@ -1,12 +1,16 @@
-"""Keeps other libraries' chatter off the terminal, so that our own lines can be read; their errors stay."""
+"""Keeps other libraries' chatter off the terminal, and JAX off the GPU; their errors stay."""
 
+import importlib
 import logging
 import os
+import sys
 import traceback
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr
+from functools import cache
 from io import StringIO
+from typing import Any
 
 LIBRARIES = ("ray.data", "ray.train", "ray.serve", "ray.tune", "DeepSpeed")
 
@@ -80,3 +84,18 @@ def _forget_frames_of_causes(error: BaseException) -> None:
 
 def _only_errors(record: logging.LogRecord) -> bool:
     return record.levelno >= logging.ERROR or log.isEnabledFor(logging.DEBUG)
+
+
+@cache
+def import_bm25s() -> Any:
+    """bm25s, kept from JAX: it would start it where it is installed, which takes three quarters of a GPU's memory."""
+    hidden = {name: sys.modules.get(name) for name in ("jax", "jax.lax")}
+    for name in hidden:
+        sys.modules[name] = None  # type: ignore[assignment]  # there is no such module
+    try:
+        return importlib.import_module("bm25s")
+    finally:
+        for name, module in hidden.items():
+            del sys.modules[name]
+            if module is not None:
+                sys.modules[name] = module

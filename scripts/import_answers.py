@@ -3,7 +3,8 @@
 Answers are kept by the whole prompt. So the recipes of the configuration are run over its documents here, as prepare
 will, and each request is answered by the recordings of the passage that it shows; one without a recording is an error,
 and so is a recording that nobody asked for. A line of RECORDINGS holds the passage's headings, a question with answer,
-evidence and rephrasings, and `exam: true` where it answers an examiner's request.
+evidence and rephrasings, and `exam: true` where it answers an examiner's request. A request for questions alone, which
+the `query` recipe makes, is answered by those of all facts whose evidence the passage holds.
 """
 
 import argparse
@@ -13,6 +14,7 @@ import sys
 import uuid
 from collections import defaultdict
 from collections.abc import Sequence
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +37,7 @@ from ray_ft.rows import MAX_NEW_TOKENS
 
 SHOWN = re.compile(r"\n\nPassage \((.*)\):\n")
 EXAM = "An examiner"
+QUESTIONS_ALONE = 'Reply with JSON alone: {"questions"'
 Key = tuple[str, bool]
 
 
@@ -55,12 +58,29 @@ class Recordings:
 
     def _answer(self, request: WriteRequest) -> str:
         shown = SHOWN.search(request.prompt)
+        if QUESTIONS_ALONE in request.prompt:
+            title = shown.group(1).split(" > ")[0] if shown else ""
+            return self._questions(request, title, request.prompt[shown.end() :] if shown else "")
         key = (shown.group(1) if shown else "", request.prompt.startswith(EXAM))
         if key not in self.pairs:
             kind = "exam question" if key[1] else "question"
             raise ConfigError(f"no {kind} is recorded for the passage {key[0]!r}, which prepare will ask about")
         self.asked.add(key)
         self.given[request] = json.dumps({"pairs": self.pairs[key]}, ensure_ascii=False)
+        return self.given[request]
+
+    def _questions(self, request: WriteRequest, title: str, passage: str) -> str:
+        """The first wording of every fact in the passage, then the second ones, and so on."""
+        words = " ".join(passage.split())
+        wordings = []
+        for key, pairs in self.pairs.items():
+            of_page = not key[1] and key[0].split(" > ")[0] == title
+            held = [pair for pair in pairs if of_page and " ".join(pair["evidence"].split()) in words]
+            wordings += [[pair["question"], *pair["rephrasings"]] for pair in held]
+            if held:
+                self.asked.add(key)
+        questions = [q for round_ in zip_longest(*wordings) for q in round_ if q]
+        self.given[request] = json.dumps({"questions": questions}, ensure_ascii=False)
         return self.given[request]
 
     def keep(self) -> None:

@@ -5,6 +5,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+from ray_ft.quiet import import_bm25s
 from ray_ft.retrievers.base import RETRIEVERS, Index, Retriever
 from ray_ft.rows import Chunk
 from ray_ft.words import pieces
@@ -38,8 +39,7 @@ class BM25Index(Index):
     """
 
     def __init__(self, passages: list[Chunk], *, k1: float, b: float) -> None:
-        import bm25s
-
+        bm25s = import_bm25s()
         # The library sets its logger to DEBUG when it is imported, and would write through our terminal handler.
         logging.getLogger("bm25s").setLevel(logging.WARNING)
         assert passages, "an index needs at least one passage"
@@ -71,8 +71,7 @@ def split_words(text: str) -> list[str]:
     `max_seq_len` gives max_seq_len, max, seq and len, so that a question in plain words finds code. Where a script has
     no spaces, or its words have endings that change (Hangul), each two characters in a row count as well.
     """
-    from bm25s.stopwords import STOPWORDS_EN
-
+    stop_words = import_bm25s().stopwords.STOPWORDS_EN
     words: list[str] = []
     before = ""
     for piece in pieces(text):
@@ -84,7 +83,7 @@ def split_words(text: str) -> list[str]:
         else:
             words += [before + piece.word, piece.word] if piece.joins else [piece.word]
         before = piece.word
-    return [word for word in words if word not in STOPWORDS_EN]
+    return [word for word in words if word not in stop_words]
 
 
 def _parts(word: str) -> list[str]:

@@ -9,6 +9,7 @@ from typing import Any
 
 from ray_ft.evaluation.scores.abstaining import declines
 from ray_ft.evaluation.scores.checks import passes
+from ray_ft.quiet import import_bm25s
 from ray_ft.words import pieces, split
 
 ARTICLES = frozenset({"a", "an", "the"})
@@ -190,9 +191,7 @@ def _same(wanted: str, given: str) -> bool:
 @cache
 def _small_words() -> frozenset[str]:
     """English words that say nothing by themselves; those that deny say much."""
-    from bm25s.stopwords import STOPWORDS_EN
-
-    return frozenset(STOPWORDS_EN) - {"no", "not"}
+    return frozenset(import_bm25s().stopwords.STOPWORDS_EN) - {"no", "not"}
 
 
 def steps_of(reference: str) -> list[str]:

@@ -1,17 +1,37 @@
 """What BM25 matches: headings, parts of identifiers, words beyond English; and its formula by hand."""
 
 import math
+import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 import yaml
 
+from ray_ft.quiet import import_bm25s
 from ray_ft.retrievers.bm25 import BM25, BM25Index, split_words
 from ray_ft.rows import Chunk
 
 
 def passage(text: str, *, name: str = "a", heading_path: tuple[str, ...] = ()) -> Chunk:
     return Chunk(id=f"{name}#0", document_id=name, text=text, num_tokens=1, heading_path=heading_path)
+
+
+def test_jax_is_not_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It takes three quarters of a GPU's memory when bm25s is imported, if bm25s sees it."""
+    fakes = {name: ModuleType(name) for name in ("jax", "jax.lax")}  # without top_k: to ask for it is an error
+    fakes["jax"].lax = fakes["jax.lax"]  # type: ignore[attr-defined]
+    for name in [name for name in sys.modules if name.split(".")[0] == "bm25s"]:
+        monkeypatch.delitem(sys.modules, name)
+    for name, fake in fakes.items():
+        monkeypatch.setitem(sys.modules, name, fake)
+    import_bm25s.cache_clear()
+    try:
+        assert BM25().index([passage("Run it twice.")]).search("twice", 1)
+        assert not import_bm25s().selection.JAX_IS_AVAILABLE
+    finally:
+        import_bm25s.cache_clear()
+    assert {name: sys.modules[name] for name in fakes} == fakes
 
 
 def test_a_heading_finds_its_passage() -> None:
