@@ -82,11 +82,12 @@ def latency(rows: Iterable[dict[str, Any]]) -> Iterator[str]:
     yield "| | answers at once | each output token, ms | first token, ms | memory, GiB | greedy answers as |"
     yield "|---|---|---|---|---|---|"
     for row in found:
-        memory = ", ".join(f"{name} {taken / GIB:.1f}" for name, taken in row["memory"].items())
+        memory = f"{row['memory']['loaded'] / GIB:.1f} loaded, {row['memory']['peak'] / GIB:.1f} at most"
+        name = f"{row['name']}, run {row['run']}" if "run" in row else row["name"]
         same = f"{row['same_as']}: {row['num_same']} of {row['num_answers']}" if row["same_as"] else ""
         for speed in row["speeds"]:
-            times = (_milliseconds(speed[name]) for name in ("seconds_per_token", "seconds_to_first"))
-            yield f"| {row['name']} | {speed['batch_size']} | {' | '.join(times)} | {memory} | {same} |"
+            times = (_milliseconds(speed[time]) for time in ("seconds_per_token", "seconds_to_first"))
+            yield f"| {name} | {speed['batch_size']} | {' | '.join(times)} | {memory} | {same} |"
 
 
 def _lines(path: Path) -> list[dict[str, Any]]:
