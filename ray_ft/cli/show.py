@@ -55,5 +55,8 @@ def _print_run(config: Config) -> None:
     print(mask(yaml.safe_dump(to_plain(config), sort_keys=False).rstrip()))
     print(f"\n{config.run_path}")
     for file, verb in FILES.values():
-        state = "made" if (config.run_path / file).is_file() else f"not yet: ray-ft {verb}"
+        is_made = (config.run_path / file).is_file()
+        if verb == "bench" and not is_made:  # no part of a run unless somebody asks
+            continue
+        state = "made" if is_made else f"not yet: ray-ft {verb}"
         print(f"  {file:<18} {state}")

@@ -5,7 +5,7 @@ import ray
 
 from ray_ft.config import ServingConfig
 from ray_ft.engines import TransformersEngine, VLLMEngine
-from ray_ft.evaluation.systems.answering import _actors
+from ray_ft.evaluation.systems.answering import actor_resources
 from ray_ft.serving.replica.resources import replica_resources
 
 
@@ -24,6 +24,6 @@ def test_a_replica_takes_as_many_gpus_as_the_engine_shares_a_copy_over() -> None
 
 
 def test_an_evaluation_has_as_many_actors_as_there_are_copies() -> None:
-    assert _actors(VLLMEngine(tensor_parallel=4), "nowhere", 40) == ({"num_gpus": 4}, 2)
-    assert _actors(VLLMEngine(), "nowhere", 40) == ({"num_gpus": 1}, 8)
-    assert _actors(VLLMEngine(tensor_parallel=16), "nowhere", 40) == ({"num_gpus": 16}, 1)
+    assert actor_resources(VLLMEngine(tensor_parallel=4), "nowhere", 40) == ({"num_gpus": 4}, 2)
+    assert actor_resources(VLLMEngine(), "nowhere", 40) == ({"num_gpus": 1}, 8)
+    assert actor_resources(VLLMEngine(tensor_parallel=16), "nowhere", 40) == ({"num_gpus": 16}, 1)

@@ -19,7 +19,7 @@ from ray_ft.engines import GenerateRequest, OpenAIEngine, TextDelta, WriteReques
 from ray_ft.engines.openai.model import ServerModel
 from ray_ft.errors import ConfigError, GenerationError, ModelError
 from ray_ft.evaluation.exam.tasks import TUNED
-from ray_ft.evaluation.systems.answering import _actors
+from ray_ft.evaluation.systems.answering import actor_resources
 from ray_ft.serving.adapters import ServedModel
 from ray_ft.serving.api.routes import create_api
 from ray_ft.serving.replica.replica import ModelReplica
@@ -272,7 +272,7 @@ def test_it_evaluates_and_does_not_serve(monkeypatch: pytest.MonkeyPatch) -> Non
         serve(config)
     monkeypatch.setattr(ray, "cluster_resources", lambda: {"GPU": 8.0, "CPU": 4.0})
     monkeypatch.setattr(ray, "nodes", lambda: [{}, {}])
-    assert _actors(config.engine, "nowhere", 40) == ({"num_cpus": 1}, 1)  # needs neither a GPU nor the weights
+    assert actor_resources(config.engine, "nowhere", 40) == ({"num_cpus": 1}, 1)  # needs neither a GPU nor the weights
 
 
 def test_our_own_api_answers_it(tiny_model_path: str, monkeypatch: pytest.MonkeyPatch) -> None:
