@@ -259,7 +259,7 @@ def test_what_the_base_says_by_chance_is_scored_for_base_and_adapter_as_plain_lo
     from peft import PeftModel
     from transformers import AutoModelForCausalLM
 
-    tasks = [Task(i, "sample", system, text) for system in ("base", "tuned") for i, text in enumerate(QUESTIONS[:2])]
+    tasks = [Task(i, "said", system, text) for system in ("base", "tuned") for i, text in enumerate(QUESTIONS[:2])]
     settings: dict[str, Any] = {"tuned_adapter": "code", "system_prompt": None, "max_new_tokens": NUM_TOKENS}
     done = perform(tasks, model, **settings)
     assert done == perform(tasks, model, **settings)  # seeds

@@ -206,9 +206,9 @@ def test_latency_is_of_an_output_token_with_its_interval(scripts: None) -> None:
 
     time = {"median": 0.0123, "low": 0.01, "high": 0.02}
     speed = {"batch_size": 1, "seconds_per_token": time, "seconds_to_first": time}
-    row = {"name": "int8 base", "memory": {"device": 2**30}, "same_as": "", "speeds": [speed]}
+    row = {"name": "int8 base", "memory": {"loaded": 2**30, "peak": 3 * 2**30}, "same_as": "", "speeds": [speed]}
     *_, line = latency([row, {"name": "nf4 base", "refused": "no room", "speeds": []}])
-    assert line == "| int8 base | 1 | 12.3 [10.0, 20.0] | 12.3 [10.0, 20.0] | device 1.0 |  |"
+    assert line == "| int8 base | 1 | 12.3 [10.0, 20.0] | 12.3 [10.0, 20.0] | 1.0 loaded, 3.0 at most |  |"
 
 
 def test_the_page_is_what_the_files_say(scripts: None) -> None:

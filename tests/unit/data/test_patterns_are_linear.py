@@ -13,6 +13,7 @@ MADE_WHILE_RUNNING = {
     "ray_ft.hardware.gpus": "names of GPUs",
     "ray_ft.recipes.chunking.functions": "a margin of white space",
     "ray_ft.recipes.chunking.pieces": "found as PROSE and CODE",
+    "ray_ft.evaluation.scores.checks": "what a check of a question asks for, by whoever writes the exam",
     "ray_ft.words": "classes of characters, put together from Unicode's tables",
 }
 

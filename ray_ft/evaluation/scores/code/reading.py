@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from ray_ft.grammars import FENCE, GRAMMARS
+from ray_ft.grammars import GRAMMARS, fenced_in
 
 if TYPE_CHECKING:
     from tree_sitter import Node, Tree, TreeCursor
@@ -60,7 +60,7 @@ class Code:
 
 def code_in(text: str) -> str:
     """The fenced blocks of a text, one after another; without any, all of it."""
-    blocks = [found.group(3) for found in FENCE.finditer(text)]
+    blocks = [block.body for block in fenced_in(text)]
     return "\n".join(blocks) if blocks else text
 
 

@@ -10,12 +10,12 @@ from ray_ft.evaluation.scores.code.known import names_of
 from ray_ft.evaluation.scores.code.reading import code_in, made_and_used, names, read_code
 from ray_ft.evaluation.scores.code.similarity import edit_similarity, identifier_f1, same_code, tree_match
 from ray_ft.evaluation.scores.metrics import abstention, without_thoughts
-from ray_ft.grammars import GRAMMARS, fenced_language
+from ray_ft.grammars import GRAMMARS, fenced_in, fenced_language
 from ray_ft.rows import Question
 
 WORD = re.compile(r"[^\W\d]\w*")
-IN_PROSE = re.compile(r"^(```+|~~~+).*?^\1|`[^`\n]+`|\b\w*[a-z0-9_][A-Z_]\w*\b", re.DOTALL | re.MULTILINE)
-"""Where prose speaks of code: blocks, spans, and words that are no words of a language."""
+IN_PROSE = re.compile(r"`[^`\n]+`|\b\w*[a-z0-9_][A-Z_]\w*\b")
+"""Where prose speaks of code beside its blocks: spans, and words that are no words of a language."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,8 @@ def names_in_corpus(training_set: Path, wanted: frozenset[str]) -> set[str]:
         if language in GRAMMARS:
             found |= left & names(read_code(text, language)).keys()
         else:
-            parts = [text] if language else [part.group() for part in IN_PROSE.finditer(text)]
+            blocks = [block.body for block in fenced_in(text)]
+            parts = [text] if language else [*blocks, *(part.group() for part in IN_PROSE.finditer(text))]
             found |= left.intersection(word for part in parts for word in WORD.findall(part))
     return found
 

@@ -17,7 +17,7 @@ from ray_ft.evaluation.scores.code.similarity import (
     subtrees,
     tree_match,
 )
-from ray_ft.grammars import GRAMMARS, fenced_language
+from ray_ft.grammars import GRAMMARS, fenced_in, fenced_language
 from ray_ft.rows import Question
 
 REFERENCE = json.loads((Path(__file__).parents[3] / "data/reference_scores.json").read_text(encoding="utf-8"))
@@ -181,3 +181,13 @@ def test_names_are_counted_and_garbage_as_deep_as_it_is_long_is_read() -> None:
     deep = read_code("f(" * 5000, "python")
     assert not deep.is_whole
     assert tree_match(deep, read_code("f(x)", "python")) < 1
+
+
+def test_fences_are_found_line_by_line() -> None:
+    text = "Before\n```python\na = 1\n```\nbetween\n~~~~ c++ x\n```\n~~~\n~~~~\n  ```\nopen"
+    assert [(b.first, b.last, b.name, b.body) for b in fenced_in(text)] == [
+        (1, 3, "python", "a = 1\n"), (5, 8, "c++", "```\n~~~\n"), (9, 10, "", "open"),
+    ]  # fmt: skip
+    assert fenced_in("```") == []
+    texts = ("```py\nx\n```\n", "```py\nx", "```py\nx\n```\nmore", "```py\n~~~\n1\n~~~\n```")
+    assert [fenced_language(text) for text in texts] == ["python", "python", "", ""]
