@@ -1,8 +1,9 @@
 """Quality against cost: points with intervals, to the right what is slower, upwards what is better."""
 
-import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+from ray_ft.ticks import round_steps
 
 WIDTH, HEIGHT = 720, 300
 LEFT, RIGHT, TOP, BOTTOM = 52, 150, 12, 44  # of the plotting area; names stand in what is free on the right
@@ -26,15 +27,10 @@ class Point:
 
 @dataclass(frozen=True)
 class Mark:
-    """A point in pixels, and where its name stands."""
+    """A point, the same in pixels, and where its name stands."""
 
     point: Point
-    x: float
-    y: float
-    low_x: float
-    high_x: float
-    low_y: float
-    high_y: float
+    at: Point
     name_x: float
     name_y: float
 
@@ -59,7 +55,7 @@ def scatter(points: Sequence[Point], *, x_title: str, y_title: str) -> Scatter |
     """Both axes begin at 0; None for no points."""
     if not points:
         return None
-    ticks = _ticks(max(max(p.high_x, p.x) for p in points) or 1.0)
+    ticks = round_steps(max(max(p.high_x, p.x) for p in points) or 1.0, about=5)
     across = (WIDTH - LEFT - RIGHT) / ticks[-1]
     up = HEIGHT - TOP - BOTTOM
 
@@ -71,11 +67,14 @@ def scatter(points: Sequence[Point], *, x_title: str, y_title: str) -> Scatter |
 
     marks: list[Mark] = []
     for p in sorted(points, key=lambda p: (-p.y, p.x)):
-        name_x, name_y = x(p.x) + 9, y(p.y) + 4
+        at = replace(
+            p, x=x(p.x), y=y(p.y), low_x=x(p.low_x), high_x=x(p.high_x), low_y=y(p.low_y), high_y=y(p.high_y)
+        )  # fmt: skip
+        name_x, name_y = at.x + 9, at.y + 4
         near = [m for m in marks if abs(m.name_x - name_x) < RIGHT - 20]
         while any(abs(m.name_y - name_y) < LINE for m in near):
             name_y += 1
-        marks.append(Mark(p, x(p.x), y(p.y), x(p.low_x), x(p.high_x), y(p.low_y), y(p.high_y), name_x, name_y))
+        marks.append(Mark(p, at, name_x, name_y))
     return Scatter(
         marks=tuple(marks),
         across=tuple((f"{tick:g}", x(tick)) for tick in ticks),
@@ -83,10 +82,3 @@ def scatter(points: Sequence[Point], *, x_title: str, y_title: str) -> Scatter |
         x_title=x_title,
         y_title=y_title,
     )
-
-
-def _ticks(most: float) -> list[float]:
-    """0 and up to six round steps, the last at or beyond `most`."""
-    power = 10 ** math.floor(math.log10(most / 5))
-    step = next(factor * power for factor in (1, 2, 2.5, 5, 10) if factor * power >= most / 5)
-    return [round(step * i, 12) for i in range(math.ceil(most / step - 1e-9) + 1)]

@@ -10,6 +10,7 @@ from html import escape
 from ray_ft.artifacts import Estimate, Plan
 from ray_ft.hardware import GIB
 from ray_ft.planning.show.table import COMPONENTS, render_choice
+from ray_ft.ticks import round_steps
 
 WIDTH, LEFT, RIGHT = 900, 130, 70  # of both pictures, in pixels; left of and right of the plotting area
 BAR, GAP = 24, 12
@@ -62,7 +63,7 @@ def _phases(plan: Plan) -> str:
     """One stacked bar per phase, and a line at what may be used."""
     parts = plan.estimate.memory.parts
     most = max([plan.memory_limit_bytes, *plan.estimate.memory.phases.values()]) / GIB
-    ticks = _ticks(most)
+    ticks = round_steps(most, about=6)
     height = len(parts) * (BAR + GAP) + 40
     scale = (WIDTH - LEFT - RIGHT) / ticks[-1]
     marks = [_axis(ticks, scale, height)]
@@ -94,14 +95,6 @@ def _axis(ticks: Sequence[float], scale: float, height: int) -> str:
         unit = " GiB" if tick == ticks[-1] else ""
         marks.append(f"<text x='{x:.1f}' y='{height - 12}' text-anchor='middle'>{tick:g}{unit}</text>")
     return "".join(marks)
-
-
-def _ticks(most: float) -> list[float]:
-    """0 and up to eight round steps, the last at or beyond `most`."""
-    rough = most / 6
-    power = 10 ** math.floor(math.log10(rough))
-    step = next(factor * power for factor in (1, 2, 2.5, 5, 10) if factor * power >= rough)
-    return [step * i for i in range(math.ceil(most / step) + 1)]
 
 
 # --- cost against time ------------------------------------------------------------------------------------------------
