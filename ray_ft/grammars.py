@@ -3,7 +3,6 @@
 To add a language, install its grammar, describe it here and name its extensions in `FORMATS`.
 """
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -159,7 +158,6 @@ GRAMMARS = {
     "bash": Grammar("tree_sitter_bash", functions=_of("function_definition"), classes=frozenset()),
 }
 
-_OPENS = re.compile(r"[ \t]*(`{3,}|~{3,})[ \t]*([\w+#.-]*)")
 TAGS = {
     "py": "python", "python3": "python", "js": "javascript", "jsx": "javascript", "node": "javascript",
     "ts": "typescript", "golang": "go", "h": "c", "c++": "cpp", "cc": "cpp", "cxx": "cpp", "hpp": "cpp", "c#": "csharp",
@@ -168,44 +166,8 @@ TAGS = {
 """What a fence calls a language that its grammar is not called."""
 
 
-@dataclass(frozen=True)
-class Fenced:
-    """A block between two fences, or after the last one: its lines, what the fence calls it, and what stands in it."""
-
-    first: int
-    last: int
-    name: str
-    body: str
-
-
-def fenced_in(text: str) -> list[Fenced]:
-    """The fenced blocks of a text; read line by line, since an expression for them takes quadratic time."""
-    found, lines = list[Fenced](), text.split("\n")
-    number = 0
-    while number < len(lines):
-        opened, first = _OPENS.match(lines[number]), number
-        number += 1
-        if opened is None or number == len(lines):
-            continue
-        while number < len(lines) and lines[number].strip(" \t") != opened.group(1):
-            number += 1
-        body = "\n".join(lines[first + 1 : number]) + ("\n" if number < len(lines) else "")
-        found.append(Fenced(first, min(number, len(lines) - 1), opened.group(2), body))
-        number += 1
-    return found
-
-
 def language_named(name: str) -> str:
     """The language of GRAMMARS that a fence or a user calls so; "" for none."""
     low = name.strip().lower()
     low = TAGS.get(low, low)
     return low if low in GRAMMARS else ""
-
-
-def fenced_language(text: str) -> str:
-    """The language of a text that is one fenced block and no more; "" otherwise."""
-    stripped = text.strip()
-    blocks = fenced_in(stripped)
-    if len(blocks) != 1 or (blocks[0].first, blocks[0].last) != (0, stripped.count("\n")) or fenced_in(blocks[0].body):
-        return ""
-    return language_named(blocks[0].name)

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from ray_ft.errors import ConfigError
-from ray_ft.grammars import GRAMMARS, fenced_language, language_named
+from ray_ft.fences import fenced_language
+from ray_ft.grammars import GRAMMARS, language_named
 from ray_ft.rows import STRATA, Question, Stratum, stratum_named
 
 logger = logging.getLogger(__name__)

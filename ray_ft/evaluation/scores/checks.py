@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -77,8 +78,8 @@ def _answers(answer: str, argument: str, question: str) -> bool:
 
 def is_loop(words: Sequence[str]) -> bool:
     """Whether four words in a row stand there more than LOOP times."""
-    runs = [tuple(words[i : i + 4]) for i in range(len(words) - 3)]
-    return any(runs.count(run) > LOOP for run in set(runs))
+    runs = Counter(tuple(words[i : i + 4]) for i in range(len(words) - 3))
+    return any(number > LOOP for number in runs.values())
 
 
 _CHECKS: dict[str, Callable[[str, str, str], Any]] = {

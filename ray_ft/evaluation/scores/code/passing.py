@@ -83,9 +83,9 @@ def with_pass_scores(done: Sequence[Done], questions: Sequence[Question], tests:
 
     with ThreadPoolExecutor(tests.max_parallel) as threads:
         references = dict(zip(tested, threads.map(run, [(i, questions[i].reference) for i in tested]), strict=True))
-        sound = [i for i in tested if references[i].passed]
+        sound = {i for i in tested if references[i].passed}
         kind = "sample" if tests.num_samples > 1 else "question"
-        programs = [d for d in done if d.kind == kind and d.index in set(sound)]
+        programs = [d for d in done if d.kind == kind and d.index in sound]
         ran = list(threads.map(run, [(d.index, d.answer) for d in programs]))
     counts: dict[tuple[int, str], int] = {}
     for d, one in zip(programs, ran, strict=True):
@@ -93,7 +93,7 @@ def with_pass_scores(done: Sequence[Done], questions: Sequence[Question], tests:
     scored = [_scored(d, counts, tests) for d in answers]
     rows = [_row(questions[i], "reference", 0, references[i]) for i in tested]
     rows += [_row(questions[d.index], d.system, d.sample, one) for d, one in zip(programs, ran, strict=True)]
-    failed = [i for i in tested if i not in set(sound)]
+    failed = [i for i in tested if i not in sound]
     notes: tuple[str, ...] = ()
     if failed:
         first = questions[failed[0]].id, references[failed[0]].said.splitlines()[0][:120]

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from ray_ft.grammars import GRAMMARS, fenced_in
+from ray_ft.fences import fenced_in
+from ray_ft.grammars import GRAMMARS
 
 if TYPE_CHECKING:
     from tree_sitter import Node, Tree, TreeCursor

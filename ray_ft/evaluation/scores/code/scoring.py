@@ -10,7 +10,8 @@ from ray_ft.evaluation.scores.code.known import names_of
 from ray_ft.evaluation.scores.code.reading import code_in, made_and_used, names, read_code
 from ray_ft.evaluation.scores.code.similarity import edit_similarity, identifier_f1, same_code, tree_match
 from ray_ft.evaluation.scores.metrics import abstention, without_thoughts
-from ray_ft.grammars import GRAMMARS, fenced_in, fenced_language
+from ray_ft.fences import fenced_in, fenced_language
+from ray_ft.grammars import GRAMMARS
 from ray_ft.rows import Question
 
 WORD = re.compile(r"[^\W\d]\w*")
@@ -96,15 +97,12 @@ def names_in_corpus(training_set: Path, wanted: frozenset[str]) -> set[str]:
 
 
 def _documents(training_set: Path) -> Iterator[tuple[str, str]]:
-    """Language and text of every document that was read, code first."""
+    """Language and text of every document that was read."""
     import pyarrow.parquet as pq
 
-    for is_code in (True, False):
-        for file in sorted((training_set / "documents.parquet").glob("*.parquet")):
-            with pq.ParquetFile(file) as table:
-                if not {"language", "text"} <= set(table.schema_arrow.names):
-                    continue
-                for batch in table.iter_batches(batch_size=256, columns=["language", "text"]):
-                    for row in batch.to_pylist():
-                        if bool(row["language"]) == is_code:
-                            yield row["language"], row["text"]
+    for file in sorted((training_set / "documents.parquet").glob("*.parquet")):
+        with pq.ParquetFile(file) as table:
+            if not {"language", "text"} <= set(table.schema_arrow.names):
+                continue
+            for batch in table.iter_batches(batch_size=256, columns=["language", "text"]):
+                yield from ((row["language"], row["text"]) for row in batch.to_pylist())

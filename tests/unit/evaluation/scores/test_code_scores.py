@@ -17,7 +17,8 @@ from ray_ft.evaluation.scores.code.similarity import (
     subtrees,
     tree_match,
 )
-from ray_ft.grammars import GRAMMARS, fenced_in, fenced_language
+from ray_ft.fences import fenced_in, fenced_language
+from ray_ft.grammars import GRAMMARS
 from ray_ft.rows import Question
 
 REFERENCE = json.loads((Path(__file__).parents[3] / "data/reference_scores.json").read_text(encoding="utf-8"))
