@@ -9,6 +9,9 @@ import pytest
 import yaml
 
 import ray_ft
+from ray_ft.evaluation.exam.tasks import Done
+from ray_ft.evaluation.exam.user_questions import read_user_questions
+from ray_ft.evaluation.scores.code.scoring import score_code, with_code_scores
 
 REPOSITORY = Path(__file__).parents[2]
 FOLDER = REPOSITORY / "configs" / "paper"
@@ -76,16 +79,20 @@ def test_functions_with_a_docstring_are_asked_for_as_they_stand(scripts: None, t
     assert write_exam(tmp_path, tmp_path / "out" / "exam.jsonl") == 1
 
 
-def test_code_is_scored_by_hand_worked_figures(scripts: None) -> None:
-    from bench.paper.code_exam import code_scores
+def test_functions_are_scored_as_code(scripts: None, tmp_path: Path) -> None:
+    from bench.paper.code_exam import write_exam
 
-    fenced = code_scores("Here:\n```python\ndef f(a):\n    return a\n```\nDone.", "def f(a):\n    return a")
-    assert fenced == {"parses": 1.0, "edit_similarity": 1.0, "names_f1": 1.0}
-    # Names def, f, b, return beside def, f, a, return: 2 * 3 / 8.
-    other = code_scores("def f(b) return", "def f(a): return")
-    assert other["parses"] == 0.0
-    assert other["names_f1"] == pytest.approx(0.75)
-    assert code_scores("", "def f(): ...")["parses"] == 0.0
+    (tmp_path / "fare.py").write_text('def total():\n    """All."""\n    a = 1\n    return a\n')
+    write_exam(tmp_path, tmp_path / "exam.jsonl")
+    (question,) = read_user_questions(tmp_path / "exam.jsonl", [])
+    fenced = f"Here:\n```python\n{question.reference}\n```\nDone."
+    (done,) = with_code_scores([Done(0, "question", "base", answer=fenced)], [question], tmp_path)
+    assert {done.scores[name] for name in ("parses", "edit_similarity", "identifier_f1")} == {1.0}
+    assert score_code("def f(b) return", reference="def f(a): return", language="python").scores["parses"] == 0.0
+    # Names f, b, b beside f, a, a: 2 * 1 / 6.
+    other = score_code("def f(b): return b", reference="def f(a): return a", language="python").scores
+    assert other["identifier_f1"] == pytest.approx(1 / 3)
+    assert score_code("", reference="def f(): ...", language="python").scores["parses"] == 0.0
 
 
 def test_seeds_are_averaged_and_documents_resampled(scripts: None) -> None:
@@ -172,7 +179,7 @@ def test_every_part_of_the_page_is_made_of_rows(scripts: None) -> None:
     from bench.paper.figures import gathered
 
     strata = ("seen", "held_out", "retention", "unanswerable")
-    metrics = ("key_fact_recall", "abstention", "edit_similarity", "names_f1", "parses")
+    metrics = ("key_fact_recall", "abstention", "edit_similarity", "identifier_f1", "parses")
     numbers = {stratum: {metric: [i % 2 for i in range(8)] for metric in metrics} for stratum in strata}
     asked = {stratum: {"questions": [], "documents": list("abcdefgh")} for stratum in strata}
     versions = dict.fromkeys(("python", "torch", "transformers", "peft"), "1")

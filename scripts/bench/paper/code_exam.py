@@ -1,16 +1,12 @@
-"""An exam of functions: what stands in the sources is the reference, and code is scored as code."""
+"""An exam of functions: what stands in the sources is the reference."""
 
 import ast
 import json
-import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 LINES = range(4, 15)
 """Of a function that is asked for: more would be longer than the answers may be."""
-WORD = re.compile(r"[A-Za-z_]\w*")
-FENCE = re.compile(r"```(?:python)?\n(.*?)(?:```|\Z)", re.DOTALL)
 
 
 def write_exam(sources: Path, path: Path) -> int:
@@ -22,6 +18,7 @@ def write_exam(sources: Path, path: Path) -> int:
             "reference": source,
             "document_id": file.as_posix(),
             "kind": "implement",
+            "language": "python",
         }
         for file in sorted(sources.rglob("*.py"))
         for name, summary, source in functions(file.read_text(encoding="utf-8"))
@@ -45,36 +42,3 @@ def functions(text: str) -> Iterator[tuple[str, str, str]]:
         if len(body) in LINES:
             source = "\n".join(line[node.col_offset :] for line in body)
             yield prefix + node.name, " ".join(docstring.split("\n\n")[0].split()), source
-
-
-def code_of(answer: str) -> str:
-    """What an answer says as code: its first fenced block, else all of it."""
-    found = FENCE.search(answer)
-    return (found.group(1) if found else answer).strip("\n")
-
-
-def code_scores(answer: str, reference: str) -> dict[str, float]:
-    """Shares between 0 and 1: it parses, edit similarity, and the F1 of the names it uses."""
-    from rapidfuzz import fuzz
-
-    code = code_of(answer)
-    said, true = set(WORD.findall(code)), set(WORD.findall(reference))
-    shared = len(said & true)
-    return {
-        "parses": float(bool(code.strip()) and _parses(code)),
-        "edit_similarity": fuzz.ratio(code, reference) / 100,
-        "names_f1": 2 * shared / (len(said) + len(true)) if said or true else 0.0,
-    }
-
-
-def _parses(code: str) -> bool:
-    try:
-        ast.parse(code)
-    except (SyntaxError, ValueError):
-        return False
-    return True
-
-
-def is_code(values: dict[str, Any]) -> bool:
-    """Whether a question of samples.jsonl asks for a function."""
-    return bool(values["kind"] == "implement")

@@ -24,7 +24,7 @@ HANDBOOK = {
 }
 CODE = {
     "edit similarity": ("seen", "edit_similarity"),
-    "names (F1)": ("seen", "names_f1"),
+    "names (F1)": ("seen", "identifier_f1"),
     "parses": ("seen", "parses"),
     "edit similarity, files not trained on": ("held_out", "edit_similarity"),
 }
@@ -112,18 +112,20 @@ def before_after(answers: list[dict[str, Any]]) -> Iterator[str]:
 
 def functions(answers: list[dict[str, Any]]) -> Iterator[str]:
     """Tables 11 and 12: of the functions trained on, the best answer of the summary recipe and the middle one."""
-    from bench.paper.code_exam import code_of, code_scores
+    from ray_ft.evaluation.scores.code.reading import code_in
+    from ray_ft.evaluation.scores.code.similarity import edit_similarity
 
     rows = [a for a in answers if (a["experiment"], a["run"], a["seed"], a["stratum"]) == ("t11", "summary", 0, "seen")]
     if not rows:
         yield NOT_YET
         return
-    ranked = sorted(rows, key=lambda a: -code_scores(a["answers"]["tuned"], a["reference"])["edit_similarity"])
+    ranked = sorted(
+        ((edit_similarity(code_in(a["answers"]["tuned"]), a["reference"]), a) for a in rows), key=lambda p: -p[0]
+    )
     for rank, name in ((0, "The best"), (len(ranked) // 2, "The middle one")):
-        a = ranked[rank]
-        similarity = code_scores(a["answers"]["tuned"], a["reference"])["edit_similarity"]
+        similarity, a = ranked[rank]
         yield f"{name} of {len(ranked)}, `{a['id']}`, edit similarity {similarity:.0%}:\n"
-        yield f"```text\n{code_of(a['answers']['tuned'])}\n```\n"
+        yield f"```text\n{code_in(a['answers']['tuned']).strip()}\n```\n"
         yield f"The true one:\n\n```text\n{a['reference']}\n```\n"
 
 

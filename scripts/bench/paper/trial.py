@@ -15,11 +15,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, TextIO
 
-from bench.paper.code_exam import code_scores, is_code, write_exam
+from bench.paper.code_exam import write_exam
 from bench.timed_steps.processes import num_gpus
 
 METRICS = (
-    "key_fact_recall", "net_score", "token_f1", "abstention", "truncated", "parses", "edit_similarity", "names_f1",
+    "key_fact_recall", "net_score", "token_f1", "abstention", "truncated", "parses", "edit_similarity", "identifier_f1",
 )  # fmt: skip
 TINY = (
     "model.name=builtin:tiny", "train.max_steps=2", "evaluation.num_questions=8", "evaluation.max_new_tokens=4",
@@ -119,13 +119,9 @@ def _prepare(config: Any, work: Path) -> None:
 
 
 def _samples(run_path: Path) -> list[dict[str, Any]]:
-    """Every question with all answers; code is scored as code beside."""
+    """Every question with all answers."""
     path = run_path / "evaluation" / "samples.jsonl"
-    samples = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-    for sample in filter(is_code, samples):
-        for answer in sample["answers"].values():
-            answer["scores"] |= code_scores(answer["answer"], sample["reference"])
-    return samples
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
 def _stratum(sample: dict[str, Any]) -> str:
