@@ -5,7 +5,6 @@ them, which training only watched the loss of.
 """
 
 import random
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
@@ -14,6 +13,8 @@ from pathlib import Path
 from ray_ft.config import EvaluationConfig
 from ray_ft.evaluation.scores.metrics import states_fact
 from ray_ft.evaluation.systems.gold import with_gold
+from ray_ft.recipes.chunking.chunks import common_path
+from ray_ft.recipes.chunking.pieces import PROSE, cut_span
 from ray_ft.recipes.questions.from_structure import key_facts
 from ray_ft.retrievers import Index
 from ray_ft.retrievers.passages import NUM_PASSAGES
@@ -23,7 +24,6 @@ NUMBERS = (1, 2, 3, 5, 8)
 """Passages to try."""
 MAX_QUESTIONS = 100
 WITH_PASSAGES = user_message("", ("",)).partition("\n")[0]
-PIECE = re.compile(r".+?(?:(?<=[.!?。！？])\s+|\n+|\Z)", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -140,7 +140,7 @@ def of_length(passages: Sequence[Chunk], most: int) -> list[Chunk]:
         for part in parts:
             last = joined[-1] if joined else None
             if last is not None and last.num_tokens + part.num_tokens <= most:
-                path = _common(last.heading_path, part.heading_path)
+                path = common_path(last.heading_path, part.heading_path)
                 if path or not part.heading_path:
                     joined[-1] = replace(
                         last,
@@ -160,28 +160,14 @@ def _cut(passage: Chunk, most: int) -> Iterator[Chunk]:
         yield passage
         return
     per_character = passage.num_tokens / max(len(passage.text), 1)
-    start = end = 0
-    for piece in PIECE.finditer(passage.text):
-        if end > start and (piece.end() - start) * per_character > most:
-            yield _part(passage, start, end, per_character)
-            start = end
-        end = piece.end()
-    if passage.text[start:end].strip():
-        yield _part(passage, start, end, per_character)
-
-
-def _part(passage: Chunk, start: int, end: int, per_character: float) -> Chunk:
-    return replace(
-        passage,
-        text=passage.text[start:end].strip(),
-        num_tokens=round((end - start) * per_character),
-        start=passage.start + start,
-        end=passage.start + end,
-    )
-
-
-def _common(first: tuple[str, ...], second: tuple[str, ...]) -> tuple[str, ...]:
-    size = next(
-        (i for i, (a, b) in enumerate(zip(first, second, strict=False)) if a != b), min(len(first), len(second))
-    )
-    return first[:size]
+    spans = cut_span(
+        passage.text, 0, len(passage.text), most, lambda a, b: round((b - a) * per_character), PROSE, ()
+    )  # fmt: skip
+    for start, end, num_tokens in spans:
+        yield replace(
+            passage,
+            text=passage.text[start:end],
+            num_tokens=num_tokens,
+            start=passage.start + start,
+            end=passage.start + end,
+        )

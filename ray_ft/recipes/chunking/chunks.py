@@ -119,7 +119,7 @@ def make_passages(
     for start, end, num_tokens, path in pieces:
         if joined and min(num_tokens, joined[-1][2]) < small and joined[-1][2] + num_tokens + 1 <= max_tokens:
             total = count(joined[-1][0], end)
-            shared = _common(joined[-1][3], path)
+            shared = common_path(joined[-1][3], path)
             if total <= max_tokens and shared:
                 joined[-1] = (joined[-1][0], end, total, shared)
                 continue
@@ -205,7 +205,7 @@ def _line_end(document: Document, line_starts: list[int], heading: Block | None)
     return line_starts[heading.line_end] - 1
 
 
-def _common(a: tuple[str, ...], b: tuple[str, ...]) -> tuple[str, ...]:
+def common_path(a: tuple[str, ...], b: tuple[str, ...]) -> tuple[str, ...]:
     """The common beginning of two paths; paths that share nothing stay apart."""
     shared: list[str] = []
     for x, y in zip(a, b, strict=False):
