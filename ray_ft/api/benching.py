@@ -47,7 +47,6 @@ def bench(config: Config, *, force: bool = False) -> Bench:
                 dtype=_dtype(engine),
             )
         )  # fmt: skip
-        price = configured_price(config.plan)
         answers: list[dict[str, Any]] = []
         try:
             rows = measure_variants(
@@ -57,7 +56,7 @@ def bench(config: Config, *, force: bool = False) -> Bench:
                 model=config.model,
                 evaluation=config.evaluation,
                 seed=config.seed,
-                price_per_hour=None if price is None else price * engine.num_gpus,
+                price_per_hour=configured_price(config.plan, num_gpus=engine.num_gpus),
                 on_row=lambda variant, done: answers.extend(
                     {"variant": variant.name, "id": questions[d.index].id, "answer": d.answer} for d in done
                 ),

@@ -81,7 +81,6 @@ def evaluate(config: Config, *, force: bool = False) -> Report:
         shutil.rmtree(kept_answers(config.run_path, artifacts.digest(inputs)), ignore_errors=True)
     with ray_session(config):
         engine = config.engine.resolved({"tuned": tuned.path} if tuned.is_adapter else {})
-        price = configured_price(config.plan)
         made = compare(
             training_set=training_set,
             tuned=tuned,
@@ -92,7 +91,7 @@ def evaluate(config: Config, *, force: bool = False) -> Report:
             seed=config.seed,
             fingerprint=artifacts.digest(inputs),
             common=common,
-            price_per_hour=None if price is None else price * engine.num_gpus,
+            price_per_hour=configured_price(config.plan, num_gpus=engine.num_gpus),
         )
     save(made, config, inputs)
     return made

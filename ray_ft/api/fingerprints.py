@@ -8,10 +8,13 @@ from typing import Any
 
 from ray_ft import artifacts
 from ray_ft.artifacts import TrainingSet, TunedModel
-from ray_ft.config import CodeTestsConfig, Config, to_identity
+from ray_ft.config import Config, EvaluationConfig, to_identity
 from ray_ft.engines import PACE
 
-UNTESTED = to_identity(CodeTestsConfig())
+LATER = (
+    "judge", "preferences", "passage_tokens", "code_tests", "num_retention", "lm_eval_tasks", "lm_eval_path",
+)  # fmt: skip
+"""Keys of the evaluation section that reports were made without; where they say nothing, those reports stand."""
 
 
 def data_inputs(config: Config) -> dict[str, Any]:
@@ -61,6 +64,7 @@ def bench_inputs(config: Config, training_set: TrainingSet | None, tuned: TunedM
         "engine": to_identity(config.engine),
         "model": to_identity(config.model),
         "questions": config.evaluation.questions,
+        "questions_digest": _questions_digest(config),
         "max_new_tokens": config.evaluation.max_new_tokens,
         "seed": config.seed,
         "training_set": training_set and training_set.fingerprint,
@@ -72,16 +76,16 @@ def evaluation_inputs(config: Config, tuned: TunedModel) -> dict[str, Any]:
     """Of a report."""
     answers = config.engine.resolved({"tuned": tuned.path} if tuned.is_adapter else {})
     engine = {k: v for k, v in to_identity(answers).items() if k not in PACE}
-    section = to_identity(config.evaluation)
-    for key, unsaid in (("judge", None), ("preferences", None), ("passage_tokens", []), ("code_tests", UNTESTED)):
-        if section[key] == unsaid:  # as before there was the key
-            del section[key]
-        elif key == "judge":
-            section[key] = {k: v for k, v in section[key].items() if k not in PACE}
-    for key in ("num_retention", "lm_eval_tasks", "lm_eval_path"):
-        if not section[key]:  # as before there was the key
-            del section[key]
+    section, unsaid = to_identity(config.evaluation), to_identity(EvaluationConfig())
+    section = {key: value for key, value in section.items() if key not in LATER or value != unsaid[key]}
+    if "judge" in section:
+        section["judge"] = {k: v for k, v in section["judge"].items() if k not in PACE}
     if config.evaluation.questions is not None:
-        path = Path(config.evaluation.questions)
-        section["questions_digest"] = artifacts.digest(path.read_text(errors="replace")) if path.is_file() else None
+        section["questions_digest"] = _questions_digest(config)
     return {"evaluation": section, "engine": engine, "seed": config.seed, "tuned_model": tuned.fingerprint}
+
+
+def _questions_digest(config: Config) -> str | None:
+    """Of the file of questions; None where none is named or there."""
+    path = Path(config.evaluation.questions or "")
+    return artifacts.digest(path.read_text(errors="replace")) if path.is_file() else None

@@ -36,7 +36,7 @@ from ray_ft.evaluation.scores.scoring import (
     measure_answers,
     measure_documents,
     measure_retrieval,
-    measure_samples,
+    measure_said,
     scores_of,
 )
 from ray_ft.evaluation.systems.answering import answer_all
@@ -252,7 +252,7 @@ def judge(
     groups = measure_answers([d for d in done if d.kind == "question"], exam.questions, copies=copies, **draws)
     texts = [document.text for document in exam.documents]
     bits = measure_documents([d for d in done if d.kind == "document"], texts, **draws)
-    said = measure_samples([d for d in done if d.kind == "said"], exam.prompts, **draws)
+    said = measure_said([d for d in done if d.kind == "said"], exam.prompts, **draws)
     groups += [group for group in (bits, said) if group is not None]
     groups += [measure(f"{HARNESS}{task.name}", task.columns(), task.items, **draws) for task in tasks]
     finding = measure_retrieval(exam.questions, exam.rankings, exam.passages, num_passages=exam.num_passages, **draws)

@@ -40,11 +40,12 @@ def hardware_for(plan: Assumptions) -> Hardware:
     return _override(gpu_hardware(known_gpu(plan.gpu), plan.num_gpus or 1, gpus_per_node=plan.gpus_per_node), plan)
 
 
-def configured_price(plan: Assumptions) -> float | None:
-    """US dollars per hour of a GPU that is there, or of a machine without; None where the plan section has none."""
-    if plan.price_per_hour is not None or plan.prices is None:
-        return plan.price_per_hour
-    return detect(plan).price_per_hour
+def configured_price(plan: Assumptions, *, num_gpus: float) -> float | None:
+    """US dollars per hour of so many GPUs that are there, or machines without; None where the plan section has none."""
+    given = plan.price_per_hour
+    if given is None and plan.prices is not None:
+        given = detect(plan).price_per_hour
+    return None if given is None else given * num_gpus
 
 
 def detect(plan: Assumptions | None = None) -> Hardware:

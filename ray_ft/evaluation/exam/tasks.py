@@ -37,7 +37,7 @@ class Task:
 class Done:
     """A task's outcome: an answer with the prompt that asked for it, or a negative log-likelihood.
 
-    That of a sample is of what the base said, which is its answer, after its prompt.
+    That of a task that is said is of what the base said, which is its answer, after its prompt.
     """
 
     index: int
@@ -53,7 +53,7 @@ class Done:
     finish_reason: str = ""
     seconds: float = 0.0  # its share of those that the answers of its system took together
     negative_log_likelihood: float = 0.0  # nats
-    token_ids: tuple[int, ...] = ()  # of a sample
+    token_ids: tuple[int, ...] = ()  # of what the base said
     scores: Mapping[str, float] = field(default_factory=dict)
     invented: str = ""  # names that neither corpus, language nor prompt has, where the answer is code
     error: str = ""  # "ModelError: ..." when it could not be done

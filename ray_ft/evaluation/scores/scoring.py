@@ -198,7 +198,7 @@ def measure_documents(done: Iterable[Done], texts: Sequence[str], *, num_bootstr
     return measure("held_out", bits, names, weights=num_bytes, num_bootstrap=num_bootstrap, seed=seed)
 
 
-def measure_samples(done: Iterable[Done], prompts: Sequence[str], *, num_bootstrap: int, seed: int) -> Measured | None:
+def measure_said(done: Iterable[Done], prompts: Sequence[str], *, num_bootstrap: int, seed: int) -> Measured | None:
     """Bits per token of what the base said, over all its tokens together, prompts drawn anew; None without samples."""
     by_index: dict[int, dict[str, Done]] = {}
     for d in done:
