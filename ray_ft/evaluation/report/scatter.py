@@ -73,7 +73,7 @@ def scatter(points: Sequence[Point], *, x_title: str, y_title: str) -> Scatter |
         name_x, name_y = at.x + 9, at.y + 4
         near = [m for m in marks if abs(m.name_x - name_x) < RIGHT - 20]
         while any(abs(m.name_y - name_y) < LINE for m in near):
-            name_y += 1
+            name_y += 1 if p.y >= 0.5 else -1  # away from the nearer edge
         marks.append(Mark(p, at, name_x, name_y))
     return Scatter(
         marks=tuple(marks),

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from exam_fixtures import tuned_model
 
-from ray_ft.api.fingerprints import evaluation_inputs
+from ray_ft.api.fingerprints import bench_inputs, evaluation_inputs
 from ray_ft.config import parse_config
 
 
@@ -36,3 +36,13 @@ def test_what_changes_figures_changes_the_identity(given: dict[str, Any], tmp_pa
 def test_how_fast_a_judge_is_asked_does_not(tmp_path: Path) -> None:
     judge = {"name": "openai", "model": "big"}
     assert section(tmp_path, judge=judge | {"max_in_flight": 2}) == section(tmp_path, judge=judge)
+
+
+def test_a_bench_notices_other_questions_in_the_same_file(tmp_path: Path) -> None:
+    raw = {"run_name": "r", "model": {"name": "builtin:tiny"}, "data": {"sources": ["x"], "recipes": ["qa"]}}
+    config = parse_config(raw | {"evaluation": {"questions": str(tmp_path / "exam.jsonl")}})
+    found = []
+    for text in ('{"question": "a"}', '{"question": "b"}'):
+        (tmp_path / "exam.jsonl").write_text(text)
+        found.append(bench_inputs(config, None, None))
+    assert found[0] != found[1]
