@@ -142,6 +142,11 @@ def statements(standings: Sequence[Standing], sweep: SweepConfig, *, num_documen
         return ["No setting finished all its trials, so there is no winner."]
     winner, others = standings[0], [s for s in standings[1:] if s.verdict != "not finished"]
     assert winner.value is not None
+    if len(standings) == 1 and winner.spread is not None:
+        return [
+            f"{winner.setting}: {sweep.metric.replace('_', ' ')} {winner.value:.4f} on average over {winner.num_seeds} "
+            f"trainings that differ by their seed alone, with a standard deviation of {winner.spread:.4f}."
+        ]
     best = "lowest" if sweep.metric in LOWER_IS_BETTER else "highest"
     said = [f"{winner.setting} has the {best} {sweep.metric.replace('_', ' ')}, {winner.value:.4f}."]
     equal = [s for s in others if s.verdict == "within noise"]

@@ -25,6 +25,8 @@ ALPHA_OVER_R = "train.strategy.alpha_over_r"
 """Sets lora_alpha to a multiple of the rank, so that the size of the step and the rank can be told apart."""
 WHERE = "sweep.parameters"
 LONGEST_NAME = 100
+AS_CONFIGURED = "as configured"
+"""The one setting of a sweep without parameters, which is over seeds alone."""
 
 
 @dataclass(frozen=True)
@@ -78,9 +80,10 @@ def expand(config: Config) -> list[Trial]:
 def read_space(sweep: SweepConfig) -> Space:
     """Keys and values; an override nests its key, `{train: {strategy: {r: [4]}}}`, and wins over the file's."""
     space = {key: _values(key, values) for key, values in _flatten(sweep.parameters)}
-    if not space:
+    if not space and sweep.num_seeds == 1:
         raise ConfigError(
-            f"{WHERE} is empty; give keys and values, e.g. {WHERE}: {{train.learning_rate: [1e-4, 5e-4]}}"
+            f"{WHERE} is empty; give keys and values, e.g. {WHERE}: {{train.learning_rate: [1e-4, 5e-4]}}, or "
+            "sweep.num_seeds of 2 or more to train the configuration itself with several seeds"
         )
     if ALPHA_OVER_R in space and "train.strategy.lora_alpha" in space:
         raise ConfigError(f"{WHERE}: {ALPHA_OVER_R} sets train.strategy.lora_alpha; give one of them")
@@ -175,7 +178,7 @@ def _drawn(space: Space, sweep: SweepConfig, *, seed: int) -> list[dict[str, Any
 
 
 def _trial(config: Config, parameters: dict[str, Any], labels: dict[str, str], *, seed: int) -> Trial:
-    words = " ".join(f"{labels[key]}={_word(value)}" for key, value in parameters.items())
+    words = " ".join(f"{labels[key]}={_word(value)}" for key, value in parameters.items()) or AS_CONFIGURED
     name = re.sub(r"[^A-Za-z0-9.+-]+", "_", words.replace("=", "-"))
     altered = any(re.search(r"[^\w.+-]", _word(value)) for value in parameters.values())  # and may look like another
     if len(name) > LONGEST_NAME or altered:

@@ -217,7 +217,7 @@ def _num_documents(outcomes: Sequence[Outcome]) -> int | None:
 
 def _draw(config: Config, standings: Sequence[artifacts.Standing]) -> str | None:
     path = (config.run_path / "sweep.png").resolve()
-    if all(s.value is None for s in standings):
+    if all(s.value is None or not s.parameters for s in standings):
         return None
     of_documents = config.sweep.metric != "validation_loss"
     error_bars = "95% intervals over documents" if of_documents else "± spread over seeds"

@@ -114,7 +114,8 @@ def limits(
     """What this report cannot show, said of this report."""
     origins = Counter[str](question.origin for question in questions)
     found = [
-        "The model was trained once, with one seed: the intervals hold for other questions, not for other trainings."
+        "The model was trained once, with one seed: the intervals hold for other questions, not for other trainings. "
+        "`ray-ft sweep` with sweep.num_seeds=3 shows how far trainings differ."
     ]
     for origin, made in (("extractive", "by rule from the documents' own text"), ("generated", "by a language model")):
         if origins[origin]:

@@ -72,6 +72,15 @@ def test_without_any_finished_setting_there_is_no_winner() -> None:
     ]
 
 
+def test_one_setting_with_several_seeds_says_how_far_trainings_differ() -> None:
+    sweep = SweepConfig(num_seeds=3)
+    made = standings([outcome(4, 2.0), outcome(4, 2.2, seed=1), outcome(4, 2.4, seed=2)], sweep)
+    assert statements(made, sweep, num_documents=None) == [
+        "r=4: validation loss 2.2000 on average over 3 trainings that differ by their seed alone, with a standard "
+        "deviation of 0.2000."
+    ]
+
+
 def test_an_evaluation_metric_is_judged_over_documents() -> None:
     sweep = SweepConfig(metric="key_fact_recall")
     # 16 answers 3 of 4 documents, 8 the same but for one document in 20, 4 none.

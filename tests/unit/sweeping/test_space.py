@@ -92,6 +92,13 @@ def test_random_search_in_a_small_space_tries_all_of_it_once() -> None:
     assert len(trials({"train.strategy.r": {"min": 1, "max": 3}}, search="random", num_settings=10)) == 3
 
 
+def test_without_parameters_a_sweep_is_over_seeds_alone() -> None:
+    made = trials({}, num_seeds=3)
+    assert [(t.name, t.config.run_name, t.config.train.seed) for t in made] == [
+        (name, name, seed) for seed in range(3) for name in [f"as_configured_seed-{seed}"]
+    ]
+
+
 def test_names_stay_apart_where_folders_allow_less_than_values() -> None:
     first, second = trials({"train.strategy.target_modules": [["a b"], ["a_b"]]})
     assert first.name != second.name
