@@ -200,6 +200,8 @@ def test_every_part_of_the_page_is_made_of_rows(scripts: None) -> None:
         assert sum(line.startswith("- ") for line in lines) == len(e.pairs)
         assert all(line.count("|") == lines[0].count("|") for line in lines if line.startswith("|"))
     assert page.about(results).startswith(f"{len(rows) - 7} trials on one H0, 2 side by side (python 1")
+    resumed = gathered([*rows, {**rows[0], "processes": 10}])
+    assert page.about(resumed).startswith(f"{len(rows) - 7} trials on one H0, 2 or 10 side by side (python 1")
     answers = {"base": "n", "tuned": "def f(): pass"}
     kept = {"id": "f.py:f", "question": "q?", "reference": "def f(): pass", "answers": answers, "seed": 0}
     (line,) = list(page.before_after([{**kept, "experiment": "t06", "run": "qa", "stratum": "seen"}]))[2:]

@@ -45,7 +45,7 @@ class Difference:
 class Results:
     """What a file of rows holds."""
 
-    machine: dict[str, Any] = field(default_factory=dict)
+    goes: list[Mapping[str, Any]] = field(default_factory=list)  # the machine, its versions and processes, of each
     scores: dict[tuple[str, str], dict[tuple[str, str], Values]] = field(default_factory=dict)
     """By experiment and run, or `run: system`, then by stratum and metric."""
     documents: dict[tuple[str, str], list[str]] = field(default_factory=dict)  # by config and stratum
@@ -61,7 +61,7 @@ def gathered(rows: Iterable[Mapping[str, Any]]) -> Results:
     found.seconds, found.metrics = defaultdict(list), defaultdict(list)
     for row in rows:
         if "machine" in row:
-            found.machine = dict(row)
+            found.goes.append(row)
         elif "exam" in row:
             for stratum, asked in row["strata"].items():
                 found.documents[row["exam"], stratum] = asked["documents"]

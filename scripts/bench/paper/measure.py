@@ -34,7 +34,7 @@ class Measurement:
         self.waiting = deque(t for t in trials if (t.experiment, t.run, t.seed) not in done)
         self.processes = max(1, min(processes, len(self.waiting)))
         self.lock, self.failed, self.exams = threading.Lock(), 0, set[str]()
-        self.ended = 0
+        self.ended, self.asked = 0, len(self.waiting)
         self.again = set[Trial]()
         self.running: dict[int, subprocess.Popen[str]] = {}
 
@@ -52,7 +52,7 @@ class Measurement:
             thread.join(max(self.left, 0.1))
         for process in list(self.running.values()):  # what the end of the time has cut short
             os.killpg(process.pid, signal.SIGTERM)
-        print(f"{self._clock()}: {self.failed} failed, {len(self.waiting)} not begun", flush=True)
+        print(f"{self._clock()}: {self.failed} failed, {self.asked - self.ended} without a row", flush=True)
         return self.failed
 
     def _work(self, number: int) -> None:

@@ -82,12 +82,13 @@ def about(results: Results) -> str:
     """Which machine, and how long trials took."""
     if not results.seconds:
         return NOT_YET
-    versions = results.machine["versions"]
+    last = results.goes[-1]
+    versions, processes = last["versions"], sorted({go["processes"] for go in results.goes})
     said = ", ".join(f"{name} {versions[name]}" for name in ("python", "torch", "transformers", "peft"))
     spent = [s for of in results.seconds.values() for s in of]
     middle = {k: sorted(s[k] for s in spent)[len(spent) // 2] for k in ("train", "evaluate")}
     return (
-        f"{len(spent)} trials on one {results.machine['machine']}, {results.machine['processes']} side by side "
+        f"{len(spent)} trials on one {last['machine']}, {' or '.join(map(str, processes))} side by side "
         f"({said}); in the median a trial took {middle['train']:.0f} s of training and {middle['evaluate']:.0f} s of "
         "answering. Raw data: "
         + ", ".join(f"[{name}]({name})" for name in (ROWS, ANSWERS, machine.FILES[0]) if (BENCHMARKS / name).is_file())
