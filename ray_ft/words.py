@@ -28,6 +28,9 @@ UNSPACED = (
     (0x1B000, 0x1B16F), (0x20000, 0x3FFFF),
 )  # fmt: skip
 """Code points of scripts without spaces: Thai, Lao, Burmese, Khmer, those of the Tai, Javanese, kana, Chinese."""
+SIMPLIFIED = frozenset("这个们来为国时说会对发经动产学员机关开过还进现应实电压阀门启闭运务设报认请红绿")
+TRADITIONAL = frozenset("這個們來為國時說會對發經動產學員機關開過還進現應實電壓閥門啟閉運務設報認請紅綠")
+"""Frequent characters of Chinese that the two ways to write it have each for itself."""
 LAST = 0x1FFFF  # what lies behind is Han alone
 POINTS = "ـ\u064b-\u0652\u0656-\u065f\u0670\u06d6-\u06ed\u0591-\u05bd\u05bf-\u05c7"  # of Arabic and Hebrew
 _SAME_SIGN = str.maketrans(
@@ -94,6 +97,37 @@ def pieces(text: str) -> Iterator[Piece]:
         end = found.end() if kind == "unspaced" else -1
 
 
+def num_words(text: str) -> int:
+    """How many words a reader would count: between spaces, and by length in scripts without spaces.
+
+    A word has two characters of Han or kana, and four of Thai, Lao, Khmer or Burmese with their marks.
+    """
+    if text.isascii():
+        return len(text.split())
+    wide, syllabic = _unspaced_patterns()
+    num_wide, num_syllabic = len(wide.findall(text)), len(syllabic.findall(text))
+    if not num_wide and not num_syllabic:
+        return len(text.split())
+    others = sum(any(map(str.isalnum, word)) for word in syllabic.sub(" ", wide.sub(" ", text)).split())
+    return others + -(-num_wide // 2) + -(-num_syllabic // 4)
+
+
+def script_language(text: str) -> str:
+    """The language that the script of a third of the letters tells: zh-Hans, zh-Hant, ja, ko, th, lo, km, my, or ""."""
+    if text.isascii() or not _any_script().search(text):
+        return ""
+    letters = sum(c.isalpha() for c in text)
+    counts = {name: len(pattern.findall(text)) for name, pattern in _script_patterns().items()}
+    if counts["ja"] + counts["zh"] > letters / 3 and counts["ja"] > counts["zh"] / 8:
+        return "ja"
+    best = max(counts, key=lambda name: counts[name])
+    if counts[best] <= letters / 3 or not counts[best]:
+        return ""
+    if best == "zh":
+        return "zh-Hant" if sum(c in TRADITIONAL for c in text) > sum(c in SIMPLIFIED for c in text) else "zh-Hans"
+    return best
+
+
 def is_number(word: str) -> bool:
     """Whether a word that `split` gave is a number."""
     return word.removeprefix("-")[:1].isdecimal()
@@ -155,6 +189,32 @@ def _canonical(digits: str) -> str:
     elif digits.count(",") == 1 and "." not in digits:
         digits = digits.replace(",", ".")
     return digits.rstrip("0").rstrip(".") if digits.count(".") == 1 else digits
+
+
+@cache
+def _unspaced_patterns() -> tuple[re.Pattern[str], re.Pattern[str]]:
+    """Characters of which two, and of which four with their marks, are about a word."""
+    wide = [(a, b) for a, b in UNSPACED if a >= 0x3000 and a not in (0xA980, 0xAA60)]
+    return _of_ranges(wide), _of_ranges([span for span in UNSPACED if span not in wide])
+
+
+@cache
+def _script_patterns() -> dict[str, re.Pattern[str]]:
+    ranges = {
+        "ja": [(0x3041, 0x30FF), (0x31F0, 0x31FF)], "zh": [(0x3400, 0x9FFF), (0xF900, 0xFAFF), (0x20000, 0x3FFFF)],
+        "ko": [(0x1100, 0x11FF), (0xAC00, 0xD7A3)], "th": [(0x0E00, 0x0E7F)], "lo": [(0x0E80, 0x0EFF)],
+        "km": [(0x1780, 0x17FF)], "my": [(0x1000, 0x109F)],
+    }  # fmt: skip
+    return {name: _of_ranges(spans) for name, spans in ranges.items()}
+
+
+@cache
+def _any_script() -> re.Pattern[str]:
+    return re.compile("|".join(pattern.pattern for pattern in _script_patterns().values()))
+
+
+def _of_ranges(spans: Iterable[tuple[int, int]]) -> re.Pattern[str]:
+    return re.compile(f"[{''.join(f'{chr(a)}-{chr(b)}' for a, b in spans)}]")
 
 
 @cache

@@ -8,6 +8,10 @@ from typing import Literal
 
 from ray_ft.rows import Document, Example, Split
 
+GUESSED, IN_UTF8 = "encoding guessed: ", "in UTF-8"
+"""What notes of files begin with, or hold, that were not plainly in the encoding that they were read in."""
+MIXED = "UTF-8 with other bytes"
+
 
 @dataclass(frozen=True)
 class SourceFile:
@@ -38,6 +42,16 @@ class ReadFile:
     def content_id(self) -> str:
         """What tells one content from another in names and ids."""
         return self.sha256[:16]
+
+
+def told_of_encoding(note: str) -> str:
+    """What a file's note says of its encoding, without what is particular to the file; "" where it says nothing."""
+    for part in note.split("; "):
+        if part.startswith(GUESSED):
+            return part.split(",")[0].removeprefix(GUESSED)
+        if IN_UTF8 in part:
+            return MIXED
+    return ""
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from ray_ft.recipes.base import RECIPES, Recipe
 from ray_ft.recipes.chunking.chunks import Span, make_chunks, sections
 from ray_ft.rows import Chunk, CountTokens, Document, Example, Generate
+from ray_ft.words import num_words
 
 MIN_WORDS = 5  # a shorter body is a link or a leftover
 
@@ -20,7 +21,7 @@ class Heading(Recipe):
         spans = [
             Span(s.body_start, s.end, s.path)
             for s in sections(document)
-            if s.heading is not None and len(document.text[s.body_start : s.end].split()) >= MIN_WORDS and s.blocks
+            if s.heading is not None and num_words(document.text[s.body_start : s.end]) >= MIN_WORDS and s.blocks
         ]
         return make_chunks(
             document,

@@ -18,6 +18,7 @@ from ray_ft.recipes.questions.in_context import in_context
 from ray_ft.recipes.questions.verdicts import check_pairs
 from ray_ft.recipes.questions.written import exam_request, pairs_form, pairs_request, read_pairs
 from ray_ft.rows import Chunk, CountTokens, Document, Example, Generate
+from ray_ft.words import num_words
 
 MIN_WORDS = 8  # shorter passages answer no question
 
@@ -64,7 +65,7 @@ class QA(Recipe):
             spans = [
                 Span(s.body_start, s.end, s.path)
                 for s in sections(document)
-                if s.blocks and len(document.text[s.body_start : s.end].split()) >= MIN_WORDS
+                if s.blocks and num_words(document.text[s.body_start : s.end]) >= MIN_WORDS
             ]
         return make_chunks(
             document,

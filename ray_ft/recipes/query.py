@@ -9,6 +9,7 @@ from ray_ft.recipes.questions.coverage import allot
 from ray_ft.recipes.questions.from_structure import training_question
 from ray_ft.recipes.questions.written import passage_of, questions_request, questions_schema, read_questions
 from ray_ft.rows import Chunk, CountTokens, Document, Example, Generate, Origin
+from ray_ft.words import num_words
 
 MIN_WORDS = 8  # shorter passages answer no question
 
@@ -30,7 +31,7 @@ class Query(Recipe):
     """Begin each passage with the path of its headings, which the model then learns to write too."""
 
     def chunk(self, document: Document, count_tokens: CountTokens) -> list[Chunk]:
-        return [c for c in super().chunk(document, count_tokens) if len(c.text.split()) >= MIN_WORDS]
+        return [c for c in super().chunk(document, count_tokens) if num_words(c.text) >= MIN_WORDS]
 
     def examples(self, chunks: list[Chunk], generate: Generate | None) -> list[Example]:
         if generate is None:

@@ -20,6 +20,7 @@ NUMBER = 0  # of every group in its own folder; publishing gives them their plac
 MAX_NAMED_LINES = 5
 COUNTERS = (
     "files", "documents", "examples", "dropped", "chats", "records", "formats", "notes", "generated", "redacted",
+    "guessed", "scanned",
 )  # fmt: skip
 
 
@@ -82,6 +83,8 @@ class GroupResult:
     notes: Counter[str] = field(default_factory=Counter)  # what of usable lines was ignored
     generated: Counter[str] = field(default_factory=Counter)  # what engines wrote, "recipe: kept" or "recipe: reason"
     redacted: Counter[str] = field(default_factory=Counter)  # secrets and personal data in files, by kind
+    guessed: Counter[str] = field(default_factory=Counter)  # files by what is told of their encoding
+    scanned: Counter[str] = field(default_factory=Counter)  # files, pages and pages that need OCR, of PDFs with both
     bad_lines: list[str] = field(default_factory=list)  # the first few that were skipped, named
     mixture: Mixture = field(default_factory=Mixture)
     shards: list[Shard] = field(default_factory=list)
@@ -96,7 +99,7 @@ class GroupResult:
         """Inverse of `to_text`."""
         raw = json.loads(text)
         for key in COUNTERS:
-            raw[key] = Counter(raw[key])
+            raw[key] = Counter(raw.get(key, {}))
         raw["mixture"] = Mixture.from_json(raw["mixture"])
         return GroupResult(**{**raw, "shards": [Shard(**s) for s in raw["shards"]]})
 

@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from ray_ft.data.build.job import NUMBER, QUESTION_PARTS, GroupJob, GroupResult, Shard
 from ray_ft.data.build.mixture import num_repeats
-from ray_ft.data.documents import ReadFile, Record
+from ray_ft.data.documents import ReadFile, Record, told_of_encoding
 from ray_ft.data.schemas import (
     DOCUMENTS,
     EXAMPLES,
@@ -69,6 +69,7 @@ class GroupRows:
         self.result.num_bytes += read.file.num_bytes
         if is_ok:
             self.result.redacted.update(dict(read.redacted))
+            self.result.guessed.update([kind] if (kind := told_of_encoding(read.note)) else [])
 
     def add_record(self, record: Record, split: str, cluster: str) -> None:
         """A line's row; `split` is "" for one that is left out."""

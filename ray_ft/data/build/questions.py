@@ -10,6 +10,7 @@ from ray_ft.grammars import GRAMMARS
 from ray_ft.recipes import QA, CodeSummary, Recipe
 from ray_ft.recipes.questions.from_structure import QuestionAnswer, key_facts
 from ray_ft.rows import Chunk, CountTokens, Document, Generate, Message, Origin, Question, Split
+from ray_ft.words import num_words
 
 MAX_QUESTIONS_PER_DOCUMENT = 3  # many documents with few questions tell more than few with many
 MAX_FACT_WORDS = 5
@@ -97,7 +98,7 @@ def record_questions(
             question=question,
             reference=answer,
             # A short answer is right as a whole; of a long one, its details are.
-            key_facts=(answer,) if len(answer.split()) <= MAX_FACT_WORDS else key_facts(answer) or (answer,),
+            key_facts=(answer,) if num_words(answer) <= MAX_FACT_WORDS else key_facts(answer) or (answer,),
             kind="conversation" if first.messages else "prompt",
             stratum="held_out",
             origin="source",

@@ -7,6 +7,8 @@ import re
 from collections.abc import Callable
 from pathlib import PurePosixPath
 
+from ray_ft.data.filters.unmarked import unmarked_utf
+
 VENDORED_FOLDERS = frozenset(
     {"vendor", "vendored", "_vendor", "third_party", "third-party", "thirdparty", "bower_components", "jspm_packages",
      "Godeps", "Pods", "dist"}
@@ -71,9 +73,9 @@ def git_lfs_pointer(data: bytes) -> str:
 
 
 def binary(data: bytes) -> str:
-    """A NUL or many control bytes near the start, whatever the file is named; UTF-16 and -32 announce themselves."""
+    """A NUL or many control bytes near the start, whatever the file is named; UTF-16 and -32 are no binary."""
     head = data[:SNIFFED_BYTES]
-    if head.startswith(BYTE_ORDER_MARKS):
+    if head.startswith(BYTE_ORDER_MARKS) or unmarked_utf(data):
         return ""
     num_control = len(head) - len(head.translate(None, CONTROL_BYTES))
     is_binary = b"\0" in head or num_control > MAX_CONTROL_FRACTION * len(head) or head.startswith(b"%PDF-")

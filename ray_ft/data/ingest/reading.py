@@ -1,43 +1,24 @@
 """Reads one file into a Document, or into the reason why it is none: bytes to text, text to blocks, blocks to bytes.
 
-What is listed at all is listing.py's. Text is read by its byte order mark, as UTF-8, or by a guess that is written down
-beside the document.
+What is listed at all is listing.py's; how bytes become text, that of encodings. A guess is written down beside the
+document.
 """
 
-import codecs
 import hashlib
-import re
-from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Literal
 
 from ray_ft.data.documents import ReadFile, SourceFile
 from ray_ft.data.filters.rules import dropped_by_bytes, dropped_by_text
 from ray_ft.data.formats import Format, format_of
-from ray_ft.data.formats.base import Lines, Parsed, Unreadable
+from ray_ft.data.formats.base import Parsed, Unreadable
 from ray_ft.data.formats.text import parse_lines
+from ray_ft.data.ingest.encodings import Decoded, byte_spans, decode, with_bytes
 from ray_ft.data.ingest.sandbox import CHILD, OUT_OF_MEMORY, Limits, ParserError
 from ray_ft.data.sources import read_bytes
-from ray_ft.rows import Block, Document
+from ray_ft.rows import Document
 
-MARKS = (  # UTF-32 first: its mark begins with that of UTF-16
-    (codecs.BOM_UTF32_LE, "utf-32"),
-    (codecs.BOM_UTF32_BE, "utf-32"),
-    (codecs.BOM_UTF8, "utf-8-sig"),
-    (codecs.BOM_UTF16_LE, "utf-16"),
-    (codecs.BOM_UTF16_BE, "utf-16"),
-)
-WESTERN = frozenset(
-    {"cp1250", "cp1252", "cp1254", "cp1257", "latin_1", "iso8859_15", "iso8859_9", "iso8859_2", "mac_roman"}
-)
-MAX_GUESSED_BYTES = 65_536  # of a file, for the guess; the whole file is then decoded
-REMOVED = re.compile("\r(?=\n)|\0")  # by `decode`
-CODECS = {"utf-8-sig": "utf-8"}
-WITH_MARK = {
-    codecs.BOM_UTF32_LE: "utf-32-le", codecs.BOM_UTF32_BE: "utf-32-be",
-    codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be",
-}  # fmt: skip
+__all__ = ["byte_spans", "decode", "parse", "read_file"]
 
 
 def read_file(file: SourceFile, limits: Limits = Limits()) -> ReadFile:  # noqa: B008 - it is frozen
@@ -83,6 +64,7 @@ def _read_content(file: SourceFile, data: bytes, kind: Format, content_id: str, 
         metadata=parsed.metadata,
         definitions=parsed.definitions,
     )
+    note = "; ".join(part for part in (decoded.note, note) if part)
     return ReadFile(file, "ok", "", note, decoded.encoding, document=document)
 
 
@@ -110,95 +92,3 @@ def _is_safe(source: Any, kind: Format) -> bool:
     if kind.is_binary or len(source) > kind.max_here:
         return False
     return kind.max_tags_here > len(source) or source.count("<") <= kind.max_tags_here
-
-
-# --- bytes to text, and back ------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Decoded:
-    """Text with newlines as \\n, and the encoding it was in; or the reason why it is no text."""
-
-    text: str
-    encoding: str
-    reason: str = ""
-
-
-def decode(data: bytes) -> Decoded:
-    """Decode a file that is not binary. Never raises."""
-    for mark, encoding in MARKS:
-        if data.startswith(mark):
-            return _strict(data, encoding) or Decoded("", "", "invalid encoding")
-    return _strict(data, "utf-8") or _guessed(data) or Decoded("", "", "invalid encoding")
-
-
-def _strict(data: bytes, encoding: str) -> Decoded | None:
-    try:
-        text = data.decode(encoding)
-    except (UnicodeDecodeError, LookupError):
-        return None
-    return Decoded(text.replace("\r\n", "\n").replace("\r", "\n").replace("\0", ""), encoding)
-
-
-def _guessed(data: bytes) -> Decoded | None:
-    """By charset-normalizer. It takes cp1252 for its neighbours, so every Western answer is read as cp1252."""
-    from charset_normalizer import from_bytes
-
-    best = from_bytes(data[:MAX_GUESSED_BYTES]).best()
-    if best is None:
-        return None
-    if best.encoding in WESTERN:
-        return _strict(data, "cp1252") or _strict(data, best.encoding)
-    return _strict(data, best.encoding)
-
-
-def with_bytes(blocks: Iterable[Block], data: bytes, encoding: str, decoded: str, shown: str) -> tuple[Block, ...]:
-    """The blocks with their bytes in the file.
-
-    Where the parser shows the text as it stands, these are exact. Where it rewrites within lines, they are those of
-    the whole lines. Where it makes a text of its own, the blocks stay as they are.
-    """
-    blocks = tuple(blocks)
-    if shown is decoded or shown == decoded:
-        spans = [(b.start, b.end) for b in blocks]
-    elif shown.count("\n") == decoded.count("\n"):
-        lines = Lines(decoded)
-        spans = [(lines.start(b.line_start - 1), lines.end(b.line_end - 1)) for b in blocks]
-    else:
-        return blocks
-    found = byte_spans(data, encoding, spans)
-    return tuple(replace(b, byte_start=s, byte_end=e) for b, (s, e) in zip(blocks, found, strict=True))
-
-
-def byte_spans(data: bytes, encoding: str, spans: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Bytes of spans of the text that `decode` makes of a file in an encoding."""
-    if data.isascii() and b"\r" not in data and b"\0" not in data:
-        return list(spans)
-    mark, codec = _codec(data, encoding)
-    raw = data[len(mark) :].decode(codec)
-    removed = [match.start() - i for i, match in enumerate(REMOVED.finditer(raw))]  # places in the text, not in raw
-
-    def start_in_raw(place: int) -> int:
-        return place + bisect_right(removed, place)
-
-    def end_in_raw(place: int) -> int:
-        return place + bisect_left(removed, place)
-
-    raw_spans = [(start_in_raw(start), end_in_raw(end)) for start, end in spans]
-    bytes_at: dict[int, int] = {}
-    position, num_bytes = 0, len(mark)
-    for place in sorted({place for span in raw_spans for place in span}):
-        num_bytes += len(raw[position:place].encode(codec))
-        bytes_at[place] = num_bytes
-        position = place
-    return [(bytes_at[start], bytes_at[end]) for start, end in raw_spans]
-
-
-def _codec(data: bytes, encoding: str) -> tuple[bytes, str]:
-    """The mark that the file begins with, and the codec of what follows."""
-    if encoding in ("utf-16", "utf-32"):
-        for mark, codec in WITH_MARK.items():
-            if data.startswith(mark) and codec.startswith(encoding):
-                return mark, codec
-    mark = codecs.BOM_UTF8 if encoding == "utf-8-sig" else b""
-    return mark, CODECS.get(encoding, encoding)

@@ -57,6 +57,9 @@ def report(total: GroupResult, made: TrainingSet, seconds: float) -> None:
         log.info("redacted %s", _counts(total.redacted))
     if total.notes:
         log.info("in %s", _counts(total.notes).replace(" ", " lines: ", 1))
+    if total.guessed:
+        log.info("encodings that were not plain: %s; the column note of documents.parquet tells which",
+                 _counts(total.guessed))  # fmt: skip
     _report_rows(total, made)
     for stratum, row in made.overlap.items():
         lost = sum(row.values()) - row[LOOKED_AT]

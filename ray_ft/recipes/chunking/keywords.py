@@ -1,10 +1,13 @@
 """Keywords of one passage by RAKE (Rose et al. 2010): phrases between stop words, scored by how their words co-occur.
 
-RAKE looks at nothing but the passage, so it streams and needs no corpus statistics. The stop words are English.
+RAKE looks at nothing but the passage, so it streams and needs no corpus statistics. The stop words are English. In
+scripts without spaces a phrase is what stands between marks and function words, and each character counts as a word.
 """
 
 import re
 from collections import Counter
+
+from ray_ft.words import UNSPACED
 
 ENGLISH = """
     a able about above according across after again against all allow allows almost also although always am among an and
@@ -28,24 +31,35 @@ NOT_PROSE = re.compile(
     r"```.*?(?:```|\Z)|`{1,2}|https?://\S+|<[^<>\n]{1,80}>|\]\([^)\]]*+\)|^[=\-~^\"'*#+]{3,}$", re.DOTALL | re.MULTILINE
 )
 WORD = re.compile(r"[^\W\d_][\w]*(?:[-'’./][\w]+)*|\S|\n")
+UNSPACED_RUN = re.compile(f"[{''.join(f'{chr(a)}-{chr(b)}' for a, b in UNSPACED)}]+")
+FUNCTION_WORDS = re.compile(  # of Chinese, Japanese and Thai, where they end one phrase and begin another
+    "[ぁ-ゟ]+|[的了是在和与與或及对對为為以从從到把被将將请請并並也都就而且着過过很再会會能可要应應不没沒有这這那其此该該每各]"
+    "|之[前后後]|已[经經]|需要|如果|因[为為]|所以|但是|按照|由于|直到"
+    "|และ|หรือ|ที่|ของ|ใน|ให้|ว่า|แล้ว|จน|เป็น|ได้|จะ|ไม่|กับ|จาก|โดย|เพื่อ|ก่อน|หลัง|อยู่|ไว้|ต้อง|เมื่อ|ถ้า|ซึ่ง"
+)
+MIN_UNSPACED, MAX_UNSPACED = 2, 12  # characters of a phrase
 MAX_WORDS = 4
 MAX_WORD_LENGTH = 40
 
 
 def keywords(text: str, max_keywords: int = 8) -> list[str]:
     """The best phrases, best first, spelled as they first stand in the text; empty when there are none."""
-    phrases = _phrases(NOT_PROSE.sub(" ", text))
+    text = NOT_PROSE.sub(" ", text)
+    unspaced = [] if text.isascii() else [p for run in UNSPACED_RUN.findall(text) for p in _unspaced_phrases(run)]
+    phrases = [(" ", phrase) for phrase in _phrases(UNSPACED_RUN.sub(".", text) if unspaced else text)]
     frequency: Counter[str] = Counter()
     degree: Counter[str] = Counter()
     spelling: dict[str, str] = {}
-    for phrase in phrases:
-        spelled = " ".join(phrase)
+    parts: dict[str, list[str]] = {}
+    for joint, phrase in [*phrases, *(("", list(phrase)) for phrase in unspaced)]:
+        spelled = joint.join(phrase)
         key = spelled.lower()
         spelling.setdefault(key, spelled)
-        for word in key.split(" "):
+        parts[key] = key.split(" ") if joint else list(key)
+        for word in parts[key]:
             frequency[word] += 1
             degree[word] += len(phrase)
-    scores = {key: sum(degree[word] / frequency[word] for word in key.split(" ")) for key in spelling}
+    scores = {key: sum(degree[word] / frequency[word] for word in words) for key, words in parts.items()}
     best = sorted(scores, key=lambda key: -scores[key])  # stable: earlier phrases win ties
     chosen: list[str] = []
     for key in best:
@@ -54,6 +68,12 @@ def keywords(text: str, max_keywords: int = 8) -> list[str]:
         if not any(f" {key} " in f" {other} " for other in chosen):
             chosen.append(key)
     return [spelling[key] for key in chosen]
+
+
+def _unspaced_phrases(run: str) -> list[str]:
+    """What stands between function words, of a length that a phrase has."""
+    parts = FUNCTION_WORDS.split(run)
+    return [part for part in parts if MIN_UNSPACED <= len(part) <= MAX_UNSPACED]
 
 
 def _phrases(text: str) -> list[list[str]]:

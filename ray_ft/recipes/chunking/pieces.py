@@ -15,7 +15,7 @@ PROSE = tuple(
         r"\n(?:[ \t]*\n)+",  # paragraphs
         r"\n",  # lines
         r"(?<=[.!?])[\"')\]]*\s+",  # sentences
-        r"(?<=[。！？])",  # sentences of scripts without spaces
+        r"(?<=[。！？｡។။])",  # sentences of scripts without spaces
         r"\s+",  # words
     )
 )

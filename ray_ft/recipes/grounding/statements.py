@@ -22,17 +22,20 @@ from ray_ft.recipes.grounding.english import (
     SUBORDINATORS,
     UNITS,
 )
+from ray_ft.words import UNSPACED
 
 Kind = Literal["number", "identifier", "name", "word", "relation", "glue", "mark"]
 
 MARKS = ".,;:!?()。；，"
+_UNSPACED = "".join(f"{chr(first)}-{chr(last)}" for first, last in UNSPACED)
 TOKEN = re.compile(
     r"""
-      \d[\d,]*(?:\.\d+)*(?=[^\w.:-]|[.:-](?!\w)|[a-z°µ]{1,2}\b|$)   # a number, its unit may follow at once
-    | (?:(?<![#@/$-])[#@/$-]++)?\w+(?:[-.:/=@#]+\w+)*(?:\(\))?(?:'s)?(?:'t)?   # words, paths, options, keys, times
+      UNSPACED   # a character is a word
+    | \d[\d,]*(?:\.\d+)*(?=[^\w.:-]|[.:-](?!\w)|[a-z°µ]{1,2}\b|$)   # a number, its unit may follow at once
+    | (?:(?<![#@/$-])[#@/$-]++)?SPACED+(?:[-.:/=@#]+SPACED+)*(?:\(\))?(?:'s)?(?:'t)?   # words, paths, options, times
     | [%°€$£]
     | [.,;:!?()。；，]
-    """,
+    """.replace("UNSPACED", f"[{_UNSPACED}]").replace("SPACED", rf"[^\W{_UNSPACED}]"),
     re.VERBOSE,
 )
 ENDINGS = ("ings", "ing", "ions", "ion", "edly", "ed", "als", "al", "ies", "es", "ly", "y", "s", "e")

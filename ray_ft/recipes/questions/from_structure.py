@@ -8,7 +8,9 @@ from dataclasses import dataclass
 
 from ray_ft.recipes.chunking.chunks import clean_title
 from ray_ft.recipes.chunking.keywords import keywords
+from ray_ft.recipes.questions.wordings import wording_of
 from ray_ft.rows import Chunk
+from ray_ft.words import num_words
 
 VERBS = """
     add allow apply ask assign avoid build call change check choose clean compare compute configure connect control
@@ -32,6 +34,10 @@ NUMBER = re.compile(
     r"(?<![\w.])\d[\d,]*(?:\.\d+)?(?:\s?(?:%|(?:[KMGT]i?B|ms|s|seconds?|minutes?|hours?|days?|tokens?|bytes?)\b))?"
 )
 NUMBERING = re.compile(r"^(?:\d+\.)*\d+\.?\s+(?=\S)")
+SENTENCE_END = re.compile(r"(?<=[.!?])(?<!\d\.)\s+(?=[A-Z`\"'(])|(?<=[。！？។။])\s*+")
+WIDE = "\u3000-\u30ff\u3400-\u9fff\uf900-\ufaff\uff01-\uff60"
+BETWEEN_WIDE = re.compile(f"(?<=[{WIDE}]) (?=[{WIDE}])")
+ASKED = ("?", "？")
 CODE_SPAN = re.compile(r"(?<!`)`{1,2}([^`\n]{2,60})`{1,2}(?!`)")
 
 
@@ -49,11 +55,11 @@ def training_question(chunk: Chunk) -> str:
     if "name" in chunk.metadata:
         return f"What does the {chunk.metadata['kind']} `{chunk.metadata['name']}` in {chunk.metadata['path']} do?"
     title, topic, document = _topic(chunk)
-    if title.endswith("?") and not _instruction(title):
+    if title.endswith(ASKED) and not _instruction(title):
         return title
     if step := _instruction(title):
         return f"How do I {step}?"
-    return f"What does “{document}” say about “{topic}”?"
+    return wording_of(chunk.text).trained.format(document=document, topic=topic)
 
 
 def evaluation_question(chunk: Chunk) -> str:
@@ -62,11 +68,12 @@ def evaluation_question(chunk: Chunk) -> str:
         kind, name, path = (chunk.metadata[key] for key in ("kind", "name", "path"))
         return f"Describe the purpose of the {kind} `{name}` ({path})."
     title, topic, document = _topic(chunk)
-    if title.endswith("?") and not _instruction(title):
-        return f"How does “{document}” answer the question “{title}”"
+    wording = wording_of(chunk.text)
+    if title.endswith(ASKED) and not _instruction(title):
+        return wording.title.format(document=document, topic=title)
     if step := _instruction(title):
         return f"Which steps does “{document}” give to {step}?"
-    return f"Explain “{topic}” as described in “{document}”."
+    return wording.asked.format(document=document, topic=topic)
 
 
 def reference_answer(chunk: Chunk) -> str:
@@ -74,9 +81,8 @@ def reference_answer(chunk: Chunk) -> str:
     text = (
         chunk.metadata.get("docstring", "").split("\n\n")[0] if "name" in chunk.metadata else leading_prose(chunk.text)
     )
-    text = " ".join(text.split())
-    words = text.split(" ")
-    return text if MIN_REFERENCE_WORDS <= len(words) <= 2 * MAX_REFERENCE_WORDS else ""
+    text = one_line(text)
+    return text if MIN_REFERENCE_WORDS <= num_words(text) <= 2 * MAX_REFERENCE_WORDS else ""
 
 
 def question_kind(chunk: Chunk) -> str:
@@ -92,13 +98,13 @@ def question_kind(chunk: Chunk) -> str:
 
 def leading_prose(text: str) -> str:
     """The first paragraphs of a passage, up to MAX_REFERENCE_WORDS words at a sentence's end; no code, no tables."""
-    return " ".join(" ".join(line.split()) for line in reference_lines(text).split("\n") if line.strip())
+    return one_line(reference_lines(text))
 
 
 def reference_lines(text: str) -> str:
     """As `leading_prose`, with its lines kept apart."""
     kept: list[str] = []
-    num_words = 0
+    total = 0
     for paragraph in re.split(r"\n[ \t]*\n", _without_code(text)):
         lines = paragraph.strip().split("\n")
         if not lines[0] or any(line.lstrip().startswith(("|", "+--", "===", "..", ">>>")) for line in lines):
@@ -106,12 +112,12 @@ def reference_lines(text: str) -> str:
         if re.match(r"#{1,6}\s|[=\-~^\"'*#+]{4,}$", lines[0]) or " | " in lines[0]:
             continue
         for piece in _sentences(paragraph.strip()):
-            size = len(piece.split())
-            if num_words + size > MAX_REFERENCE_WORDS:
+            size = num_words(piece)
+            if total + size > MAX_REFERENCE_WORDS:
                 return "\n".join(kept)
             kept.append(piece)
-            num_words += size
-        if num_words >= MAX_REFERENCE_WORDS / 4 and not kept[-1].endswith(":"):
+            total += size
+        if total >= MAX_REFERENCE_WORDS / 4 and not kept[-1].endswith(":"):
             break
     return "\n".join(kept)
 
@@ -135,7 +141,7 @@ def _topic(chunk: Chunk) -> tuple[str, str, str]:
     title, document = NUMBERING.sub("", path[-1]), NUMBERING.sub("", path[0])
     if len(path) == 1:
         found = keywords(chunk.text, 2)
-        return title, " and ".join(found) if found else "its subject", document
+        return title, wording_of(chunk.text).both.join(found) if found else "its subject", document
     return title, f"{title} ({NUMBERING.sub('', path[-2])})" if len(path) > 2 else title, document
 
 
@@ -153,9 +159,10 @@ def _without_code(text: str) -> str:
 def _sentences(paragraph: str) -> list[str]:
     """Sentences of a paragraph; items of a list stay apart."""
     items = re.split(r"\n(?=[ \t]*+(?:[-*+]|\d+[.)])\s)", paragraph)
-    return [
-        s.strip()
-        for item in items
-        for s in re.split(r"(?<=[.!?])(?<!\d\.)\s+(?=[A-Z`\"'(])", " ".join(item.split()))
-        if s.strip()
-    ]
+    return [s.strip() for item in items for s in SENTENCE_END.split(one_line(item)) if s.strip()]
+
+
+def one_line(text: str) -> str:
+    """A text without line ends, which are spaces but for those between characters of scripts without any."""
+    line = " ".join(text.split())
+    return line if line.isascii() else BETWEEN_WIDE.sub("", line)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any, TypedDict
 
 from ray_ft.rows import MAX_NEW_TOKENS, Chunk
+from ray_ft.words import script_language
 
 # A model that repeats itself is made to end: a text that no one would write, and more items than were asked for.
 _LINE = {"type": "string", "maxLength": 300}
@@ -77,8 +78,8 @@ def pairs_request(chunk: Chunk, *, num_questions: int, num_phrasings: int) -> st
     )
     return (
         f"Write {num_questions} different question(s) that this passage answers, each about another fact and clear to "
-        "someone who does not see the passage. Take the words of each answer from the passage, and add nothing.\n"
-        f"{REPLY}{more}}}, ...]}}\n\n{passage_of(chunk)}"
+        "someone who does not see the passage. Take the words of each answer from the passage, and add nothing."
+        f"{_in_its_language(chunk)}\n{REPLY}{more}}}, ...]}}\n\n{passage_of(chunk)}"
     )
 
 
@@ -86,7 +87,7 @@ def exam_request(chunk: Chunk) -> str:
     """Asks for the one question of an examiner, in other words than `pairs_request`."""
     return (
         "An examiner checks whether someone knows this passage without seeing it. Write one specific question that "
-        "names its subject, and the answer in the words of the passage.\n"
+        f"names its subject, and the answer in the words of the passage.{_in_its_language(chunk)}\n"
         f'{REPLY}"rephrasings": []}}]}}\n\n{passage_of(chunk)}'
     )
 
@@ -95,7 +96,7 @@ def questions_request(chunk: Chunk, *, num_questions: int) -> str:
     """Asks for questions that the whole passage answers."""
     return (
         f"Write {num_questions} different question(s) that a reader could ask to be told what this passage says as a "
-        "whole. Name its subject, since the reader has not seen the passage.\n"
+        f"whole. Name its subject, since the reader has not seen the passage.{_in_its_language(chunk)}\n"
         f'Reply with JSON alone: {{"questions": [...]}}\n\n{passage_of(chunk)}'
     )
 
@@ -108,6 +109,11 @@ def verdict_request(chunk: Chunk, pair: Pair) -> str:
         'Reply with JSON alone: {"supported": true or false, "reason": ...}\n\n'
         f"Question: {pair.question}\nAnswer: {pair.answer}\n\n{passage_of(chunk)}"
     )
+
+
+def _in_its_language(chunk: Chunk) -> str:
+    """Where the script tells another language than the request's, engines are told to keep to it."""
+    return " Write in the language of the passage." if script_language(chunk.text) else ""
 
 
 def passage_of(chunk: Chunk) -> str:
