@@ -3,7 +3,6 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from ray_ft.data.formats.base import Lines
 from ray_ft.rows import Block, BlockType
 
 
@@ -20,21 +19,21 @@ class Piece:
 def assemble(pieces: Iterable[Piece]) -> tuple[str, tuple[Block, ...]]:
     """The pieces with blank lines between them, headings marked as `## title`, and their blocks."""
     parts: list[str] = []
-    places: list[tuple[Piece, int, int]] = []
-    offset = 0
+    blocks: list[Block] = []
+    offset, line = 0, 1
     for piece in pieces:
         text = piece.text.strip("\n").rstrip()
-        if not text.strip():
+        if not text or text.isspace():
             continue
-        shown = f"{'#' * piece.level} {' '.join(text.split())}" if piece.type == "heading" else text
-        start = offset + (piece.level + 1 if piece.type == "heading" else 0)
-        places.append((piece, start, offset + len(shown)))
-        parts.append(shown)
-        offset += len(shown) + 2
-    whole = "\n\n".join(parts) + "\n" if parts else ""
-    lines = Lines(whole)
-    blocks = tuple(
-        Block(p.type, whole[a:b], a, b, lines.line_of(a) + 1, lines.line_of(max(a, b - 1)) + 1, p.level, p.page)
-        for p, a, b in places
-    )
-    return whole, blocks
+        indent = 0
+        if piece.type == "heading":
+            text = " ".join(text.split())
+            indent = piece.level + 1
+            parts.append(f"{'#' * piece.level} {text}")
+        else:
+            parts.append(text)
+        start, last = offset + indent, line + text.count("\n")
+        blocks.append(Block(piece.type, text, start, start + len(text), line, last, piece.level, piece.page))
+        offset = start + len(text) + 2
+        line = last + 2
+    return "\n\n".join(parts) + "\n" if parts else "", tuple(blocks)

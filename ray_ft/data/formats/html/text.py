@@ -1,57 +1,98 @@
-"""The words of parts of a page: of inline nodes, the lines of lists, and the rows of tables."""
+"""The words of a page's inline parts: what marks them up becomes signs in the tree, so that text is read at one go."""
 
-import re
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from selectolax.lexbor import LexborNode
+    from selectolax.lexbor import LexborHTMLParser, LexborNode
 
 MAX_DEPTH = 200  # deeper trees are read as their text; browsers stop at 512
+HEADINGS = {f"h{i}": i for i in range(1, 7)}
+MARKS = "sup, sub, br, code, tt, kbd, samp"
+CODE = frozenset({"code", "tt", "kbd", "samp"})
+AS_IT_STANDS = CODE | HEADINGS.keys() | {"pre"}  # code in these has no marks of its own
+LINES_OF_CODE = "div, p, li, tr"
+SUPERSCRIPTS = str.maketrans("0123456789+-−", "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁻")
+SIMPLE = frozenset("0123456789+-−")
+PLAIN_SUPERSCRIPTS = frozenset({"st", "nd", "rd", "th", "tm", "sm", "®", "™", "©", "e", "er", "re", "ème", "o", "a"})
 
 
-def inline_text(node: "LexborNode") -> str:
-    """Text of an inline node; code keeps its backticks."""
-    if node.tag == "-text":
-        return node.text_content or ""
-    if node.tag == "br":
-        return " "
-    if node.tag in ("code", "tt", "kbd", "samp"):
-        words = words_of(node.text())
-        return f"`{words}`" if words else ""
-    if node.css_first("code, tt, kbd, samp, br") is None:
-        return node.text() or ""
-    return "".join(inline_text(child) for child in node.iter(include_text=True))
+def mark_inline(tree: "LexborHTMLParser") -> None:
+    """Write breaks, code, and raised and lowered signs into the tree as text."""
+    for node in reversed(tree.css(MARKS)):  # what stands in another goes first
+        tag = node.tag
+        if tag == "br":
+            node.replace_with("\n")
+        elif tag in CODE:
+            _mark_code(node)
+        else:
+            node.replace_with(_raised(node) if tag == "sup" else _lowered(node))
 
 
-def items_of(node: "LexborNode", depth: int) -> list[str]:
-    """Lines of a list, nested lists indented by two spaces a level."""
-    lines: list[str] = []
-    number = 0
-    for item in node.iter():
-        if item.tag != "li":
-            continue
-        number += 1
-        mark = f"{number}." if node.tag == "ol" else "-"
-        own = "".join(inline_text(c) for c in item.iter(include_text=True) if c.tag not in ("ul", "ol"))
-        if words_of(own):
-            lines.append("  " * depth + f"{mark} {words_of(own)}")
-        if depth < MAX_DEPTH:
-            for nested in item.iter():
-                if nested.tag in ("ul", "ol"):
-                    lines += items_of(nested, depth + 1)
-    return lines
+def _mark_code(node: "LexborNode") -> None:
+    parent = node.parent
+    while parent is not None and parent.tag not in BLOCKS_OF_CODE:
+        if parent.tag in AS_IT_STANDS:
+            return
+        parent = parent.parent
+    text = node.text()
+    if "\n" in text and "\n" in text.strip() and _stands_alone(node):
+        return
+    words = words_of(text)
+    node.replace_with(f"`{words}`" if words else "")
 
 
-def rows_of(node: "LexborNode") -> list[str]:
-    """Rows of a table as `a | b | c`."""
-    rows = []
-    for row in node.css("tr"):
-        cells = [words_of(inline_text(cell)) for cell in row.iter() if cell.tag in ("td", "th")]
-        if any(cells):
-            rows.append(" | ".join(cells))
-    return rows
+BLOCKS_OF_CODE = frozenset({"p", "li", "td", "th", "dd", "dt", "div", "section", "body"})
 
 
 def words_of(text: str | None) -> str:
     """Text with every run of white space made one space, and Sphinx's paragraph sign removed."""
-    return re.sub(r"\s+", " ", (text or "").replace("¶", "")).strip()
+    return " ".join((text or "").replace("¶", "").split())
+
+
+def code_of(node: "LexborNode") -> str:
+    """A listing in a fence; "" where nothing stands in it."""
+    text = node.text()
+    if lines := node.css(LINES_OF_CODE):  # each line stands in an element, and may have its own break
+        for line in lines:
+            line.insert_after("\n")
+        text = node.text().replace("\n\n", "\n")
+    text = text.strip("\n").rstrip()
+    return f"```\n{text}\n```" if text.strip() else ""
+
+
+def _stands_alone(node: "LexborNode") -> bool:
+    parent = node.parent
+    return parent is not None and parent.tag in ("div", "td", "li", "dd", "figure", "section") and not any(
+        child.tag != "-text" or (child.text_content or "").strip()
+        for child in parent.iter(include_text=True)
+        if child.mem_id != node.mem_id
+    )  # fmt: skip
+
+
+def _raised(node: "LexborNode") -> str:
+    """10³ rather than 103; marks of footnotes are no words of the text."""
+    words = words_of(node.text())
+    link = node.css_first("a")
+    if words[:1] in "[(" or (link is not None and (link.attributes.get("href") or "").startswith("#")):
+        return "" if len(words) <= MAX_MARK else f" {words}"
+    if words.lower() in PLAIN_SUPERSCRIPTS or not _follows(node, ")]}⟩"):
+        return words
+    if SIMPLE.issuperset(words):
+        return words.translate(SUPERSCRIPTS)
+    return f"^{words}" if words.isalnum() else f"^({words})"
+
+
+MAX_MARK = 6  # signs of a footnote's mark
+
+
+def _lowered(node: "LexborNode") -> str:
+    """x_i rather than xi; H2O stays as it is written everywhere."""
+    words = words_of(node.text())
+    return f"_{words}" if words[:1].isalpha() and words.isalnum() and _follows(node, ")]") else words
+
+
+def _follows(node: "LexborNode", closing: str) -> bool:
+    """Whether a sign stands directly before, that can be raised to a power or have an index."""
+    before = node.prev
+    text = before.text() if before is not None else ""
+    return bool(text) and (text[-1].isalnum() or text[-1] in closing)

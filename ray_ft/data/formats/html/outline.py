@@ -1,0 +1,69 @@
+"""The headings of a page as one tree: its title stands at the root, whatever levels its generator gave."""
+
+from collections.abc import Sequence
+
+from ray_ft.data.formats.assemble import Piece
+
+SEPARATORS = (" - ", " – ", " — ", " | ", " :: ", " · ", " » ", " « ", ": ", " : ")
+NO_TITLES = frozenset(
+    {"untitled", "untitled document", "untitled page", "document", "index", "home", "title", "new page"}
+)
+OF_SITE = frozenset(
+    {
+        "contents", "table of contents", "on this page", "in this article", "attachments", "attachments:", "navigation",
+        "related pages", "related links", "navigation menu", "page contents", "share this page", "search",
+    }
+)  # fmt: skip
+"""Headings above what was left out; where something stands below one, it is kept."""
+DEEPEST = 6
+
+
+def rooted(pieces: Sequence[Piece], title: str) -> tuple[list[Piece], str]:
+    """The pieces below one heading, and the document's title.
+
+    A heading that the title names is the root, and what stands on its level behind it goes below it. Where no heading
+    is above all others, the title itself is the root.
+    """
+    pieces = [piece for i, piece in enumerate(pieces) if not _is_left_alone(pieces, i)]
+    places = [i for i, piece in enumerate(pieces) if piece.type == "heading"]
+    made = list(pieces)
+    if places:
+        first, levels = pieces[places[0]], [pieces[i].level for i in places]
+        if is_named(first.text, title):
+            if levels.count(min(levels)) > 1 or first.level > min(levels):
+                made[places[0]] = Piece("heading", first.text, level=1)
+                if 1 in levels[1:]:
+                    _lower(made, places[1:])
+            return made, first.text
+        if levels.count(min(levels)) == 1:
+            root = pieces[places[levels.index(min(levels))]].text
+            return made, root if is_named(root, title) else title
+    if not pieces or not title or title.casefold() in NO_TITLES:
+        return made, title
+    if 1 in (pieces[i].level for i in places):
+        _lower(made, places)
+    return [Piece("heading", title, level=1), *made], title
+
+
+def is_named(heading: str, title: str) -> bool:
+    """Whether a page's title is a heading, or one with the name of the site before or behind it."""
+    if heading == title:
+        return True
+    small, whole = heading.casefold(), title.casefold()
+    if not small or small not in whole:
+        return False
+    before, _, behind = whole.partition(small)
+    return (not before or before.endswith(SEPARATORS)) and (not behind or behind.startswith(SEPARATORS))
+
+
+def _is_left_alone(pieces: Sequence[Piece], i: int) -> bool:
+    """Whether a heading stands above nothing, and only names what was left out."""
+    if pieces[i].type != "heading" or pieces[i].text.casefold() not in OF_SITE:
+        return False
+    return i + 1 == len(pieces) or (pieces[i + 1].type == "heading" and pieces[i + 1].level <= pieces[i].level)
+
+
+def _lower(pieces: list[Piece], places: Sequence[int]) -> None:
+    for i in places:
+        piece = pieces[i]
+        pieces[i] = Piece("heading", piece.text, level=min(DEEPEST, piece.level + 1))
