@@ -1,5 +1,6 @@
 """The transformers engine on a GPU: recorded steps and the decode kernel answer as plain transformers and PEFT do."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,10 @@ def adapters(tiny_model_path: str, tmp_path_factory: pytest.TempPathFactory) -> 
 
 
 @pytest.fixture(scope="module")
-def model(tiny_model_path: str, adapters: dict[str, str]) -> LoadedModel:
-    return TransformersEngine(dtype="float32").load(tiny_model_path, adapters)
+def model(tiny_model_path: str, adapters: dict[str, str]) -> Iterator[LoadedModel]:
+    loaded = TransformersEngine(dtype="float32").load(tiny_model_path, adapters)
+    yield loaded
+    loaded.close()
 
 
 @pytest.fixture(scope="module")
