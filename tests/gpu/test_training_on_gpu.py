@@ -95,7 +95,7 @@ def task_of(config: Config, hardware: Hardware) -> TrainingTask:
 
 
 def make_room() -> int:
-    """Free what the tests before have left on the GPU; the bytes of tensors that are still held, such as a fixture's."""
+    """Free what the tests before have left on the GPU; the bytes of what is still held, such as a fixture's."""
     gc.collect()
     torch.compiler.reset()  # the limit of recompilations counts those of the tests before
     torch._C._cuda_clearCublasWorkspaces()

@@ -4,15 +4,25 @@ To add a format, write `parse(text) -> Parsed` in a file here (of bytes, with `i
 `FORMATS`. Parsers of binary files run in a child process, and so do the others on files that may take them long.
 """
 
+import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import Any
 
 from ray_ft.data.formats.base import Parsed
 from ray_ft.data.formats.code import code_parser
 from ray_ft.data.formats.delimited import parse_csv
+from ray_ft.data.formats.exports.epub import parse_epub
+from ray_ft.data.formats.exports.interfaces import parse_json, parse_yaml
+from ray_ft.data.formats.exports.mail import parse_mail, parse_mbox
+from ray_ft.data.formats.exports.wikis import parse_xml
 from ray_ft.data.formats.html import parse_html
+from ray_ft.data.formats.lightweight.asciidoc import parse_asciidoc
+from ray_ft.data.formats.lightweight.latex import parse_latex
+from ray_ft.data.formats.lightweight.mdx import parse_mdx
+from ray_ft.data.formats.lightweight.mediawiki import parse_mediawiki
+from ray_ft.data.formats.lightweight.org import parse_org
 from ray_ft.data.formats.markdown import parse_markdown
 from ray_ft.data.formats.notebook import parse_notebook
 from ray_ft.data.formats.office.slides import parse_pptx
@@ -36,6 +46,7 @@ class Format:
     max_here: int = 10**12  # characters; longer texts are parsed in a child process
     max_tags_here: int = 10**12  # signs "<": trees of markup take time by the square of their depth
     is_text: bool = True  # reads as plain lines where its parser fails; else the file is put aside
+    packed: str = ""  # by what: a name of PACKED
 
 
 MARKDOWN = Format("markdown", parse_markdown, max_here=2**20)
@@ -48,6 +59,17 @@ PDF = Format("pdf", parse_pdf, is_binary=True, is_text=False)
 DOCX = Format("docx", parse_docx, is_binary=True, is_text=False)
 PPTX = Format("pptx", parse_pptx, is_binary=True, is_text=False)
 XLSX = Format("xlsx", parse_xlsx, is_binary=True, is_text=False)
+MDX = Format("mdx", parse_mdx, max_here=2**20)
+ASCIIDOC = Format("asciidoc", parse_asciidoc, max_here=2**20)
+ORG = Format("org", parse_org, max_here=2**20)
+MEDIAWIKI = Format("mediawiki", parse_mediawiki, max_here=2**18)
+LATEX = Format("latex", parse_latex, max_here=2**17)
+EPUB = Format("epub", parse_epub, is_binary=True, is_text=False)
+MAIL = Format("mail", parse_mail, is_binary=True, is_text=False)
+MBOX = Format("mail", parse_mbox, is_binary=True, is_text=False)
+XML = Format("wiki export", parse_xml, is_binary=True, is_text=False)
+JSON = Format("json", parse_json, max_here=2**20)
+YAML = Format("yaml", parse_yaml, max_here=2**20)
 
 
 def _code(language: str) -> Format:
@@ -107,14 +129,78 @@ FORMATS: dict[str, Format] = {
     ".scala": _lines("scala"),
     ".sql": _lines("sql"),
     ".toml": _lines("toml"),
-    ".yaml": _lines("yaml"),
-    ".yml": _lines("yaml"),
+    ".yaml": YAML,
+    ".yml": YAML,
+    ".json": JSON,
+    ".mdx": MDX,
+    ".adoc": ASCIIDOC,
+    ".asciidoc": ASCIIDOC,
+    ".asc": ASCIIDOC,
+    ".org": ORG,
+    ".wiki": MEDIAWIKI,
+    ".mediawiki": MEDIAWIKI,
+    ".tex": LATEX,
+    ".latex": LATEX,
+    ".epub": EPUB,
+    ".eml": MAIL,
+    ".mbox": MBOX,
+    ".xml": XML,
+    ".xhtml": HTML,
+    ".tf": _lines("terraform"),
+    ".hcl": _lines("terraform"),
+    ".dockerfile": _lines("dockerfile"),
+    ".swift": _lines("swift"),
+    ".sc": _lines("scala"),
+    ".kts": _lines("kotlin"),
+    ".lua": _lines("lua"),
+    ".pl": _lines("perl"),
+    ".pm": _lines("perl"),
+    ".r": _lines("r"),
+    ".cmake": _lines("cmake"),
+    ".mk": _lines("make"),
+    ".gradle": _lines("groovy"),
+    ".groovy": _lines("groovy"),
+    ".proto": _lines("protobuf"),
+    ".graphql": _lines("graphql"),
+    ".ps1": _lines("powershell"),
+    ".zsh": _code("bash"),
 }
 
-FORMATS_BY_NAME = {"README": TEXT, "CHANGELOG": TEXT, "CHANGES": TEXT, "CONTRIBUTING": TEXT}
+FORMATS_BY_NAME = {
+    **dict.fromkeys(("README", "CHANGELOG", "CHANGES", "CONTRIBUTING", "HISTORY", "NEWS"), TEXT),
+    **dict.fromkeys(("Dockerfile", "Containerfile"), _lines("dockerfile")),
+    **dict.fromkeys(("Makefile", "GNUmakefile", "makefile"), _lines("make")),
+    **dict.fromkeys(("Gemfile", "Rakefile", "Vagrantfile", "Podfile", "Brewfile"), _code("ruby")),
+    "CMakeLists.txt": _lines("cmake"),
+    "Jenkinsfile": _lines("groovy"),
+}
+
+SHEBANG = re.compile(rb"#![ \t]*+\S*?/(?:env[ \t]++(?:-S[ \t]++)?)?([a-zA-Z]++)[\d.]*+(?=\s|$)")
+INTERPRETERS = {
+    **dict.fromkeys(("sh", "bash", "dash", "ksh", "zsh", "ash"), FORMATS[".sh"]),
+    **{"python": FORMATS[".py"], "node": FORMATS[".js"], "ruby": FORMATS[".rb"], "php": FORMATS[".php"]},
+    **{"perl": FORMATS[".pl"], "lua": FORMATS[".lua"], "Rscript": FORMATS[".r"], "groovy": FORMATS[".groovy"]},
+}
+HEAD_BYTES = 256  # of a file without a suffix, which tell what it is
+
+PACKED = (".gz", ".bz2", ".xz")
 
 
-def format_of(path: str) -> Format | None:
-    """The format of a file by its name; None for what ray_ft does not read."""
+def format_of(path: str, head: bytes = b"") -> Format | None:
+    """The format of a file by its name, or by how one without a suffix begins; None for what ray_ft does not read."""
     name = PurePosixPath(path)
-    return FORMATS.get(name.suffix.lower()) or FORMATS_BY_NAME.get(name.name)
+    suffix = name.suffix.lower()
+    if suffix in PACKED:
+        inner = format_of(str(name.with_suffix("")))
+        return replace(inner, packed=suffix) if inner is not None else None
+    found = FORMATS_BY_NAME.get(name.name) or FORMATS.get(suffix)
+    if found is None and name.name.startswith(("Dockerfile.", "Containerfile.")):
+        found = FORMATS_BY_NAME["Dockerfile"]
+    if found is None and not suffix and (shebang := SHEBANG.match(head)) is not None:
+        return INTERPRETERS.get(shebang.group(1).decode())
+    return found
+
+
+def may_be_script(path: str) -> bool:
+    """Whether only a file's beginning tells what it is."""
+    return not PurePosixPath(path).suffix and format_of(path) is None

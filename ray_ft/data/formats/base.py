@@ -16,6 +16,7 @@ class Parsed:
     blocks: tuple[Block, ...]
     metadata: dict[str, str] = field(default_factory=dict)
     definitions: tuple[Definition, ...] = ()
+    language: str = ""  # of code, where only its content tells that a file of this format is code
 
 
 class Unreadable(ValueError):

@@ -14,7 +14,7 @@ from ray_ft.config import DataConfig
 from ray_ft.data.documents import SourceFile
 from ray_ft.data.filters.license import LICENCE_FILE
 from ray_ft.data.filters.rules import dropped_by_path
-from ray_ft.data.formats import FORMATS, format_of
+from ray_ft.data.formats import FORMATS, HEAD_BYTES, format_of, may_be_script
 from ray_ft.data.sources import KINDS, kind_of, read_bytes
 from ray_ft.data.sources.git import split
 from ray_ft.errors import ConfigError, DataError
@@ -29,6 +29,7 @@ SKIPPED_FOLDERS = TOOL_FOLDERS | {
 }  # fmt: skip
 READ_AHEAD = 8  # threads that hash files
 UNKNOWN_FORMAT, LINK_OUT = "unknown format", "link out of its source"
+SCRIPT_HEAD = b"#!/bin/sh"
 
 
 def list_files(data: DataConfig) -> list[SourceFile]:
@@ -133,7 +134,8 @@ def _entries_of(source: str, kind: str, data: DataConfig, prefix: str) -> Iterat
         if not chosen(entry.relative) or any(_is_tools(part) for part in PurePosixPath(entry.relative).parts[:-1]):
             continue
         path = _printable(str(PurePosixPath(prefix) / entry.relative))
-        reason = entry.reason or _reason(path, entry.num_bytes, data, entry.relative)
+        head = SCRIPT_HEAD if may_be_script(path) else b""  # reading tells: nothing is opened before
+        reason = entry.reason or _reason(path, entry.num_bytes, data, entry.relative, head)
         yield SourceFile(path, entry.location, entry.num_bytes, reason, kind, entry.content)
 
 
@@ -156,7 +158,8 @@ def _source_file(location: Path, path: str, data: DataConfig, relative: str, sou
     if relative and location.is_symlink() and not leads_inside(real, source):
         return SourceFile(path, str(location.absolute()), 0, LINK_OUT)
     is_file = stat.S_ISREG(status.st_mode)
-    reason = _reason(path, status.st_size, data, relative) if is_file else "not a regular file"
+    head = _head(real) if is_file and may_be_script(path) else b""
+    reason = _reason(path, status.st_size, data, relative, head) if is_file else "not a regular file"
     return SourceFile(path, real, status.st_size, reason)
 
 
@@ -165,9 +168,17 @@ def leads_inside(path: str | Path, source: str | Path) -> bool:
     return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(Path(source).expanduser()))
 
 
-def _reason(path: str, num_bytes: int, data: DataConfig, relative: str) -> str:
-    """Why a file will not be read, by its name and size."""
-    if format_of(path) is None:
+def _head(location: str) -> bytes:
+    try:
+        with Path(location).open("rb") as stream:
+            return stream.read(HEAD_BYTES)
+    except OSError:
+        return b""
+
+
+def _reason(path: str, num_bytes: int, data: DataConfig, relative: str, head: bytes = b"") -> str:
+    """Why a file will not be read, by its name, its size, and how it begins where it has no suffix."""
+    if format_of(path, head) is None:
         return UNKNOWN_FORMAT
     return "larger than data.max_file_bytes" if num_bytes > data.max_file_bytes else dropped_by_path(relative)
 

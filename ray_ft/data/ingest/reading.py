@@ -10,10 +10,11 @@ from typing import Any, Literal
 
 from ray_ft.data.documents import ReadFile, SourceFile
 from ray_ft.data.filters.rules import dropped_by_bytes, dropped_by_text
-from ray_ft.data.formats import Format, format_of
+from ray_ft.data.formats import HEAD_BYTES, Format, format_of
 from ray_ft.data.formats.base import Parsed, Unreadable
 from ray_ft.data.formats.text import parse_lines
 from ray_ft.data.ingest.encodings import Decoded, byte_spans, decode, with_bytes
+from ray_ft.data.ingest.packed import unpacked
 from ray_ft.data.ingest.sandbox import CHILD, OUT_OF_MEMORY, Limits, ParserError
 from ray_ft.data.sources import read_bytes
 from ray_ft.rows import Document
@@ -31,7 +32,12 @@ def read_file(file: SourceFile, limits: Limits = Limits()) -> ReadFile:  # noqa:
         return ReadFile(file, "skipped", f"unreadable: {error.strerror or error}")
     sha256 = hashlib.sha256(data).hexdigest()
     file = replace(file, num_bytes=len(data))  # it may have changed since it was listed
-    kind = format_of(file.path)
+    kind = format_of(file.path, data[:HEAD_BYTES])
+    if kind is not None and kind.packed:
+        try:
+            data = unpacked(data, kind.packed)
+        except Unreadable as why:
+            return ReadFile(file, "quarantined" if why.broken else "skipped", why.reason, why.note, sha256=sha256)
     reason = dropped_by_bytes(data)
     if kind is None or (reason and not (kind.is_binary and reason == "binary")):
         return ReadFile(file, "skipped", reason or "unknown format", sha256=sha256)
@@ -51,6 +57,9 @@ def _read_content(file: SourceFile, data: bytes, kind: Format, content_id: str, 
         return ReadFile(file, status, why.reason, why.note, decoded.encoding)
     if not parsed.text.strip():
         return ReadFile(file, "skipped", "no text", encoding=decoded.encoding)
+    language = kind.language or parsed.language
+    if parsed.language and (reason := dropped_by_text(decoded.text, language)):
+        return ReadFile(file, "skipped", reason, encoding=decoded.encoding)
     blocks = parsed.blocks
     if not kind.is_binary:
         blocks = with_bytes(blocks, data, decoded.encoding, decoded.text, parsed.text)
@@ -59,7 +68,7 @@ def _read_content(file: SourceFile, data: bytes, kind: Format, content_id: str, 
         text=parsed.text,
         path=file.path,
         format=kind.name,
-        language=kind.language,
+        language=language,
         blocks=blocks,
         metadata=parsed.metadata,
         definitions=parsed.definitions,

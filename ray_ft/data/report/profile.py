@@ -19,7 +19,7 @@ from ray_ft.data.dedup.shingles import rough_hashes
 from ray_ft.data.dedup.splits import Bounds
 from ray_ft.data.documents import ReadFile, Record, SourceFile
 from ray_ft.data.filters.apply import Cleaning
-from ray_ft.data.formats import MARKDOWN, format_of
+from ray_ft.data.formats import HEAD_BYTES, MARKDOWN, format_of, may_be_script
 from ray_ft.data.ingest.items import size_of
 from ray_ft.data.ingest.manifest import list_items
 from ray_ft.data.ingest.reading import parse
@@ -181,7 +181,7 @@ def _of_training_set(made: TrainingSet, seed: int) -> _Sample:
     sample = _Sample()
     columns = ["id", "path", "format", "language", "status", "reason", "num_bytes"]
     rows = table(made, DOCUMENTS).to_table(columns=columns).to_pylist()
-    files = {row["id"]: row for row in rows if format_of(row["path"]) and row["format"] not in ("messages", "prompt")}
+    files = {row["id"]: row for row in rows if _is_file(row)}
     usable = [row for row in files.values() if row["status"] == "ok"]
     sample.duplicates = sum(row["reason"] in (DUPLICATE, NEAR_DUPLICATE) for row in files.values())
     sample.num_files = len(usable) + sample.duplicates
@@ -200,13 +200,20 @@ def _of_training_set(made: TrainingSet, seed: int) -> _Sample:
     return sample
 
 
+def _is_file(row: dict[str, Any]) -> bool:
+    """Whether a document was a file that is read: by its name, or by what it was read as where that tells nothing."""
+    if row["format"] in ("messages", "prompt"):
+        return False
+    return format_of(row["path"]) is not None or (may_be_script(row["path"]) and bool(row["language"]))
+
+
 def _parsed_again(row: dict[str, Any]) -> Document:
     """A document of the table with its blocks and definitions.
 
     Where its parser made a text of its own, headings are marked in it as in Markdown.
     """
-    kind = format_of(row["path"])
-    if kind is None or not (kind.language or kind.name in OWN_TEXT):
+    kind = format_of(row["path"], row["text"][:HEAD_BYTES].encode())
+    if kind is None or kind.packed or not (kind.language or kind.name in OWN_TEXT):
         kind = MARKDOWN
     parsed, _ = parse(row["text"], kind)
     return Document(

@@ -2,13 +2,18 @@
 
 import logging
 from collections import Counter
+from pathlib import PurePosixPath
 
 from ray_ft.artifacts import Share, TrainingSet
 from ray_ft.config import DataConfig
 from ray_ft.data.build.job import MAX_NAMED_LINES, GroupResult
+from ray_ft.data.ingest.listing import UNKNOWN_FORMAT
+from ray_ft.data.report.inspection import table
+from ray_ft.data.schemas import DOCUMENTS
 from ray_ft.errors import DataError
 from ray_ft.overlap import LOOKED_AT
 
+MAX_SUFFIXES = 8
 log = logging.getLogger("ray_ft")
 
 
@@ -47,6 +52,8 @@ def report(total: GroupResult, made: TrainingSet, seconds: float) -> None:
         f"{skipped.total()} skipped: {_counts(skipped)}" if skipped else "0 skipped",
         seconds,
     )
+    if skipped[UNKNOWN_FORMAT] and (suffixes := _unread_suffixes(made)):
+        log.info("not read: %s", suffixes)
     for line in sorted(total.bad_lines)[:MAX_NAMED_LINES]:
         log.warning("skipped %s", line)
     if num_more := max(0, _skipped(total.records).total() - MAX_NAMED_LINES):
@@ -69,6 +76,20 @@ def report(total: GroupResult, made: TrainingSet, seconds: float) -> None:
                 "words in a row of their answers: name texts that documents share in data.common, or give questions "
                 "of yours as evaluation.questions", lost, row[LOOKED_AT], stratum.replace("_", " "),
             )  # fmt: skip
+
+
+def _unread_suffixes(made: TrainingSet) -> str:
+    """How many files of each suffix have a format that is not read, the most frequent first."""
+    import pyarrow.compute as pc
+
+    counts: Counter[str] = Counter()
+    unread = pc.field("reason") == UNKNOWN_FORMAT
+    for batch in table(made, DOCUMENTS).to_batches(columns=["path"], filter=unread):
+        counts.update(PurePosixPath(path).suffix.lower() or "no suffix" for path in batch.column("path").to_pylist())
+    ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    shown = [f"{count:,} {suffix}" for suffix, count in ranked[:MAX_SUFFIXES]]
+    rest = counts.total() - sum(count for _, count in ranked[:MAX_SUFFIXES])
+    return ", ".join([*shown, f"{rest:,} others"] if rest else shown)
 
 
 def _report_rows(total: GroupResult, made: TrainingSet) -> None:

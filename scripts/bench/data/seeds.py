@@ -3,6 +3,7 @@
 
 import io
 import json
+import zipfile
 from typing import Any
 
 from ray_ft.data.formats import FORMATS
@@ -74,6 +75,42 @@ OTHERS = {
     "csv": 'a,b\n1,"two\nlines"\n3;4\n' + "5,6\n" * 60,
     "code": "[pump]\nstop = true  # why\n\n[valve]\nname: 'x'\n",
 }
+LIGHTWEIGHT = {
+    "asciidoc": """= Pump: {v}\n:v: 2\n\n[[a]]\n== Stop *it*\n\n[source,bash]\n----\n$ stop # <1>\n----\n<1> it
+\nNOTE: See <<a,b>>, xref:c.adoc#d[e] and https://host[f].\n\n[TIP]\n====\n* one\n+\nmore\n** two\n. three\n====\n
+[cols="1,2"]\n|===\n|a |b\n\n|1\n|2\n|===\n\nTerm:: words\n\n////\nno\n////\nOld\n---\nkbd:[A] `+x+` _y_ ^z^ footnote:[n]\n""",
+    "org": """#+TITLE: Pump\n* TODO [#A] Stop /it/ [1/2] :a:b:\nSCHEDULED: <2024-01-01 Mon>\n:PROPERTIES:\n:ID: 1\n:END:
+See [[https://host][it]] =a= ~b~ [fn:1] <2024-01-01>.\n#+BEGIN_SRC sh\nx\n#+END_SRC\n| a | b |\n|---+---|\n| 1 | 2 |
+- one\n  - two :: words\n: fixed\n** COMMENT no\n# no\n#+BEGIN_QUOTE\nq\n#+END_QUOTE\n""",
+    "mediawiki": """{{Box|a={{b}}}}\n'''Pump''' of [[A|b]] [https://host c].<ref>d</ref> 10<sup>3</sup>\n== Stop ==\n* a\n** b\n; c : d
+{| class="x"\n! a !! b\n|-\n| 1 || 2\n|}\n<syntaxhighlight lang="sh">\nx\n</syntaxhighlight>[[File:a.png|b]]<!-- c -->\n""",
+    "latex": r"""\documentclass{a}\title{Pump}\begin{document}\section{Stop}\label{s} See \ref{s}~\cite{a}: $x^2$, M\"u, \'e \verb|a|.
+\begin{itemize}\item a \item[b] c\end{itemize}\begin{tabular}{l}a & b \\ 1 & 2\end{tabular}\begin{verbatim}x\end{verbatim}
+\href{https://host}{b} \texttt{c} \footnote{d} % e
+\end{document}""",
+    "mdx": "import A from 'b';\n\n# Pump {x}\n\n<A b={[{c: 'd'}]} label=\"e\">\n\n`{f}` words\n\n</A>\n{/* g */}\n",
+    "json": json.dumps(
+        {
+            "openapi": "3.0.0",
+            "info": {"title": "Pump", "description": "It *stops*."},
+            "paths": {
+                "/a": {
+                    "get": {
+                        "parameters": [{"name": "b", "in": "query", "schema": {"$ref": "#/components/schemas/S"}}],
+                        "responses": {"200": {"description": "c"}},
+                    }
+                }
+            },
+            "components": {"schemas": {"S": {"properties": {"d": {"type": "array", "items": {"enum": [1, 2]}}}}}},
+        }
+    ),
+    "yaml": "openapi: 3.0.0\ninfo: {title: Pump}\npaths:\n  /a:\n    get: {summary: Stop, responses: {200: {description: b}}}\n",
+    "mail": """From a@host Mon Jan  1 10:00:00 2024\nSubject: Re: =?utf-8?q?P=C3=BCmp?=\nContent-Type: text/plain; charset=utf-8
+
+Stop it.\n\nOn Monday, b wrote:\n> Why?\n-- \nme\n\nFrom b@host Mon Jan  1 10:00:00 2024\nSubject: c\nMIME-Version: 1.0
+Content-Type: multipart/alternative; boundary=x\n\n--x\nContent-Type: text/html\n\n<p>d</p>\n--x--\n""",
+    "wiki export": """<mediawiki><page><title>A</title><ns>0</ns><revision><text>''b'' [[c]]</text></revision></page></mediawiki>""",
+}
 LINES = (
     {"text": "Stop the pump."},
     {"prompt": "Why?", "completion": "So."},
@@ -88,7 +125,7 @@ def seeds_of() -> dict[str, list[bytes]]:
     made = {
         "markdown": [MARKDOWN.encode()], "rst": [RST.encode()], "html": [HTML.encode()], "notebook": [_notebook()],
         "pdf": [_pdf()], "docx": [_docx()], "pptx": [_pptx()], "xlsx": [_xlsx()],
-        **{name: [text.encode()] for name, text in {**CODE, **OTHERS}.items()},
+        "epub": [_epub()], **{name: [text.encode()] for name, text in {**CODE, **OTHERS, **LIGHTWEIGHT}.items()},
     }  # fmt: skip
     found = {suffix: made[LANGUAGES.get(kind.name, kind.name)] for suffix, kind in FORMATS.items()}
     for suffix, kind in FORMATS.items():
@@ -153,6 +190,16 @@ def _xlsx() -> bytes:
     for row in (("a", "b"), (1, "two"), (None, 3.5)):
         book.active.append(row)
     return _saved(book)
+
+
+def _epub() -> bytes:
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as archive:
+        archive.writestr("META-INF/container.xml", '<container><rootfile full-path="a.opf"/></container>')
+        item = '<item id="b" href="b.xhtml" media-type="application/xhtml+xml"/>'
+        archive.writestr("a.opf", f'<package><title>A</title>{item}<itemref idref="b"/></package>')
+        archive.writestr("b.xhtml", "<html><body><h1>Pump</h1><p>Stop it.</p></body></html>")
+    return stream.getvalue()
 
 
 def _saved(document: Any) -> bytes:

@@ -1,0 +1,1 @@
+"""Lightweight markup whose text is rewritten as light Markdown: AsciiDoc, Org, LaTeX, MediaWiki, and MDX."""
