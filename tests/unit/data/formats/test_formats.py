@@ -205,7 +205,7 @@ def test_these_files_are_read(path: str) -> None:
     assert format_of(path) is not None
 
 
-@pytest.mark.parametrize("path", ["a.png", "Makefile", "a.doc", "a.md.gz", ".gitignore", "data.json"])
+@pytest.mark.parametrize("path", ["a.png", "Makefile.am", "a.doc", "a.tar.gz", ".gitignore", "data.bin"])
 def test_these_files_are_not_read(path: str) -> None:
     assert format_of(path) is None
 
