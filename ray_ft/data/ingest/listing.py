@@ -134,7 +134,7 @@ def _entries_of(source: str, kind: str, data: DataConfig, prefix: str) -> Iterat
         if not chosen(entry.relative) or any(_is_tools(part) for part in PurePosixPath(entry.relative).parts[:-1]):
             continue
         path = _printable(str(PurePosixPath(prefix) / entry.relative))
-        head = SCRIPT_HEAD if may_be_script(path) else b""  # reading tells: nothing is opened before
+        head = _head(entry.location, kind) if may_be_script(path) else b""
         reason = entry.reason or _reason(path, entry.num_bytes, data, entry.relative, head)
         yield SourceFile(path, entry.location, entry.num_bytes, reason, kind, entry.content)
 
@@ -168,8 +168,13 @@ def leads_inside(path: str | Path, source: str | Path) -> bool:
     return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(Path(source).expanduser()))
 
 
-def _head(location: str) -> bytes:
+def _head(location: str, kind: str = "") -> bytes:
+    """How a file begins; of one behind a URI nothing is fetched before it is read, so that reading tells."""
+    if kind == "uri":
+        return SCRIPT_HEAD
     try:
+        if kind:
+            return read_bytes(kind, location)[:HEAD_BYTES]
         with Path(location).open("rb") as stream:
             return stream.read(HEAD_BYTES)
     except OSError:
