@@ -250,11 +250,11 @@ def test_deeply_nested_html_does_not_exhaust_the_stack() -> None:
     assert (parsed.text.strip(), note) == ("deep", "")
 
 
-def test_a_format_is_one_file_of_at_most_250_lines_and_one_line_of_the_registry() -> None:
+def test_a_format_is_one_file_of_at_most_300_lines_and_one_line_of_the_registry() -> None:
     registry = Path(inspect.getfile(Format)).read_text().splitlines()
     parsers = {f.parse for f in FORMATS.values() if f.name not in GRAMMARS}
     for source in {Path(inspect.getfile(parser)) for parser in parsers}:
-        assert len(source.read_text().splitlines()) <= 250, source.name
+        assert len(source.read_text().splitlines()) <= 300, source.name
     for module in {parser.__module__ for parser in parsers}:
         assert sum(line.startswith(f"from {module} import") for line in registry) == 1
 
