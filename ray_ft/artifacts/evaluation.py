@@ -88,6 +88,7 @@ class Report:
     baselines: tuple[Score, ...] = ()  # what answers score that know nothing: the question repeated, and silence
     costs: tuple[Cost, ...] = ()  # none in old reports
     judged: tuple[Judged, ...] = ()  # empty where no judge was asked, or none could be read
+    remedy: str = ""  # the next step where the base's abilities were lost; "" where none were, and in old reports
 
 
 @dataclass(frozen=True)

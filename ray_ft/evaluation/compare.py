@@ -157,6 +157,7 @@ def compare(
             **({"judge": opinion.trust} if opinion.trust else {}),
         },
         judged=opinion.judged,
+        remedy=findings.remedy(contrasts, training_set),
     )
     for name, rows in (("judged.jsonl", opinion.rows), ("programs.jsonl", passed.rows)):
         if rows:

@@ -35,7 +35,7 @@ def render_brief(report: Report, *, page: str, serve: str) -> str:
         *_entry("Found", found),
         *_entry("Kept", " ".join(one.sentence for one in kept)),
         f"Report  {page}",
-        *_entry("Next", _next(primary, serve, lost=any(one.tag == "loss" for one in kept))),
+        *_entry("Next", _next(primary, serve, lost=any(one.tag == "loss" for one in kept), remedy=report.remedy)),
     ]
     return "\n".join(lines)
 
@@ -75,9 +75,9 @@ def _table(scores: list[Score]) -> list[str]:
     return lines
 
 
-def _next(primary: list[Contrast], serve: str, *, lost: bool) -> str:
+def _next(primary: list[Contrast], serve: str, *, lost: bool, remedy: str) -> str:
     if lost:
-        return "mix general examples in by data.datasets, or train for fewer epochs or at a lower rate"
+        return remedy or "mix general examples in by data.rehearsal, or train for fewer epochs or at a lower rate"
     if any(c.verdict == "better" for c in primary):
         return serve
     if any(c.verdict == "worse" for c in primary):

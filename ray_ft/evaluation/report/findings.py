@@ -5,13 +5,15 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ray_ft import rows
-from ray_ft.artifacts import Contrast, Score
+from ray_ft.artifacts import Contrast, Score, Share, TrainingSet
+from ray_ft.config.keys import REHEARSAL_PROMPTS
 from ray_ft.evaluation.scores.scoring import BITS_PER_BYTE, DRIFT, FLOOR, HARNESS, JUDGED, UNANSWERABLE
 from ray_ft.evaluation.scores.statistics import MIN_DOCUMENTS, fewest_documents
 
 WORDY = 1.5
 """A winner whose answers are this many times longer may owe its recall to their length."""
 OFTEN_TRUNCATED = 0.2
+MOST_PROMPTS = 0.8  # of those for rehearsal: a few answers are always left out
 
 
 @dataclass(frozen=True)
@@ -185,6 +187,26 @@ def forgetting(contrasts: Iterable[Contrast]) -> list[Kept]:
     """
     pairs = [c for c in contrasts if (c.treatment, c.control) == ("tuned", "base")]
     return [_kept(c) for c in pairs if is_retention(c)] + [_moved(c) for c in pairs if c.metric == DRIFT]
+
+
+def remedy(contrasts: Iterable[Contrast], training_set: TrainingSet) -> str:
+    """The next step against a loss, by what training held and in the order of evidence; "" where nothing was lost.
+
+    The base's own answers keep more than answers of others do (arXiv 2402.13669, 2403.01244), and more of them more;
+    a lower rate and fewer epochs keep what they do not learn.
+    """
+    if not any(kept.tag == "loss" for kept in forgetting(contrasts)):
+        return ""
+    slower = "lower train.learning_rate or train.num_epochs"
+    if rows.REHEARSAL not in training_set.recipes:
+        return f"add data.rehearsal, which mixes in general prompts that the base itself answers; then {slower}"
+    share = training_set.mixture.get(rows.REHEARSAL, Share(1.0))
+    if share.num_available < MOST_PROMPTS * REHEARSAL_PROMPTS:
+        return (
+            f"raise data.rehearsal.num_examples: {share.num_available:,} answers of the base were mixed in, and there "
+            f"are {REHEARSAL_PROMPTS:,} prompts; then {slower}"
+        )
+    return f"{slower}, or raise data.rehearsal.weight, which was {share.weight:g}"
 
 
 def is_retention(c: Contrast) -> bool:

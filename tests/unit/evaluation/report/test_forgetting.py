@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from exam_fixtures import NATS_PER_TOKEN, KnowingEngine, KnowingModel, tuned_model, write_training_set
 
-from ray_ft.artifacts import Contrast, Report
+from ray_ft.artifacts import Contrast, Report, Share
 from ray_ft.config import EvaluationConfig, ModelConfig
 from ray_ft.evaluation import compare as stage
 from ray_ft.evaluation.exam.retention import read_pack
@@ -73,7 +73,9 @@ def test_a_loss_is_told_on_the_page_that_tells_the_gain(tmp_path: Path, is_adapt
     assert not rulings["loss"].passed
     brief = render_brief(report, page="report.html", serve="serve")
     assert "Kept    On general questions, tuned lost" in brief
-    assert "Next    mix general examples in by data.datasets" in brief
+    assert "Next    add data.rehearsal, which mixes in general prompts" in brief
+    for said in (page, text):
+        assert "add data.rehearsal, which mixes in general prompts that the base itself answers" in said
 
 
 def test_drift_is_in_bits_for_each_token_that_the_base_said(tmp_path: Path) -> None:
@@ -159,6 +161,37 @@ def test_a_loss_is_shown_ruled_out_or_open(changes: dict[str, object], tag: str,
     assert kept.tag == tag
     assert sentence in kept.sentence
     assert "forget" not in kept.sentence
+
+
+@pytest.mark.parametrize(
+    ("recipes", "share", "said"),
+    [
+        (("qa",), None, "add data.rehearsal, which mixes in general prompts that the base itself answers; then lower"),
+        # A dataset of the user's that is called so is none.
+        (("qa", "prompt"), Share(1.0, 60), "add data.rehearsal, which"),
+        (("qa", "rehearsal"), Share(1.0, 95), "raise data.rehearsal.num_examples: 95 answers of the base were mixed"),
+        (("qa", "rehearsal"), Share(0.5, 719), "and there are 900 prompts; then lower train.learning_rate or"),
+        (("qa", "rehearsal"), Share(0.5, 870), "lower train.learning_rate or train.num_epochs, or raise data.rehe"),
+    ],
+)
+def test_the_remedy_is_the_next_step_behind_what_training_held(
+    tmp_path: Path, recipes: tuple[str, ...], share: Share | None, said: str
+) -> None:
+    made = write_training_set(tmp_path / "data")
+    made = dataclasses.replace(made, recipes=recipes, mixture={"rehearsal": share} if share else {})
+    assert said in findings.remedy([LOST], made)
+    assert "\n" not in findings.remedy([LOST], made)
+
+
+def test_there_is_no_remedy_where_nothing_was_lost(tmp_path: Path) -> None:
+    made = write_training_set(tmp_path / "data")
+    kept = dataclasses.replace(LOST, low=-0.05, high=0.05, verdict="no meaningful difference")
+    assert findings.remedy([kept, DRIFT], made) == ""
+
+
+def test_a_report_of_an_earlier_version_has_a_next_step_too(tmp_path: Path) -> None:
+    report = dataclasses.replace(evaluated(tmp_path), remedy="")
+    assert "Next    mix general examples in by data.rehearsal" in render_brief(report, page="p", serve="serve")
 
 
 def test_a_loss_of_the_margin_is_seldom_ruled_out_and_no_loss_nearly_always() -> None:
