@@ -57,6 +57,7 @@ if TYPE_CHECKING:
         EvaluationConfig,
         ModelConfig,
         PlanConfig,
+        RehearsalConfig,
         ServingConfig,
         SweepConfig,
         TrainConfig,
@@ -111,6 +112,7 @@ __all__ = [
     "Power",
     "PromptTooLongError",
     "RayFTError",
+    "RehearsalConfig",
     "Remark",
     "Report",
     "ReviewItem",
@@ -157,8 +159,7 @@ _HOMES = {
     ),
     "ray_ft.config": (
         "BenchConfig", "CodeTestsConfig", "Config", "DataConfig", "DatasetConfig", "EvaluationConfig", "ModelConfig",
-        "PlanConfig",
-        "ServingConfig", "SweepConfig", "TrainConfig", "load_config",
+        "PlanConfig", "RehearsalConfig", "ServingConfig", "SweepConfig", "TrainConfig", "load_config",
     ),
 }  # fmt: skip
 

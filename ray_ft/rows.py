@@ -25,6 +25,8 @@ def row(cls: type[Made]) -> type[Made]:
     return dataclass(unsafe_hash=True)(cls)
 
 
+REHEARSAL: Literal["rehearsal"] = "rehearsal"
+"""Recipe of examples, and name of the dataset, in which the base itself answers general prompts."""
 MAX_NEW_TOKENS = 512
 """What an answer may take unless a recipe says otherwise."""
 
@@ -155,6 +157,7 @@ class Example:
     messages: tuple[Message, ...] = ()
     evidence: str = ""  # words of the passage that prove a generated answer, as the engine quoted them
     marks: tuple[str, ...] = ()  # special tokens of the tokenizer that stand in the completion, in order, each once
+    is_cut: bool = False  # its completion stops where its writer's room ended: nothing may teach to stop there
 
 
 @row

@@ -17,7 +17,8 @@ Word boundaries are those of Unicode's UAX #29, which asks for tailoring; these 
 
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from functools import cache, lru_cache
 from typing import NamedTuple
@@ -31,6 +32,7 @@ UNSPACED = (
 SIMPLIFIED = frozenset("这个们来为国时说会对发经动产学员机关开过还进现应实电压阀门启闭运务设报认请红绿")
 TRADITIONAL = frozenset("這個們來為國時說會對發經動產學員機關開過還進現應實電壓閥門啟閉運務設報認請紅綠")
 """Frequent characters of Chinese that the two ways to write it have each for itself."""
+LOOP = 4  # so often may four words in a row come again before a text is a loop
 LAST = 0x1FFFF  # what lies behind is Han alone
 POINTS = "ـ\u064b-\u0652\u0656-\u065f\u0670\u06d6-\u06ed\u0591-\u05bd\u05bf-\u05c7"  # of Arabic and Hebrew
 _SAME_SIGN = str.maketrans(
@@ -126,6 +128,12 @@ def script_language(text: str) -> str:
     if best == "zh":
         return "zh-Hant" if sum(c in TRADITIONAL for c in text) > sum(c in SIMPLIFIED for c in text) else "zh-Hans"
     return best
+
+
+def is_loop(words: Sequence[str]) -> bool:
+    """Whether four words in a row stand there more than LOOP times."""
+    runs = Counter(tuple(words[i : i + 4]) for i in range(len(words) - 3))
+    return any(number > LOOP for number in runs.values())
 
 
 def is_number(word: str) -> bool:

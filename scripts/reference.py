@@ -13,7 +13,7 @@ from omegaconf import MISSING
 
 import ray_ft
 from ray_ft.cli import VERBS, build_parser
-from ray_ft.config import SLOTS, Config, field_docs, section_list_of, slot_of, to_plain, type_name
+from ray_ft.config import SLOTS, Config, field_docs, section_list_of, section_of, slot_of, to_plain, type_name
 
 PAGES = Path(__file__).parents[1] / "docs" / "reference"
 CHOICES = {
@@ -127,6 +127,9 @@ def _section(cls: type, title: str, *, prefix: str) -> Iterator[str]:
     yield from _table(cls, prefix=prefix, skip={name for name, _ in sections})
     for name, hint in sections:
         yield from _section(hint, name, prefix=f"{prefix}{name}.")
+    for name, hint in hints.items():
+        if (optional := section_of(hint)) is not None and optional is not hint:
+            yield from _section(optional, f"{prefix}{name}", prefix=f"{prefix}{name}.")
     for name, item in ((n, i) for n, h in hints.items() if (i := section_list_of(h)) is not None):
         yield from _section(item, f"{prefix}{name}", prefix=f"{prefix}{name}[].")
 
@@ -157,8 +160,10 @@ def _inherited(cls: type, base: type) -> set[str]:
 
 def _type(annotation: Any) -> str:
     slot = slot_of(annotation)
+    if slot is None and section_list_of(annotation):
+        return "list of mappings, below"
     if slot is None:
-        return "list of mappings, below" if section_list_of(annotation) else type_name(annotation)
+        return "mapping, below | null" if section_of(annotation) else type_name(annotation)
     registry, is_list = slot
     link = f"[{registry.kind}](#{CHOICES[registry.kind].lower()})"
     optional = " | null" if type(None) in typing.get_args(annotation) else ""

@@ -59,15 +59,27 @@ class Case:
     def num_epoch_tokens(self) -> int:
         """Of an epoch: the training set's, or a guess by which every recipe reads what it takes once."""
         profile = self.profile
-        if profile.num_train_tokens or not profile.num_documents:
-            return profile.num_train_tokens or profile.num_tokens
+        if profile.num_train_tokens:
+            return profile.num_train_tokens
+        if not profile.num_documents:
+            return profile.num_tokens + self.num_rehearsed_tokens
         shares = {True: profile.code_share, False: 1 - profile.code_share}
         recipes = self.settings.get("data.recipes", [])
-        return round(profile.num_tokens * sum(shares[RECIPES[one["name"]].handles_code] for one in recipes))
+        read = profile.num_tokens * sum(shares[RECIPES[one["name"]].handles_code] for one in recipes)
+        return round(read) + self.num_rehearsed_tokens
+
+    @property
+    def num_rehearsed_tokens(self) -> int:
+        """Of an epoch: what the base will have answered, at most."""
+        rehearsal = self.config.data.rehearsal
+        return rehearsal.num_tokens if rehearsal is not None else 0
 
     @property
     def num_rows(self) -> int:
         """Packed rows of an epoch, of the length that was settled; at least one."""
         given = self.config.model.max_seq_len
         length: int = self.settings.get("model.max_seq_len", given)
-        return max(-(-self.profile.num_rows * given // length), 1)
+        num_tokens = self.profile.num_rows * given
+        if self.profile.origin == "sources":  # a training set has them already
+            num_tokens += self.num_rehearsed_tokens
+        return max(-(-num_tokens // length), 1)

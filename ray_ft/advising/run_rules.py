@@ -140,11 +140,11 @@ def batch(case: Case) -> Remark:
 
 def forgetting(case: Case) -> Remark | None:
     """What the base could do before."""
-    if case.config.data.datasets and case.has_documents:
+    if case.config.data.rehearsal is not None or (case.config.data.datasets and case.has_documents):
         return None  # something else is mixed in already
     return Remark(
-        "forgetting", "forget", "mix 1 to 5% of general examples in, by data.datasets",
-        "replay keeps what the base knew", ("2403.08763",), "B",
+        "forgetting", "forget", "mix general examples in: data.rehearsal has the base answer some itself",
+        "replay keeps what the base knew, and its own answers keep more", ("2403.08763", "2403.01244"), "B",
     )  # fmt: skip
 
 

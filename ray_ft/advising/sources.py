@@ -8,6 +8,7 @@ SOURCES: dict[str, str] = {
     "2312.03732": "Kalajdzievski 2023, rsLoRA (arXiv 2312.03732)",
     "2312.05934": "Ovadia et al. 2023, Fine-Tuning or Retrieval? (arXiv 2312.05934)",
     "2401.08406": "Balaguer et al. 2024, RAG vs Fine-tuning (arXiv 2401.08406)",
+    "2403.01244": "Huang et al. 2024, Self-Synthesized Rehearsal against Catastrophic Forgetting (arXiv 2403.01244)",
     "2403.08763": "Ibrahim et al. 2024, Simple and Scalable Strategies to Continually Pre-train (arXiv 2403.08763)",
     "2403.10131": "Zhang et al. 2024, RAFT (arXiv 2403.10131)",
     "2405.05904": "Gekhman et al. 2024, Does Fine-Tuning on New Knowledge Encourage Hallucinations? (arXiv 2405.05904)",

@@ -33,8 +33,9 @@ def prepare(config: Config, *, force: bool = False, retry_quarantined: bool = Fa
             log.info("prepare: nothing is in quarantine")
             return existing
     with ray_session(config):
-        generator = config.data.generator
-        model_path = base_path(config, tokenizer_only=generator is None or not generator.needs_weights)
+        asked = [config.data.generator, config.engine if config.data.rehearsal is not None else None]
+        needs_weights = any(engine is not None and engine.needs_weights for engine in asked)
+        model_path = base_path(config, tokenizer_only=not needs_weights)
         made = prepare_training_set(
             config.data,
             model=config.model,
@@ -42,6 +43,7 @@ def prepare(config: Config, *, force: bool = False, retry_quarantined: bool = Fa
             output_path=str(config.run_path.resolve() / "data"),
             seed=config.seed,
             inputs_digest=artifacts.digest(inputs),
+            engine=config.engine,
             retry_quarantined=retry_quarantined,
         )
     if made.fingerprint != artifacts.digest(inputs):  # of other content than was listed: for no data the set of them

@@ -9,6 +9,7 @@ from typing import Any
 from ray_ft import artifacts
 from ray_ft.artifacts import TrainingSet, TunedModel
 from ray_ft.config import Config, EvaluationConfig, to_identity
+from ray_ft.data.generation.rehearsal import prompts_digest
 from ray_ft.engines import PACE
 
 LATER = (
@@ -25,6 +26,10 @@ def data_inputs(config: Config) -> dict[str, Any]:
     data = {k: v for k, v in to_identity(config.data).items() if k not in runtime}
     if not data["common"]:  # as before there was the key
         del data["common"]
+    if data["rehearsal"] is None:
+        del data["rehearsal"]
+    else:  # the base's own answers: which engine gives them is not asked
+        data["rehearsal"]["prompts"] = prompts_digest()
     data["recipes"] = [_as_before(recipe) for recipe in data["recipes"]]
     return {"model": model, "data": data, "seed": config.seed}
 

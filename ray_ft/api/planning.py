@@ -165,8 +165,10 @@ def _workload(config: Config) -> tuple[Workload, tuple[str, ...]]:
         mean_example_tokens = attended_tokens(training_set.path) or mean
         num_validation_tokens = float(training_set.num_tokens.get("validation", 0))
     elif num_tokens is None:
-        num_tokens = ASSUMED_TOKENS
-        notes = (f"no training set yet: time and cost are for {ASSUMED_TOKENS:,} tokens per epoch (plan.num_tokens)",)
+        rehearsed = config.data.rehearsal.num_tokens if config.data.rehearsal is not None else 0
+        num_tokens = ASSUMED_TOKENS + rehearsed
+        own = f", {rehearsed:,} of them of data.rehearsal," if rehearsed else ""
+        notes = (f"no training set yet: time and cost are for {num_tokens:,} tokens per epoch{own} (plan.num_tokens)",)
     num_epochs = config.train.num_epochs
     if config.train.max_steps is not None:
         rows = config.train.max_steps * config.train.global_batch_size

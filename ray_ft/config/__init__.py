@@ -1,6 +1,6 @@
 """Every key of a YAML file, and `load_config`, which reads one; imports neither torch nor ray."""
 
-from ray_ft.config.describe import SLOTS, field_docs, section_list_of, slot_of, type_name
+from ray_ft.config.describe import SLOTS, field_docs, section_list_of, section_of, slot_of, type_name
 from ray_ft.config.keys import (
     CodeTestsConfig,
     Config,
@@ -10,6 +10,7 @@ from ray_ft.config.keys import (
     Goal,
     ModelConfig,
     PlanConfig,
+    RehearsalConfig,
     System,
     TrainConfig,
 )
@@ -28,6 +29,7 @@ __all__ = [
     "Goal",
     "ModelConfig",
     "PlanConfig",
+    "RehearsalConfig",
     "ServingConfig",
     "SweepConfig",
     "SweepMetric",
@@ -38,6 +40,7 @@ __all__ = [
     "mask",
     "parse_config",
     "section_list_of",
+    "section_of",
     "slot_of",
     "to_identity",
     "to_plain",

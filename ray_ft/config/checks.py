@@ -4,11 +4,13 @@ import dataclasses
 from collections.abc import Callable
 
 from ray_ft.config.keys import (
+    REHEARSAL_PROMPTS,
     Config,
     DataConfig,
     EvaluationConfig,
     ModelConfig,
     PlanConfig,
+    RehearsalConfig,
     TrainConfig,
 )
 from ray_ft.config.serving_keys import ServingConfig
@@ -16,6 +18,7 @@ from ray_ft.config.variants import BenchConfig, SweepConfig
 from ray_ft.engines import ENGINES, Engine
 from ray_ft.errors import ConfigError
 from ray_ft.recipes import RECIPES, Recipe
+from ray_ft.rows import MAX_NEW_TOKENS
 
 Require = Callable[[bool, str, object, str], None]
 """Of a condition, the key, the value given and what would work; ConfigError where the condition does not hold."""
@@ -72,10 +75,22 @@ def _check_data(data: DataConfig, require: Require, *, draft: bool) -> None:
         require(0 < dataset.weight <= 100, f"data.datasets.{i}.weight", dataset.weight, "above 0 and at most 100")
         twice = [d.path for d in data.datasets].count(dataset.path) > 1
         require(not twice, f"data.datasets.{i}.path", dataset.path, "named once; weight says how often it is seen")
+    if data.rehearsal is not None:
+        _check_rehearsal(data.rehearsal, require)
     require(data.max_file_bytes >= 1, "data.max_file_bytes", data.max_file_bytes, "at least 1")
     require(data.passage_tokens >= 16, "data.passage_tokens", data.passage_tokens, "at least 16")
     for i, recipe in enumerate(data.recipes):
         _check_recipe(recipe, f"data.recipes.{i}", require)
+
+
+def _check_rehearsal(rehearsal: RehearsalConfig, require: Require) -> None:
+    """As many prompts as there are, and answers that the response cache tells apart by their room."""
+    number, room = rehearsal.num_examples, rehearsal.max_new_tokens
+    wanted = f"from 1 to {REHEARSAL_PROMPTS}; data.rehearsal.weight says how often each is shown"
+    require(1 <= number <= REHEARSAL_PROMPTS, "data.rehearsal.num_examples", number, wanted)
+    require(0 < rehearsal.weight <= 100, "data.rehearsal.weight", rehearsal.weight, "above 0 and at most 100")
+    require(8 <= room <= MAX_NEW_TOKENS, "data.rehearsal.max_new_tokens", room, f"from 8 to {MAX_NEW_TOKENS}")
+    require(rehearsal.temperature >= 0, "data.rehearsal.temperature", rehearsal.temperature, "at least 0")
 
 
 def _check_recipe(recipe: Recipe, key: str, require: Require) -> None:

@@ -35,6 +35,15 @@ def slot_of(annotation: Any) -> tuple[Registry[Any], bool] | None:
     return None
 
 
+def section_of(annotation: Any) -> type | None:
+    """The dataclass that a field holds or, as in `RehearsalConfig | None`, may hold; None for all other fields."""
+    if slot_of(annotation) is not None:
+        return None
+    is_choice = typing.get_origin(annotation) in (typing.Union, types.UnionType)
+    candidates = typing.get_args(annotation) if is_choice else (annotation,)
+    return next((one for one in candidates if isinstance(one, type) and dataclasses.is_dataclass(one)), None)
+
+
 def section_list_of(annotation: Any) -> type | None:
     """The dataclass that a field lists, as in `tuple[DatasetConfig, ...]`; None for slots and ordinary fields."""
     item = next(iter(typing.get_args(annotation)), None)

@@ -16,6 +16,9 @@ from ray_ft.trackers import TensorBoard, Tracker
 
 System = Literal["base", "tuned", "base+rag", "tuned+rag", "base+oracle", "tuned+oracle"]
 Goal = Literal["facts", "style", "code", "format"]
+REHEARSAL_PROMPTS = 900
+"""General prompts that the package has for `data.rehearsal`."""
+PROMPT_TOKENS = 40  # of one of them in a chat template, about
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,25 @@ class DatasetConfig:
     """How often an epoch shows each training example: 2 shows it twice, 0.5 a drawn half of them once."""
     turns: Literal["together", "apart"] = "together"
     """together: a conversation is one example; apart: one for each assistant turn, with the turns before as prompt."""
+
+
+@dataclass(frozen=True)
+class RehearsalConfig:
+    """General prompts of the package's own that the base answers itself: training on its answers keeps what it can."""
+
+    num_examples: int = 400
+    """Prompts that the base answers, at most 900; each answer becomes an example of the train split."""
+    weight: float = 1.0
+    """How often an epoch shows each of them: 2 shows it twice, 0.5 a drawn half of them once."""
+    max_new_tokens: int = 128
+    """Longest answer, in tokens; what is cut there is trained on without an end of turn."""
+    temperature: float = 0.0
+    """Of drawing the answers; 0 takes the likeliest ones."""
+
+    @property
+    def num_tokens(self) -> int:
+        """Most tokens that an epoch has of it, for plans made before there are answers."""
+        return round(self.weight * self.num_examples * (PROMPT_TOKENS + self.max_new_tokens))
 
 
 @dataclass(frozen=True)
@@ -100,6 +122,8 @@ class DataConfig:
     """Longest passage of the retrieval index, in tokens."""
     common: tuple[str, ...] = ()
     """Text files of passages, such as legal notices, that questions may share with training; others they must not."""
+    rehearsal: RehearsalConfig | None = None
+    """General prompts that the base answers itself, mixed into training against forgetting; null mixes none in."""
 
 
 @dataclass(frozen=True)

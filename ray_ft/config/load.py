@@ -19,7 +19,7 @@ from omegaconf import MISSING, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from ray_ft.config.checks import check_values
-from ray_ft.config.describe import field_docs, section_list_of, slot_of
+from ray_ft.config.describe import field_docs, section_list_of, section_of, slot_of
 from ray_ft.config.keys import Config
 from ray_ft.errors import ConfigError, first_line
 from ray_ft.registry import Registry
@@ -198,7 +198,7 @@ def _build(cls: type[Section], raw: Any, *, key: str, source: str) -> Section:
         raise ConfigError(f"{source}: {key}: expected a mapping of keys, got {raw!r}")
     hints = typing.get_type_hints(cls)
     slots = {name: slot for name, hint in hints.items() if (slot := slot_of(hint)) is not None}
-    sections = {n for n, h in hints.items() if n not in slots and isinstance(h, type) and dataclasses.is_dataclass(h)}
+    sections = {name: section for name, hint in hints.items() if (section := section_of(hint)) is not None}
     lists = {name: item for name, hint in hints.items() if (item := section_list_of(hint)) is not None}
     apart = {*slots, *sections, *lists}
     ordinary = {k: v for k, v in raw.items() if k not in apart}
@@ -210,8 +210,9 @@ def _build(cls: type[Section], raw: Any, *, key: str, source: str) -> Section:
         if name in raw:
             here = f"{key}.{name}" if key else name
             built[name] = _fill_slot(slot, raw[name], hints[name], key=here, source=source)
-    for name in sections:
-        built[name] = _build(hints[name], raw.get(name), key=f"{key}.{name}" if key else name, source=source)
+    for name, section in sections.items():
+        if raw.get(name) is not None or section is hints[name]:  # one that may be null is so unless it is given
+            built[name] = _build(section, raw.get(name), key=f"{key}.{name}" if key else name, source=source)
     for name in lists.keys() & raw.keys():
         built[name] = _build_list(lists[name], raw[name], key=f"{key}.{name}" if key else name, source=source)
     return cls(**built)

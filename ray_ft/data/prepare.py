@@ -12,18 +12,20 @@ from pathlib import Path
 
 from ray_ft.artifacts import TrainingSet, digest
 from ray_ft.config import DataConfig, ModelConfig
-from ray_ft.data.build.plan import GROUPS, group_job, name_groups, template_problem
+from ray_ft.data.build.plan import ANSWERS, GROUPS, answers_of, group_job, name_groups, template_problem
 from ray_ft.data.build.publish import publish
 from ray_ft.data.build.stage import tidy, write_groups
 from ray_ft.data.dedup.decontamination import read_common
 from ray_ft.data.dedup.stage import place_documents
+from ray_ft.data.generation.rehearsal import rehearse
 from ray_ft.data.ingest.datasets import datasets_digest
 from ray_ft.data.ingest.listing import sources_digest
-from ray_ft.data.ingest.manifest import files_read, list_items
+from ray_ft.data.ingest.manifest import files_read, list_items, slices_of
 from ray_ft.data.ingest.stage import read_items
 from ray_ft.data.report.summary import report, require_examples
 from ray_ft.data.run.lock import locked
 from ray_ft.data.tokenization.chat import ChatEncoder
+from ray_ft.engines import Engine
 from ray_ft.models.tokenizer import load_tokenizer
 
 __all__ = ["datasets_digest", "files_read", "prepare_training_set", "sources_digest"]
@@ -39,14 +41,17 @@ def prepare_training_set(
     output_path: str,
     seed: int,
     inputs_digest: str,
+    engine: Engine | None = None,
     retry_quarantined: bool = False,
 ) -> TrainingSet:
     """Make the training set below `output_path`, replacing what is there once the new one is whole. Ray must be up.
 
     What is finished on the way lies in OUTPUT_PATH.work, where a run after a crash or a change of some files finds it.
-    The set's fingerprint is `inputs_digest`, or another one where files changed while they were read.
+    The set's fingerprint is `inputs_digest`, or another one where files changed while they were read. `engine` answers
+    with the base for data.rehearsal.
     Raises ConfigError for a missing source or a chat template that cannot be masked, DataError when the files give
-    nothing to train on or cannot be written, or a dataset changes meanwhile.
+    nothing to train on or cannot be written, or a dataset changes meanwhile, GenerationError where an engine cannot
+    go on.
     """
     started = time.monotonic()
     common = read_common(data.common)
@@ -56,6 +61,20 @@ def prepare_training_set(
     chat_problem = template_problem(encoder, data)
     folder = Path(f"{output_path}.work")
     with locked(folder):
+        if data.rehearsal is not None:
+            assert engine is not None
+            answers = answers_of(engine, data, model, model_path, Path(output_path).parent / ANSWERS)
+            asked = rehearse(
+                data.rehearsal,
+                engine=engine,
+                answers=answers,
+                encoder=encoder,
+                model_path=model_path,
+                chat_template=model.chat_template,
+                folder=folder,
+                seed=seed,
+            )
+            items += slices_of([asked], model.max_seq_len)
         work = read_items(items, data, folder, retry_quarantined=retry_quarantined)
         if work.changed:
             inputs_digest = digest(inputs_digest, work.changed)

@@ -285,7 +285,7 @@ class _ChatWriter:
                 cancel()
 
     def _asked(self, request: WriteRequest) -> GenerateRequest:
-        prompt = self._model.apply_chat_template([{"role": "user", "content": request.prompt}])
+        prompt = self._model.apply_chat_template(request.messages)
         if self._model.count_tokens(prompt) >= self._model.max_seq_len:
             raise GenerationError("the prompt is longer than the model's context")
         return GenerateRequest(

@@ -93,13 +93,23 @@ class EngineStatus:
 
 @dataclass(frozen=True)
 class WriteRequest:
-    """What recipes ask: one message of a user, and the JSON schema that the answer should keep to, as text."""
+    """What recipes ask: one message of a user, and the JSON schema that the answer should keep to, as text.
+
+    `system` is a message in front of it, as training has it; None sends none, and leaves that to the template.
+    """
 
     prompt: str
     schema: str = ""
     max_new_tokens: int = MAX_NEW_TOKENS
     temperature: float = 0.0
     seed: int = 0
+    system: str | None = None
+
+    @property
+    def messages(self) -> list[dict[str, str]]:
+        """The conversation that the answer ends."""
+        asked = [{"role": "user", "content": self.prompt}]
+        return asked if self.system is None else [{"role": "system", "content": self.system}, *asked]
 
 
 @dataclass(frozen=True)

@@ -95,7 +95,8 @@ def _keys(section: type, *, prefix: str) -> Iterator[tuple[str, Any]]:
         yield key, {"default": _default(field), "accepts": sorted(set(_accepted(hint)))}
         for part in inner:
             for name, choice in slots.get(part, {"": part}).items():
-                yield from _keys(choice, prefix=f"{key}<{name}>." if name else f"{key}[].")
+                listed = "[]" if typing.get_origin(hint) is tuple else ""
+                yield from _keys(choice, prefix=f"{key}<{name}>." if name else f"{key}{listed}.")
 
 
 def _parts(hint: Any) -> list[Any]:

@@ -430,6 +430,18 @@ def test_an_engine_writes_data_in_the_places_of_the_requests(engine_name: str, t
     assert dict(writer.write(requests)) == written
 
 
+@pytest.mark.usefixtures("exact")
+def test_an_engine_writes_under_the_system_prompt_of_a_request(engine_name: str, tiny_model_path: str) -> None:
+    engine = make(engine_name)
+    request = WriteRequest("What is a lock?", max_new_tokens=8, system="Answer in one word.")
+    ((_, written),) = engine.load_writer(tiny_model_path).write([request])
+    model = engine.load(tiny_model_path, {})
+    asked = [{"role": "system", "content": request.system}, {"role": "user", "content": request.prompt}]
+    (expected,) = model.generate([GenerateRequest(model.apply_chat_template(asked), max_new_tokens=8)])
+    model.close()
+    assert written.text == expected.text
+
+
 def test_the_identity_of_an_engine_changes_with_the_base_and_not_with_the_batch_size(
     engine_name: str, tiny_model_path: str, tmp_path: Path
 ) -> None:

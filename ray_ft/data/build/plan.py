@@ -17,6 +17,7 @@ from ray_ft.data.ingest.stage import Work
 from ray_ft.data.tokenization.chat import ChatEncoder
 from ray_ft.data.tokenization.conversation import multi_turn_problem
 from ray_ft.data.tokenization.tokenizer_cache import save_lean
+from ray_ft.engines import Engine
 from ray_ft.errors import ConfigError
 from ray_ft.models.tokenizer import template_digest, tokenizer_digest
 
@@ -27,11 +28,11 @@ SEEN_DOCUMENTS = 1000  # trained documents that get questions, about
 
 
 def template_problem(encoder: ChatEncoder, data: DataConfig) -> str:
-    """Why the chat template cannot be used; recipes need one at once, a dataset of plain text does without."""
+    """Why the chat template cannot be used; recipes and rehearsal need one at once, plain text does without."""
     try:
         encoder.check()
     except ConfigError as error:
-        if data.sources:
+        if data.sources or data.rehearsal is not None:
             raise
         return str(error)
     return ""
@@ -101,7 +102,10 @@ def _digest(job: GroupJob, data: DataConfig, tokenizer: Any) -> str:
 
 def response_cache(data: DataConfig, model: ModelConfig, model_path: str, folder: Path) -> ResponseCache | None:
     """Where the answers of data.generator lie, under what its answers depend on."""
-    if data.generator is None:
-        return None
-    identity = digest_of(data.generator.writer_identity(model_path, chat_template=model.chat_template))
+    return None if data.generator is None else answers_of(data.generator, data, model, model_path, folder)
+
+
+def answers_of(engine: Engine, data: DataConfig, model: ModelConfig, model_path: str, folder: Path) -> ResponseCache:
+    """Where the answers of an engine lie, under what they depend on."""
+    identity = digest_of(engine.writer_identity(model_path, chat_template=model.chat_template))
     return ResponseCache(str(Path(data.answers_path or folder).resolve()), identity, uuid.uuid4().hex)

@@ -40,6 +40,8 @@ class ResponseCache:
         """32 bytes that stand for a request to this engine; a schema's bounds and more room make no other one."""
         room = min(request.max_new_tokens, MAX_NEW_TOKENS)
         asked = asdict(request) | {"schema": BOUND.sub("", request.schema), "max_new_tokens": room}
+        if request.system is None:  # as before there was the field
+            del asked["system"]
         text = json.dumps([self.identity, asked], sort_keys=True, ensure_ascii=True)
         return hashlib.sha256(text.encode()).digest()
 

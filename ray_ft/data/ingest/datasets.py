@@ -14,7 +14,7 @@ from ray_ft.data.documents import Record
 from ray_ft.data.ingest.listing import READ_AHEAD, leads_inside, unique_prefix
 from ray_ft.data.ingest.records import Origin, read_line, read_value
 from ray_ft.errors import ConfigError, DataError, first_line
-from ray_ft.rows import Split
+from ray_ft.rows import REHEARSAL, Split
 
 Kind = Literal["lines", "parquet", "arrow"]
 KINDS: dict[str, Kind] = {".jsonl": "lines", ".ndjson": "lines", ".json": "lines", ".parquet": "parquet"}
@@ -53,8 +53,14 @@ def list_datasets(data: DataConfig) -> list[DatasetFile]:
 
     Raises ConfigError for a path that does not exist, DataError for one without a file of a known format.
     """
-    taken: set[str] = set()
+    taken: set[str] = {REHEARSAL} if data.rehearsal is not None else set()
     return [file for dataset in data.datasets for file in _files_of(dataset, unique_prefix(dataset.path, taken))]
+
+
+def rehearsed_file(path: Path, *, weight: float) -> DatasetFile:
+    """The file of what the base answered, which is read as a dataset of the train split."""
+    origin = Origin("", REHEARSAL, REHEARSAL, "train", weight)
+    return DatasetFile(f"{REHEARSAL}/{path.name}", str(path.absolute()), "lines", origin, _stamps(path, "lines"))
 
 
 def datasets_digest(data: DataConfig) -> dict[str, Any]:

@@ -17,7 +17,15 @@ from typing import Any
 from ray_ft.artifacts import to_json
 from ray_ft.config import DataConfig
 from ray_ft.data.documents import SourceFile
-from ray_ft.data.ingest.datasets import Slice, content_of, cut_into_slices, dataset_files, has_changed, list_datasets
+from ray_ft.data.ingest.datasets import (
+    DatasetFile,
+    Slice,
+    content_of,
+    cut_into_slices,
+    dataset_files,
+    has_changed,
+    list_datasets,
+)
 from ray_ft.data.ingest.items import Item, Todo, item_key, size_of
 from ray_ft.data.ingest.listing import content_hashes, list_files, source_files
 from ray_ft.errors import DataError
@@ -44,7 +52,12 @@ LIBRARIES = (
 def list_items(data: DataConfig, max_seq_len: int) -> list[Item]:
     """Files of data.sources in the order of their paths, then slices of data.datasets."""
     files: list[Item] = [*list_files(data)] if data.sources else []
-    return [*files, *cut_into_slices(list_datasets(data), slice_bytes=group_bytes(max_seq_len))]
+    return [*files, *slices_of(list_datasets(data), max_seq_len)]
+
+
+def slices_of(files: list[DatasetFile], max_seq_len: int) -> list[Item]:
+    """Datasets in slices of a group each."""
+    return [*cut_into_slices(files, slice_bytes=group_bytes(max_seq_len))]
 
 
 def files_read(data: DataConfig, named: str) -> Iterator[tuple[Path, str]]:

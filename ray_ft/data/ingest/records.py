@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, cast
 
 from ray_ft.data.documents import Record
-from ray_ft.rows import Example, Message, Role, Split
+from ray_ft.rows import REHEARSAL, Example, Message, Role, Split
 
 Format = Literal["messages", "prompt", "text"]
 Turns = Literal["together", "apart"]
@@ -31,7 +31,7 @@ class Origin:
 
     name: str
     dataset: str
-    format: Literal["auto", "messages", "prompt", "text"] = "auto"
+    format: Literal["auto", "messages", "prompt", "text", "rehearsal"] = "auto"
     split: Split | None = None
     weight: float = 1.0
     turns: Turns = "together"
@@ -55,6 +55,8 @@ def read_value(value: Any, origin: Origin, *, num_bytes: int) -> Record:
     try:
         if not isinstance(value, dict):
             raise BadRecord("not an object", f"{NEEDED}, got {value!r:.40}")
+        if origin.format == REHEARSAL:
+            return _rehearsed(value, origin, num_bytes)
         given = {key: item for key, item in value.items() if item is not None}  # tables hold null for what is not there
         form = _format(given, origin.format)
         if form == "text":
@@ -195,6 +197,19 @@ def _record(
     return Record(
         name, origin.dataset, num_bytes, origin.split, origin.weight, form, "", note, key, text, examples
     )  # fmt: skip
+
+
+def _rehearsed(value: dict[str, Any], origin: Origin, num_bytes: int) -> Record:
+    """What the base answered to a prompt, as `data/generation/rehearsal` writes it."""
+    prompt, completion = str(value["prompt"]), str(value["completion"])
+    key = _key(prompt, completion)
+    example = Example(
+        prompt, completion, origin.name, f"{key[:16]}:{origin.name}", REHEARSAL, "generated", str(value["dropped"]),
+        is_cut=bool(value["is_cut"]),
+    )  # fmt: skip
+    return Record(
+        origin.name, origin.dataset, num_bytes, origin.split, origin.weight, REHEARSAL, key=key, examples=(example,)
+    )
 
 
 def _skipped(origin: Origin, bad: BadRecord, num_bytes: int) -> Record:

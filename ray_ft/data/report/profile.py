@@ -30,7 +30,7 @@ from ray_ft.data.run.budget import budgets_in_turn
 from ray_ft.data.schemas import DOCUMENTS, EXAMPLES
 from ray_ft.errors import DataError
 from ray_ft.overlap import Runs
-from ray_ft.rows import Document, Example, from_row
+from ray_ft.rows import REHEARSAL, Document, Example, from_row
 
 Drawn = TypeVar("Drawn")
 SAMPLE_BYTES, SAMPLE_ITEMS = 8 * 2**20, 1000  # that are read, at most
@@ -93,7 +93,7 @@ def _profile(
     lengths = sorted(len(rough_hashes(_words_of(one))) * weight for one in sample.records)
     long_share = sum(length > max_seq_len for length in lengths) / max(len(lengths), 1)
     num_documents = round((sample.num_files - sample.duplicates) * sample.scale)
-    num_records = made.records.get("ok", 0) if made else round(len(sample.records) * sample.scale)
+    num_records = _records_given(made) if made else round(len(sample.records) * sample.scale)
     trained = made.num_tokens.get("train", 0) if made else 0
     if made is not None:
         cut = made.num_truncated + made.num_shortened
@@ -232,6 +232,12 @@ def _given_examples(made: TrainingSet) -> list[Example]:
             if len(found) >= SAMPLE_ITEMS:
                 return found
     return found
+
+
+def _records_given(made: TrainingSet) -> int:
+    """Lines of datasets, without the general prompts that the base answered."""
+    rehearsed = made.mixture[REHEARSAL].num_available if REHEARSAL in made.mixture else 0
+    return max(made.records.get("ok", 0) - rehearsed, 0)
 
 
 def _wordings_made(made: TrainingSet) -> float:

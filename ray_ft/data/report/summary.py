@@ -12,14 +12,15 @@ from ray_ft.data.report.inspection import table
 from ray_ft.data.schemas import DOCUMENTS
 from ray_ft.errors import DataError
 from ray_ft.overlap import LOOKED_AT
+from ray_ft.rows import REHEARSAL
 
 MAX_SUFFIXES = 8
 log = logging.getLogger("ray_ft")
 
 
 def require_examples(total: GroupResult, data: DataConfig) -> None:
-    """Raise DataError, with the counts of what went wrong, when nothing is left to train on."""
-    if not total.documents:
+    """Raise DataError, with the counts of what went wrong, when nothing is left to train on but rehearsal."""
+    if total.documents.total() == total.formats[REHEARSAL]:  # what the base rehearses is nothing to learn
         files, lines = _counts(_skipped(total.files)), _counts(_skipped(total.records))
         first = f", e.g. {total.bad_lines[0]}" if total.bad_lines else ""
         problems = [f"no file of data.sources can be used: {files}"] if data.sources else []
@@ -27,17 +28,19 @@ def require_examples(total: GroupResult, data: DataConfig) -> None:
             [f"no line of data.datasets can be used: {lines or 'they are empty'}{first}"] if data.datasets else []
         )
         raise DataError("; ".join(problems))
-    if total.examples["train"]:
+    rehearsed = total.mixture.shares.get(REHEARSAL, Share(1.0)).num_examples
+    if total.examples["train"] > rehearsed:
         return
+    usable = total.documents.total() - total.formats[REHEARSAL]
     why = f"; {_counts(total.dropped)} dropped" if total.dropped else ""
     if not data.sources:
         raise DataError(
-            f"{total.documents.total()} lines of data.datasets gave no training example{why}. Raise model.max_seq_len "
+            f"{usable} lines of data.datasets gave no training example{why}. Raise model.max_seq_len "
             "where they are too long, and leave something to train on in data.datasets[].split."
         )
     names = ", ".join(r.name for r in data.recipes)
     raise DataError(
-        f"{total.documents.total()} documents gave no training example with data.recipes {names}{why}. "
+        f"{usable} documents gave no training example with data.recipes {names}{why}. "
         "Add recipes for what the sources hold: paragraph for text, code_raw for code."
     )
 

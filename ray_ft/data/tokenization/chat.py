@@ -73,7 +73,7 @@ class ChatEncoder:
             if unknown := [mark for mark in example.marks if mark not in self.control.special]:
                 return f"the tokenizer has no special token {unknown[0]}"
             return list(self._plain(example, ends=ends or bool(example.marks), place=place))
-        encoded = self._turn(example.prompt, example.completion, place)
+        encoded = self._turn(example.prompt, example.completion, place, is_cut=example.is_cut)
         if encoded is None:
             return "the chat template changes the answer"
         if len(encoded.input_ids) <= self.max_seq_len:
@@ -101,7 +101,9 @@ class ChatEncoder:
             if len(window) > 1:
                 yield Encoded(window, [IGNORED, *window[1:]])
 
-    def _turn(self, prompt: str, completion: str, place: Verbatim | None = None) -> Encoded | None:
+    def _turn(
+        self, prompt: str, completion: str, place: Verbatim | None = None, *, is_cut: bool = False
+    ) -> Encoded | None:
         """One question and answer; None when the template does not show the answer as it is."""
         answer, system = completion.strip(), self.system_prompt
         hidden = Hidden(self.control, (system or "", prompt, answer))
@@ -116,7 +118,7 @@ class ChatEncoder:
         if body < 0 or not answer:
             return None
         start = len(asked) if keeps_prompt else body
-        end, stop = self._end_of_turn(full, body + len(answer))
+        end, stop = (body + len(answer), []) if is_cut else self._end_of_turn(full, body + len(answer))
         pieces = (full[:start], full[start:body], answer, full[body + len(answer) : end])
         return self._masked(*pieces, stop, place, hidden)
 

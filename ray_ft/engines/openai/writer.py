@@ -38,7 +38,7 @@ class ServerWriter:
         try:
             response = client.create(
                 model=self._engine.model,
-                messages=[{"role": "user", "content": request.prompt}],
+                messages=request.messages,
                 max_tokens=request.max_new_tokens,
                 temperature=request.temperature,
                 seed=request.seed,

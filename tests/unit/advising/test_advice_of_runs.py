@@ -14,10 +14,11 @@ from ray_ft import artifacts
 from ray_ft.advising.advise import merged, suggested
 from ray_ft.advising.case import Case
 from ray_ft.advising.corpus_rules import CORPUS_RULES
+from ray_ft.advising.run_rules import forgetting
 from ray_ft.advising.show import render_yaml
 from ray_ft.api.base_model import shape_of_base
 from ray_ft.api.fingerprints import data_inputs
-from ray_ft.artifacts import Advice, TrainingSet
+from ray_ft.artifacts import Advice, Share, TrainingSet
 from ray_ft.cli import main
 from ray_ft.config import Config, parse_config
 from ray_ft.data.report.profile import _is_transcript, profile_corpus
@@ -45,6 +46,7 @@ def prepared(
     path: str = "boats.md",
     kind: str = "markdown",
     text: str = MANUAL,
+    rehearsed: int = 0,
 ) -> None:
     """A training set beside the run, with so many wordings of one answer in it."""
     folder = config.run_path / "data"
@@ -70,6 +72,8 @@ def prepared(
         template_digest="",
         data_digest="",
         fingerprint="",
+        records={"ok": 1 + rehearsed} if rehearsed else {},
+        mixture={"rehearsal": Share(1.0, rehearsed)} if rehearsed else {},
     )
     artifacts.save(made, config.run_path, data_inputs(config_of_set or config))
 
@@ -188,6 +192,27 @@ def test_where_no_method_fits_a_smaller_base_is_the_advice(tmp_path: Path) -> No
     said = {remark.rule: remark for remark in made.remarks}
     assert said["method"].say.startswith("a smaller base")
     assert "gpu" not in said
+
+
+def test_what_the_base_will_answer_is_counted_and_is_no_longer_advised(tmp_path: Path) -> None:
+    plain, docs = run_of(tmp_path), {"sources": [str(tmp_path / "docs")]}
+    given = run_of(tmp_path, data={**docs, "rehearsal": {"num_examples": 200, "max_new_tokens": 60}})
+    without, own = (Case(config, WIKI, shape_of_base(config), {"data.recipes": [{"name": "qa"}]})
+                    for config in (plain, given))  # fmt: skip
+    # 200 answers of 40 + 60 tokens, in rows of 2,048: 9.8 of them.
+    assert own.num_epoch_tokens - without.num_epoch_tokens == 20_000
+    assert own.num_rows - without.num_rows in (9, 10)
+    assert forgetting(own) is None
+    told = forgetting(without)
+    assert told is not None
+    assert "data.rehearsal" in told.say
+
+
+def test_lines_that_the_base_answered_are_none_of_the_corpus(tmp_path: Path) -> None:
+    config = run_of(tmp_path)
+    prepared(config, prompts=2, rehearsed=9)
+    with piece_tokenizer():
+        assert ray_ft.advise(config).profile.num_records == 1
 
 
 def test_a_rule_that_is_silent_says_none(tmp_path: Path) -> None:

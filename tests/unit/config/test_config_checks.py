@@ -32,6 +32,20 @@ MINIMAL: dict[str, Any] = {
         ({"data": {"sources": [], "recipes": ["paragraph"]}}, "data.sources: [] must be a list with at least one"),
         ({"data": {"datasets": [{"path": "a.jsonl", "weight": 0}]}}, "data.datasets.0.weight: 0.0 must be above 0"),
         ({"data": {"datasets": ["a.jsonl", "a.jsonl"]}}, "data.datasets.0.path: 'a.jsonl' must be named once"),
+        (
+            {"data": {"datasets": ["a.jsonl"], "rehearsal": {"num_examples": 901}}},
+            "data.rehearsal.num_examples: 901 must be from 1 to 900; data.rehearsal.weight says",
+        ),
+        ({"data": {"datasets": ["a.jsonl"], "rehearsal": {"weight": 0}}}, "data.rehearsal.weight: 0.0 must be above 0"),
+        (
+            {"data": {"datasets": ["a.jsonl"], "rehearsal": {"max_new_tokens": 513}}},
+            "data.rehearsal.max_new_tokens: 513 must be from 8 to 512",
+        ),
+        (
+            {"data": {"datasets": ["a.jsonl"], "rehearsal": {"temperature": -1}}},
+            "data.rehearsal.temperature: -1.0 must be at least 0",
+        ),
+        ({"data": {"rehearsal": {}}}, "data.sources: [] must be a list with at least one"),
         ({"evaluation": {"num_passages": 0}}, "evaluation.num_passages: 0 must be at least 1"),
         (
             {"evaluation": {"passage_tokens": [64, 8]}},

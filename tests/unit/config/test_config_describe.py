@@ -9,9 +9,12 @@ from ray_ft.config import (
     Config,
     DataConfig,
     DatasetConfig,
+    ModelConfig,
+    RehearsalConfig,
     TrainConfig,
     field_docs,
     section_list_of,
+    section_of,
     slot_of,
     type_name,
 )
@@ -21,7 +24,7 @@ from ray_ft.strategies import STRATEGIES, QLoRA
 SECTIONS = [h for h in typing.get_type_hints(Config).values() if isinstance(h, type) and h.__name__.endswith("Config")]
 
 
-@pytest.mark.parametrize("cls", [*SECTIONS, DatasetConfig])
+@pytest.mark.parametrize("cls", [*SECTIONS, DatasetConfig, RehearsalConfig])
 def test_every_key_of_a_section_has_its_line(cls: type) -> None:
     assert list(field_docs(cls)) == [f.name for f in dataclasses.fields(cls)]
 
@@ -39,6 +42,9 @@ def test_a_slot_is_told_by_its_registry_and_a_list_of_sections_by_its_class() ->
     assert slot_of(data["datasets"]) is None
     assert section_list_of(data["datasets"]) is DatasetConfig
     assert section_list_of(data["recipes"]) is None
+    assert section_of(data["rehearsal"]) is RehearsalConfig
+    assert section_of(typing.get_type_hints(Config)["model"]) is ModelConfig
+    assert not any(section_of(data[name]) for name in ("datasets", "generator", "sources", "answers_path"))
 
 
 def test_a_type_is_named_as_a_user_reads_it() -> None:

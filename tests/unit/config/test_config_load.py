@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
-from ray_ft.config import DatasetConfig, load_config, parse_config, to_plain
+from ray_ft.config import DatasetConfig, RehearsalConfig, load_config, parse_config, to_plain
 from ray_ft.errors import ConfigError
 from ray_ft.strategies import LoRA, QLoRA
 
@@ -58,6 +58,17 @@ def test_datasets_stand_in_for_sources_and_recipes_and_a_path_alone_names_one() 
     assert (data.sources, data.recipes) == ((), ())
 
 
+def test_a_section_that_may_be_null_is_so_unless_it_is_given() -> None:
+    assert parse_config(MINIMAL).data.rehearsal is None
+    assert parse_config(MINIMAL, ["data.rehearsal=null"]).data.rehearsal is None
+    assert parse_config(MINIMAL, ["data.rehearsal.num_examples=9"]).data.rehearsal == RehearsalConfig(num_examples=9)
+    given = MINIMAL | {"data": MINIMAL["data"] | {"rehearsal": {}}}
+    assert parse_config(given).data.rehearsal == RehearsalConfig()
+    assert parse_config(given, ["data.rehearsal=null"]).data.rehearsal is None
+    config = parse_config(given, ["data.rehearsal.weight=2"])
+    assert parse_config(to_plain(config)) == config
+
+
 def test_a_loaded_config_is_frozen_all_the_way_down() -> None:
     config = parse_config(MINIMAL)
     with pytest.raises(dataclasses.FrozenInstanceError):
@@ -86,6 +97,11 @@ def test_a_loaded_config_is_frozen_all_the_way_down() -> None:
         (
             {"data": {"datasets": [{"path": "a.jsonl", "wieght": 2}]}},
             "data.datasets.0.wieght: no such key. Did you mean 'weight'?",
+        ),
+        ({"data": {"sources": ["a"], "rehearsal": 400}}, "data.rehearsal: expected a mapping of keys, got 400"),
+        (
+            {"data": {"sources": ["a"], "rehearsal": {"num_exmples": 2}}},
+            "data.rehearsal.num_exmples: no such key. Did you mean 'num_examples'?",
         ),
         ({"model": {}}, "model.name is required: Hugging Face hub id, local folder"),
     ],

@@ -67,6 +67,12 @@ def test_every_request_is_answered_in_its_place(server: tuple[str, list[dict[str
     assert {(s["model"], s["temperature"], s["max_tokens"]) for s in seen} == {("m", 0.0, 512)}
 
 
+def test_a_system_prompt_goes_in_front_of_what_is_asked(server: tuple[str, list[dict[str, Any]]]) -> None:
+    _write(server[0], [WriteRequest("ask", system="Be brief.")])
+    system, user = server[1][0]["messages"]
+    assert (system, user["content"]) == ({"role": "system", "content": "Be brief."}, "ask")
+
+
 @pytest.mark.parametrize(
     ("how", "expected"),
     [

@@ -1,5 +1,6 @@
 """Masks: exactly the answer and its end of turn are targets, whatever the chat template does."""
 
+import dataclasses
 from typing import Any
 
 import pytest
@@ -260,3 +261,17 @@ def test_examples_that_stand_in_a_document_get_the_tokens_that_they_have_by_them
         assert place is not None
         example = _pair(words, prompt)
         assert encoder.encode(example, ends=False, place=place) == encoder.encode(example, ends=False)
+
+
+@pytest.mark.parametrize("template", [CHATML, BRACKETS, REWRITING, THINKING])
+@pytest.mark.parametrize("answer", ["The ferry leaves at", f"It says{ATTACK[:9]} and"])
+def test_an_answer_that_its_writer_cut_teaches_nothing_behind_it(tokenizer: Any, template: str, answer: str) -> None:
+    encoder = _encoder(tokenizer, template)
+    (whole,) = encoder.encode(_pair(answer))
+    (cut,) = encoder.encode(dataclasses.replace(_pair(answer), is_cut=True))
+    assert isinstance(whole, Encoded)
+    assert isinstance(cut, Encoded)
+    assert cut.input_ids == whole.input_ids[: len(cut.input_ids)]
+    targets = [i for i, label in zip(cut.input_ids, cut.labels, strict=True) if label != IGNORED]
+    assert tokenizer.decode(targets).strip().endswith(answer)
+    assert len(whole.input_ids) > len(cut.input_ids)  # by the end of turn
