@@ -12,7 +12,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from tree_sitter import Parser
 
-ROLES = ("comments", "attributes", "imports", "functions", "classes", "scopes", "wrappers", "inside")
+ROLES = ("comments", "attributes", "imports", "functions", "classes", "scopes", "values", "wrappers", "inside")
+
+
+ERROR = 65535  # number of the nodes that hold what does not parse
 
 
 @dataclass(frozen=True)
@@ -25,6 +28,8 @@ class Grammar:
     inside: frozenset[str] = frozenset()  # may hold definitions
     scopes: frozenset[str] = frozenset()  # hold definitions that are named after them, as Rust's `impl`
     wrappers: frozenset[str] = frozenset()  # belong to the one definition in them, e.g. with decorators or `export`
+    values: frozenset[str] = frozenset()  # may give a name to a function, as assignments and members of objects do
+    signatures: frozenset[str] = frozenset()  # headers above the function whose other ways to be called they are
     imports: frozenset[str] = frozenset()
     comments: frozenset[str] = frozenset({"comment"})
     attributes: frozenset[str] = frozenset()  # stand between a documentation comment and its definition
@@ -49,7 +54,7 @@ class Grammar:
             role = next((role for role in ROLES if kind in getattr(self, role)), "")
             if role:
                 found[number] = role
-        return found
+        return {**found, ERROR: "inside"}
 
 
 def _of(words: str) -> frozenset[str]:
@@ -58,8 +63,9 @@ def _of(words: str) -> frozenset[str]:
 
 JAVASCRIPT = Grammar(
     "tree_sitter_javascript",
-    functions=_of("function_declaration generator_function_declaration method_definition variable_declarator"),
+    functions=_of("function_declaration generator_function_declaration method_definition"),
     classes=_of("class_declaration"),
+    values=_of("variable_declarator expression_statement pair field_definition"),
     inside=_of("class_body statement_block if_statement"),
     wrappers=_of("export_statement lexical_declaration variable_declaration"),
     imports=_of("import_statement"),
@@ -69,10 +75,12 @@ TYPESCRIPT = Grammar(
     "tree_sitter_typescript",
     functions=JAVASCRIPT.functions,
     classes=_of("class_declaration abstract_class_declaration interface_declaration enum_declaration internal_module"),
-    inside=JAVASCRIPT.inside | {"expression_statement", "ambient_declaration"},
+    values=_of("variable_declarator expression_statement pair public_field_definition"),
+    signatures=_of("function_signature method_signature"),
+    inside=JAVASCRIPT.inside | {"ambient_declaration"},
     wrappers=JAVASCRIPT.wrappers,
     imports=JAVASCRIPT.imports,
-    attributes=JAVASCRIPT.attributes,
+    attributes=JAVASCRIPT.attributes | {"function_signature", "method_signature"},
     function="language_typescript",
 )
 PREPROCESSOR = "preproc_if preproc_ifdef preproc_else preproc_elif"
@@ -125,7 +133,10 @@ GRAMMARS = {
     ),
     "csharp": Grammar(
         "tree_sitter_c_sharp",
-        functions=_of("method_declaration constructor_declaration operator_declaration"),
+        functions=_of(
+            "method_declaration constructor_declaration destructor_declaration operator_declaration "
+            "conversion_operator_declaration"
+        ),
         classes=_of("class_declaration struct_declaration record_declaration interface_declaration enum_declaration"),
         inside=_of("namespace_declaration file_scoped_namespace_declaration declaration_list preproc_if"),
         imports=_of("using_directive"),

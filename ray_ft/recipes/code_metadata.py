@@ -44,7 +44,7 @@ class CodeMetadata(Recipe):
 
 
 def _prompt(chunk: Chunk) -> str:
-    known = {**chunk.metadata, "comments": "\n".join(comments(chunk.text))}
+    known = {**chunk.metadata, "comments": "\n".join(comments(chunk.text, chunk.metadata.get("language", "")))}
     lines = [f"Write the {known['kind']} `{known['name']}` of {known['path']}."]
     for key, label in {**LABELS, "comments": "Comments"}.items():
         value = known.get(key, "")

@@ -5,6 +5,7 @@ from typing import ClassVar
 
 from ray_ft.recipes.base import RECIPES, Recipe
 from ray_ft.recipes.chunking.functions import dedented, definition_spans, whole_chunks
+from ray_ft.recipes.chunking.summaries import summary_of
 from ray_ft.recipes.grounding.check import missing_detail
 from ray_ft.recipes.questions.from_structure import QuestionAnswer
 from ray_ft.rows import Chunk, CountTokens, Document, Example, Generate, Origin
@@ -43,7 +44,7 @@ class CodeSummary(Recipe):
         """Evaluation questions in other words than the training examples, for functions that say what they do."""
         found = []
         for c in (c for c in chunks if c.metadata.get("docstring")):
-            summary = " ".join(c.metadata["docstring"].partition("\n\n")[0].split())
+            summary = summary_of(c.metadata["docstring"])
             asked = f"How is the {c.metadata['kind']} `{c.metadata['name']}` ({c.metadata['path']}) written? {summary}"
             found.append((c, QuestionAnswer(f"{asked} Answer with its code.", dedented(c.text), "implement")))
         return found
@@ -51,7 +52,7 @@ class CodeSummary(Recipe):
     def _example(self, chunk: Chunk, generated: str | None) -> Example | None:
         origin: Origin = "extractive"
         dropped = ""
-        summary = chunk.metadata.get("docstring", "").partition("\n\n")[0]
+        summary = summary_of(chunk.metadata.get("docstring", ""))
         if generated is not None:
             origin = "generated"
             summary = generated.strip().split("\n\n")[0]

@@ -11,7 +11,8 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from ray_ft.data.formats.base import Parsed
-from ray_ft.data.formats.code import code_parser
+from ray_ft.data.formats.code import code_parser, parse_plain_code
+from ray_ft.data.formats.code.dialect import is_cpp
 from ray_ft.data.formats.delimited import parse_csv
 from ray_ft.data.formats.exports.epub import parse_epub
 from ray_ft.data.formats.exports.interfaces import parse_json, parse_yaml
@@ -30,7 +31,7 @@ from ray_ft.data.formats.office.word import parse_docx
 from ray_ft.data.formats.office.workbook import parse_xlsx
 from ray_ft.data.formats.pdf import parse_pdf
 from ray_ft.data.formats.rst import parse_rst
-from ray_ft.data.formats.text import parse_lines, parse_text
+from ray_ft.data.formats.text import parse_text
 
 __all__ = ["FORMATS", "Format", "Parsed", "format_of"]
 
@@ -79,7 +80,7 @@ def _code(language: str) -> Format:
 
 def _lines(language: str) -> Format:
     """Code without a grammar: `code_raw` and the retrieval index take its lines, other recipes do not."""
-    return Format("code", parse_lines, language)
+    return Format("code", parse_plain_code, language)
 
 
 FORMATS: dict[str, Format] = {
@@ -204,3 +205,9 @@ def format_of(path: str, head: bytes = b"") -> Format | None:
 def may_be_script(path: str) -> bool:
     """Whether only a file's beginning tells what it is."""
     return not PurePosixPath(path).suffix and format_of(path) is None
+
+
+def format_by_text(kind: Format, path: str, text: str) -> Format:
+    """The format of a file whose name leaves it open; `kind` is what its name tells."""
+    suffix = PurePosixPath(path.removesuffix(kind.packed)).suffix.lower()
+    return replace(FORMATS[".hpp"], packed=kind.packed) if suffix == ".h" and is_cpp(text) else kind

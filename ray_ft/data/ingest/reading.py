@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from ray_ft.data.documents import ReadFile, SourceFile
 from ray_ft.data.filters.rules import dropped_by_bytes, dropped_by_text
-from ray_ft.data.formats import HEAD_BYTES, Format, format_of
+from ray_ft.data.formats import HEAD_BYTES, Format, format_by_text, format_of
 from ray_ft.data.formats.base import Parsed, Unreadable
 from ray_ft.data.formats.text import parse_lines
 from ray_ft.data.ingest.encodings import Decoded, byte_spans, decode, with_bytes
@@ -47,6 +47,7 @@ def read_file(file: SourceFile, limits: Limits = Limits()) -> ReadFile:  # noqa:
 def _read_content(file: SourceFile, data: bytes, kind: Format, content_id: str, limits: Limits) -> ReadFile:
     """The document that the bytes hold."""
     decoded = Decoded("", "") if kind.is_binary else decode(data)
+    kind = kind if kind.is_binary else format_by_text(kind, file.path, decoded.text)
     reason = "" if kind.is_binary else decoded.reason or dropped_by_text(decoded.text, kind.language)
     if reason:
         return ReadFile(file, "skipped", reason, encoding=decoded.encoding)

@@ -19,7 +19,7 @@ from ray_ft.data.dedup.shingles import rough_hashes
 from ray_ft.data.dedup.splits import Bounds
 from ray_ft.data.documents import ReadFile, Record, SourceFile
 from ray_ft.data.filters.apply import Cleaning
-from ray_ft.data.formats import HEAD_BYTES, MARKDOWN, format_of, may_be_script
+from ray_ft.data.formats import HEAD_BYTES, MARKDOWN, format_by_text, format_of, may_be_script
 from ray_ft.data.ingest.items import size_of
 from ray_ft.data.ingest.manifest import list_items
 from ray_ft.data.ingest.reading import parse
@@ -213,6 +213,7 @@ def _parsed_again(row: dict[str, Any]) -> Document:
     Where its parser made a text of its own, headings are marked in it as in Markdown.
     """
     kind = format_of(row["path"], row["text"][:HEAD_BYTES].encode())
+    kind = format_by_text(kind, row["path"], row["text"]) if kind is not None else None
     if kind is None or kind.packed or not (kind.language or kind.name in OWN_TEXT):
         kind = MARKDOWN
     parsed, _ = parse(row["text"], kind)

@@ -119,7 +119,7 @@ def make_passages(
     for start, end, num_tokens, path in pieces:
         if joined and min(num_tokens, joined[-1][2]) < small and joined[-1][2] + num_tokens + 1 <= max_tokens:
             total = count(joined[-1][0], end)
-            shared = common_path(joined[-1][3], path)
+            shared = () if _parted(document, joined[-1][1], start) else common_path(joined[-1][3], path)
             if total <= max_tokens and shared:
                 joined[-1] = (joined[-1][0], end, total, shared)
                 continue
@@ -181,6 +181,11 @@ def make_chunks(
                 )
             )
     return chunks
+
+
+def _parted(document: Document, end: int, start: int) -> bool:
+    """Whether something stands between two pieces of code that is in no block, as a licence."""
+    return bool(document.language) and not document.text[end:start].isspace() and end < start
 
 
 def _overlapping(

@@ -8,10 +8,13 @@ from functools import lru_cache
 
 from ray_ft.recipes.chunking.chunks import Span
 from ray_ft.recipes.chunking.pieces import MAX_CHARACTERS_PER_TOKEN, exact_counter, trim
+from ray_ft.recipes.chunking.summaries import told, without_marks
 from ray_ft.recipes.chunking.uses import Place, Uses, place_of, uses_of
 from ray_ft.rows import Chunk, CountTokens, Definition, Document
 
-COMMENT = re.compile(r"^[ \t]*(?:#|//)[#/!: \t]*(.+)$", re.MULTILINE)
+COMMENT = re.compile(r"^[ \t]*(?://)[#/!: \t]*(.+)$", re.MULTILINE)
+HASH_COMMENT = re.compile(r"^[ \t]*(?:#(?!\[|\w+;)|//)[#/!: \t]*(.+)$", re.MULTILINE)
+HASH_LANGUAGES = frozenset({"python", "ruby", "bash", "php"})  # elsewhere # begins directives and private members
 DIRECTIVE = re.compile(
     r"(?:type:|noqa|pragma|fmt:|mypy:|pylint|ruff:|eslint|clang-format|nolint|include\b|define\b|if|end|else)"
 )
@@ -30,8 +33,8 @@ def definition_spans(
     callers = _callers(document.definitions, uses) if with_context else {}
     for d in definitions:
         metadata = {"kind": d.kind, "name": d.name}
-        if d.docstring:
-            metadata["docstring"] = d.docstring
+        if docstring := told(d.docstring, d.name):
+            metadata["docstring"] = docstring
         if with_context:
             used = uses[place_of(d)]
             context = {
@@ -39,6 +42,7 @@ def definition_spans(
                 "enclosing": d.enclosing,
                 "imports": "\n".join(used.imports),
                 "calls": ", ".join(used.calls),
+                "language": document.language,
                 "callers": ", ".join(callers.get(d.name.rsplit(".", 1)[-1], ())[:MAX_CALLERS]),
             }
             metadata |= {key: value for key, value in context.items() if value}
@@ -79,9 +83,10 @@ def _less_than(margin: str) -> re.Pattern[str]:
     return re.compile(rf"\n(?!{re.escape(margin)}|\n)")
 
 
-def comments(code: str) -> list[str]:
+def comments(code: str, language: str) -> list[str]:
     """The words of the line comments in a piece of code; directives of tools are not for readers."""
-    found = [words.strip() for words in COMMENT.findall(code)]
+    pattern = HASH_COMMENT if language in HASH_LANGUAGES else COMMENT
+    found = [without_marks(words).strip() for words in pattern.findall(code)]
     return [words for words in found if not DIRECTIVE.match(words) and any(c.isalpha() for c in words)]
 
 

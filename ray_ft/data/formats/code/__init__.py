@@ -1,23 +1,22 @@
 """Source code by tree-sitter: its definitions, and blocks of top-level code.
 
-A query would visit every node; walking only what may hold a definition costs a fraction of the parse. Text that does
-not parse leaves error nodes, and what stands around them is found all the same.
+Text that does not parse leaves error nodes, and what stands around and in them is found all the same.
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING
 
 from ray_ft.data.formats.base import Parsed
-from ray_ft.data.formats.code.definitions import Found, Rows, Source, body_of, last_row, python_docstring
-from ray_ft.grammars import GRAMMARS, Grammar
+from ray_ft.data.formats.code.definitions import Rows, Source, python_docstring
+from ray_ft.data.formats.code.licence import licence_of, without
+from ray_ft.data.formats.code.recover import top_nodes
+from ray_ft.data.formats.code.walk import Walker
+from ray_ft.data.formats.text import parse_lines
+from ray_ft.grammars import GRAMMARS
 from ray_ft.rows import Block, BlockType
 
-if TYPE_CHECKING:
-    from tree_sitter import Node
-
 MAX_IMPORTS = 200
-MAX_NESTING = 40  # of scopes; deeper ones are machine-made
 
 
 def code_parser(language: str) -> Callable[[str], Parsed]:
@@ -29,11 +28,16 @@ def parse_code(text: str, *, language: str) -> Parsed:
     """Definitions (not those inside functions), and a block for each at top level and for the code between them."""
     grammar = GRAMMARS[language]
     data = text.encode()
-    root = grammar.parser().parse(data).root_node
-    imports: list[Node] = []
-    found: list[Found] = []
-    _walk(root, grammar, found, imports)
-    source = Source(text, data)
+    parser = grammar.parser()
+    root = parser.parse(data).root_node
+    walker = Walker(grammar)
+    walker.walk(top_nodes(parser, data, root, walker.roles))
+    found, imports = walker.found, walker.imports
+    licence = licence_of(text)
+    if licence:
+        end = len(text[: licence[-1].end].encode())
+        found = [one._replace(above=tuple(c for c in one.above if c.start_byte >= end)) for one in found]
+    source = Source(text, data, walker.names)
     docstring = python_docstring(root, data) if grammar.docstring_inside else None
     metadata = {}
     if imports:
@@ -41,51 +45,14 @@ def parse_code(text: str, *, language: str) -> Parsed:
     if root.has_error:
         metadata["syntax"] = "has errors"
     tops = [source.rows((*one.above, one.first)) for one in found if not one.parents]
-    blocks = tuple(_blocks(text, tops, source.rows((docstring,)) if docstring is not None else None))
-    return Parsed(text, blocks, metadata, source.definitions(found, grammar))
+    blocks = without(_blocks(text, tops, source.rows((docstring,)) if docstring is not None else None), licence, text)
+    return Parsed(text, tuple(blocks), metadata, source.definitions(found, grammar))
 
 
-def _walk(
-    parent: "Node",
-    grammar: Grammar,
-    found: list[Found],
-    imports: list["Node"],
-    parents: tuple["Node", ...] = (),
-    wrapper: "Node | None" = None,
-    outer: tuple["Node", ...] = (),
-) -> None:
-    """Find definitions below a node; `wrapper` belongs to the one in it, and so does `outer`, the comments above."""
-    roles = grammar.roles()
-    above: tuple[Node, ...] = outer
-    for node in parent.named_children:
-        role = roles.get(node.kind_id)
-        if role is None:
-            above = ()
-            continue
-        touches = bool(above) and node.start_point.row - last_row(above[-1]) <= 1
-        if role == "comments" or role == "attributes":
-            above = (*above, node) if touches else (node,)
-            continue
-        comments = outer if wrapper is not None else above if touches else ()
-        above = ()
-        if role == "functions":
-            body = body_of(node)
-            if body is not None:
-                found.append(Found(node, body, wrapper or node, comments, parents, False))
-        elif role == "imports":
-            imports.append(node)
-        elif role == "classes" or role == "scopes":
-            body = body_of(node)
-            if body is not None and len(parents) < MAX_NESTING:
-                if role == "classes":
-                    found.append(Found(node, body, wrapper or node, comments, parents, True))
-                # Ruby's grammar puts a comment above a class's first member before its body.
-                inner = tuple(c for c in node.named_children if c.type in grammar.comments)
-                _walk(body, grammar, found, imports, (*parents, node), None, inner)
-        elif role == "wrappers":
-            _walk(node, grammar, found, imports, parents, wrapper or node, comments)
-        else:
-            _walk(node, grammar, found, imports, parents)
+def parse_plain_code(text: str) -> Parsed:
+    """Lines of code that no grammar reads."""
+    parsed = parse_lines(text)
+    return replace(parsed, blocks=tuple(without(parsed.blocks, licence_of(text), text)))
 
 
 def _blocks(text: str, tops: Sequence[Rows], docstring: Rows | None) -> Iterator[Block]:

@@ -3,7 +3,7 @@
 import ast
 import re
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from inspect import cleandoc
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -21,7 +21,7 @@ COMMENT_MARKS = re.compile(
     r"^[ \t]*(?:/\*+!?|\*+/|\*|//+!?|#+|--+)?[ \t]?|(?<!\s)\s*+(?<!\*)\*++/[ \t]*+$", re.MULTILINE
 )
 XML_TAG = re.compile(r"</?(?:summary|remarks|para)>")
-FUNCTION_VALUES = frozenset({"arrow_function", "function_expression", "generator_function"})
+OPERATORS = frozenset({"operator_declaration", "conversion_operator_declaration"})
 LAST_NAME = re.compile(r"(?<!\w)(\w++)\W*+$")
 STRING_OR_COMMENT = re.compile(rb"[\s\\]*(?:#|[A-Za-z]*[\"'])")
 QUOTES = ('"""', "'''")
@@ -48,13 +48,10 @@ class Rows(NamedTuple):
 
 
 def body_of(node: "Node") -> "Node | None":
-    """What a definition holds; None for declarations and for variables that are no functions."""
+    """What a definition holds; None for declarations."""
     body = node.child_by_field_name("body")
     if body is not None:
         return body
-    value = node.child_by_field_name("value")
-    if value is not None:
-        return value.child_by_field_name("body") if value.type in FUNCTION_VALUES else None
     kind = node.child_by_field_name("type")  # of Go's type_spec and C's typedef
     return (
         kind if kind is not None and kind.type in ("struct_type", "interface_type") else body_of(kind) if kind else None
@@ -83,8 +80,8 @@ def last_row(node: "Node") -> int:
 class Source:
     """A text with its bytes, where tree-sitter counts."""
 
-    def __init__(self, text: str, data: bytes) -> None:
-        self.text, self.data = text, data
+    def __init__(self, text: str, data: bytes, names: Mapping[int, str]) -> None:
+        self.text, self.data, self.names = text, data, names
         self.to_char = _offsets(data) if len(text) != len(data) else None
         self.scopes: dict[int, tuple[str, str]] = {}  # beginning of names and signature, by id
 
@@ -160,13 +157,22 @@ class Source:
 
     def _name(self, node: "Node") -> str:
         """A definition's name; C's stands inside its declarator, Go's methods are named after their receiver's type."""
+        if node.id in self.names:
+            return self.names[node.id]
+        if node.type in OPERATORS:
+            operator = node.child_by_field_name("operator")
+            return f"operator {self._text(operator or node.child_by_field_name('type') or node)}"
         if (name := node.child_by_field_name("name")) is not None and node.type != "method_declaration":
             return self._text(name).replace("::", ".")
         receiver = node.child_by_field_name("receiver")
         match = LAST_NAME.search(self._text(receiver)) if receiver is not None else None
         inner: Node | None = node
         while name is None and inner is not None:
-            inner = inner.child_by_field_name("declarator")
+            is_reference = inner.type == "reference_declarator"  # of C++, whose declarator has no field
+            inner = inner.named_child(0) if is_reference else inner.child_by_field_name("declarator")
+            is_reference = inner is not None and inner.type == "reference_declarator"
+            if is_reference:
+                continue
             name = inner if inner is not None and inner.child_by_field_name("declarator") is None else None
         name = name or node.child_by_field_name("type")
         words = self._text(name).replace("::", ".") if name is not None else ""

@@ -54,11 +54,11 @@ def test_only_definitions_that_fit_become_chunks_and_these_are_counted() -> None
 
 
 def test_comments_are_words_for_readers() -> None:
-    assert comments("x = 1\n# Why: the disk is slow.\n# noqa: F401\n#!/usr/bin/env\n#####\n") == [
+    assert comments("x = 1\n# Why: the disk is slow.\n# noqa: F401\n#!/usr/bin/env\n#####\n", "python") == [
         "Why: the disk is slow.",
         "usr/bin/env",
     ]
-    assert comments("int a;\n  // The buffer is shared.\n#include <stdio.h>\n/// Doc line.\n") == [
+    assert comments("int a;\n  // The buffer is shared.\n#include <stdio.h>\n/// Doc line.\n", "c") == [
         "The buffer is shared.",
         "Doc line.",
     ]

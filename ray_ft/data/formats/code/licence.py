@@ -1,0 +1,125 @@
+"""The licence at the head of a source file, which is no content: every file of a project begins with the same words.
+
+What stands in one comment with it and says something of the file stays.
+"""
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from typing import NamedTuple
+
+from ray_ft.rows import Block
+
+MAX_HEAD = 12_000  # characters in which a header ends; the longest licences have some 2,000
+MAX_COMMENTS = 4  # at the head of a file
+BEFORE = re.compile(
+    r"#!|<\?php|<\?xml|#[ \t]*-\*-|#.{0,20}\bcoding[:=]|[\"']use strict[\"'];?$|/[/*][ \t]*(?:eslint|@flow|jshint)"
+)
+LINE_MARK = re.compile(
+    r"[ \t]*+(?:#(?!!|\[|[ \t]*+(?:include|if|define|pragma|import)\b)|//|--|;|%|@rem\b|rem\b)", re.IGNORECASE
+)
+BLOCK_OPEN, BLOCK_CLOSE = (
+    re.compile(r"[ \t]*+(?:/\*|<!--|\(\*|\{-|--\[\[|=begin\b)"),
+    re.compile(r"\*/|-->|\*\)|-\}|\]\]|^=end\b"),
+)
+CERTAIN = re.compile(
+    r"\bcopyright\b|©|\bspdx-|\blicen[cs]ed (?:under|to)\b|\ball rights reserved\b|\bpermission is hereby granted\b"
+    r"|\bunder the terms of\b|\bpublic domain\b|\bsubject to the (?:terms|conditions)\b",
+    re.IGNORECASE,
+)  # of a comment that holds a licence
+TOLD = re.compile(
+    r"copyright|©|\(c\) ?\d{4}|spdx-|licen[cs]|warrant|redistribut|\bpermission|all rights reserved|\bas[ -]is\b"
+    r"|liab(?:le|ility)|notice and this|merchantab|gnu\.org|free software|you may obtain a copy|following conditions"
+    r"|public domain|^\W*(?:authors?|@author|by|all contributors|see the authors?)\b|unless required by|the software",
+    re.IGNORECASE,
+)  # of a paragraph of it
+
+
+class Stretch(NamedTuple):
+    """Characters start <= i < end of a text; whole lines."""
+
+    start: int
+    end: int
+
+
+def licence_of(text: str) -> tuple[Stretch, ...]:
+    """The lines of licences in the comments that a source file begins with."""
+    head = text[:MAX_HEAD]
+    found = tuple(s for run in _comments(head) if CERTAIN.search(head, *run) for s in _paragraphs(head, run))
+    # What stands above it are marks for machines.
+    is_first = found and not any(run.start < found[0].start for run in _comments(head))
+    return (found[0]._replace(start=0), *found[1:]) if is_first else found
+
+
+def without(blocks: Iterable[Block], stretches: tuple[Stretch, ...], text: str) -> Iterator[Block]:
+    """The blocks without some lines; the first of them may fall apart."""
+    for block in blocks:
+        if not stretches or block.start >= stretches[-1].end:
+            yield block
+            continue
+        start = block.start
+        for cut in (*stretches, Stretch(block.end, block.end)):
+            if cut.end <= start:
+                continue
+            yield from _part(block, start, min(max(cut.start, start), block.end), text)
+            start = max(start, cut.end)
+
+
+def _part(block: Block, start: int, end: int, text: str) -> Iterator[Block]:
+    """What of a block is left between two places, without blank lines around it."""
+    words = text[start:end]
+    if not any(c.isalnum() for c in words) and (start, end) != (block.start, block.end):
+        return
+    start += len(words) - len(words.lstrip("\n"))
+    end -= len(words) - len(words.rstrip())
+    first = block.line_start + text.count("\n", block.start, start)
+    last = first + text.count("\n", start, end)
+    yield replace(block, text=text[start:end], start=start, end=end, line_start=first, line_end=last)
+
+
+def _comments(head: str) -> Iterator[Stretch]:
+    """The comments at the beginning, each as a run of whole lines."""
+    position, number = 0, 0
+    begin: int | None = None
+    is_block = False
+    for line in head.splitlines(keepends=True):
+        start, position = position, position + len(line)
+        plain = line.strip()
+        if begin is not None and is_block:
+            if BLOCK_CLOSE.search(plain):
+                yield Stretch(begin, position)
+                begin, number = None, number + 1
+            continue
+        if begin is not None and not LINE_MARK.match(line):
+            yield Stretch(begin, start)
+            begin, number = None, number + 1
+        if number >= MAX_COMMENTS:
+            return
+        if begin is None and plain and not BEFORE.match(plain):
+            is_block = BLOCK_OPEN.match(line) is not None
+            if is_block and BLOCK_CLOSE.search(plain[2:]):
+                yield Stretch(start, position)
+                number += 1
+            elif is_block or LINE_MARK.match(line):
+                begin = start
+            else:
+                return
+    if begin is not None and not is_block:
+        yield Stretch(begin, position)
+
+
+def _paragraphs(head: str, run: Stretch) -> Iterator[Stretch]:
+    """The paragraphs of a comment that are the licence's; all of it where no other has words."""
+    parts: list[tuple[Stretch, bool]] = []
+    position = start = run.start
+    for line in head[run.start : run.end].splitlines(keepends=True):
+        position += len(line)
+        if not _has_words(line) or position == run.end:
+            parts.append((Stretch(start, position), TOLD.search(head, start, position) is not None))
+            start = position
+    said = [told for stretch, told in parts if _has_words(head[stretch.start : stretch.end])]
+    yield from [run] if all(said) else [stretch for stretch, told in parts if told]
+
+
+def _has_words(line: str) -> bool:
+    return any(c.isalnum() for c in line)

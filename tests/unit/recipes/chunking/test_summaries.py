@@ -1,0 +1,51 @@
+"""Docstrings that say something, and those that only point elsewhere, are to be written, or repeat a name."""
+
+import pytest
+
+from ray_ft.recipes.chunking.summaries import summary_of, told
+
+NOTHING = [
+    ("{@inheritDoc}", "toString"), ("<inheritdoc/>", "Dispose"), ('<inheritdoc cref="IPump"/>', "Dispose"),
+    ("@inheritdoc", "run"), ("@inheritDoc\n@param x y", "run"), ("See base class.", "run"), ("See base", "run"),
+    ("See `Pump.run`.", "run"), ("See :meth:`Pump.run`", "run"), ("See #run.", "run"), ("See above.", "run"),
+    ("(non-Javadoc)\n@see java.lang.Object#toString()", "toString"), ("@see Object#toString", "toString"),
+    ("Overrides the base method.", "run"), ("Inherited from Pump.", "run"), ("Inherited.", "run"),
+    ("Implements IDisposable.Dispose.", "Dispose"), ("Refer to the parent class.", "run"), ("Inherit docs", "run"),
+    ("TODO", "run"), ("TODO: write docs", "run"), ("FIXME", "run"), ("XXX: document me", "run"), ("...", "run"),
+    ("Docstring", "run"), ("No description provided", "run"), ("Missing docstring.", "run"), ("_summary_", "run"),
+    ("Add docstring here.", "run"), ("Auto-generated method stub", "run"), ("[summary]", "run"),
+    ("Description of run.", "run"), ("Constructor.", "Pump.Pump"), ("# noqa: E501", "run"), ("@override", "run"),
+    ("to_dict", "Pump.to_dict"), ("toDict()", "Pump.toDict"), ("The getName method.", "getName"),
+    ("get name", "getName"), ("pump.run", "Pump.run"), ("V1Pump - ", "V1Pump"), ("", "run"),
+]  # fmt: skip
+
+SOMETHING = [
+    ("Starts the pump.", "start", "Starts the pump."),
+    ("Creates a pump.", "Pump.Pump", "Creates a pump."),
+    ("Gets the name.  # noqa: E501\n\nMore.", "name", "Gets the name."),
+    ("{@inheritDoc}\n\nStops the pump, too.", "close", "Stops the pump, too."),
+    ("Returns the {@code name} of {@link Pump#id}.", "name", "Returns the name of Pump#id."),
+    ('Opens <see cref="T:Pump"/> by <c>id</c>.', "open", "Opens Pump by id."),
+    ("Reads hours.\n@param {string} path of\n  the counter\n@returns {number} hours", "read", "Reads hours."),
+    ("@return the name of the pump", "getName", "Returns the name of the pump"),
+    (":returns: the hours left", "hours", "Returns the hours left"),
+    ("See whether the pump runs, and stop it when it is too hot for the men in the hall.", "f",
+     "See whether the pump runs, and stop it when it is too hot for the men in the hall."),
+    ("Implements the handshake that the second version of the protocol asks for.", "shake",
+     "Implements the handshake that the second version of the protocol asks for."),
+    ("Override the hours of a pump.", "set", "Override the hours of a pump."),
+    ("Todos of the user.", "todos", "Todos of the user."),
+    ("Main loop of the pump.", "main", "Main loop of the pump."),
+    ("Startet die Pumpe.", "start", "Startet die Pumpe."),
+    ("ポンプを始動する。", "start", "ポンプを始動する。"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("docstring", "name"), NOTHING)
+def test_a_docstring_that_says_nothing_is_none(docstring: str, name: str) -> None:
+    assert told(docstring, name) == ""
+
+
+@pytest.mark.parametrize(("docstring", "name", "summary"), SOMETHING)
+def test_a_docstring_that_says_something_is_told_without_marks(docstring: str, name: str, summary: str) -> None:
+    assert summary_of(told(docstring, name)) == summary
