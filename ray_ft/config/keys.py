@@ -46,7 +46,7 @@ class DatasetConfig:
     path: str = MISSING
     """JSONL or Parquet file, a folder of such files, or one that datasets.save_to_disk wrote."""
     format: Literal["auto", "messages", "prompt", "text"] = "auto"
-    """What a line holds: messages; prompt and completion; text; auto tells by the keys of each line."""
+    """What a line holds, by these or other tools' names: messages; prompt and completion; text; auto tells by keys."""
     split: Literal["auto", "train", "validation", "test"] = "auto"
     """Where its lines go; auto takes what the folder names its files, else draws by data.validation_fraction."""
     weight: float = 1.0

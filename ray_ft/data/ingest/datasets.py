@@ -24,6 +24,7 @@ SPLIT_WORDS: dict[str, Split] = {
     "train": "train", "training": "train", "test": "test", "validation": "validation", "valid": "validation",
     "val": "validation", "dev": "validation", "eval": "validation",
 }  # fmt: skip
+SPREAD = re.compile(rb"\{[ \t\r]*+\n")  # an object that does not end on its line
 SPLIT_WORD = re.compile(rf"(?:^|[-_./])({'|'.join(SPLIT_WORDS)})(?=[-_./\d]|$)")
 
 
@@ -204,10 +205,14 @@ def _line_slices(file: DatasetFile, slice_bytes: int) -> Iterator[Slice]:
     first = number = 1
     try:
         with Path(file.location).open("rb") as stream:
-            if stream.read(64).removeprefix(b"\xef\xbb\xbf").lstrip()[:1] == b"[":
+            head = stream.read(64).removeprefix(b"\xef\xbb\xbf").lstrip()
+            if head[:1] == b"[" or SPREAD.match(head):
+                what, every = ("one JSON array", "'.[]'") if head[:1] == b"[" else ("JSON over several lines", ".")
+                name = Path(file.name)
+                written = f"{name.stem}{'-lines' if name.suffix == '.jsonl' else ''}.jsonl"
                 raise DataError(
-                    f"data.datasets: {file.name} is one JSON array; write an object on each line: "
-                    f"jq -c '.[]' {Path(file.name).name} > {Path(file.name).stem}.jsonl"
+                    f"data.datasets: {file.name} is {what}; write an object on each line: "
+                    f"jq -c {every} {name.name} > {written}"
                 )
             stream.seek(0)
             for line in stream:
