@@ -7,8 +7,8 @@ from typing import Any
 
 from ray_ft.data.formats.assemble import Piece, assemble
 from ray_ft.data.formats.base import Parsed, Unreadable
+from ray_ft.data.formats.code import parse_plain_code
 from ray_ft.data.formats.markdown import parse_markdown
-from ray_ft.data.formats.text import parse_lines
 
 METHODS = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
 MAX_CONFIGURATION = 2**16  # characters; longer JSON is data
@@ -29,7 +29,7 @@ def parse_json(text: str) -> Parsed:
             return described
     if len(text) > MAX_CONFIGURATION:
         raise Unreadable("data, not text")
-    return replace(parse_lines(text), language="json")
+    return replace(parse_plain_code(text), language="json")
 
 
 def parse_yaml(text: str) -> Parsed:
@@ -43,7 +43,7 @@ def parse_yaml(text: str) -> Parsed:
             described = None
         if described is not None:
             return described
-    return replace(parse_lines(text), language="yaml")
+    return replace(parse_plain_code(text), language="yaml")
 
 
 def _may_describe(text: str) -> bool:
