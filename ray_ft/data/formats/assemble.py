@@ -37,3 +37,18 @@ def assemble(pieces: Iterable[Piece]) -> tuple[str, tuple[Block, ...]]:
         offset = start + len(text) + 2
         line = last + 2
     return "\n\n".join(parts) + "\n" if parts else "", tuple(blocks)
+
+
+def row_lines(cells: Iterable[str]) -> list[str]:
+    """A table's row as `a | b` on one line; cells of several lines stand on lines of their own between the others."""
+    lines: list[str] = []
+    beside: list[str] = []
+    for cell in (*cells, "\n"):
+        if "\n" not in cell:
+            beside.append(cell)
+            continue
+        while beside and not beside[-1]:
+            beside.pop()
+        lines += [" | ".join(beside), cell.strip("\n")]
+        beside = []
+    return [line for line in lines if line]

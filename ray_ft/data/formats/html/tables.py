@@ -3,6 +3,8 @@
 from collections.abc import Callable, Container, Sequence
 from typing import TYPE_CHECKING
 
+from ray_ft.data.formats.assemble import row_lines
+
 if TYPE_CHECKING:
     from selectolax.lexbor import LexborNode
 
@@ -57,7 +59,7 @@ def joined(grid: Grid, words_of_cell: Callable[["LexborNode"], str]) -> str:
             words += [text, *[""] * (columns - 1)]
         _fill(words, reaching)
         if has_own:
-            lines += _lines(words)
+            lines += row_lines(words)
     return "\n".join(lines)
 
 
@@ -72,23 +74,3 @@ def _fill(words: list[str], reaching: dict[int, tuple[int, str]]) -> None:
 def _span(cell: "LexborNode", name: str) -> int:
     given = cell.attributes.get(name) or ""
     return min(int(given), MAX_SPAN) if given.isdecimal() and len(given) < 6 else 1
-
-
-def _lines(words: list[str]) -> list[str]:
-    """A row on one line; cells of several lines stand on lines of their own."""
-    lines: list[str] = []
-    beside: list[str] = []
-    for text in words:
-        if "\n" not in text:
-            beside.append(text)
-            continue
-        lines += [_row(beside), text]
-        beside = []
-    lines.append(_row(beside))
-    return [line for line in lines if line]
-
-
-def _row(cells: list[str]) -> str:
-    while cells and not cells[-1]:
-        cells.pop()
-    return " | ".join(cells)

@@ -2,6 +2,8 @@
 
 from typing import TYPE_CHECKING
 
+from ray_ft.data.formats.raised import lowered, raised
+
 if TYPE_CHECKING:
     from selectolax.lexbor import LexborHTMLParser, LexborNode
 
@@ -11,9 +13,7 @@ MARKS = "sup, sub, br, code, tt, kbd, samp"
 CODE = frozenset({"code", "tt", "kbd", "samp"})
 AS_IT_STANDS = CODE | HEADINGS.keys() | {"pre"}  # code in these has no marks of its own
 LINES_OF_CODE = "div, p, li, tr"
-SUPERSCRIPTS = str.maketrans("0123456789+-−", "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁻")
-SIMPLE = frozenset("0123456789+-−")
-PLAIN_SUPERSCRIPTS = frozenset({"st", "nd", "rd", "th", "tm", "sm", "®", "™", "©", "e", "er", "re", "ème", "o", "a"})
+MAX_MARK = 6  # signs of a footnote's mark
 
 
 def mark_inline(tree: "LexborHTMLParser") -> None:
@@ -25,7 +25,7 @@ def mark_inline(tree: "LexborHTMLParser") -> None:
         elif tag in CODE:
             _mark_code(node)
         else:
-            node.replace_with(_raised(node) if tag == "sup" else _lowered(node))
+            node.replace_with(_raised(node) if tag == "sup" else lowered(words_of(node.text()), _before(node)))
 
 
 def _mark_code(node: "LexborNode") -> None:
@@ -70,29 +70,14 @@ def _stands_alone(node: "LexborNode") -> bool:
 
 
 def _raised(node: "LexborNode") -> str:
-    """10³ rather than 103; marks of footnotes are no words of the text."""
+    """A raised sign; marks of footnotes are no words of the text."""
     words = words_of(node.text())
     link = node.css_first("a")
     if words[:1] in "[(" or (link is not None and (link.attributes.get("href") or "").startswith("#")):
         return "" if len(words) <= MAX_MARK else f" {words}"
-    if words.lower() in PLAIN_SUPERSCRIPTS or not _follows(node, ")]}⟩"):
-        return words
-    if SIMPLE.issuperset(words):
-        return words.translate(SUPERSCRIPTS)
-    return f"^{words}" if words.isalnum() else f"^({words})"
+    return raised(words, _before(node))
 
 
-MAX_MARK = 6  # signs of a footnote's mark
-
-
-def _lowered(node: "LexborNode") -> str:
-    """x_i rather than xi; H2O stays as it is written everywhere."""
-    words = words_of(node.text())
-    return f"_{words}" if words[:1].isalpha() and words.isalnum() and _follows(node, ")]") else words
-
-
-def _follows(node: "LexborNode", closing: str) -> bool:
-    """Whether a sign stands directly before, that can be raised to a power or have an index."""
+def _before(node: "LexborNode") -> str:
     before = node.prev
-    text = before.text() if before is not None else ""
-    return bool(text) and (text[-1].isalnum() or text[-1] in closing)
+    return before.text() if before is not None else ""
