@@ -21,10 +21,10 @@ from ray_ft.data.formats.exports.wikis import parse_xml
 from ray_ft.data.formats.html import parse_html
 from ray_ft.data.formats.lightweight.asciidoc import parse_asciidoc
 from ray_ft.data.formats.lightweight.latex import parse_latex
+from ray_ft.data.formats.lightweight.markdown.parse import parse_markdown
 from ray_ft.data.formats.lightweight.mdx import parse_mdx
 from ray_ft.data.formats.lightweight.mediawiki import parse_mediawiki
 from ray_ft.data.formats.lightweight.org import parse_org
-from ray_ft.data.formats.markdown import parse_markdown
 from ray_ft.data.formats.notebook import parse_notebook
 from ray_ft.data.formats.office.slides import parse_pptx
 from ray_ft.data.formats.office.word import parse_docx

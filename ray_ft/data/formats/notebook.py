@@ -7,7 +7,7 @@ from typing import Any
 
 from ray_ft.data.formats.assemble import Piece, assemble
 from ray_ft.data.formats.base import Parsed, Unreadable
-from ray_ft.data.formats.markdown import parse_markdown
+from ray_ft.data.formats.lightweight.markdown.parse import read_markdown
 
 MAX_OUTPUT = 4096  # characters of what a cell printed; longer ones are data
 ENCODED = re.compile(r"[A-Za-z0-9+/=]{200,}")  # images and the like
@@ -33,7 +33,7 @@ def parse_notebook(text: str) -> Parsed:
 def _cell(cell: Any, page: int, language: str) -> Iterator[Piece]:
     source = cell.source.strip("\n")
     if cell.cell_type == "markdown":
-        for block in parse_markdown(ENCODED.sub("", source)).blocks:
+        for block in read_markdown(ENCODED.sub("", source)).blocks:
             yield Piece(block.type, block.text, level=block.level, page=page)
     elif cell.cell_type == "code" and source.strip():
         yield Piece("code", f"```{language}\n{source.rstrip()}\n```", page=page)

@@ -11,7 +11,7 @@ from ray_ft.data.documents import SourceFile
 from ray_ft.data.filters.apply import Cleaning, clean_record
 from ray_ft.data.filters.gitattributes import marked_files
 from ray_ft.data.filters.rules import generated_header
-from ray_ft.data.formats.markdown import parse_markdown
+from ray_ft.data.formats.lightweight.markdown.parse import parse_markdown
 from ray_ft.data.formats.rst import parse_rst
 from ray_ft.data.ingest.records import Origin, read_line
 from ray_ft.data.ingest.sandbox import Limits

@@ -2,7 +2,7 @@
 
 import pytest
 
-from ray_ft.data.formats.markdown import parse_markdown
+from ray_ft.data.formats.lightweight.markdown.parse import parse_markdown
 from ray_ft.recipes import QA, Heading, Query
 from ray_ft.recipes.chunking.keywords import keywords
 from ray_ft.recipes.grounding.check import off_topic, ungrounded

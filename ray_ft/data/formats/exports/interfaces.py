@@ -8,7 +8,7 @@ from typing import Any
 from ray_ft.data.formats.assemble import Piece, assemble
 from ray_ft.data.formats.base import Parsed, Unreadable
 from ray_ft.data.formats.code import parse_plain_code
-from ray_ft.data.formats.markdown import parse_markdown
+from ray_ft.data.formats.lightweight.markdown.parse import read_markdown
 
 METHODS = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
 MAX_CONFIGURATION = 2**16  # characters; longer JSON is data
@@ -195,7 +195,7 @@ def _resolved(root: Mapping[str, Any], value: Any) -> dict[str, Any]:
 def _prose(words: Any) -> Iterator[Piece]:
     """A description, which may be Markdown; its headings would stand above the operations, so they are paragraphs."""
     if isinstance(words, str) and words.strip():
-        for block in parse_markdown(words).blocks:
+        for block in read_markdown(words).blocks:
             yield Piece("paragraph" if block.type == "heading" else block.type, block.text)
 
 

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 from ray_ft.data.formats.assemble import Piece, assemble
 from ray_ft.data.formats.base import Parsed, Unreadable
+from ray_ft.data.formats.content.templates import is_template, may_be_template
 from ray_ft.data.formats.html.furniture import remove_unseen
 from ray_ft.data.formats.html.outline import rooted
 from ray_ft.data.formats.html.regions import regions_of
 from ray_ft.data.formats.html.text import mark_inline, words_of
 from ray_ft.data.formats.html.walk import pieces_of
-from ray_ft.data.formats.templates import is_template, may_be_template
 
 if TYPE_CHECKING:
     from selectolax.lexbor import LexborHTMLParser
@@ -49,4 +49,4 @@ def _is_template(tree: "LexborHTMLParser", text: str, pieces: Sequence[Piece]) -
     prose = "\n".join(piece.text for piece in pieces if piece.type != "code")
     if not may_be_template(prose) and not may_be_template(text[:MAX_HEAD]):
         return False
-    return is_template(text, CODE.sub("", prose), len(tree.css(FILLED_IN)))
+    return is_template(text, CODE.sub("", prose), num_attributes=len(tree.css(FILLED_IN)))

@@ -3,18 +3,12 @@
 from collections.abc import Sequence
 
 from ray_ft.data.formats.assemble import Piece
+from ray_ft.data.formats.content.navigation import is_left_alone
 
 SEPARATORS = (" - ", " – ", " — ", " | ", " :: ", " · ", " » ", " « ", ": ", " : ")
 NO_TITLES = frozenset(
     {"untitled", "untitled document", "untitled page", "document", "index", "home", "title", "new page"}
 )
-OF_SITE = frozenset(
-    {
-        "contents", "table of contents", "on this page", "in this article", "attachments", "attachments:", "navigation",
-        "related pages", "related links", "navigation menu", "page contents", "share this page", "search",
-    }
-)  # fmt: skip
-"""Headings above what was left out; where something stands below one, it is kept."""
 DEEPEST = 6
 
 
@@ -24,7 +18,7 @@ def rooted(pieces: Sequence[Piece], title: str) -> tuple[list[Piece], str]:
     A heading that the title names is the root, and what stands on its level behind it goes below it. Where no heading
     is above all others, the title itself is the root.
     """
-    pieces = [piece for i, piece in enumerate(pieces) if not _is_left_alone(pieces, i)]
+    pieces = [piece for i, piece in enumerate(pieces) if not is_left_alone(pieces, i)]
     places = [i for i, piece in enumerate(pieces) if piece.type == "heading"]
     made = list(pieces)
     if places:
@@ -54,13 +48,6 @@ def is_named(heading: str, title: str) -> bool:
         return False
     before, _, behind = whole.partition(small)
     return (not before or before.endswith(SEPARATORS)) and (not behind or behind.startswith(SEPARATORS))
-
-
-def _is_left_alone(pieces: Sequence[Piece], i: int) -> bool:
-    """Whether a heading stands above nothing, and only names what was left out."""
-    if pieces[i].type != "heading" or pieces[i].text.casefold() not in OF_SITE:
-        return False
-    return i + 1 == len(pieces) or (pieces[i + 1].type == "heading" and pieces[i + 1].level <= pieces[i].level)
 
 
 def _lower(pieces: list[Piece], places: Sequence[int]) -> None:

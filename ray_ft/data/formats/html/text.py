@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from ray_ft.data.formats.raised import lowered, raised
+from ray_ft.data.formats.content.raised import lowered, raised
 
 if TYPE_CHECKING:
     from selectolax.lexbor import LexborHTMLParser, LexborNode

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ray_ft.data.formats.assemble import Piece
+from ray_ft.data.formats.content.dumps import is_dump
 from ray_ft.data.formats.html.furniture import is_furniture, is_kept, is_prose, leads_away
 from ray_ft.data.formats.html.lines import is_line_of_site
 from ray_ft.data.formats.html.names import Says, verdict
@@ -127,14 +128,15 @@ class Walk:
         if self.mark or self.lines:
             self.lines.append(f"{'  ' * (self.num_lists - bool(self.mark))}{self.mark}{' ' * bool(self.mark)}{words}")
             self.mark = ""
-        elif not (is_above and not is_sentence(words)) and not is_line_of_site(words):
+        elif not (is_above and not is_sentence(words)) and not is_line_of_site(words) and not is_dump(words):
             self.pieces.append(Piece("paragraph", words))
 
     def piece(self, kind: BlockType, text: str, level: int = 0) -> None:
         """Write a block of its own, which ends the lines of a list so far."""
         if text:
             self.end_list()
-            self.pieces.append(Piece(kind, text, level))
+            if kind != "code" or not is_dump(text):
+                self.pieces.append(Piece(kind, text, level))
 
     def end_list(self) -> None:
         """Write the lines of the list that the walk is in."""

@@ -3,7 +3,7 @@
 import re
 
 from ray_ft.data.formats.base import Parsed
-from ray_ft.data.formats.markdown import parse_markdown
+from ray_ft.data.formats.lightweight.markdown.parse import parse_markdown
 
 FENCE = re.compile(r"[ \t]*+(`{3,}|~{3,})")
 MODULE = re.compile(r"(?:import|export)\b(?:[ \t{*'\"]|$)")

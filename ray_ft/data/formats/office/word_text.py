@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from ray_ft.data.formats.content.raised import lowered, raised
 from ray_ft.data.formats.office.word_styles import VAL, W, value
-from ray_ft.data.formats.raised import lowered, raised
 
 MATH = "{http://schemas.openxmlformats.org/officeDocument/2006/math}"
 CHOICE = "{http://schemas.openxmlformats.org/markup-compatibility/2006}"

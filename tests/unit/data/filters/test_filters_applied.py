@@ -11,7 +11,7 @@ from ray_ft.data.filters.apply import Cleaning, clean_file, clean_record, find, 
 from ray_ft.data.filters.license import UNKNOWN, folder_licences, is_allowed, licence_of_file, licence_of_text
 from ray_ft.data.filters.redaction import redact_document
 from ray_ft.data.filters.secrets import Found
-from ray_ft.data.formats.markdown import parse_markdown
+from ray_ft.data.formats.lightweight.markdown.parse import parse_markdown
 from ray_ft.data.ingest.records import Origin, read_value
 from ray_ft.rows import Definition, Document
 

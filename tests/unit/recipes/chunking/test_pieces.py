@@ -3,7 +3,7 @@
 import itertools
 import random
 
-from ray_ft.data.formats.markdown import parse_markdown
+from ray_ft.data.formats.lightweight.markdown.parse import parse_markdown
 from ray_ft.recipes import Heading, Paragraph
 from ray_ft.recipes.chunking.chunks import make_passages
 from ray_ft.recipes.chunking.pieces import CODE, PROSE, split_span

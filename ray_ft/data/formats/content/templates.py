@@ -22,7 +22,7 @@ def may_be_template(text: str) -> bool:
     return any(sign in text for sign in SIGNS)
 
 
-def is_template(text: str, prose: str, num_attributes: int = 0) -> bool:
+def is_template(text: str, prose: str, *, num_attributes: int = 0, max_words_a_sign: int = MAX_WORDS_A_SIGN) -> bool:
     """Whether a text is for a program to fill in.
 
     `prose` is what of it is neither a listing nor code, where such signs would be examples; `num_attributes` counts
@@ -33,4 +33,4 @@ def is_template(text: str, prose: str, num_attributes: int = 0) -> bool:
     count = ATTRIBUTE_WEIGHT * num_attributes
     count += sum(1 for pattern in (STATEMENT, EXPRESSION) for _ in pattern.finditer(prose))
     num_words = len(prose.split())
-    return count >= (1 if num_words <= FEW_WORDS else MIN_SIGNS) and count * MAX_WORDS_A_SIGN >= num_words
+    return count >= (1 if num_words <= FEW_WORDS else MIN_SIGNS) and count * max_words_a_sign >= num_words

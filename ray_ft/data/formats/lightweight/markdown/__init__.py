@@ -1,0 +1,1 @@
+"""Markdown: its blocks, and what else stands in files of it."""
