@@ -1,15 +1,18 @@
-"""Workbooks by openpyxl: each sheet's name as a heading and its rows as tables; a block's page is its sheet."""
+"""Workbooks by openpyxl: each sheet's name as a heading and its tables as their values are shown; a page is a sheet."""
 
 import io
-from collections.abc import Iterator
+import warnings
 from typing import Any
 
 from ray_ft.data.formats.assemble import Piece, assemble
 from ray_ft.data.formats.base import Parsed, still_working
-from ray_ft.data.formats.office import check_archive, row_text
+from ray_ft.data.formats.office import check_archive
+from ray_ft.data.formats.office.number_formats import Shown
+from ray_ft.data.formats.office.sheet_cells import reader_of
+from ray_ft.data.formats.office.sheet_tables import Merge, pieces_of
 
-ROWS_PER_BLOCK = 50  # each begins with the sheet's first row, which mostly names the columns
 MAX_COLUMNS, MAX_ROWS = 200, 100_000
+BREATH = 2_000  # rows between signs of life
 
 
 def parse_xlsx(data: bytes) -> Parsed:
@@ -20,7 +23,11 @@ def parse_xlsx(data: bytes) -> Parsed:
     book = openpyxl.load_workbook(io.BytesIO(data), read_only=True, data_only=True)
     try:
         sheets = [s for s in book.worksheets if s.sheet_state == "visible"]
-        pieces = [piece for number, sheet in enumerate(sheets, start=1) for piece in _sheet(sheet, number)]
+        shown = Shown.of(book)
+        pieces: list[Piece] = []
+        for number, sheet in enumerate(sheets, start=1):
+            pieces += pieces_of(sheet.title, *_cells(sheet, shown), page=number)
+            still_working()
         title = (book.properties.title or "").strip()
     finally:
         book.close()
@@ -28,22 +35,18 @@ def parse_xlsx(data: bytes) -> Parsed:
     return Parsed(text, blocks, {"pages": str(len(sheets))} | ({"title": title} if title else {}))
 
 
-def _sheet(sheet: Any, page: int) -> Iterator[Piece]:
-    rows: list[str] = []
-    header = ""
-    for row in sheet.iter_rows(max_col=MAX_COLUMNS, max_row=MAX_ROWS, values_only=True):
-        words = row_text(row)
-        if not words:
-            continue
-        if not header:
-            header = words
-            yield Piece("heading", sheet.title, level=1, page=page)
-        rows.append(words)
-        if len(rows) >= ROWS_PER_BLOCK:
-            yield Piece("table", "\n".join(rows), page=page)
-            still_working()
-            rows = [header]
-    if rows and rows != [header]:
-        yield Piece("table", "\n".join(rows), page=page)
-    elif rows:
-        yield Piece("paragraph", header, page=page)
+def _cells(sheet: Any, shown: Shown) -> tuple[dict[int, dict[int, str]], list[Merge]]:
+    """The cells that say something, by row and column, and which of them reach over others."""
+    rows: dict[int, dict[int, str]] = {}
+    with sheet._get_source() as source, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        reader = reader_of(sheet, source, shown)
+        for number, cells in reader.parse():
+            if number > MAX_ROWS:
+                break
+            if found := {column: words for column, words in cells if words and column <= MAX_COLUMNS}:
+                rows[number] = found
+            if number % BREATH == 0:
+                still_working()
+    merged = reader.merged_cells.mergeCell if reader.merged_cells is not None else ()
+    return rows, [merge for one in merged if (merge := Merge.of(one.ref)) is not None]
