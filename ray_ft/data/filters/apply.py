@@ -63,7 +63,7 @@ def clean_file(read: ReadFile, how: Cleaning) -> ReadFile:
     reason = _unwanted(read.file.path, text, document.language, how)
     if reason:
         return replace(read, status="skipped", reason=reason, document=None)
-    found = find(text, how)
+    found = find(text, how, is_code=bool(document.language))
     if how.secrets == "drop" and any(True for _ in find_secrets(text)):
         return replace(read, status="skipped", reason="secret", document=None)
     if not found:
@@ -97,11 +97,11 @@ def clean_record(record: Record, how: Cleaning) -> Record:
     return replace(record, text=text, examples=examples, note=note)
 
 
-def find(text: str, how: Cleaning) -> list[Found]:
-    """What is to be replaced in a text, in order."""
+def find(text: str, how: Cleaning, *, is_code: bool = False) -> list[Found]:
+    """What is to be replaced in a text, in order; numbers mean other things in code."""
     found: list[Found] = [*find_secrets(text)] if how.secrets == "redact" else []
     if how.personal_data != "keep":
-        found += find_pii(text)
+        found += find_pii(text, is_code=is_code)
     if how.personal_data == "presidio":
         found += find_by_presidio(text)
     return disjoint(found, text)

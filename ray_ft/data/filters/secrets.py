@@ -1,24 +1,24 @@
 """Keys, tokens and passwords in a text, by the patterns of detect-secrets where a text holds their marks.
 
-Patterns without a mark of their own are asked only where the provider is named, and what is assigned to a name such as
-api_key only where it looks random.
+Patterns without a mark of their own are asked only where the provider is named. What is a secret by its name alone is
+assigned.py's.
 """
 
 import base64
 import importlib
 import json
-import math
 import re
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
+
+from ray_ft.data.filters.assigned import find_assigned, is_secret
 
 PROVIDERS: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "AWS_KEY": ("aws", "AWSKeyDetector", ("AKIA", "ASIA", "ABIA", "ACCA", "A3T", "aws")),
     "ARTIFACTORY_KEY": ("artifactory", "ArtifactoryDetector", ("artifactory",)),
     "AZURE_KEY": ("azure_storage_key", "AzureStorageKeyDetector", ("AccountKey=",)),
-    "DISCORD_TOKEN": ("discord", "DiscordBotTokenDetector", ("discord", "DISCORD")),
+    "DISCORD_TOKEN": ("discord", "DiscordBotTokenDetector", ("discord",)),
     "GITHUB_TOKEN": ("github_token", "GitHubTokenDetector", ("ghp_", "gho_", "ghu_", "ghs_", "ghr_")),
     "GITLAB_TOKEN": ("gitlab_token", "GitLabTokenDetector", ("gl", "GR1348941")),
     "MAILCHIMP_KEY": ("mailchimp", "MailchimpDetector", ("-us",)),
@@ -27,28 +27,29 @@ PROVIDERS: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "SLACK_TOKEN": ("slack", "SlackDetector", ("xox", "hooks.slack.com")),
     "SQUARE_SECRET": ("square_oauth", "SquareOAuthDetector", ("sq0csp-",)),
     "STRIPE_KEY": ("stripe", "StripeDetector", ("k_live_",)),
-    "TELEGRAM_TOKEN": ("telegram_token", "TelegramBotTokenDetector", ("telegram", "TELEGRAM")),
-    "TWILIO_KEY": ("twilio", "TwilioKeyDetector", ("twilio", "TWILIO")),
+    "TELEGRAM_TOKEN": ("telegram_token", "TelegramBotTokenDetector", ("telegram",)),
+    "TWILIO_KEY": ("twilio", "TwilioKeyDetector", ("twilio",)),
 }
 """Placeholder -> module and class of detect-secrets' plugin, and what a text must hold to be searched by it."""
 
-OTHERS = (  # the last two instead of detect-secrets' own, which take quadratic time
-    ("GITHUB_TOKEN", "github_pat_", re.compile(r"\bgithub_pat_[A-Za-z0-9_]{40,}")),
+ANY_CASE = frozenset({"DISCORD_TOKEN", "TELEGRAM_TOKEN", "TWILIO_KEY"})  # whose marks are names
+OTHERS = (  # few marks, since each is searched in every text; npm's and OpenAI's own patterns take quadratic time
+    ("GITHUB_TOKEN", "_pat_", re.compile(r"\bgithub_pat_[A-Za-z0-9_]{40,}")),
+    ("DOCKER_TOKEN", "_pat_", re.compile(r"\bdckr_pat_[\w-]{20,}")),
     ("GOOGLE_KEY", "AIza", re.compile(r"\bAIza[0-9A-Za-z_-]{35}(?![0-9A-Za-z_-])")),
     ("HUGGING_FACE_TOKEN", "hf_", re.compile(r"\bhf_[A-Za-z0-9]{34,}\b")),
     ("NPM_TOKEN", "npm_", re.compile(r"\bnpm_[A-Za-z0-9]{36}\b")),
-    ("NPM_TOKEN", "_authToken", re.compile(r"/:_authToken=\s{0,9}(npm_\S+|[A-Fa-f0-9-]{36})")),
-    ("OPENAI_KEY", "T3BlbkFJ", re.compile(r"(?<![\w-])sk-[\w-]*[A-Za-z0-9]{20}T3BlbkFJ[A-Za-z0-9]{20}", re.ASCII)),
+    ("NPM_TOKEN", ":_auth", re.compile(r"/:_authToken=\s{0,9}(npm_\S+|[A-Fa-f0-9-]{36})")),
+    ("NPM_TOKEN", ":_auth", re.compile(r":_auth=\s{0,3}([A-Za-z0-9+/]{16,}={0,2})")),
+    ("VAULT_TOKEN", "hvs.", re.compile(r"\bhvs\.[\w-]{24,}")),
+    ("ANTHROPIC_KEY", "sk-", re.compile(r"\bsk-ant-[\w-]{24,}")),
+    ("OPENAI_KEY", "sk-", re.compile(r"\bsk-(?:proj|svcacct)-[\w-]{24,}")),
+    ("OPENAI_KEY", "sk-", re.compile(r"(?<![\w-])sk-[\w-]*[A-Za-z0-9]{20}T3BlbkFJ[A-Za-z0-9]{20}", re.ASCII)),
 )
+OTHER_MARKS = tuple(dict.fromkeys(mark for _, mark, _ in OTHERS))
 JWT = re.compile(r"(?<![\w=-])eyJ[A-Za-z0-9_=-]{8,}\.[A-Za-z0-9_=-]{8,}(?:\.[A-Za-z0-9_.+/=-]+)?")
-URL_PASSWORD = re.compile(r"://[^\s:/?#@\[\]]{1,64}:([^\s:/?#@\[\]]{8,128})@")
-NAMES = ("password", "passwd", "pwd", "secret", "token", "apikey", "api_key", "api-key", "access_key", "access-key")
-NAMED = re.compile("|".join(NAMES), re.IGNORECASE)
-ASSIGNED = re.compile(r"""[\w-]{0,20}["']?\s{0,3}(?::|=>?)\s{0,3}(["'])([^"'\s]{12,200})\1""")
-PLACEHOLDER_WORDS = re.compile(
-    r"example|sample|dummy|changeme|change_me|your|test|fake|xxxx|\*\*\*|[<>{}$%()]", re.IGNORECASE
-)
-MIN_BITS = 3.5  # per character; words have about 3, random letters and digits 4 and more
+URL_PASSWORD = re.compile(r"://[^\s:/?#@\[\]]{0,64}:([^\s:/?#@\[\]]{8,128})@")
+USER_OPTION = re.compile(r"[ \t]-u[ \t]?[\"']?[\w.@-]{1,64}:([^\s\"':]{8,128})")
 PRIVATE_KEY = re.compile(
     r"-----BEGIN (?:[A-Z0-9]+ ){0,3}PRIVATE KEY(?: BLOCK)?-----[\s\"'\\nr+,]{0,80}(?:[A-Za-z-]+: [^\n]{1,200}\s+){0,4}"
     r"[A-Za-z0-9+/=]{40}|PuTTY-User-Key-File-[23]: "
@@ -71,34 +72,27 @@ def has_private_key(text: str) -> bool:
 
 def find_secrets(text: str) -> Iterator[Found]:
     """Every secret, those of one kind in order; stretches of several kinds may overlap."""
+    low = text.lower()
     for kind, (_, _, marks) in PROVIDERS.items():
-        if any(mark in text for mark in marks):
+        shown = low if kind in ANY_CASE else text
+        if any(mark in shown for mark in marks):
             for pattern in _patterns(kind):
                 yield from (_group(match, kind) for match in pattern.finditer(text))
-    for kind, mark, pattern in OTHERS:
-        if mark in text:
+    there = {mark for mark in OTHER_MARKS if mark in text}
+    for kind, mark, pattern in OTHERS if there else ():
+        if mark in there:
             yield from (_group(match, kind) for match in pattern.finditer(text))
     if "eyJ" in text:
         yield from (_group(m, "JWT") for m in JWT.finditer(text) if _is_jwt(m.group()))
     if "://" in text and "@" in text:
-        yield from (_group(m, "PASSWORD") for m in URL_PASSWORD.finditer(text) if _is_random(m.group(1)))
-    for end in _names(text):
-        match = ASSIGNED.match(text, end)
-        if match and _is_random(match.group(2)):
-            yield Found(*match.span(2), "SECRET")
-
-
-def _names(text: str) -> Iterator[int]:
-    """Where the names that secrets are assigned to end. Plain search is many times faster than a pattern."""
-    low = text.lower()
-    if len(low) != len(text):  # a few letters become two
-        yield from (match.end() for match in NAMED.finditer(text))
-        return
-    for name in NAMES:
-        place = low.find(name)
-        while place >= 0:
-            yield place + len(name)
-            place = low.find(name, place + len(name))
+        yield from (
+            _group(m, "PASSWORD") for m in URL_PASSWORD.finditer(text) if is_secret(m.group(1), is_password=True)
+        )
+    if "curl" in text:
+        yield from (
+            _group(m, "PASSWORD") for m in USER_OPTION.finditer(text) if is_secret(m.group(1), is_password=True)
+        )
+    yield from (Found(start, end, "SECRET") for start, end in find_assigned(text, low))
 
 
 @cache
@@ -123,12 +117,3 @@ def _is_jwt(token: str) -> bool:
     except (ValueError, RecursionError):
         return False
     return isinstance(value, dict) and "alg" in value
-
-
-def _is_random(value: str) -> bool:
-    """Whether a value looks drawn rather than written: letters and digits, few repeated, no word of a placeholder."""
-    if PLACEHOLDER_WORDS.search(value) or not re.search(r"\d", value) or not re.search(r"[A-Za-z]", value):
-        return False
-    counts = Counter(value)
-    bits = -sum(n / len(value) * math.log2(n / len(value)) for n in counts.values())
-    return bits >= min(MIN_BITS, 0.85 * math.log2(len(value)))

@@ -16,6 +16,7 @@ PARTS = {
     "cores": ("cores", "prepare on more and more processors"),
     "fuzz": ("fuzz", "texts that nobody writes through every parser, filter, recipe and pattern"),
     "rivals": ("rivals.main", "prepare beside datatrove and data-juicer"),
+    "redaction": ("redaction", "precision and recall of redaction on labelled snippets"),
     "kills": ("kills", "prepare with workers, nodes and drivers killed"),
     "autoscaling": ("autoscaling", "prepare on a cluster that grows"),
 }

@@ -27,7 +27,7 @@ def test_every_pattern_takes_linear_time_over_texts_made_against_it(scripts: Non
     assert len(found) > 90
     assert {
         "ray_ft.data.formats.lightweight.markdown.parse.NOTHING_TO_READ",
-        "ray_ft.data.filters.secrets.NAMED",
+        "ray_ft.data.filters.assigned.NAMED",
     } <= found.keys()
     assert {place.partition(":")[0] for place in made_while_running} <= set(MADE_WHILE_RUNNING)
     slow = {name: text for name, expression in found.items() if (text := first_slow(expression))}
