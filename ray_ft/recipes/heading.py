@@ -1,9 +1,12 @@
 """Heading recipe: the heading path asks, the section answers."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import groupby
 
 from ray_ft.recipes.base import RECIPES, Recipe
 from ray_ft.recipes.chunking.chunks import Span, make_chunks, sections
+from ray_ft.recipes.questions.topics import first_words, own_topics
 from ray_ft.rows import Chunk, CountTokens, Document, Example, Generate
 from ray_ft.words import num_words
 
@@ -13,7 +16,10 @@ MIN_WORDS = 5  # a shorter body is a link or a leftover
 @RECIPES.register("heading")
 @dataclass(frozen=True)
 class Heading(Recipe):
-    """Heading path -> section body; documents without headings give nothing."""
+    """Heading path -> section body; documents without headings give nothing.
+
+    A section that is too long for one example becomes several, each asked for by its own topic.
+    """
 
     name: str = "heading"
 
@@ -33,10 +39,21 @@ class Heading(Recipe):
         )
 
     def examples(self, chunks: list[Chunk], generate: Generate | None) -> list[Example]:
-        return [Example(_prompt(c), c.text, c.id, c.document_id, self.name) for c in chunks]
+        return [
+            Example(q, c.text, c.id, c.document_id, self.name) for c, q in zip(chunks, _prompts(chunks), strict=True)
+        ]
 
 
-def _prompt(chunk: Chunk) -> str:
-    part = chunk.metadata.get("part")
-    suffix = f" (part {part} of {chunk.metadata['parts']})" if part else ""
-    return f"Write the section “{' > '.join(chunk.heading_path)}” of {chunk.metadata['path']}{suffix}."
+def _prompts(chunks: list[Chunk]) -> Iterator[str]:
+    """The path of headings asks for a section; where it is in several passages, the topic of each asks for it."""
+    for _, group in groupby(chunks, key=lambda c: (c.heading_path, "part" in c.metadata)):
+        passages = list(group)
+        own = own_topics(passages) if "part" in passages[0].metadata else {}
+        for chunk in passages:
+            section = f"the section “{' > '.join(chunk.heading_path)}” of {chunk.metadata['path']}"
+            if "part" not in chunk.metadata:
+                yield f"Write {section}."
+            elif topic := own[chunk.id]:
+                yield f"Write what {section} says about “{topic}”."
+            else:
+                yield f"Write the passage of {section} that begins with “{first_words(chunk)}”."

@@ -78,7 +78,8 @@ class QA(Recipe):
 
     def examples(self, chunks: list[Chunk], generate: Generate | None) -> list[Example]:
         if generate is None:
-            extractive = [e for c in chunks if (e := self._extractive(c)) is not None]
+            made = (e for c in chunks if (e := self._extractive(c)) is not None)
+            extractive = list({e.prompt: e for e in reversed(list(made))}.values())[::-1]  # of equal ones the first
             return extractive + self._in_context(extractive, chunks)
         counts = allot(
             chunks, per_chunk=self.questions_per_chunk, full_tokens=self.max_chunk_tokens, limit=self.max_questions
@@ -96,8 +97,8 @@ class QA(Recipe):
         """Evaluation questions, worded differently from the training examples of the same passages."""
         if generate is None:
             first = [c for c in chunks if c.metadata.get("part", "1") == "1"]
-            found = [(c, reference_answer(c)) for c in first]
-            return [(c, QuestionAnswer(evaluation_question(c), a, question_kind(c))) for c, a in found if a]
+            found = [(c, evaluation_question(c), reference_answer(c)) for c in first]
+            return [(c, QuestionAnswer(q, a, question_kind(c))) for c, q, a in found if q and a]
         texts = generate([exam_request(c) for c in chunks], **pairs_form(1, 1))
         pairs = [(c, p) for c, text in zip(chunks, texts, strict=True) for p in read_pairs(text)[:1]]
         kept = [one for one in check_pairs(pairs, generate if self.judge else None) if not one.reason]
@@ -105,10 +106,11 @@ class QA(Recipe):
 
     def _extractive(self, chunk: Chunk) -> Example | None:
         """The first part of a section or docstring answers, when it has prose; later parts begin in mid-thought."""
-        if chunk.metadata.get("part", "1") != "1" or not reference_answer(chunk):
+        question = training_question(chunk) if chunk.metadata.get("part", "1") == "1" else ""
+        if not question or not reference_answer(chunk):
             return None
         answer = chunk.metadata.get("docstring", chunk.text)
-        return Example(training_question(chunk), answer, chunk.id, chunk.document_id, self.name, "extractive")
+        return Example(question, answer, chunk.id, chunk.document_id, self.name, "extractive")
 
     def _in_context(self, examples: Sequence[Example], chunks: Sequence[Chunk]) -> list[Example]:
         return in_context(

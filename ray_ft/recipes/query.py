@@ -1,12 +1,15 @@
 """Query recipe: a question asks, the whole passage answers, as in the paper (arXiv 2404.10779)."""
 
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from ray_ft.recipes.base import RECIPES, Recipe
 from ray_ft.recipes.chunking.chunks import titled
 from ray_ft.recipes.grounding.check import off_topic
 from ray_ft.recipes.questions.coverage import allot
-from ray_ft.recipes.questions.from_structure import training_question
+from ray_ft.recipes.questions.from_structure import question_about, training_question
+from ray_ft.recipes.questions.topics import own_topics, topic_of
 from ray_ft.recipes.questions.written import passage_of, questions_request, questions_schema, read_questions
 from ray_ft.rows import Chunk, CountTokens, Document, Example, Generate, Origin
 from ray_ft.words import num_words
@@ -19,7 +22,8 @@ MIN_WORDS = 8  # shorter passages answer no question
 class Query(Recipe):
     """Question -> passage. An engine writes several questions for each; without one, the heading becomes the question.
 
-    A question that names what its passage does not, or is about something else, is dropped.
+    A question that names what its passage does not, or is about something else, is dropped. Where several passages
+    stand below one heading, their keywords tell them apart.
     """
 
     name: str = "query"
@@ -35,7 +39,7 @@ class Query(Recipe):
 
     def examples(self, chunks: list[Chunk], generate: Generate | None) -> list[Example]:
         if generate is None:
-            return [self._example(c, training_question(c), "extractive") for c in chunks]
+            return [self._example(c, q, "extractive") for c, q in _by_heading(chunks) if q]
         counts = allot(
             chunks, per_chunk=self.questions_per_chunk, full_tokens=self.max_chunk_tokens, limit=self.max_questions
         )
@@ -53,3 +57,18 @@ class Query(Recipe):
     def _example(self, chunk: Chunk, question: str, origin: Origin, dropped: str = "") -> Example:
         answer = titled(chunk) if self.with_headings else chunk.text
         return Example(question, answer, chunk.id, chunk.document_id, self.name, origin, dropped)
+
+
+def _by_heading(chunks: Sequence[Chunk]) -> list[tuple[Chunk, str]]:
+    """Each passage with a question that no other of them has; "" where there is none."""
+    asked = [(c, training_question(c)) for c in chunks]
+    times = Counter(question for _, question in asked)
+    own = own_topics([c for c, question in asked if question and times[question] > 1])
+    found: dict[str, Chunk] = {}
+    for chunk, question in asked:
+        topic = topic_of(chunk)
+        if topic is not None and (words := own.get(chunk.id)):
+            named = words if len(chunk.heading_path) < 2 else f"{words} ({topic.title})"
+            question = question_about(replace(topic, words=named), chunk)
+        found.setdefault(question, chunk)
+    return [(chunk, question) for question, chunk in found.items()]

@@ -6,23 +6,13 @@ A tuned model is asked about documents it saw in words that it did not see, or t
 import re
 from dataclasses import dataclass
 
-from ray_ft.recipes.chunking.chunks import clean_title
 from ray_ft.recipes.chunking.keywords import keywords
+from ray_ft.recipes.questions.orders import as_asked, order_of
+from ray_ft.recipes.questions.topics import Topic, topic_of
 from ray_ft.recipes.questions.wordings import wording_of
 from ray_ft.rows import Chunk
 from ray_ft.words import num_words
 
-VERBS = """
-    add allow apply ask assign avoid build call change check choose clean compare compute configure connect control
-    convert copy create customise customize cut debug declare define delete deploy describe detect disable download edit
-    enable evaluate execute export extend extract filter find fine-tune fix generate get handle implement import improve
-    include inspect install integrate join keep launch learn limit list load log look make manage merge migrate modify
-    monitor move open optimize override pack parse pick plan prepare prevent print profile publish pull push read
-    recover reduce register release remove rename replace report reset resolve restart restore resume retry return run
-    save scale schedule search select send serve set share show simplify skip sort specify split start stop store submit
-    switch test trace train tune turn uninstall update upgrade upload use validate verify view wait watch work write
-"""
-IMPERATIVES = frozenset(VERBS.split())
 MAX_REFERENCE_WORDS = 80
 MIN_REFERENCE_WORDS = 5
 IDENTIFIER = re.compile(
@@ -33,7 +23,6 @@ IDENTIFIER = re.compile(
 NUMBER = re.compile(
     r"(?<![\w.])\d[\d,]*(?:\.\d+)?(?:\s?(?:%|(?:[KMGT]i?B|ms|s|seconds?|minutes?|hours?|days?|tokens?|bytes?)\b))?"
 )
-NUMBERING = re.compile(r"^(?:\d+\.)*\d+\.?\s+(?=\S)")
 SENTENCE_END = re.compile(r"(?<=[.!?])(?<!\d\.)\s+(?=[A-Z`\"'(])|(?<=[。！？។။])\s*+")
 WIDE = "\u3000-\u30ff\u3400-\u9fff\uf900-\ufaff\uff01-\uff60"
 BETWEEN_WIDE = re.compile(f"(?<=[{WIDE}]) (?=[{WIDE}])")
@@ -51,29 +40,35 @@ class QuestionAnswer:
 
 
 def training_question(chunk: Chunk) -> str:
-    """The wording that the `qa` recipe trains on."""
+    """The wording that the `qa` recipe trains on; "" for a heading that nobody could ask about."""
     if "name" in chunk.metadata:
         return f"What does the {chunk.metadata['kind']} `{chunk.metadata['name']}` in {chunk.metadata['path']} do?"
-    title, topic, document = _topic(chunk)
-    if title.endswith(ASKED) and not _instruction(title):
-        return title
-    if step := _instruction(title):
-        return f"How do I {step}?"
-    return wording_of(chunk.text).trained.format(document=document, topic=topic)
+    topic = topic_of(chunk)
+    if topic is None:
+        return ""
+    if step := order_of(topic.title):
+        return f"How do I {as_asked(step)}?"
+    return topic.title if topic.title.endswith(ASKED) else question_about(topic, chunk)
+
+
+def question_about(topic: Topic, chunk: Chunk) -> str:
+    """What a passage's document says about a topic, asked in the passage's language."""
+    return wording_of(chunk.text).trained.format(document=topic.document, topic=topic.words)
 
 
 def evaluation_question(chunk: Chunk) -> str:
-    """The wording that evaluation asks; for no chunk the same as `training_question`."""
+    """The wording that evaluation asks, never that of `training_question`; "" where that is."""
     if "name" in chunk.metadata:
         kind, name, path = (chunk.metadata[key] for key in ("kind", "name", "path"))
         return f"Describe the purpose of the {kind} `{name}` ({path})."
-    title, topic, document = _topic(chunk)
-    wording = wording_of(chunk.text)
-    if title.endswith(ASKED) and not _instruction(title):
-        return wording.title.format(document=document, topic=title)
-    if step := _instruction(title):
-        return f"Which steps does “{document}” give to {step}?"
-    return wording.asked.format(document=document, topic=topic)
+    topic, wording = topic_of(chunk), wording_of(chunk.text)
+    if topic is None:
+        return ""
+    if step := order_of(topic.title):
+        return f"Which steps does “{topic.document}” give to {step}?"
+    if topic.title.endswith(ASKED):
+        return wording.title.format(document=topic.document, topic=topic.title)
+    return wording.asked.format(document=topic.document, topic=topic.words)
 
 
 def reference_answer(chunk: Chunk) -> str:
@@ -89,8 +84,8 @@ def question_kind(chunk: Chunk) -> str:
     """`summarise` for code; `procedure`, `list` or `definition` for documents."""
     if "name" in chunk.metadata:
         return "summarise"
-    title = _topic(chunk)[0]
-    if _instruction(title):
+    topic = topic_of(chunk)
+    if topic is not None and order_of(topic.title):
         return "procedure"
     is_list = re.search(r"^[ \t]*+(?:[-*+]|\d+[.)])\s", reference_lines(chunk.text), re.MULTILINE)
     return "list" if is_list else "definition"
@@ -133,23 +128,6 @@ def key_facts(reference: str, max_facts: int = 5) -> tuple[str, ...]:
         if fact and not known and len(facts) < max_facts and fact.lower() in reference.lower():
             facts.append(fact)
     return tuple(facts)
-
-
-def _topic(chunk: Chunk) -> tuple[str, str, str]:
-    """Title of the passage, the topic in words, and the document's title."""
-    path = [clean_title(p) for p in chunk.heading_path] or [chunk.metadata.get("path", "the document")]
-    title, document = NUMBERING.sub("", path[-1]), NUMBERING.sub("", path[0])
-    if len(path) == 1:
-        found = keywords(chunk.text, 2)
-        return title, wording_of(chunk.text).both.join(found) if found else "its subject", document
-    return title, f"{title} ({NUMBERING.sub('', path[-2])})" if len(path) > 2 else title, document
-
-
-def _instruction(title: str) -> str:
-    """`Install Ray` or `How to install Ray` as `install Ray`; "" for titles that tell nobody to do something."""
-    words = title.removeprefix("How to ").removeprefix("How To ").rstrip("?").split()
-    is_told = len(words) > 1 and (len(words) < len(title.split()) or words[0].lower() in IMPERATIVES)
-    return " ".join([words[0].lower(), *words[1:]]) if is_told else ""
 
 
 def _without_code(text: str) -> str:

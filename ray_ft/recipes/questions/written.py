@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any, TypedDict
 
+from ray_ft.recipes.questions.loose_json import values_of, without_thoughts
 from ray_ft.rows import MAX_NEW_TOKENS, Chunk
 from ray_ft.words import script_language
 
@@ -56,7 +57,15 @@ REPLY = (
     'Reply with JSON alone: {"pairs": [{"question": ..., "answer": ..., '
     '"evidence": the words that prove the answer, copied from the passage, '
 )
-LINE = re.compile(r"^[ \t]*+(Q(?:uestion)?|A(?:nswer)?)[ \t]*+\d*+[ \t]*+[:.)]", re.MULTILINE)
+LINE = re.compile(  # with a number and marks of emphasis or of a heading around it, or none
+    r"^[ \t>#*_-]*+(?:\d{1,3}[.)][ \t*_]*+)?(Q(?:uestion)?|A(?:nswer)?|Evidence)[ \t]*+#?\d*+[ \t*_]*+[:.)][*_]*+",
+    re.MULTILINE | re.IGNORECASE,
+)
+TITLE = re.compile(r"^[ \t]*+(?:#{1,6}[ \t]*+|\*\*)(Question|Answer)[ \t]*+\d*+[ \t]*+(?:\*\*)?[ \t]*+$", re.M | re.I)
+RULE = re.compile(r"^[ \t]*+[-*_=]{3,}[ \t]*+$|^[ \t]*+\d{1,3}[.)][ \t]*+$", re.MULTILINE)
+EMPHASIS = re.compile(r"\*\*|__")
+NUMBER = re.compile(r"^\s*(?:[-*]|Q?\d+[.):])\s*")
+SAID = {"true": True, "yes": True, "false": False, "no": False}
 
 
 @dataclass(frozen=True)
@@ -124,9 +133,9 @@ def passage_of(chunk: Chunk) -> str:
 def read_pairs(text: str) -> list[Pair]:
     """The pairs of an engine's text: JSON, with whatever stands around it, or lines that begin with `Q:` and `A:`.
 
-    Of JSON that breaks off, the pairs that are whole.
+    Thoughts count for nothing. Of JSON that breaks off or is not quite right, the pairs that are whole.
     """
-    told = [item for item in _list(_read(text, "pairs")) if isinstance(item, dict)] or objects_with(text, "question")
+    text = without_thoughts(text)
     found = [
         Pair(
             _line(item.get("question")),
@@ -134,60 +143,71 @@ def read_pairs(text: str) -> list[Pair]:
             _words(item.get("evidence")),
             tuple(filter(None, map(_line, _list(item.get("rephrasings"))))),
         )
-        for item in told
+        for item in objects_with(text, "question")
     ]
-    return [pair for pair in found or _lines(text) if pair.question and pair.answer]
+    return [p for p in dict.fromkeys(found or _lines(text)) if _says(p.question) and _says(p.answer)]
+
+
+def _says(text: str) -> bool:
+    """Whether there is anything in it: a form that was repeated has dots."""
+    return any(map(str.isalnum, text))
 
 
 def _lines(text: str) -> list[Pair]:
     """Pairs written as lines that begin with Q: and A:; what follows belongs to the last of them."""
     found: list[Pair] = []
-    _, *parts = LINE.split(text)
+    _, *parts = LINE.split(TITLE.sub(r"\1:", text))
     for mark, words in zip(parts[::2], parts[1::2], strict=True):
-        if mark.startswith("Q"):
+        words = EMPHASIS.sub("", RULE.sub("", words)).strip()
+        kind = mark[0].upper()
+        if kind == "Q":
             found.append(Pair(" ".join(words.split()), ""))
-        elif found:
+        elif found and kind == "A":
             found[-1] = replace(found[-1], answer=f"{found[-1].answer}\n{words}".strip())
+        elif found:
+            found[-1] = replace(found[-1], evidence=words.strip('"“” '))
     return found
 
 
 def read_questions(text: str) -> list[str]:
     """The questions of an engine's text: JSON, or lines that end with a question mark."""
-    found = [_line(item) for item in _list(_read(text, "questions"))]
-    lines = [re.sub(r"^\s*(?:[-*]|Q?\d+[.):])\s*", "", line).strip() for line in text.split("\n")]
+    text = without_thoughts(text)
+    found = [_line(item) for item in _first_list(text, "questions")]
+    lines = [NUMBER.sub("", EMPHASIS.sub("", line)).strip() for line in text.split("\n")]
     return [q for q in found if q] or [line for line in lines if line.endswith(("?", "？")) and len(line) > 1]
 
 
 def read_verdict(text: str) -> bool | None:
     """Whether the judge found an answer supported; None where it said neither."""
-    verdict = _read(text, "supported")
-    return verdict if isinstance(verdict, bool) else None
+    values = values_of(without_thoughts(text), halves=True)  # a reason that was cut takes nothing from the verdict
+    verdict = next((item["supported"] for value in values for item in objects_in(value, "supported")), None)
+    return verdict if isinstance(verdict, bool) else SAID.get(str(verdict).lower())
 
 
-def _read(text: str, key: str) -> Any:
-    """The value of a key of the first JSON object that has it; a bare list counts as the value itself."""
-    for value in _values(text):
-        if isinstance(value, dict) and key in value:
-            return value[key]
-        if isinstance(value, list) and value:
-            return value
-    return None
+def _first_list(text: str, key: str) -> list[Any]:
+    """The first list that is not empty below a key, or that stands for itself."""
+    for value in values_of(text):
+        held = [value, *(item[key] for item in objects_in(value, key))]
+        for one in held:
+            if isinstance(one, list) and one and not isinstance(one[0], dict | list):
+                return one
+    return []
 
 
 def objects_with(text: str, key: str) -> list[dict[str, Any]]:
-    """The JSON objects of a text that have a key, one after the other."""
-    return [value for value in _values(text) if isinstance(value, dict) and key in value]
+    """The JSON objects of a text that have a key, one after the other; thoughts count for nothing."""
+    return [item for value in values_of(without_thoughts(text)) for item in objects_in(value, key)]
 
 
-def _values(text: str) -> Iterator[Any]:
-    """What JSON begins at each opening bracket, where it is whole; what lies within others too."""
-    for match in re.finditer(r"[{\[]", text):
-        try:
-            yield json.JSONDecoder().raw_decode(text, match.start())[0]
-        except json.JSONDecodeError:
-            continue
-        except RecursionError:  # thousands of brackets: nobody's answer, and each further one would take as long
+def objects_in(value: Any, key: str) -> Iterator[dict[str, Any]]:
+    """The objects in a value that have a key, whatever its case; their keys in lower case."""
+    if isinstance(value, dict):
+        lowered = {str(name).lower(): member for name, member in value.items()}
+        if key in lowered:
+            yield lowered
             return
+    for one in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        yield from objects_in(one, key)
 
 
 def _list(value: Any) -> list[Any]:

@@ -1,0 +1,89 @@
+"""What a passage is about, in words: its heading where that says something, else its keywords.
+
+A heading that says nothing by itself ("Notes", "See also", "3.2.1", a whole sentence) is no topic to be asked about.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ray_ft.recipes.chunking.chunks import clean_title
+from ray_ft.recipes.chunking.keywords import keywords
+from ray_ft.recipes.questions.wordings import wording_of
+from ray_ft.rows import Chunk
+from ray_ft.words import num_words
+
+NUMBERING = re.compile(r"^(?:\d+\.)*\d+\.?\s+(?=\S)")
+MAX_TITLE_WORDS, MAX_TITLE = 14, 120
+MAX_SENTENCE_WORDS = 5  # of a title that ends with a full stop
+NUM_KEYWORDS = 8  # looked at for a passage's own topic
+NUM_FIRST_WORDS, MAX_FIRST = 6, 60
+_EMPTY = """
+    acknowledgements acknowledgments appendix author authors bibliography bugs changelog changes colophon
+    contents copyright credits detail details example examples feedback footnotes general history index
+    introduction legal licence license links miscellaneous misc more note notes other others preface references
+    related remark remarks reserved section sections summary tbd tip tips todo untitled warning warnings
+"""
+EMPTY = frozenset(_EMPTY.split()) | {
+    "see also", "further reading", "table of contents", "more information", "learn more", "next steps", "read more",
+    "what's next", "what’s next", "related pages", "related topics", "on this page",
+}  # fmt: skip
+DATE_OR_VERSION = re.compile(
+    r"(?:v|version|release|rev\.?|r)?\s{0,2}[\d._/-]+(?:\s{0,2}(?:alpha|beta|rc|a|b)\s{0,2}\d{0,3})?", re.IGNORECASE
+)
+
+
+@dataclass(frozen=True)
+class Topic:
+    """The title of a passage, its topic in words, and the title of its document."""
+
+    title: str
+    words: str
+    document: str
+
+
+def topic_of(chunk: Chunk) -> Topic | None:
+    """The topic of a passage; None where its heading says nothing that could be asked about."""
+    path = [clean_title(p) for p in chunk.heading_path] or [chunk.metadata.get("path", "the document")]
+    title, document = NUMBERING.sub("", path[-1]).rstrip(": "), NUMBERING.sub("", path[0]).rstrip(": ")
+    if len(path) == 1:
+        found = keywords(chunk.text, 2)
+        return Topic(title, wording_of(chunk.text).both.join(found), document) if found else None
+    if not says_something(title):
+        return None
+    return Topic(title, f"{title} ({NUMBERING.sub('', path[-2])})" if len(path) > 2 else title, document)
+
+
+def says_something(title: str) -> bool:
+    """Whether a heading is a topic: words that are no sentence, no date, no version, and not such as any text has."""
+    size = num_words(title)
+    return (
+        sum(map(str.isalpha, title)) >= 2
+        and size <= MAX_TITLE_WORDS
+        and len(title) <= MAX_TITLE
+        and not (title.endswith((".", ",", ";")) and size > MAX_SENTENCE_WORDS)
+        and title.lower().strip("*_ .:") not in EMPTY
+        and not DATE_OR_VERSION.fullmatch(title)
+    )
+
+
+def own_topics(chunks: Sequence[Chunk]) -> dict[str, str]:
+    """For each of several passages below one heading, by its id: what it is about and the others are not, each other.
+
+    Keywords that no other passage holds come first; where there are none that tell it apart, "" stands.
+    """
+    told: dict[str, str] = {}
+    texts = [chunk.text.lower() for chunk in chunks]
+    for i, chunk in enumerate(chunks):
+        above = " ".join(chunk.heading_path).lower()
+        found = [word for word in keywords(chunk.text, NUM_KEYWORDS) if word.lower() not in above]
+        alone = [w for w in found if not any(w.lower() in text for j, text in enumerate(texts) if j != i)]
+        topic = wording_of(chunk.text).both.join((alone or found)[:2])
+        told[chunk.id] = "" if topic.lower() in map(str.lower, told.values()) else topic
+    return told
+
+
+def first_words(chunk: Chunk) -> str:
+    """How a passage begins, in a few words."""
+    words = chunk.text.split()
+    return " ".join(words[:NUM_FIRST_WORDS])[:MAX_FIRST]

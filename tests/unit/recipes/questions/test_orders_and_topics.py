@@ -1,0 +1,120 @@
+"""Which headings are orders, which are topics, and which nobody could ask about."""
+
+from itertools import pairwise
+
+import pytest
+
+from ray_ft.data.formats.markdown import parse_markdown
+from ray_ft.recipes import QA, Heading, Query
+from ray_ft.recipes.questions.from_structure import evaluation_question, training_question
+from ray_ft.recipes.questions.orders import order_of
+from ray_ft.recipes.questions.topics import says_something
+from ray_ft.rows import Chunk, Document
+
+NOUNS = [
+    "Release procedure", "Stop words", "Write-Ahead Log", "Limit clause", "Return value", "Use of quotes",
+    "List of fields", "Read Committed Isolation Level", "Display name", "Work order", "Test coverage", "Change history",
+    "Build status", "Report format", "Search path", "Set theory", "Update statement", "Control valve", "Plan cache",
+    "Log in page", "CREATE TABLE", "SELECT", "How to guides", "Install it", "Delete statement", "Copy files",
+    "Open source", "Use cases", "Add-on modules", "Show Command", "Parse tree", "Restore point", "Print", "Enable",
+]  # fmt: skip
+ORDERS = {
+    "Install the pump": "install the pump",
+    "Check the oil level": "check the oil level",
+    "Turn off the pump": "turn off the pump",
+    "Set up a server": "set up a server",
+    "Drain the tank": "drain the tank",
+    "Return a value": "return a value",
+    "INSTALL THE PUMP": "install the pump",
+    "Install Ray": "install Ray",
+    "Connect to a server": "connect to a server",
+    "Log in": "log in",
+    "Wait for the lamp": "wait for the lamp",
+    "How to open the ramp?": "open the ramp",
+    "How to: Debug a build": "debug a build",
+    "Remove old files": "remove old files",
+}
+
+
+@pytest.mark.parametrize("title", NOUNS)
+def test_a_noun_is_no_order(title: str) -> None:
+    assert order_of(title) == ""
+    assert not training_question(chunk("Manual", title)).startswith("How do I")
+
+
+@pytest.mark.parametrize("title", ORDERS)
+def test_an_order_is_asked_how_to_do_it(title: str) -> None:
+    assert order_of(title) == ORDERS[title]
+    assert training_question(chunk("Manual", title)) == f"How do I {ORDERS[title]}?"
+
+
+def chunk(*path: str, text: str = "The ramp opens when the green lamp is lit.") -> Chunk:
+    return Chunk("0:a#qa-0", "0:a", text, 9, path, 0, len(text), {"path": "docs/a.md"})
+
+
+def test_one_asks_for_oneself() -> None:
+    assert training_question(chunk("Manual", "Change your password")) == "How do I change my password?"
+
+
+@pytest.mark.parametrize(
+    "title", ["Notes", "See also", "3.2.1", "v2.0", "2024-03-01", "1.", "*", "Table of Contents", "NOTE:", "word " * 20,
+              "The pump is started when the valve is closed."],
+)  # fmt: skip
+def test_a_heading_that_says_nothing_is_not_asked_about(title: str) -> None:
+    assert not says_something(title.strip())
+    assert training_question(chunk("Manual", title)) == evaluation_question(chunk("Manual", title)) == ""
+
+
+def document(text: str) -> Document:
+    return Document("0:a.md", text, "a.md", "markdown", "", parse_markdown(text).blocks)
+
+
+def test_a_question_is_asked_once_in_a_document() -> None:
+    body = "The value says whether it went well, and zero means that it did.\n\n"
+    one = document("# Manual\n\n" + "".join(f"## Return value\n\n{i}: {body}" for i in range(5)))
+    recipe = QA()
+    made = recipe.examples(recipe.chunk(one, lambda text: len(text.split())), None)
+    assert [e.prompt for e in made] == ["What does “Manual” say about “Return value”?"]
+    assert made[0].completion.startswith("0: ")
+
+
+LONG = "# Manual\n\n## Valves\n\n" + "\n\n".join(
+    f"The {colour} lever opens the {colour} valve of the {place} tank, and closes it again after some seconds of rest."
+    for colour, place in pairwise(["upper", "brown", "silver", "lower", "second", "northern"])
+)
+
+
+def test_each_part_of_a_section_is_asked_for_by_its_own_topic() -> None:
+    recipe = Heading(max_chunk_tokens=24)
+    made = recipe.examples(recipe.chunk(document(LONG), lambda text: len(text.split())), None)
+    prompts = [e.prompt for e in made]
+    assert len(set(prompts)) == len(prompts) == 5
+    assert not any("(part" in prompt for prompt in prompts)
+    assert all(p.startswith("Write what the section “Manual > Valves” of a.md says about “") for p in prompts)
+    assert "silver valve" in prompts[2]
+
+
+def test_a_part_without_a_topic_is_asked_for_by_its_first_words() -> None:
+    rows = "\n\n".join(" ".join(str(100 * i + j) for j in range(12)) for i in range(1, 4))
+    recipe = Heading(max_chunk_tokens=12)
+    made = recipe.examples(
+        recipe.chunk(document(f"# Log\n\n## Rates\n\n{rows}\n"), lambda text: len(text.split())), None
+    )
+    assert made[1].prompt == (
+        "Write the passage of the section “Log > Rates” of a.md that begins with “200 201 202 203 204 205”."
+    )
+
+
+def test_a_whole_section_is_asked_for_by_its_headings() -> None:
+    recipe = Heading()
+    (made,) = recipe.examples(recipe.chunk(document(LONG), lambda text: len(text.split())), None)
+    assert made.prompt == "Write the section “Manual > Valves” of a.md."
+
+
+def test_passages_below_one_heading_are_asked_about_apart() -> None:
+    recipe = Query(max_chunk_tokens=24)
+    made = recipe.examples(recipe.chunk(document(LONG), lambda text: len(text.split())), None)
+    prompts = [e.prompt for e in made]
+    assert len(set(prompts)) == len(prompts) == 5
+    assert "silver valve" in prompts[2]
+    assert all(prompt.startswith("What does “Manual” say about “") for prompt in prompts)
