@@ -25,7 +25,7 @@ from ray_ft.data.dedup.clusters import Placement
 from ray_ft.data.dedup.heads import sections_of
 from ray_ft.data.dedup.splits import position
 from ray_ft.data.documents import ReadFile, Record
-from ray_ft.data.formats.text import parse_text
+from ray_ft.data.formats.text import parse_plain
 from ray_ft.data.generation.requests import ask_engine
 from ray_ft.data.generation.response_cache import Answered, ResponseCache
 from ray_ft.data.ingest.items import size_of
@@ -228,7 +228,7 @@ class Group:
         passages: list[Chunk] = []
         try:
             if record.text and not record.reason:
-                blocks = parse_text(record.text).blocks
+                blocks = parse_plain(record.text).blocks
                 document = Document(record.id, record.text, record.name, record.format, blocks=blocks)
                 passages = self._passages(document, count_tokens)
         except OutOfTime:
