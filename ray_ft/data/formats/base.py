@@ -1,11 +1,14 @@
 """What every parser returns, and the table of line starts that turns lines into character spans."""
 
+import re
 from bisect import bisect_right
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import accumulate
 
 from ray_ft.rows import Block, BlockType, Definition
+
+LIST_ITEM = re.compile(r"\s*(?:[-*+•]|\d{1,3}[.)])\s+\S")
 
 
 @dataclass(frozen=True)

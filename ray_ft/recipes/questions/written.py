@@ -62,7 +62,7 @@ LINE = re.compile(  # with a number and marks of emphasis or of a heading around
     re.MULTILINE | re.IGNORECASE,
 )
 TITLE = re.compile(r"^[ \t]*+(?:#{1,6}[ \t]*+|\*\*)(Question|Answer)[ \t]*+\d*+[ \t]*+(?:\*\*)?[ \t]*+$", re.M | re.I)
-RULE = re.compile(r"^[ \t]*+[-*_=]{3,}[ \t]*+$|^[ \t]*+\d{1,3}[.)][ \t]*+$", re.MULTILINE)
+SEPARATOR = re.compile(r"^[ \t]*+[-*_=]{3,}[ \t]*+$|^[ \t]*+\d{1,3}[.)][ \t]*+$", re.MULTILINE)
 EMPHASIS = re.compile(r"\*\*|__")
 NUMBER = re.compile(r"^\s*(?:[-*]|Q?\d+[.):])\s*")
 SAID = {"true": True, "yes": True, "false": False, "no": False}
@@ -158,7 +158,7 @@ def _lines(text: str) -> list[Pair]:
     found: list[Pair] = []
     _, *parts = LINE.split(TITLE.sub(r"\1:", text))
     for mark, words in zip(parts[::2], parts[1::2], strict=True):
-        words = EMPHASIS.sub("", RULE.sub("", words)).strip()
+        words = EMPHASIS.sub("", SEPARATOR.sub("", words)).strip()
         kind = mark[0].upper()
         if kind == "Q":
             found.append(Pair(" ".join(words.split()), ""))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from ray_ft.data.formats.assemble import Piece, assemble
-from ray_ft.data.formats.text import LIST_ITEM
+from ray_ft.data.formats.base import LIST_ITEM
 from ray_ft.rows import Block
 
 HEADING_SCALE = 1.12  # of the size of most of the text

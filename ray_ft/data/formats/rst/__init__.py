@@ -2,9 +2,8 @@
 
 import re
 
-from ray_ft.data.formats.base import Lines, Parsed
+from ray_ft.data.formats.base import LIST_ITEM, Lines, Parsed
 from ray_ft.data.formats.rst.sections import section_headings
-from ray_ft.data.formats.text import LIST_ITEM
 from ray_ft.rows import Block, BlockType
 
 ROLE = re.compile(r":[a-zA-Z][\w:+.-]{0,60}:`(~|!)?([^`<]++)(?:<[^`>]*+>)?`")

@@ -4,11 +4,11 @@ no parser of their own.
 
 import re
 
-from ray_ft.data.formats.base import Lines, Parsed, Unreadable
+from ray_ft.data.formats.base import LIST_ITEM, Lines, Parsed, Unreadable
+from ray_ft.data.formats.rst import parse_rst
 from ray_ft.data.formats.text.headings import find_headings
 from ray_ft.rows import Block, BlockType
 
-LIST_ITEM = re.compile(r"\s*(?:[-*+•]|\d{1,3}[.)])\s+\S")
 RST_SIGN = re.compile(r"^\.\. (?:[\w-]+::|_[\w -]+:)|:[a-z]+:`[^`\n]+`", re.MULTILINE)
 RST_TITLE = re.compile(r"^([=\-~^\"'`#*+])\1{2,}[ \t]*$", re.MULTILINE)
 MAX_RST = 2**17  # characters: longer ones would need a process of their own
@@ -29,8 +29,6 @@ def parse_text(text: str) -> Parsed:
     if len(head) >= MIN_RATED and sum(map(str.isalpha, head)) < MIN_LETTERS * len("".join(head.split())):
         raise Unreadable("data, not text")
     if len(text) <= MAX_RST and RST_SIGN.search(text) and RST_TITLE.search(text):
-        from ray_ft.data.formats.rst import parse_rst
-
         return parse_rst(text)
     return parse_plain(text)
 

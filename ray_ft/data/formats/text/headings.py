@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from ray_ft.data.formats.base import Lines
 from ray_ft.rows import Block
 
-RULE = re.compile(r"([=\-~^\"'`#*+_:.<>])\1{2,}[ \t]*")
+UNDERLINE = re.compile(r"([=\-~^\"'`#*+_:.<>])\1{2,}[ \t]*")
 NUMBER = re.compile(r"(\d{1,3}(?:\.\d{1,3}){0,5})[.)]?[ \t]+(?=\S)")
 NAMED = re.compile(
     r"(?:chapter|part|article|section|appendix|annex|kapitel|teil|anhang|chapitre|annexe|cap[ií]tulo|capitolo)"
@@ -74,11 +74,11 @@ def _candidates(lines: Lines) -> list[Candidate]:
 
 def _underlined(rows: Sequence[str], i: int) -> Candidate | None:
     """A title above a rule, or between two of one sign."""
-    over = RULE.fullmatch(rows[i])
+    over = UNDERLINE.fullmatch(rows[i])
     place = i + 1 if over else i
     if place + 1 >= len(rows) or rows[place + 1][:1].isalnum():
         return None
-    under = RULE.fullmatch(rows[place + 1])
+    under = UNDERLINE.fullmatch(rows[place + 1])
     title = rows[place].strip()
     if under is None or not _is_title(title) or (over and over.group(1) != under.group(1)):
         return None
