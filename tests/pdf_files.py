@@ -2,26 +2,32 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from math import cos, radians, sin
 
 
 @dataclass
 class PdfPage:
-    """A page of 595 x 842 points; texts are (x, y, size, is_bold, words), lines are (x0, y0, x1, y1)."""
+    """A page of 595 x 842 points; texts are (place and turn, size, font, words), lines are (x0, y0, x1, y1)."""
 
-    texts: list[tuple[float, float, float, bool, str]] = field(default_factory=list)
+    texts: list[tuple[str, float, int, str]] = field(default_factory=list)
     lines: list[tuple[float, float, float, float]] = field(default_factory=list)
     has_image: bool = False
+    rotation: int = 0  # degrees that a reader turns the page by
 
-    def write(self, words: str, *, y: float, x: float = 50, size: float = 10, is_bold: bool = False) -> None:
-        """Put one line of text on the page."""
-        self.texts.append((x, y, size, is_bold, words))
+    def write(
+        self, words: str, *, y: float, x: float = 50, size: float = 10, is_bold: bool = False, is_mono: bool = False,
+        degrees: float = 0,
+    ) -> None:  # fmt: skip
+        """Put one line of text on the page, turned to the left by so many degrees."""
+        a, b = round(cos(radians(degrees)), 4), round(sin(radians(degrees)), 4)
+        self.texts.append((f"{a} {b} {-b} {a} {x} {y} Tm", size, 3 if is_mono else 2 if is_bold else 1, words))
 
     def content(self) -> bytes:
         """The page's drawing operators."""
         parts = [f"{a} {b} m {c} {d} l S" for a, b, c, d in self.lines]
-        for x, y, size, is_bold, words in self.texts:
+        for place, size, font, words in self.texts:
             escaped = words.replace("\\", r"\\").replace("(", r"\(").replace(")", r"\)")
-            parts.append(f"BT /F{2 if is_bold else 1} {size} Tf {x} {y} Td ({escaped}) Tj ET")
+            parts.append(f"BT /F{font} {size} Tf {place} ({escaped}) Tj ET")
         if self.has_image:
             parts.append("q 400 0 0 600 50 100 cm /I1 Do Q")
         return "\n".join(parts).encode("latin-1")
@@ -29,19 +35,19 @@ class PdfPage:
 
 def pdf_file(pages: Sequence[PdfPage], outline: Sequence[tuple[str, int]] = ()) -> bytes:
     """A whole file; the outline is (title, page number from 0), all on one level."""
-    objects: list[bytes] = [b""] * 5  # catalogue, pages, two fonts, an image
-    for name, place in ((b"Helvetica", 2), (b"Helvetica-Bold", 3)):
+    objects: list[bytes] = [b""] * 6  # catalogue, pages, two fonts, an image, a third font
+    for name, place in ((b"Helvetica", 2), (b"Helvetica-Bold", 3), (b"Courier", 5)):
         objects[place] = b"<< /Type /Font /Subtype /Type1 /BaseFont /" + name + b" >>"
     objects[4] = _stream(
         b"/Type /XObject /Subtype /Image /Width 1 /Height 1 /ColorSpace /DeviceGray /BitsPerComponent 8", b"\x80"
     )
-    resources = b"<< /Font << /F1 3 0 R /F2 4 0 R >> /XObject << /I1 5 0 R >> >>"
+    resources = b"<< /Font << /F1 3 0 R /F2 4 0 R /F3 6 0 R >> /XObject << /I1 5 0 R >> >>"
     numbers = []
     for page in pages:
         objects.append(_stream(b"", page.content()))
         objects.append(
-            b"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 595 842] /Resources %s /Contents %d 0 R >>"
-            % (resources, len(objects))
+            b"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 595 842] /Rotate %d /Resources %s /Contents %d 0 R >>"
+            % (page.rotation, resources, len(objects))
         )
         numbers.append(len(objects))
     kids = b" ".join(b"%d 0 R" % n for n in numbers)

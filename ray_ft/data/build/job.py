@@ -84,7 +84,7 @@ class GroupResult:
     generated: Counter[str] = field(default_factory=Counter)  # what engines wrote, "recipe: kept" or "recipe: reason"
     redacted: Counter[str] = field(default_factory=Counter)  # secrets and personal data in files, by kind
     guessed: Counter[str] = field(default_factory=Counter)  # files by what is told of their encoding
-    scanned: Counter[str] = field(default_factory=Counter)  # files, pages and pages that need OCR, of PDFs with both
+    scanned: Counter[str] = field(default_factory=Counter)  # files, pages and unread pages of PDFs with scans
     bad_lines: list[str] = field(default_factory=list)  # the first few that were skipped, named
     mixture: Mixture = field(default_factory=Mixture)
     shards: list[Shard] = field(default_factory=list)

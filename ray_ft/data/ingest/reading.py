@@ -85,7 +85,7 @@ def parse(source: Any, kind: Format, limits: Limits = Limits()) -> tuple[Parsed,
     """
     try:
         parsed = kind.parse(source) if _is_safe(source, kind) else CHILD.parse(kind.parse, source, limits)
-        return parsed, f"{kind.name}: parts do not parse" if "syntax" in parsed.metadata else ""
+        return parsed, _note_of(parsed, kind)
     except Unreadable:
         raise
     except MemoryError:
@@ -95,6 +95,12 @@ def parse(source: Any, kind: Format, limits: Limits = Limits()) -> tuple[Parsed,
         if not kind.is_text:
             raise Unreadable("damaged", f"{name}: {error}"[:300], broken=True) from None
         return parse_lines(source), f"read as text: {kind.name} parser: {name}"
+
+
+def _note_of(parsed: Parsed, kind: Format) -> str:
+    if "need_ocr" in parsed.metadata:
+        return f"{parsed.metadata['need_ocr']} of {parsed.metadata['pages']} pages need OCR"
+    return f"{kind.name}: parts do not parse" if "syntax" in parsed.metadata else ""
 
 
 def _is_safe(source: Any, kind: Format) -> bool:

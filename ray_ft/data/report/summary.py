@@ -70,6 +70,9 @@ def report(total: GroupResult, made: TrainingSet, seconds: float) -> None:
     if total.guessed:
         log.info("encodings that were not plain: %s; the column note of documents.parquet tells which",
                  _counts(total.guessed))  # fmt: skip
+    if scans := total.scanned:
+        log.warning("%s of %s pages need OCR, in %s PDF files that are read without them: documents.parquet names each",
+                    f"{scans['unread']:,}", f"{scans['pages']:,}", f"{scans['files']:,}")  # fmt: skip
     _report_rows(total, made)
     for stratum, row in made.overlap.items():
         lost = sum(row.values()) - row[LOOKED_AT]

@@ -9,8 +9,9 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from ray_ft.data.formats.base import Parsed, Unreadable, still_working
-from ray_ft.data.formats.pdf.layout import Line, Page, blocks_of
+from ray_ft.data.formats.pdf.layout import blocks_of
 from ray_ft.data.formats.pdf.lines import lines_of
+from ray_ft.data.formats.pdf.page import Line, Page
 from ray_ft.data.formats.pdf.tables import ruled_tables
 
 if TYPE_CHECKING:
@@ -18,13 +19,15 @@ if TYPE_CHECKING:
 
 PAGES_BETWEEN_SIGNS = 50  # of life, to the process that waits
 MIN_CHARACTERS_PER_PAGE = 50  # a document of pictures has fewer
+MIN_COVERED = 0.3  # of a page by an image: less is a logo or a figure
 MAX_OUTLINE = 2000
 
 
 def parse_pdf(data: bytes) -> Parsed:
-    """Headings by font size and outline, paragraphs, lists and ruled tables with their pages.
+    """Headings by size, weight and outline, paragraphs, lists, code and ruled tables with their pages.
 
-    Raises Unreadable for an encrypted or damaged file and for one that holds pictures of text only.
+    How many pages are pictures alone stands in the metadata as `need_ocr`. Raises Unreadable for an encrypted or
+    damaged file and for one that holds pictures of text only.
     """
     import pypdfium2
 
@@ -44,12 +47,15 @@ def parse_pdf(data: bytes) -> Parsed:
 
 
 def _parsed(pages: list[Page], outline: list[tuple[int, int, str]], title: str) -> Parsed:
-    num_characters = sum(len(line.text) for page in pages for line in page.lines)
-    if num_characters < MIN_CHARACTERS_PER_PAGE * len(pages) and any(page.num_images for page in pages):
-        raise Unreadable("needs OCR", f"{num_characters} characters on {len(pages)} pages")
+    sizes = [sum(len(line.text) for line in page.lines) for page in pages]
+    if sum(sizes) < MIN_CHARACTERS_PER_PAGE * len(pages) and any(page.num_images for page in pages):
+        raise Unreadable("needs OCR", f"{sum(sizes)} characters on {len(pages)} pages")
+    unread = sum(
+        size < MIN_CHARACTERS_PER_PAGE and page.covered >= MIN_COVERED for size, page in zip(sizes, pages, strict=True)
+    )
     text, blocks = blocks_of(pages, outline)
     metadata = {"pages": str(len(pages))} | ({"title": title} if title else {})
-    return Parsed(text, blocks, metadata)
+    return Parsed(text, blocks, metadata | ({"need_ocr": str(unread)} if unread else {}))
 
 
 def _pages(document: "pypdfium2.PdfDocument") -> Iterator[Page]:
@@ -64,8 +70,12 @@ def _pages(document: "pypdfium2.PdfDocument") -> Iterator[Page]:
             continue
         words = page.get_textpage()
         try:
-            tables, num_images = ruled_tables(page, words)
-            yield Page(number + 1, page.get_height(), tuple(lines_of(words)), tables, num_images)
+            tables, num_images, covered = ruled_tables(page, words)
+            lines, turned = lines_of(words, page)
+            # Of a page that was turned, tables stand elsewhere than lines, and its sides have changed places.
+            left, bottom, right, top = page.get_mediabox() if turned else (0.0, 0.0, 0.0, page.get_height())
+            height = right - left if turned % 2 else top - bottom
+            yield Page(number + 1, height, tuple(lines), () if turned else tables, num_images, covered)
         finally:
             words.close()
             page.close()

@@ -1,98 +1,88 @@
-"""Lines of pages to blocks: what is a heading, what a paragraph, and what stands on every page and is none. Pure."""
+"""Lines of pages to blocks: what is a heading, what a paragraph, a list or code. Pure.
+
+What stands on pages and is no text of theirs is furniture.py's.
+"""
 
 import re
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 from ray_ft.data.formats.assemble import Piece, assemble
 from ray_ft.data.formats.base import LIST_ITEM
+from ray_ft.data.formats.pdf.furniture import text_lines
+from ray_ft.data.formats.pdf.page import HEADING_SCALE, Line, Page, Table, body_size, usual_step
 from ray_ft.rows import Block
 
-HEADING_SCALE = 1.12  # of the size of most of the text
 MAX_HEADING, MAX_HEADING_LINES = 200, 3
-EDGE_LINES = 2  # at the top and the bottom of a page, that may be its header and footer
-EDGE_FRACTION = 0.12  # of the page's height, in which these stand
-MIN_REPEATS, REPEATED_FRACTION = 3, 0.3
+MAX_BOLD_HEADING, MAX_BOLD_WORDS = 100, 12
+MAX_BOLD_SHARE, MAX_MONO_SHARE = 0.4, 0.5  # of the text: what has more of it does not mean anything by it
 PARAGRAPH_GAP = 1.45  # of the usual distance between the bottoms of two lines
 MAX_STEP = 2.0  # of the size of the text: lines that are further apart do not belong together
-DIGITS = re.compile(r"\d+")
-PAGE_NUMBER = re.compile(r"[-–— ]*(?:\d{1,4}|[ivxlc]{1,6})[-–— ]*")
+MONO_WIDTH = 0.6  # of a character by the size, where a line does not tell
+MAX_INDENT = 60
 HYPHENS = "\u0002\ufffe\u00ad"  # how PDFium writes a hyphen at the end of a line
+__all__ = ["Line", "Page", "Table", "blocks_of"]
 NUMBERED = re.compile(r"(\d+(?:\.\d+)*)\.?\s+\S")
+GOES_ON = (",", ";", "-", "–", "(", "/")
 
 
 @dataclass(frozen=True)
-class Line:
-    """A line of text; places are points from the lower left corner of the page."""
+class Style:
+    """What the whole document tells of its type."""
 
-    text: str
-    size: float  # points, to the half; 0 when it is not known
-    is_bold: bool
-    left: float
-    bottom: float
-    top: float
-
-
-@dataclass(frozen=True)
-class Table:
-    """Rows of a ruled table as `a | b`, and the place that it takes."""
-
-    text: str
-    bottom: float
-    top: float
-
-
-@dataclass(frozen=True)
-class Page:
-    """What stands on one page, from top to bottom as the file orders it."""
-
-    number: int
-    height: float
-    lines: tuple[Line, ...]
-    tables: tuple[Table, ...]
-    num_images: int
+    body: float  # the size of most of the text, in points
+    levels: dict[float, int]  # of headings by their size, the largest is 1
+    has_bold: bool  # bold lines say something
+    has_mono: bool
+    numbers_from: int  # depth of a bold heading numbered 1, less one
 
 
 def blocks_of(pages: Sequence[Page], outline: Sequence[tuple[int, int, str]]) -> tuple[str, tuple[Block, ...]]:
     """The text and its blocks; `outline` is (page, level, title) of the bookmarks."""
-    sizes = Counter[float]()
-    for page in pages:
-        for line in page.lines:
-            sizes[line.size] += len(line.text)
-    body = max(sizes, key=lambda size: sizes[size], default=0.0)
-    repeated = _repeated(pages)
-    kept = [[line for i, line in enumerate(p.lines) if not _is_furniture(i, p, repeated, body)] for p in pages]
+    kept = text_lines(pages, body_size(pages))
+    style = _style(kept, body_size(pages))
     titles = {(number, _plain(title)): level for number, level, title in outline}
-    levels = _levels(kept, body)
     pieces: list[Piece] = []
     for page, lines in zip(pages, kept, strict=True):
-        pieces += _pieces(page, lines, body, levels, titles)
+        pieces += _pieces(page, lines, style, titles)
     return assemble(pieces)
 
 
-def _pieces(
-    page: Page, lines: Sequence[Line], body: float, levels: dict[float, int], titles: dict[tuple[int, str], int]
-) -> Iterator[Piece]:
+def _style(pages: Sequence[Sequence[Line]], body: float) -> Style:
+    lines = [line for page in pages for line in page]
+    total = sum(len(line.text) for line in lines) or 1
+    has_bold = sum(len(line.text) for line in lines if line.is_bold) <= MAX_BOLD_SHARE * total
+    has_mono = sum(len(line.text) for line in lines if line.is_mono) <= MAX_MONO_SHARE * total
+    large = [line for line in lines if line.size >= HEADING_SCALE * body > 0]
+    sizes = {line.size for line in large}
+    if has_bold and body:  # a little larger than the text, and bold as well
+        sizes |= {line.size for line in lines if body < line.size and line.is_bold and _is_titled(line)}
+    levels = {size: min(6, i) for i, size in enumerate(sorted(sizes, reverse=True), start=1)}
+    has_numbers = any(NUMBERED.match(line.text) for line in large)
+    return Style(body, levels, has_bold, has_mono, 0 if has_numbers or not sizes else len(levels))
+
+
+def _pieces(page: Page, lines: Sequence[Line], style: Style, titles: dict[tuple[int, str], int]) -> Iterator[Piece]:
     """Blocks of one page; a table takes the place of the lines that it covers."""
     waiting = sorted(page.tables, key=lambda t: -t.top)
     run: list[Line] = []
-    run_level = 0
-    step = min(_usual_step(lines), MAX_STEP * body) if body else _usual_step(lines)
-    for line in lines:
+    run_level, run_code = 0, False
+    step = min(usual_step(lines), MAX_STEP * style.body) if style.body else usual_step(lines)
+    for i, line in enumerate(lines):
         table = next((t for t in page.tables if t.bottom <= (line.bottom + line.top) / 2 <= t.top), None)
-        level = titles.get((page.number, _plain(line.text))) or _level(line, body, levels)
-        if run and (table is not None or level != run_level or _begins(line, run, step, level)):
-            yield _joined(run, run_level, page.number)
+        code = style.has_mono and line.is_mono
+        level = titles.get((page.number, _plain(line.text))) or (0 if code else _level(i, lines, style, step))
+        other = table is not None or level != run_level or code != run_code
+        if run and (other or (not code and _begins(line, run, step, level))):
+            yield _joined(run, run_level, page.number, is_code=run_code)
             run = []
         if table is None:
-            run, run_level = [*run, line], level
+            run, run_level, run_code = [*run, line], level, code
         elif table in waiting:
             waiting.remove(table)
             yield Piece("table", table.text, page=page.number)
     if run:
-        yield _joined(run, run_level, page.number)
+        yield _joined(run, run_level, page.number, is_code=run_code)
     yield from (Piece("table", table.text, page=page.number) for table in waiting)
 
 
@@ -109,9 +99,11 @@ def _begins(line: Line, run: Sequence[Line], step: float, level: int) -> bool:
     return other_size or ended or distance > PARAGRAPH_GAP * step or distance < -step
 
 
-def _joined(run: Sequence[Line], level: int, page: int) -> Piece:
+def _joined(run: Sequence[Line], level: int, page: int, *, is_code: bool = False) -> Piece:
     if level:
         return Piece("heading", " ".join(line.text for line in run), level=level, page=page)
+    if is_code:
+        return Piece("code", _listing(run), page=page)
     if LIST_ITEM.match(run[0].text):
         items: list[str] = []
         for line in run:
@@ -126,6 +118,20 @@ def _joined(run: Sequence[Line], level: int, page: int) -> Piece:
     return Piece("paragraph", words.rstrip(HYPHENS), page=page)
 
 
+def _listing(run: Sequence[Line]) -> str:
+    """Lines of code with their indentation, which their places tell, and with blank lines where there is room."""
+    left = min(line.left for line in run)
+    widths = sorted((line.right - line.left) / len(line.text) for line in run if line.right > line.left)
+    width = widths[len(widths) // 2] if widths else MONO_WIDTH * max(run[0].size, 1.0)
+    step = usual_step(run)
+    rows: list[str] = []
+    for i, line in enumerate(run):
+        if i and run[i - 1].bottom - line.bottom > 1.7 * step > 0:
+            rows.append("")
+        rows.append(" " * min(MAX_INDENT, round((line.left - left) / max(width, 0.1))) + line.text)
+    return "\n".join(rows)
+
+
 def _glued(before: str, after: str) -> str:
     """Two lines as one: a word that was divided becomes whole again."""
     if before[-1:] in HYPHENS:
@@ -134,60 +140,50 @@ def _glued(before: str, after: str) -> str:
     return before[:-1] + after if divided else f"{before} {after}"
 
 
-def _level(line: Line, body: float, levels: dict[float, int]) -> int:
+def _level(i: int, lines: Sequence[Line], style: Style, step: float) -> int:
     """The depth of a heading, 0 for other lines."""
+    line = lines[i]
     letters = sum(c.isalpha() for c in line.text)
-    if line.size not in levels or len(line.text) > MAX_HEADING or letters < max(2, len(line.text) / 3):
+    if not style.body or len(line.text) > MAX_HEADING or letters < max(2, len(line.text) / 3):
         return 0
+    if line.size >= HEADING_SCALE * style.body:
+        return style.levels.get(line.size, 0)
+    if not (style.has_bold and line.is_bold and line.size >= style.body and _is_titled(line)):
+        return 0
+    if not _stands_alone(i, lines, step):
+        return 0
+    if line.size > style.body:
+        return style.levels.get(line.size, 0)
     number = NUMBERED.match(line.text)
-    if line.size == body:  # bold, in the size of the text: only where a number says so
-        return min(6, number.group(1).count(".") + 1) if line.is_bold and number is not None else 0
-    return levels[line.size]
+    if number is not None:
+        return min(6, style.numbers_from + number.group(1).count(".") + 1)
+    return min(6, len(style.levels) + 1)
 
 
-def _levels(pages: Sequence[Sequence[Line]], body: float) -> dict[float, int]:
-    """Sizes of headings -> depth, the largest is 1."""
-    sizes = {line.size for lines in pages for line in lines if line.size >= HEADING_SCALE * body > 0}
-    return {size: min(6, i) for i, size in enumerate(sorted(sizes, reverse=True), start=1)} | {body: 0}
+def _is_titled(line: Line) -> bool:
+    """Whether a bold line is worded as a title: short, and neither a sentence nor a part of one."""
+    text = line.text
+    return (
+        len(text) <= MAX_BOLD_HEADING
+        and len(text.split()) <= MAX_BOLD_WORDS
+        and not text.endswith((".", "!", *GOES_ON, *HYPHENS))
+        and not text[:1].islower()
+        and not (LIST_ITEM.match(text) and not NUMBERED.match(text))
+    )
 
 
-def _repeated(pages: Sequence[Page]) -> set[str]:
-    """Lines at the edges of many pages, page numbers apart: headers and footers."""
-    counts: Counter[str] = Counter()
-    for page in pages:
-        counts.update({_shape(line.text, page.number) for i, line in enumerate(page.lines) if _is_edge(i, page)})
-    needed = max(MIN_REPEATS, REPEATED_FRACTION * len(pages))
-    return {shape for shape, count in counts.items() if count >= needed}
-
-
-def _is_furniture(index: int, page: Page, repeated: set[str], body: float) -> bool:
-    """A line at a page's edge that stands on many pages, or is nothing but a number."""
-    if not _is_edge(index, page):
+def _stands_alone(i: int, lines: Sequence[Line], step: float) -> bool:
+    """Whether a bold line has text in plain type below it, and no sentence that runs into it from above."""
+    line = lines[i]
+    below = next((other for other in lines[i + 1 : i + 1 + MAX_HEADING_LINES] if not other.is_bold), None)
+    if below is None or line.bottom - below.bottom <= 0:
         return False
-    line = page.lines[index]
-    # A large line that differs from page to page is the heading of its page.
-    shape = line.text if line.size >= HEADING_SCALE * body else _shape(line.text, page.number)
-    return shape in repeated or PAGE_NUMBER.fullmatch(line.text) is not None
-
-
-def _is_edge(index: int, page: Page) -> bool:
-    if EDGE_LINES <= index < len(page.lines) - EDGE_LINES:
-        return False
-    margin = EDGE_FRACTION * page.height
-    return not page.height or not margin < page.lines[index].bottom < page.height - margin
-
-
-def _shape(text: str, page: int) -> str:
-    """The text with its numbers as distances from the page's: equal for lines that differ in the page number only."""
-    return DIGITS.sub(lambda m: f"#{int(m.group()[:9]) - page}", text)
+    above = lines[i - 1] if i else None
+    if above is None or above.is_bold or above.size > line.size:
+        return True
+    is_apart = not 0 < above.bottom - line.bottom <= 1.2 * step
+    return is_apart or above.text.endswith((".", "!", "?", ":"))
 
 
 def _plain(text: str) -> str:
     return "".join(c for c in text.lower() if c.isalnum())
-
-
-def _usual_step(lines: Sequence[Line]) -> float:
-    """The most usual distance between the bottoms of two lines, in half points."""
-    steps = Counter(round(2 * (a.bottom - b.bottom)) / 2 for a, b in pairwise(lines))
-    usual = [(count, step) for step, count in steps.items() if step > 1]
-    return max(usual, key=lambda pair: (pair[0], -pair[1]))[1] if usual else 1.0

@@ -1,47 +1,191 @@
-"""The lines of a PDF page with their size, weight and place, as PDFium tells them."""
+"""The lines of a PDF page with their size, weight and place, as PDFium tells them.
+
+Pages whose text runs up, down or upside down are turned, and columns that were drawn row by row are put one behind the
+other, so that what follows sees lines as a reader does.
+"""
 
 import ctypes
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+import re
+from collections import Counter
+from math import atan2, pi
+from typing import TYPE_CHECKING, NamedTuple
 
-from ray_ft.data.formats.pdf.layout import Line
+from ray_ft.data.formats.pdf.columns import Gap, arranged, gutter_of, is_wide, looked_at
+from ray_ft.data.formats.pdf.page import Line
 
 if TYPE_CHECKING:
     import pypdfium2
 
 BOLD_WEIGHT = 600
 CLEANED = {0: None, 13: " ", 0xFFFE: None}  # PDFium joins a word that was divided, with a mark where the hyphen was
+BOLD_NAME = re.compile(r"bold|black|heavy|cmbx|-bd|demi(?!-?light)", re.IGNORECASE)
+PLAIN_NAME = re.compile(r"roman|regular|italic|oblique|light|book|medium|cmr\d|cmti", re.IGNORECASE)
+MONO_NAME = re.compile(
+    r"courier|mono|consol|menlo|typewriter|cmtt|fixed|letter ?gothic|lucida ?sans ?typ|sourcecode", re.I
+)
+MAX_TURN = 0.17  # of a quarter, that lines may be off; what is more is written across the page
+MAX_COLUMNS_DEEP = 2
+NAME_BYTES = 96
 
 
-def lines_of(words: "pypdfium2.PdfTextPage") -> Iterator[Line]:
-    """Lines of a page, measured at one character in the middle of each: asking for every one would be the slow part."""
-    import pypdfium2.raw as pdfium
+class _Part(NamedTuple):
+    """A stretch of the page's text that is a line, from its offset on."""
 
-    text = words.get_text_range()
-    raw = words.raw
-    exact = len(text) == words.count_chars()
-    box = [ctypes.c_double() for _ in range(4)]  # left, right, bottom, top
-    loose, matrix = pdfium.FS_RECTF(), pdfium.FS_MATRIX()
-    refs = [ctypes.byref(value) for value in box]
+    text: str
+    offset: int
+    line: Line
 
-    def at(position: int) -> int:
-        return position if exact else int(pdfium.FPDFText_GetCharIndexFromTextIndex(raw, position))
 
+class _Reader:
+    """Asks PDFium about single characters of a page: for every one of them that would be the slow part."""
+
+    def __init__(self, words: "pypdfium2.PdfTextPage", page: "pypdfium2.PdfPage | None") -> None:
+        import pypdfium2.raw as pdfium
+
+        self.pdfium, self.raw, self.page = pdfium, words.raw, page
+        self.text = words.get_text_range()
+        self.is_exact = len(self.text) == words.count_chars()
+        self.box = [ctypes.c_double() for _ in range(4)]  # left, right, bottom, top
+        self.refs = [ctypes.byref(value) for value in self.box]
+        self.loose, self.matrix = pdfium.FS_RECTF(), pdfium.FS_MATRIX()
+        self.name, self.flags = ctypes.create_string_buffer(NAME_BYTES), ctypes.c_int()
+
+    def at(self, position: int) -> int:
+        """PDFium's number of the character at a place of the text."""
+        return position if self.is_exact else int(self.pdfium.FPDFText_GetCharIndexFromTextIndex(self.raw, position))
+
+    def sides(self, position: int) -> tuple[float, float]:
+        """Left and right end of a character, in points."""
+        self.pdfium.FPDFText_GetCharBox(self.raw, self.at(position), *self.refs)
+        return self.box[0].value, self.box[1].value
+
+    def face(self, position: int) -> tuple[bool, bool]:
+        """Whether a character is bold, and whether it is of a face for code; the face's name tells more than weight."""
+        index = self.at(position)
+        size = self.pdfium.FPDFText_GetFontInfo(self.raw, index, self.name, NAME_BYTES, ctypes.byref(self.flags))
+        bold, mono = _face(self.name.value if 0 < size <= NAME_BYTES else b"")
+        if bold is None:
+            bold = self.pdfium.FPDFText_GetFontWeight(self.raw, index) >= BOLD_WEIGHT
+        return bold, mono or bool(self.flags.value & 1)
+
+    def part(self, text: str, offset: int) -> tuple[_Part, int] | None:
+        """A line that begins at an offset, and in which quarter it is turned; None for one that holds nothing."""
+        shown = text.strip("\r \u00a0\0")
+        if not shown:
+            return None
+        first = offset + text.find(shown[0])
+        last, middle = first + len(shown) - 1, first + _letter_near_middle(shown)
+        pdfium, loose, matrix = self.pdfium, self.loose, self.matrix
+        index = self.at(middle)
+        pdfium.FPDFText_GetLooseCharBox(self.raw, index, ctypes.byref(loose))
+        pdfium.FPDFText_GetMatrix(self.raw, index, ctypes.byref(matrix))
+        scale = (matrix.c**2 + matrix.d**2) ** 0.5 or 1.0
+        size = round(2 * pdfium.FPDFText_GetFontSize(self.raw, index) * scale) / 2
+        bold, mono = self.face(middle)
+        if bold or mono:  # one word of a line makes no heading, and no listing
+            for place in (first, last):
+                other = self.face(place) if shown[place - first].isalnum() else (bold, mono)
+                bold, mono = bold and other[0], mono and other[1]
+        turned = _quarter(matrix.a, matrix.b)
+        if turned == 0:
+            left, right, bottom, top = self.sides(first)[0], self.sides(last)[1], loose.bottom, loose.top
+        else:
+            left, right, bottom, top = self._turned(first, last, turned)
+        return _Part(text, offset, Line(shown.translate(CLEANED), size, bold, left, bottom, top, right, mono)), turned
+
+    def _turned(self, first: int, last: int, turned: int) -> tuple[float, float, float, float]:
+        """Left, right, bottom and top of a line as they are once the page is turned."""
+        x0, y0, width, height = self.page.get_mediabox() if self.page is not None else (0.0, 0.0, 0.0, 0.0)
+        ends = []
+        for place in (first, last):
+            self.pdfium.FPDFText_GetCharBox(self.raw, self.at(place), *self.refs)
+            ends.append(tuple(value.value for value in self.box))
+        lefts, rights, bottoms, tops = zip(*ends, strict=True)
+        low_x, high_x, low_y, high_y = min(lefts), max(rights), min(bottoms), max(tops)
+        if turned == 1:
+            return low_y - y0, high_y - y0, width - high_x, width - low_x
+        if turned == 2:
+            return width - high_x, width - low_x, height - high_y, height - low_y
+        return height - high_y, height - low_y, low_x - x0, high_x - x0
+
+
+def lines_of(words: "pypdfium2.PdfTextPage", page: "pypdfium2.PdfPage | None" = None) -> tuple[list[Line], int]:
+    """Lines of a page, and by how many quarters it was turned for them. What is written across the page is left out."""
+    reader = _Reader(words, page)
+    found: list[tuple[_Part, int]] = []
     offset = 0
-    for part in text.split("\n"):
-        line = part.strip("\r \u00a0\0")
-        if line:
-            first = at(offset + part.find(line[0]))
-            middle = at(offset + _letter_near_middle(part))
-            pdfium.FPDFText_GetCharBox(raw, first, *refs)
-            left = box[0].value
-            pdfium.FPDFText_GetLooseCharBox(raw, middle, ctypes.byref(loose))
-            pdfium.FPDFText_GetMatrix(raw, middle, ctypes.byref(matrix))
-            scale = (matrix.c**2 + matrix.d**2) ** 0.5 or 1.0
-            size = round(2 * pdfium.FPDFText_GetFontSize(raw, middle) * scale) / 2
-            is_bold = pdfium.FPDFText_GetFontWeight(raw, middle) >= BOLD_WEIGHT
-            yield Line(line.translate(CLEANED), size, is_bold, left, loose.bottom, loose.top)
-        offset += len(part) + 1
+    for text in reader.text.split("\n"):
+        made = reader.part(text, offset)
+        found += [made] if made is not None and made[1] >= 0 else []
+        offset += len(text) + 1
+    sizes: Counter[int] = Counter()
+    for part, turned in found:
+        sizes[turned] += len(part.line.text)
+    most = max(sizes, key=lambda turned: sizes[turned], default=0)
+    upright = [part for part, turned in found if turned == most]
+    if most == 0:
+        upright = _by_columns(upright, reader, MAX_COLUMNS_DEEP)
+    else:  # PDFium reads some of them from below
+        upright.sort(key=lambda part: (-round(part.line.bottom), part.line.left))
+    return [p.line for p in upright] + [p.line for p, turned in found if turned != most], most
+
+
+def _by_columns(parts: list[_Part], reader: _Reader, depth: int) -> list[_Part]:
+    """The parts in the order of reading, where rows were drawn through several columns."""
+    lines = [part.line for part in parts]
+    if not depth or not is_wide(lines):
+        return parts
+    asked = {i: _gaps(parts[i], reader) for i in looked_at(lines)}
+    if gutter_of(lines, asked, is_sample=True) is None:
+        return parts
+    gaps = {i: asked[i] if i in asked else _gaps(part, reader) for i, part in enumerate(parts)}
+    gutter = gutter_of(lines, gaps)
+    if gutter is None:
+        return parts
+    split: list[_Part] = []
+    for i, part in enumerate(parts):
+        gap = next((g for g in gaps[i] if g.left <= gutter <= g.right), None)
+        pieces = [(part.text, part.offset)]
+        if gap is not None:
+            head = gap.place - part.offset
+            pieces = [(part.text[:head], part.offset), (part.text[head:], gap.place)]
+        made = [reader.part(*piece) for piece in pieces]
+        split += [one[0] for one in made if one is not None]
+    order = arranged([part.line for part in split], gutter)
+    return [p for side in order for p in _by_columns([split[i] for i in side], reader, depth - 1)]
+
+
+def _gaps(part: _Part, reader: _Reader) -> list[Gap]:
+    """Spaces of a line that are wider than between words."""
+    found = []
+    text = part.text.rstrip("\r \u00a0\0")
+    start = len(text) - len(text.lstrip())
+    for match in re.finditer(r"[ \u00a0]+", text):
+        if match.start() > start and match.end() < len(text):
+            right, left = reader.sides(part.offset + match.start() - 1)[1], reader.sides(part.offset + match.end())[0]
+            if left - right >= part.line.size:
+                found.append(Gap(right, left, part.offset + match.end(), match.end() - start))
+    return found
+
+
+def _quarter(a: float, b: float) -> int:
+    """In which quarter a line runs: 0 to the right, 1 upwards, 2 upside down, 3 downwards; -1 across the page."""
+    if b == 0 and a > 0:
+        return 0
+    quarters = atan2(b, a) / (pi / 2)
+    return round(quarters) % 4 if abs(quarters - round(quarters)) <= MAX_TURN else -1
+
+
+_FACES: dict[bytes, tuple[bool | None, bool]] = {}
+
+
+def _face(name: bytes) -> tuple[bool | None, bool]:
+    """Whether a face's name says that it is bold, None where it says nothing, and whether it is one for code."""
+    if name not in _FACES:
+        text = name.decode("latin-1")
+        bold = True if BOLD_NAME.search(text) else False if PLAIN_NAME.search(text) else None
+        _FACES[name] = bold, MONO_NAME.search(text) is not None
+    return _FACES[name]
 
 
 def _letter_near_middle(part: str) -> int:

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from ray_ft.data.formats.pdf.layout import Table
+from ray_ft.data.formats.pdf.page import Table
 
 if TYPE_CHECKING:
     import pypdfium2
@@ -18,33 +18,38 @@ SAME = 3.0  # points between places that count as one
 Ruling = tuple[float, float, float, float]  # left, bottom, right, top
 
 
-def ruled_tables(page: "pypdfium2.PdfPage", words: "pypdfium2.PdfTextPage") -> tuple[tuple[Table, ...], int]:
-    """The page's tables from top to bottom, and how many images it has."""
-    rulings, num_images = _rulings(page.raw)
+def ruled_tables(page: "pypdfium2.PdfPage", words: "pypdfium2.PdfTextPage") -> tuple[tuple[Table, ...], int, float]:
+    """The page's tables from top to bottom, how many images it has, and which share of it the largest takes."""
+    rulings, num_images, largest = _rulings(page.raw)
+    covered = largest / max(1.0, page.get_width() * page.get_height()) if largest else 0.0
     if not MIN_LINES <= len(rulings) <= MAX_LINES:
-        return (), num_images
+        return (), num_images, covered
     tables = [table for group in _groups(rulings) if (table := _table(group, words)) is not None]
-    return tuple(sorted(tables, key=lambda t: -t.top)), num_images
+    return tuple(sorted(tables, key=lambda t: -t.top)), num_images, covered
 
 
-def _rulings(page: Any) -> tuple[list[Ruling], int]:
-    """Straight thin strokes and the edges of boxes; counts images on the way."""
+def _rulings(page: Any) -> tuple[list[Ruling], int, float]:
+    """Straight thin strokes and the edges of boxes; counts images on the way, and the area of the largest."""
     import pypdfium2.raw as pdfium
 
     found: list[Ruling] = []
-    num_images = 0
+    num_images, largest = 0, 0.0
     bounds = [ctypes.c_float() for _ in range(4)]
     refs = [ctypes.byref(value) for value in bounds]
     for i in range(min(pdfium.FPDFPage_CountObjects(page), MAX_OBJECTS)):
         thing = pdfium.FPDFPage_GetObject(page, i)
         kind = pdfium.FPDFPageObj_GetType(thing)
-        num_images += kind == pdfium.FPDF_PAGEOBJ_IMAGE
+        if kind == pdfium.FPDF_PAGEOBJ_IMAGE:
+            num_images += 1
+            if pdfium.FPDFPageObj_GetBounds(thing, *refs):
+                left, bottom, right, top = (value.value for value in bounds)
+                largest = max(largest, (right - left) * (top - bottom))
         if kind != pdfium.FPDF_PAGEOBJ_PATH or len(found) > MAX_LINES:
             continue
         if pdfium.FPDFPageObj_GetBounds(thing, *refs):
             left, bottom, right, top = (value.value for value in bounds)
             found += _edges((left, bottom, right, top), pdfium.FPDFPath_CountSegments(thing))
-    return found, num_images
+    return found, num_images, largest
 
 
 def _edges(box: Ruling, num_segments: int) -> Iterator[Ruling]:
