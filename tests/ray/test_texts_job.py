@@ -77,7 +77,10 @@ def prepared(ray_cluster: None, tiny_model_path: str, tmp_path_factory: pytest.T
     said: list[str] = []
     handler = logging.Handler()
     handler.emit = lambda record: said.append(record.getMessage())  # type: ignore[method-assign]
-    logging.getLogger("ray_ft").addHandler(handler)
+    log = logging.getLogger("ray_ft")
+    level = log.level
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)
     try:
         made = prepare_training_set(
             DataConfig(
@@ -93,7 +96,8 @@ def prepared(ray_cluster: None, tiny_model_path: str, tmp_path_factory: pytest.T
             inputs_digest="fingerprint",
         )
     finally:
-        logging.getLogger("ray_ft").removeHandler(handler)
+        log.setLevel(level)
+        log.removeHandler(handler)
     return Prepared(made, "\n".join(said))
 
 
@@ -132,4 +136,5 @@ def test_orders_alone_are_asked_how_to_do_them_and_no_prompt_counts_parts(prepar
     prompts = [e["prompt"] for e in prepared.rows("examples.parquet")]
     assert {prompt for prompt in prompts if prompt.startswith("How do I")} == {"How do I install the pump?"}
     assert not [prompt for prompt in prompts if "(part" in prompt]
-    assert len({p for p in prompts if "How valve 0 is closed" in p and p.startswith("Write what")}) > 1
+    of_section = [p for p in prompts if p.startswith("Write ") and "“How valve 0 is closed”" in p]
+    assert len(set(of_section)) == len(of_section) > 1

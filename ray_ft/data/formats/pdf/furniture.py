@@ -97,9 +97,11 @@ def _repeated(pages: Sequence[Page], edges: Sequence[dict[int, bool]], body: flo
 def _shapes(line: Line, page: Page, body: float, has_room: bool) -> list[str]:
     """The text itself, with numbers as distances from the page's, and with any numbers at this height.
 
-    A large line that differs from page to page is the heading of its page, and a long one right at the text is text.
+    A large line that differs from page to page is the heading of its page, as is a bold one right above the text, and a
+    long one there is text.
     """
-    if line.size >= HEADING_SCALE * body or (len(line.text) > MAX_CLOSE and not has_room):
+    is_close = not has_room and (line.is_bold or len(line.text) > MAX_CLOSE)
+    if line.size >= HEADING_SCALE * body or is_close:
         return [line.text]
     distances = DIGITS.sub(lambda m: f"#{int(m.group()[:9]) - page.number}", line.text)
     shapes = [line.text, distances]

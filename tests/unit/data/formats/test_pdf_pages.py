@@ -65,10 +65,11 @@ def test_running_lines_are_left_out_whatever_varies_in_them(running: list[tuple[
     assert is_body(texts)
 
 
-def test_a_large_title_at_the_top_of_each_page_is_its_heading() -> None:
+@pytest.mark.parametrize(("y", "size"), [(810, 16), (793, 10)])
+def test_a_title_at_the_top_of_each_page_is_its_heading(y: float, size: float) -> None:
     pages = [PdfPage() for _ in range(5)]
     for number, page in enumerate(pages):
-        page.write(f"Part {number + 1}", y=810, size=16)
+        page.write(f"Part {number + 1}", y=y, size=size, is_bold=True)
         filled(page, number=number, rows=8, top=780)
     assert [text for kind, _, text in blocks(*pages) if kind == "heading"] == [f"Part {n}" for n in range(1, 6)]
 
