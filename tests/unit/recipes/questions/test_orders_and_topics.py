@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import pytest
 
-from ray_ft.data.formats.markdown import parse_markdown
+from ray_ft.data.formats.lightweight.markdown.parse import parse_markdown
 from ray_ft.recipes import QA, Heading, Query
 from ray_ft.recipes.questions.from_structure import evaluation_question, training_question
 from ray_ft.recipes.questions.orders import order_of
