@@ -4,6 +4,7 @@ A heading that says nothing by itself ("Notes", "See also", "3.2.1", a whole sen
 """
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -70,17 +71,26 @@ def says_something(title: str) -> bool:
 def own_topics(chunks: Sequence[Chunk]) -> dict[str, str]:
     """For each of several passages below one heading, by its id: what it is about and the others are not, each other.
 
-    Keywords that no other passage holds come first; where there are none that tell it apart, "" stands.
+    Keywords that are no other passage's come first; where there are none that tell it apart, "" stands.
     """
+    found = [_keywords_below(chunk) for chunk in chunks]
+    times = Counter(word.lower() for words in found for word in words)
     told: dict[str, str] = {}
-    texts = [chunk.text.lower() for chunk in chunks]
-    for i, chunk in enumerate(chunks):
-        above = " ".join(chunk.heading_path).lower()
-        found = [word for word in keywords(chunk.text, NUM_KEYWORDS) if word.lower() not in above]
-        alone = [w for w in found if not any(w.lower() in text for j, text in enumerate(texts) if j != i)]
-        topic = wording_of(chunk.text).both.join((alone or found)[:2])
-        told[chunk.id] = "" if topic.lower() in map(str.lower, told.values()) else topic
+    used: set[str] = set()
+    for chunk, words in zip(chunks, found, strict=True):
+        alone = [word for word in words if times[word.lower()] == 1] or words
+        pairs = (alone[i : i + 2] for i in range(max(1, len(alone) - 1)))
+        topics = (wording_of(chunk.text).both.join(pair) for pair in pairs)
+        told[chunk.id] = next((topic for topic in topics if topic.lower() not in used), "")
+        used.add(told[chunk.id].lower())
     return told
+
+
+def _keywords_below(chunk: Chunk) -> list[str]:
+    """The keywords of a passage that its headings do not say already, each in one spelling."""
+    above = " ".join(chunk.heading_path).lower()
+    words = {word.lower(): word for word in keywords(chunk.text, NUM_KEYWORDS)}
+    return [word for lowered, word in words.items() if lowered not in above]
 
 
 def first_words(chunk: Chunk) -> str:
