@@ -30,6 +30,7 @@ def main() -> int:
     parser.add_argument("--passages", type=int, default=1024, help="for generator")
     parser.add_argument("--killed-at", type=float, default=0, help="for generator: share of answers before a SIGKILL")
     parser.add_argument("--seconds", type=float, default=280, help="for variants: no more are begun after so many")
+    parser.add_argument("--only", default="", help="for variants: these, e.g. 'none adapter,int8 adapter'")
     given = parser.parse_args()
     given.work = given.work.resolve()  # servers are started elsewhere
     given.work.mkdir(parents=True, exist_ok=True)
@@ -45,6 +46,7 @@ def main() -> int:
             repeats=given.repeats,
             seconds=given.seconds,
             output=given.output,
+            only=given.only,
         )  # fmt: skip
         return 0
     if given.part == "mixed":

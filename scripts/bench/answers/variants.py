@@ -21,8 +21,16 @@ class TimeIsOver(Exception):
     """Stops after a variant; what was measured is written."""
 
 
-def measure(folder: Path, *, shape: str, dtype: str, repeats: int, seconds: float, output: Path | None) -> list[Any]:
-    """A row for each variant, printed and written as it is there, with those that could not be measured."""
+def measure(
+    folder: Path, *, shape: str, dtype: str, repeats: int, seconds: float, output: Path | None, only: str = ""
+) -> list[Any]:
+    """A row for each variant, printed and written as it is there, with those that could not be measured.
+
+    `only` names some as ORDER does, with commas between: "none adapter,int8 adapter".
+    """
+    order = [place for place in ORDER if not only or " ".join(place) in only.split(",")]
+    if not order:
+        raise SystemExit(f"--only {only!r} names no variant; there are {', '.join(' '.join(place) for place in ORDER)}")
     import ray
 
     from ray_ft.artifacts import TunedModel, to_json
@@ -75,7 +83,7 @@ def measure(folder: Path, *, shape: str, dtype: str, repeats: int, seconds: floa
 
     try:
         measured = measure_variants(
-            [by_place[place] for place in ORDER],
+            [by_place[place] for place in order],
             bench=bench,
             questions=questions(NUM_QUESTIONS),
             model=ModelConfig(name=shape),
@@ -85,7 +93,7 @@ def measure(folder: Path, *, shape: str, dtype: str, repeats: int, seconds: floa
         )
         print({"device": measured[0][1].device, "memory": measured[0][1].memory_meaning, "on_gpu": on_gpu}, flush=True)
     except TimeIsOver:
-        print({"stopped": f"after {seconds:.0f} s, {len(rows)} of {len(ORDER)} variants"}, flush=True)
+        print({"stopped": f"after {seconds:.0f} s, {len(rows)} of {len(order)} variants"}, flush=True)
     finally:
         if lines:
             lines.close()
