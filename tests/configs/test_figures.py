@@ -288,6 +288,14 @@ def test_speeds_in_turns_are_those_of_the_file() -> None:
     assert least_and_most == {"36.54", "27.61"}
 
 
+def test_what_tuning_cost_is_what_the_file_says(scripts: None) -> None:
+    from bench.evaluation.forgetting import page, read
+
+    rows = read(BENCHMARKS / "forgetting.jsonl")
+    assert (BENCHMARKS / "forgetting.md").read_text() == page(rows)
+    assert {row["run"] for row in rows if "report" in row} == {"overfit", "replay", "rehearsal"}
+
+
 def test_two_gpus_say_what_their_files_say() -> None:
     page = (BENCHMARKS / "several-gpus.md").read_text()
     for table in (
