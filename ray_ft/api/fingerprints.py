@@ -30,6 +30,8 @@ def data_inputs(config: Config) -> dict[str, Any]:
         del data["rehearsal"]
     else:  # the base's own answers: which engine gives them is not asked
         data["rehearsal"]["prompts"] = prompts_digest()
+    if data["max_file_share"] == 1:
+        del data["max_file_share"]
     data["recipes"] = [_as_before(recipe) for recipe in data["recipes"]]
     return {"model": model, "data": data, "seed": config.seed}
 

@@ -124,6 +124,8 @@ class DataConfig:
     """Text files of passages, such as legal notices, that questions may share with training; others they must not."""
     rehearsal: RehearsalConfig | None = None
     """General prompts that the base answers itself, mixed into training against forgetting; null mixes none in."""
+    max_file_share: float = 1.0
+    """Largest share of one file in all that is trained, by characters; of a larger one a drawn part is trained."""
 
 
 @dataclass(frozen=True)

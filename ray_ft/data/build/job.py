@@ -46,6 +46,7 @@ class GroupJob:
     passage_tokens: int
     seed: int
     seen_fraction: float  # of trained documents that get questions
+    drops_repeats: bool = True  # sections that come again are trained once
     chat_problem: str = ""  # why the chat template cannot be used at all
     multi_turn_problem: str = ""  # why it cannot be used for conversations of several assistant turns
     answers: ResponseCache | None = None  # of the engine that recipes may ask; None: there is none

@@ -60,6 +60,7 @@ def group_job(
         passage_tokens=data.passage_tokens,
         seed=seed,
         seen_fraction=seen_fraction(work.num_files),
+        drops_repeats=data.deduplicate != "none",
         chat_problem=chat_problem,
         multi_turn_problem=chat_problem or multi_turn_problem(encoder),
         answers=response_cache(data, model, model_path, Path(output_path).parent / ANSWERS),

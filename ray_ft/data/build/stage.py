@@ -21,8 +21,8 @@ from ray_ft.data.build.packing import Edged, GroupRows
 from ray_ft.data.build.plan import GROUPS
 from ray_ft.data.build.publish import published_shard
 from ray_ft.data.build.questions import make_questions, record_questions
+from ray_ft.data.build.repeats import within_share, without_repeated
 from ray_ft.data.dedup.clusters import Placement
-from ray_ft.data.dedup.heads import sections_of
 from ray_ft.data.dedup.splits import position
 from ray_ft.data.documents import ReadFile, Record
 from ray_ft.data.formats.text import parse_plain
@@ -46,9 +46,6 @@ from ray_ft.recipes.chunking.chunks import make_passages
 from ray_ft.rows import Chunk, CountTokens, Document, Generate, Question, Split
 
 log = logging.getLogger("ray_ft")
-
-REPEATED = "repeated from another document"
-REPEATED_SHARE = 0.9  # of a chunk's sections, in characters
 
 
 def write_groups(groups: Mapping[str, list[Placed]], job: GroupJob, generator: Engine | None) -> GroupResult:
@@ -201,7 +198,9 @@ class Group:
         count_tokens = token_counter(self.encoder)
         try:
             edged = make_examples(document, self.job.recipes, count_tokens, self.generate)
-            edged = without_repeated(edged, document, placement.repeated)
+            if self.job.drops_repeats:
+                edged = without_repeated(edged, document, placement.repeated)
+            edged = within_share(edged, placement.kept)
             passages = self._passages(document, count_tokens)
             questions = self._questions(document, split, passages, edged, count_tokens)
         except (RayFTError, OSError):
@@ -319,25 +318,6 @@ def make_examples(
                 for i, e in enumerate(examples)
             ]
     return made
-
-
-def without_repeated(edged: list[Edged], document: Document, repeated: Collection[int]) -> list[Edged]:
-    """The examples, those left out whose chunk is made of sections that another document gives."""
-    if not repeated:
-        return edged
-    sections, again = sections_of(document), set(repeated)
-
-    def is_repeated(one: Edged) -> bool:
-        inside = [s for s in sections if s.start < one.span[1] and s.end > one.span[0]]
-        total = sum(s.size for s in inside)
-        return total > 0 and sum(s.size for s in inside if s.key in again) >= REPEATED_SHARE * total
-
-    return [
-        replace(one, example=replace(one.example, dropped=REPEATED))
-        if not one.example.dropped and is_repeated(one)
-        else one
-        for one in edged
-    ]
 
 
 @lru_cache(maxsize=2)

@@ -8,6 +8,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from ray_ft.data.dedup.containment import contained_in, joined, repeated_sections
+from ray_ft.data.dedup.file_share import kept_shares
 from ray_ft.data.dedup.heads import Head
 from ray_ft.data.dedup.minhash import NUM_PERMUTATIONS, Indices, NearDuplicates
 from ray_ft.data.dedup.splits import Bounds, position
@@ -27,6 +28,7 @@ class Placement(NamedTuple):
     note: str = ""
     cluster: str = ""  # equal for duplicates and near duplicates, and for lines of one conversation
     repeated: tuple[int, ...] = ()  # sections of it that are trained, or tested, as another document's
+    kept: float = 1.0  # the share of its examples that is trained
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,7 @@ class Placing:
     seed: int
     deduplicate: Deduplicate = "near"
     threshold: float = 0.8
+    max_file_share: float = 1.0
 
 
 @dataclass
@@ -78,6 +81,8 @@ def place(heads: Sequence[Head], *, how: Placing, text_of: Callable[[int], str])
     if how.deduplicate != "none":
         for i, again in repeated_sections(heads, placed).items():
             placed[i] = placed[i]._replace(repeated=again)
+    for i, kept in kept_shares(heads, placed, how.max_file_share).items():
+        placed[i] = placed[i]._replace(kept=kept)
     several = [m for m in clusters.values() if len(m) > 1]
     num_near = sum(len({int(equal[i]) for i in m}) for m in several if len({int(equal[i]) for i in m}) > 1)
     return Placements(placed, len(several), num_near, bounds)
@@ -145,9 +150,9 @@ class _Near:
 
 
 def _reasons(heads: Sequence[Head], members: Sequence[int], equal: Indices, near: _Near) -> dict[int, tuple[str, str]]:
-    """Why files of a cluster are left out: the longest of those that differ stays, and of equal ones the first.
+    """Why files of a cluster are left out: of those that differ the best structured stays, then the longest; of equal
 
-    Lines of datasets stay as they were given.
+    ones the first. What stands in another is never the one that stays. Lines of datasets stay as they were given.
     """
     left_out = {i: (CONTAMINATED, "") for i in members if heads[i].is_contaminated}
     files = [i for i in members if heads[i].is_file and i not in left_out]
@@ -159,8 +164,13 @@ def _reasons(heads: Sequence[Head], members: Sequence[int], equal: Indices, near
         if kept != i:
             left_out[i] = (DUPLICATE, f"of {heads[kept].name}")
     if near.how.deduplicate == "near":
-        distinct = sorted(stays.values(), key=lambda i: (-heads[i].size, heads[i].name))
+        distinct = sorted(stays.values(), key=lambda i: (i in near.contained, *_worth(heads[i])))
         for i in distinct[1:]:
             if near(distinct[0], i):
                 left_out[i] = (NEAR_DUPLICATE, f"of {heads[distinct[0]].name}")
     return left_out
+
+
+def _worth(head: Head) -> tuple[int, int, str]:
+    """What is to stay comes first: a page with its headings before the same words without."""
+    return -head.structure, -head.size, head.name

@@ -15,6 +15,7 @@ from ray_ft.rows import Document
 
 SECTION = np.dtype([("key", "<u8"), ("size", "<u4")])
 MIN_SECTION_SIZE = 40  # characters of a section that is told again, some eight words
+MIN_DEFINITION_SIZE = 16  # of a definition: `def __str__(self): return self.name` is one that comes again and again
 MIN_QUESTION_WORDS = 3  # of a question that tells conversations apart; a greeting does not
 
 
@@ -30,6 +31,7 @@ class Head(NamedTuple):
     signature: bytes = b""
     is_contaminated: bool = False
     sections: bytes = b""  # of a file: SECTION of each paragraph, table and definition
+    structure: int = 0  # of a file: headings, lists, tables, pieces of code and definitions
     thread: int = 0  # of a line: equal for conversations that begin alike, and for answers to one question
 
 
@@ -61,6 +63,7 @@ def _file_head(read: ReadFile, evaluation: Runs) -> Head:
         is_usable=True,
         signature=b"" if signed is None else signed.tobytes(),
         is_contaminated=evaluation.found_in(text),
+        structure=sum(b.type != "paragraph" for b in read.document.blocks) + len(read.document.definitions),
         sections=np.array([(s.key, s.size) for s in sections_of(read.document)], dtype=SECTION).tobytes(),
     )
 
@@ -113,12 +116,14 @@ class Section(NamedTuple):
 
 def sections_of(document: Document) -> list[Section]:
     """The sections of a document that are long enough to be known again; headings are none."""
-    spans = [(b.start, b.end) for b in document.blocks if b.type != "heading"]
-    spans += [(d.start, d.end) for d in document.definitions]
+    spans = [(b.start, b.end, MIN_SECTION_SIZE) for b in document.blocks if b.type != "heading"]
+    spans += [(d.start, d.end, MIN_DEFINITION_SIZE) for d in document.definitions]
     found = []
-    for start, end in spans:
-        plain = " ".join(document.text[start:end].casefold().split())
-        if len(plain) >= MIN_SECTION_SIZE:
+    for start, end, least in spans:
+        words = document.text[start:end]
+        plain = " ".join(words.casefold().split())
+        start, end = end - len(words.lstrip()), start + len(words.rstrip())
+        if len(plain) >= least:
             key = hashlib.blake2b(plain.encode("utf-8", "replace"), digest_size=8).digest()
             found.append(Section(int.from_bytes(key, "little"), len(plain), start, end))
     return found

@@ -21,6 +21,7 @@ def place_documents(
         seed,
         data.deduplicate,
         data.near_copy_similarity,
+        data.max_file_share,
     )
     every = [head for documents in heads for head in documents]
     placed = place(every, how=how, text_of=lambda number: text_of(*owners[number]))

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ray_ft.data.build.packing import Edged
-from ray_ft.data.build.stage import REPEATED, without_repeated
+from ray_ft.data.build.repeats import REPEATED, without_repeated
 from ray_ft.data.dedup.clusters import Placement, Placing, place
 from ray_ft.data.dedup.heads import SECTION, Head, heads_of, sections_of
 from ray_ft.data.dedup.splits import Bounds
