@@ -24,7 +24,7 @@ SPLIT_WORDS: dict[str, Split] = {
     "train": "train", "training": "train", "test": "test", "validation": "validation", "valid": "validation",
     "val": "validation", "dev": "validation", "eval": "validation",
 }  # fmt: skip
-SPREAD = re.compile(rb"\{[ \t\r]*+\n")  # an object that does not end on its line
+SPREAD = re.compile(rb"\{[ \t\r]*+\n\s*+\"")  # an object that does not end on its line
 SPLIT_WORD = re.compile(rf"(?:^|[-_./])({'|'.join(SPLIT_WORDS)})(?=[-_./\d]|$)")
 
 

@@ -94,6 +94,12 @@ def test_pairs_of_preferences_are_no_answers() -> None:
     assert read({"prompt": "a", "chosen": "b", "rejected": "c"}).reason == "keys of no format"
 
 
+def test_a_line_that_is_broken_off_costs_itself_alone(tmp_path: Path) -> None:
+    (tmp_path / "chats.jsonl").write_text('{\n{"messages": []}\n')
+    files = list_datasets(DataConfig(datasets=(DatasetConfig(path=str(tmp_path / "chats.jsonl")),)))
+    assert len(cut_into_slices(files, slice_bytes=1000)) == 1
+
+
 @pytest.mark.parametrize(
     ("name", "text", "words"),
     [
