@@ -15,6 +15,7 @@ MAX_RST = 2**17  # characters: longer ones would need a process of their own
 ASCIIDOC_SIGN = re.compile(
     r"^(?:\[[a-z]+[^\]\n]{0,80}\]|\[\[[^\]\n]{1,80}\]\]|:[a-z-]+:.*|\S.{0,80}::)[ \t]*$", re.MULTILINE
 )
+ASCIIDOC_BEGINS = frozenset("[:")
 ASCIIDOC_MARK = re.compile(r"\[[^\]\n]{1,80}\]|\[\[[^\]\n]{1,80}\]\]|:[\w-]+:.*|//.*|\.\w.{0,80}|\+")
 DELIMITER = re.compile(r"(?:-{4,}|\.{4,})[ \t]*")
 MIN_RATED, RATED, MIN_LETTERS = 2000, 20_000, 0.1  # characters; of what is no space: less is a table of numbers
@@ -28,7 +29,8 @@ def parse_text(text: str) -> Parsed:
     head = text[:RATED]
     if len(head) >= MIN_RATED and sum(map(str.isalpha, head)) < MIN_LETTERS * len("".join(head.split())):
         raise Unreadable("data, not text")
-    if len(text) <= MAX_RST and RST_SIGN.search(text) and RST_TITLE.search(text):
+    may_be_rst = len(text) <= MAX_RST and (".. " in text or ":`" in text)
+    if may_be_rst and RST_SIGN.search(text) and RST_TITLE.search(text):
         return parse_rst(text)
     return parse_plain(text)
 
@@ -36,36 +38,59 @@ def parse_text(text: str) -> Parsed:
 def parse_plain(text: str) -> Parsed:
     """Headings, paragraphs and lists of a text, which stays as it is."""
     lines = Lines(text)
-    is_asciidoc = len(ASCIIDOC_SIGN.findall(text)) > 1
+    headings = find_headings(lines, spans := _spans(lines, 0, len(lines)))
+    opening = [*(first for first, _ in spans), *(heading.line_end for heading in headings)]
+    rows = [lines.lines[i].rstrip() for i in opening if i < len(lines)]
+    if any(row[:1] in ASCIIDOC_BEGINS or row.endswith("::") for row in rows) and len(ASCIIDOC_SIGN.findall(text)) > 1:
+        return Parsed(text, tuple(_blocks_of_asciidoc(lines, headings)))
+    starting = {heading.line_start - 1: heading for heading in headings}
+    blocks: list[Block] = []
+    for first, last in spans:
+        heading = starting.get(first)
+        if heading is not None:
+            blocks.append(heading)
+            first = heading.line_end
+        blocks += _block(lines, first, last)
+    return Parsed(text, tuple(blocks))
+
+
+def _blocks_of_asciidoc(lines: Lines, headings: list[Block]) -> list[Block]:
     blocks: list[Block] = []
     position = 0
-    for heading in [*find_headings(lines), None]:
-        end = heading.line_start - 1 if heading is not None else len(lines)
-        blocks += _asciidoc(lines, position, end) if is_asciidoc else _runs(lines, position, end)
+    for heading in [*headings, None]:
+        blocks += _asciidoc(lines, position, heading.line_start - 1 if heading is not None else len(lines))
         if heading is not None:
             blocks.append(heading)
             position = heading.line_end
-    return Parsed(text, tuple(blocks))
+    return blocks
 
 
 def parse_lines(text: str) -> Parsed:
     """Blocks of code between blank lines."""
     lines = Lines(text)
-    return Parsed(text, tuple(_runs(lines, 0, len(lines), code=True)))
+    spans = _spans(lines, 0, len(lines))
+    return Parsed(text, tuple(block for span in spans for block in _block(lines, *span, code=True)))
 
 
-def _runs(lines: Lines, first: int, last: int, *, code: bool = False) -> list[Block]:
+def _spans(lines: Lines, first: int, last: int) -> list[tuple[int, int]]:
     """Runs of lines first <= i < last that are not blank."""
-    blocks: list[Block] = []
-    for i in range(first, last + 1):
-        if i < last and lines.lines[i].strip():
-            continue
-        if i > first:
-            kind: BlockType = "code" if code else "list" if LIST_ITEM.match(lines.lines[first]) else "paragraph"
-            block = lines.block(kind, first, i)
-            blocks += [block] if block is not None else []
-        first = i + 1
-    return blocks
+    rows = lines.lines
+    blank = [i for i in range(first, last) if not rows[i] or rows[i].isspace()]
+    starts, ends = [first, *(i + 1 for i in blank)], [*blank, last]
+    return [(a, b) for a, b in zip(starts, ends, strict=True) if b > a]
+
+
+def _block(lines: Lines, first: int, last: int, *, code: bool = False) -> list[Block]:
+    """The block of a run, if there is anything in it."""
+    if first >= last:
+        return []
+    kind: BlockType = "code" if code else "list" if LIST_ITEM.match(lines.lines[first]) else "paragraph"
+    block = lines.block(kind, first, last)
+    return [block] if block is not None else []
+
+
+def _runs(lines: Lines, first: int, last: int) -> list[Block]:
+    return [block for span in _spans(lines, first, last) for block in _block(lines, *span)]
 
 
 def _asciidoc(lines: Lines, first: int, last: int) -> list[Block]:

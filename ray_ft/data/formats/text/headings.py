@@ -13,6 +13,7 @@ from ray_ft.data.formats.base import Lines
 from ray_ft.rows import Block
 
 UNDERLINE = re.compile(r"([=\-~^\"'`#*+_:.<>])\1{2,}[ \t]*")
+RULES = frozenset("=-~^\"'`#*+_:.<>")
 NUMBER = re.compile(r"(\d{1,3}(?:\.\d{1,3}){0,5})[.)]?[ \t]+(?=\S)")
 NAMED = re.compile(
     r"(?:chapter|part|article|section|appendix|annex|kapitel|teil|anhang|chapitre|annexe|cap[ií]tulo|capitolo)"
@@ -41,9 +42,9 @@ class Candidate:
     also: str = ""  # the kind that its underline alone would be
 
 
-def find_headings(lines: Lines) -> list[Block]:
-    """The headings in order, with their depth in the document."""
-    found = _candidates(lines)
+def find_headings(lines: Lines, spans: Sequence[tuple[int, int]]) -> list[Block]:
+    """The headings in order, with their depth in the document; `spans` are the runs of lines that are not blank."""
+    found = _candidates(lines.lines, spans)
     if not found:
         return []
     kept = _confirmed(found, lines)
@@ -53,22 +54,15 @@ def find_headings(lines: Lines) -> list[Block]:
     return [block for block in blocks if block is not None]
 
 
-def _candidates(lines: Lines) -> list[Candidate]:
+def _candidates(rows: Sequence[str], spans: Sequence[tuple[int, int]]) -> list[Candidate]:
+    """What the runs of lines begin with that may be a heading."""
     found: list[Candidate] = []
-    rows = lines.lines
-    i = 0
-    while i < len(rows):
-        line = rows[i]
-        if not line or line.isspace():
-            i += 1
-            continue
-        is_first = i == 0 or not rows[i - 1].strip()
-        one = _underlined(rows, i) or _alone(rows, i) if is_first else None
-        if one is not None:
-            found.append(one)
-            i = one.last
-        else:
-            i += 1
+    for first, last in spans:
+        second = rows[first + 1][0] if last - first > 1 else "="
+        if second not in RULES and not second.isspace() and rows[first][0] not in RULES:
+            continue  # a paragraph
+        one = _underlined(rows, first) or _alone(rows, first)
+        found += [one] if one is not None else []
     return found
 
 
