@@ -3,17 +3,34 @@
 import re
 
 COMMENT = re.compile(r"/\*[^*]*+(?:\*(?!/)[^*]*+)*+(?:\*/|\Z)|//[^\n]*+|\"[^\"\n]*+\"")
-ONLY_CPP = re.compile(
-    r"^[ \t]*+(?:template[ \t]*+<|namespace\b(?=[ \t\w:]*+\{|[ \t\w:]*+\n)|using[ \t]++(?:namespace\b|\w++[ \t]*+[=:])"
-    r"|(?:enum[ \t]++)?class[ \t]++\w++(?:[ \t]++\w++)*+[ \t\n]*+(?:[;{]|:(?!:))"
-    r"|(?:public|private|protected)[ \t]*+:|friend[ \t]|virtual[ \t]|explicit[ \t(]|constexpr[ \t]"
-    r"|#[ \t]*+include[ \t]*+<(?:[a-z_]++|[\w/]++\.(?:hpp|hh|hxx))>)"
-    r"|\w::[~\w]|\bconst[ \t]++\w++[ \t]?&|\boperator[ \t]*+(?:[=+*/<>!\[(&|%^~-]|new\b|delete\b|bool\b)"
-    r"|\)[ \t]*+(?:const[ \t]*+)?+(?:noexcept|override|final)\b|\)[ \t]*+const[ \t]*+[;{]"
-    r"|\b(?:static|dynamic|reinterpret|const)_cast[ \t]*+<|=[ \t]*+(?:delete|default)[ \t]*+;|\btypename[ \t]",
-    re.MULTILINE,
+BEGINS_LINE = (
+    ("template", re.compile(r"template[ \t]*+<")),
+    ("namespace", re.compile(r"namespace\b(?=[ \t\w:]{0,120}[{\n])")),
+    ("using", re.compile(r"using[ \t]++(?:namespace\b|\w++[ \t]*+[=:])")),
+    ("class", re.compile(r"class[ \t]{1,9}\w{1,80}(?:[ \t]{1,9}\w{1,80}){0,6}[ \t\n]{0,80}(?:[;{]|:(?!:))")),
+    ("public", re.compile(r"public[ \t]*+:")),
+    ("private", re.compile(r"private[ \t]*+:")),
+    ("protected", re.compile(r"protected[ \t]*+:")),
+    ("friend", re.compile(r"friend[ \t]")),
+    ("virtual", re.compile(r"virtual[ \t]")),
+    ("explicit", re.compile(r"explicit[ \t(]")),
+    ("constexpr", re.compile(r"constexpr[ \t]")),
 )
-"""Lines and words that no C file has, comments and strings apart."""
+ANYWHERE = (
+    ("::", re.compile(r"::[~\w](?<=\w::.)")),
+    ("&", re.compile(r"const[ \t]++\w++[ \t]?&")),
+    ("operator", re.compile(r"operator[ \t]*+(?:[=+*/<>!\[(&|%^~-]|new\b|delete\b|bool\b)")),
+    ("noexcept", re.compile(r"\)[ \t]*+(?:const[ \t]*+)?+noexcept\b")),
+    ("override", re.compile(r"\)[ \t]*+(?:const[ \t]*+)?+override\b")),
+    ("final", re.compile(r"\)[ \t]*+(?:const[ \t]*+)?+final\b")),
+    (") const", re.compile(r"\)[ \t]*+const[ \t]*+[;{]")),
+    ("_cast", re.compile(r"(?:static|dynamic|reinterpret|const)_cast[ \t]*+<")),
+    ("default", re.compile(r"=[ \t]*+default[ \t]*+;")),
+    ("delete", re.compile(r"=[ \t]*+delete[ \t]*+;")),
+    ("typename", re.compile(r"typename[ \t]")),
+    ("include", re.compile(r"include[ \t]*+<(?:[a-z_]++|[\w/]++\.(?:hpp|hh|hxx))>")),
+)
+"""What no C file has, comments and strings apart: a word, and how it stands there."""
 LOOKED_AT = 60_000  # characters of a header
 
 
@@ -22,7 +39,15 @@ def is_cpp(text: str) -> bool:
     text = text[:LOOKED_AT]
     if "__cplusplus" in text:
         text = _without_guarded(text)
-    return ONLY_CPP.search(COMMENT.sub(" ", text)) is not None
+    code = COMMENT.sub(" ", text)
+    if any(word in code and pattern.search(code) is not None for word, pattern in ANYWHERE):
+        return True
+    return any(
+        code[code.rfind("\n", 0, match.start()) + 1 : match.start()].strip() in ("", "enum")
+        for word, pattern in BEGINS_LINE
+        if word in code
+        for match in pattern.finditer(code)
+    )
 
 
 def _without_guarded(text: str) -> str:

@@ -27,12 +27,15 @@ CERTAIN = re.compile(
     r"|\bunder the terms of\b|\bpublic domain\b|\bsubject to the (?:terms|conditions)\b",
     re.IGNORECASE,
 )  # of a comment that holds a licence
-TOLD = re.compile(
-    r"copyright|©|\(c\) ?\d{4}|spdx-|licen[cs]|warrant|redistribut|\bpermission|all rights reserved|\bas[ -]is\b"
-    r"|liab(?:le|ility)|notice and this|merchantab|gnu\.org|free software|you may obtain a copy|following conditions"
-    r"|public domain|^\W*(?:authors?|@author|by|all contributors|see the authors?)\b|unless required by|the software",
-    re.IGNORECASE,
-)  # of a paragraph of it
+TOLD = (
+    "copyright", "©", "(c) 1", "(c) 2", "spdx-", "licens", "licenc", "warrant", "redistribut", "permission", "as is",
+    "as-is", "all rights reserved", "liable", "liability", "notice and this", "merchantab", "gnu.org", "free software",
+    "you may obtain a copy", "following conditions", "public domain", "unless required by", "the software", "@author",
+    "authors:", "author:", "all contributors", "see the authors",
+)  # fmt: skip
+"""Words of its paragraphs, in lower case."""
+HINTS = ("copyright", "©", "spdx-", "licens", "all rights reserved", "permission is", "under the terms",
+         "public domain", "subject to the")  # fmt: skip
 
 
 class Stretch(NamedTuple):
@@ -45,6 +48,9 @@ class Stretch(NamedTuple):
 def licence_of(text: str) -> tuple[Stretch, ...]:
     """The lines of licences in the comments that a source file begins with."""
     head = text[:MAX_HEAD]
+    low = head.lower()
+    if not any(hint in low for hint in HINTS):
+        return ()
     found = tuple(s for run in _comments(head) if CERTAIN.search(head, *run) for s in _paragraphs(head, run))
     # What stands above it are marks for machines.
     is_first = found and not any(run.start < found[0].start for run in _comments(head))
@@ -115,10 +121,14 @@ def _paragraphs(head: str, run: Stretch) -> Iterator[Stretch]:
     for line in head[run.start : run.end].splitlines(keepends=True):
         position += len(line)
         if not _has_words(line) or position == run.end:
-            parts.append((Stretch(start, position), TOLD.search(head, start, position) is not None))
+            parts.append((Stretch(start, position), _is_told(head[start:position].lower())))
             start = position
     said = [told for stretch, told in parts if _has_words(head[stretch.start : stretch.end])]
     yield from [run] if all(said) else [stretch for stretch, told in parts if told]
+
+
+def _is_told(paragraph: str) -> bool:
+    return any(word in paragraph for word in TOLD)
 
 
 def _has_words(line: str) -> bool:
