@@ -17,6 +17,7 @@ PARTS = {
     "fuzz": ("fuzz", "texts that nobody writes through every parser, filter, recipe and pattern"),
     "rivals": ("rivals.main", "prepare beside datatrove and data-juicer"),
     "redaction": ("redaction", "precision and recall of redaction on labelled snippets"),
+    "content": ("rivals.content", "words of marked pages that are kept, beside trafilatura"),
     "kills": ("kills", "prepare with workers, nodes and drivers killed"),
     "autoscaling": ("autoscaling", "prepare on a cluster that grows"),
 }

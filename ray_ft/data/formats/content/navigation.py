@@ -7,7 +7,8 @@ NAMES = frozenset(
     {
         "contents", "table of contents", "on this page", "in this article", "attachments", "attachments:", "navigation",
         "related pages", "related links", "navigation menu", "page contents", "share this page", "search", "toc",
-        "in this section", "quick links", "inhalt", "inhaltsverzeichnis", "sommaire", "table des matières", "índice",
+        "in this section", "quick links", "leave a reply", "leave a comment",
+        "inhalt", "inhaltsverzeichnis", "sommaire", "table des matières", "índice",
         "contenido", "indice", "目录", "目次",
     }
 )  # fmt: skip

@@ -26,12 +26,14 @@ UNREAD = [
 """Elements that hold nothing to read."""
 UNSEEN = """
     [hidden], [aria-hidden=true], span.lineno, span.linenos, td.linenos, td.gutter, td.blob-num, td.hljs-ln-numbers,
-    pre.src-line-numbers, span.katex-html, span.rightside, a.src, span.mw-editsection
+    pre.src-line-numbers, span.katex-html, span.rightside, a.src, span.mw-editsection,
+    span.theme-doc-version-badge
 """
 """What readers do not see, or see beside the text: numbers of lines, and what one may click."""
 ANCHORS = 'a[href^="#"]'
 SIGNS_OF_ANCHORS = frozenset({"", "#", "¶", "§", "🔗", "\u200b", "link"})
 
+LEADERS = 6  # characters beside the link in an entry of contents: a number, dots, a page
 MIN_PROSE, FEW = 240, 80  # characters: a paragraph, and a sentence
 MAX_LINKED = 0.5  # share of characters that are links
 
@@ -41,9 +43,16 @@ def remove_unseen(tree: "LexborHTMLParser") -> None:
     tree.strip_tags(UNREAD)
     for node in reversed(tree.css(UNSEEN)):  # what stands in another goes first
         node.decompose()
+    entries: dict[int, LexborNode] = {}  # paragraphs of contents
     for node in tree.css(ANCHORS):
-        if node.text(strip=True) in SIGNS_OF_ANCHORS:
+        words = node.text(strip=True)
+        parent = node.parent
+        if words in SIGNS_OF_ANCHORS:
             node.replace_with("")
+        elif parent is not None and parent.tag == "p" and len(parent.text(strip=True)) <= len(words) + LEADERS:
+            entries[parent.mem_id] = parent
+    for node in entries.values() if len(entries) > 1 else ():
+        node.decompose()
 
 
 def is_furniture(node: "LexborNode", says: Says) -> bool:
@@ -78,7 +87,8 @@ def is_kept(node: "LexborNode", tag: str, says: Says) -> bool:
         return True
     own, linked = own_and_linked(node)
     if tag == "form":
-        return own >= FEW and linked <= MAX_LINKED * (own + linked) and _tells(node)
+        enough = FEW if node.css_first("h1, h2, h3, table, pre") is not None else MIN_PROSE
+        return own >= enough and linked <= MAX_LINKED * (own + linked) and _tells(node)
     if tag == "header":
         return node.css_first("h1, h2, h3, h4, h5, h6") is not None or own > max(linked, FEW / 4)
     if tag == "aside":

@@ -7,7 +7,8 @@ MADE = (
     "built by", "powered by", "proudly powered", "rendered by", "exported from", "exported by", "this page was",
     "this document was", "this documentation was", "this site was", "last updated", "last modified", "last edited",
     "last generated", "last change", "page last", "this file was generated", "translated by", "theme by",
-    "retrieved from", "published with",
+    "retrieved from", "published with", "posted on", "posted by", "posted in", "published on", "published by",
+    "updated on", "written by", "filed under",
 )  # fmt: skip
 NAMES_OF_MAKERS = """
     confluence atlassian doxygen sphinx mkdocs jekyll hugo javadoc jsdoc typedoc rustdoc docusaurus gitbook wordpress
@@ -54,8 +55,8 @@ def is_line_of_site(words: str) -> bool:
 
 def is_row_of_ways(small: str) -> bool:
     """Whether a line in lower case is a row such as `prev | up | home | next`: two ways at least, and little else."""
-    if len(small) > MAX_LENGTH:
-        return False
+    if len(small) > MAX_LENGTH or not ("next" in small or "prev" in small or "home" in small):
+        return False  # no such row is without one of these
     parts = small.split(",")
     if ":" in small and len(parts) > 1 and all(part.split(":")[0].strip("[ ") in WAYS for part in parts):
         return True  # Next: A long name, Previous: Another, Up: The book

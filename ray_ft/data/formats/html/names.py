@@ -27,7 +27,7 @@ STRONG = _set(
     """
     gtoc minitoc localtoc globaltoc pagetoc tableofcontents navbar navheader navfooter navigation nav breadcrumb
     breadcrumbs footer pagefooter sitefooter pagination pager toc tocmacro topnav bottomnav subnav sidenav
-    contentinfo copyright colophon skiplink catlinks sitemap masthead
+    contentinfo copyright colophon titlearea projectname navpath skiplink catlinks sitemap masthead
     """
 )
 """Of what hardly ever holds content."""

@@ -23,6 +23,9 @@ CODE = frozenset({"pre", "code", "tt", "kbd", "samp"})  # all but `pre` only whe
 STARTS = BLOCKS | PARAGRAPHS | LISTS | CODE | HEADINGS.keys() | {"hr"}
 DROPPED = frozenset({"nav", "head", "-comment", "colgroup", "input", "option", "datalist", "map", "hr"})
 DOUBTFUL = frozenset({"aside", "footer", "header", "form"})
+MAX_ROW = 500  # characters of a row of links
+BARS = "|·•»"
+BETWEEN_LINKS = f" \t\n\r\xa0[],{BARS}"
 WHOLE = frozenset({"html", "body", "main"})
 
 
@@ -39,22 +42,38 @@ class Walk:
     def children(self, node: "LexborNode", depth: int) -> None:
         """Write what stands in a node; runs of words make one paragraph."""
         run: list[str] = []
+        links: list[str] = []  # their words in the run
         wrappers, above = self.regions.wrappers, self.regions.above
         is_above = bool(above) and node.mem_id in above
         for child in node.iter(include_text=True):
             tag = child.tag or ""
             if tag == "-text":
-                run.append(child.text_content or "")
+                text = child.text_content or ""
+                if run or not text.isspace():
+                    run.append(text)
             elif tag not in STARTS and not (wrappers and child.mem_id in wrappers):
                 run.append("" if tag in DROPPED else child.text())
+                if tag == "a":
+                    links.append(run[-1])
             else:
                 if run:
-                    self.words("".join(run), is_above=is_above)
-                    run = []
+                    self.run(run, links, is_above=is_above)
+                    run, links = [], []
                 if tag not in DROPPED and (not is_above or self.is_content(child, tag)):
                     self.block(child, tag, depth)
         if run:
-            self.words("".join(run), is_above=is_above)
+            self.run(run, links, is_above=is_above)
+
+    def run(self, run: list[str], links: list[str], *, is_above: bool) -> None:
+        """Write a run of words, unless it is a row of links: some, with bars between them."""
+        text = "".join(run)
+        if len(links) > 1 and len(text) < MAX_ROW and not self.num_lists and any(bar in text for bar in BARS):
+            own = text
+            for link in links:
+                own = own.replace(link, "", 1)
+            if not own.strip(BETWEEN_LINKS):
+                return
+        self.words(text, is_above=is_above)
 
     def block(self, node: "LexborNode", tag: str, depth: int) -> None:
         """Write a block, unless it is furniture."""

@@ -104,6 +104,11 @@ def test_nothing_of_the_content_is_lost(page: str) -> None:
         "<ul><li><a href=#a>One</a><ul><li><a href=#c>Three</a></li></ul></li><li><a href=#b>Two</a></li></ul>",
         "<div class=share-buttons><a href=x>Tweet</a> <a href=y>Share</a></div>",
         "<nav><a href=x>Everything else</a></nav>",
+        "<div class=summary><a href=#m>Members</a> | <a href=l.html>List of all</a></div>",
+        "<p class=MsoToc1><a href=#a>1 One 2</a></p><p class=MsoToc1><a href=#b>2 Two</a> 7</p>",
+        "<p>Posted on October 1, 2024 by Kari</p>",
+        "<div id=respond><h3>Leave a Reply</h3><form><p>Your address will not be published. Fields are marked.</p>"
+        "<label>Comment</label><textarea></textarea></form></div>",
         "<aside class=sidebar><h3>Related</h3><ul><li><a href=x>Sick leave</a></li></ul></aside>",
         "<form role=search><label>Find</label><input></form>",
         "<div hidden><p>Not to be seen by anybody at all.</p></div>",
