@@ -9,7 +9,7 @@ from urllib.parse import unquote
 
 from ray_ft.data.formats.assemble import Piece, assemble
 from ray_ft.data.formats.base import Parsed, Unreadable, still_working
-from ray_ft.data.formats.html import parse_html
+from ray_ft.data.formats.html import read_html
 from ray_ft.data.formats.office import check_archive
 
 CONTAINER = "META-INF/container.xml"
@@ -57,7 +57,7 @@ def _pieces(archive: zipfile.ZipFile, pages: list[str]) -> Iterator[Piece]:
     for number, page in enumerate(pages, start=1):
         still_working()
         html = archive.read(page).decode("utf-8", "replace")
-        for block in parse_html(html).blocks:
+        for block in read_html(html).blocks:
             yield Piece(block.type, block.text, block.level, number)
 
 

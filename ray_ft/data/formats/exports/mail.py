@@ -8,7 +8,7 @@ from email.message import EmailMessage
 
 from ray_ft.data.formats.assemble import Piece, assemble
 from ray_ft.data.formats.base import Parsed
-from ray_ft.data.formats.html import parse_html
+from ray_ft.data.formats.html import read_html
 from ray_ft.data.formats.lightweight.markdown.parse import read_markdown
 
 REPLY = re.compile(r"(?:re|fw|fwd|aw|wg|sv|vs|tr|rv|antw)(?:\[\d++\])?:\s*+", re.IGNORECASE)
@@ -71,7 +71,7 @@ def _message(message: EmailMessage, page: int) -> Iterator[Piece]:
     if title:
         yield Piece("heading", title, 1, page)
     text, is_html = _body(message)
-    blocks = parse_html(text).blocks if is_html else read_markdown(_written(text)).blocks
+    blocks = read_html(text).blocks if is_html else read_markdown(_written(text)).blocks
     for block in blocks:
         yield Piece(block.type, block.text, min(6, block.level + 1) if block.type == "heading" else 0, page)
 

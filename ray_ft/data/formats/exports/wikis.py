@@ -6,7 +6,7 @@ from typing import Any
 
 from ray_ft.data.formats.assemble import Piece, assemble
 from ray_ft.data.formats.base import Parsed, Unreadable, still_working
-from ray_ft.data.formats.html import parse_html
+from ray_ft.data.formats.html import read_html
 from ray_ft.data.formats.lightweight.mediawiki import wiki_pieces
 
 SNIFFED_BYTES = 4096
@@ -68,7 +68,7 @@ def _confluence(data: bytes) -> Iterator[Piece]:
         item.clear()
     for page, (number, title) in enumerate(titles.items(), start=1):
         still_working()
-        blocks = parse_html(f"<body><main>{storage_html(bodies.get(number, ''))}</main></body>").blocks
+        blocks = read_html(f"<body><main>{storage_html(bodies.get(number, ''))}</main></body>").blocks
         if blocks:
             yield Piece("heading", title, 1, page)
         for block in blocks:

@@ -29,6 +29,15 @@ def parse_html(text: str) -> Parsed:
 
     A page without a heading above all others has its title as one. Raises Unreadable for the template of a page.
     """
+    return _parsed(text, may_be_filled_in=True)
+
+
+def read_html(text: str) -> Parsed:
+    """As `parse_html`, of HTML that stands in something else, such as a mail or a book: it is no template."""
+    return _parsed(text, may_be_filled_in=False)
+
+
+def _parsed(text: str, *, may_be_filled_in: bool) -> Parsed:
     from selectolax.lexbor import LexborHTMLParser
 
     tree = LexborHTMLParser(text)
@@ -37,7 +46,7 @@ def parse_html(text: str) -> Parsed:
     remove_unseen(tree)
     mark_inline(tree)
     found = pieces_of(tree.root, regions_of(tree, title)) if tree.root is not None else ()
-    if _is_template(tree, text, found):
+    if may_be_filled_in and _is_template(tree, text, found):
         raise Unreadable("template", "a program fills it in")
     pieces, title = rooted(found, title)
     whole, blocks = assemble(pieces)

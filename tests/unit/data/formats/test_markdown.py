@@ -65,6 +65,7 @@ def test_shortcodes_imports_and_tags_of_components_are_no_text() -> None:
         ('<h2 id="a">\n  <img src="a.png">\n  Long\n  title\n</h2>\n\nb', [("h2", "Long title"), ("paragraph", "b")]),
         ("<div><h1>A</h1></div>\n\n## B", [("h1", "A"), ("h2", "B")]),
         ("<h1>A</h1><p>b</p>", [("paragraph", "A b")]),
+        ("<h1>\ue000A</h1>\n<i>\ue000u\ue001</i>", [("h1", "A"), ("paragraph", "u")]),
         ("<table><tr><td>a</td><td>b</td></tr></table>", [("paragraph", "a | b")]),
         ("<ul><li>a</li><li>b</li></ul>", [("paragraph", "a b")]),
         ("# <img src='x.svg'> Title <a name='t'></a>\n\na", [("h1", "Title"), ("paragraph", "a")]),

@@ -55,6 +55,7 @@ def clean_line(line: str) -> str:
 
 def clean_html(html: str) -> list[tuple[int, str]]:
     """Lines of a block of HTML as (level of a heading, or 0; text): as many as it has."""
+    html = html.replace(OPENED, "").replace(CLOSED, "")  # signs of icons in some fonts
     lines = html.split("\n")
     if html.lstrip().lower().startswith(UNREAD_HTML):
         return [(0, "")] * len(lines)
