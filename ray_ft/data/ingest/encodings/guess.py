@@ -105,10 +105,13 @@ def byte_wise_scores(sample: bytes) -> dict[str, float]:
     counts = np.bincount(values[values >= 128], minlength=256).astype(np.float64)
     is_told = (values[:-1] >= 128) | (values[1:] >= 128)
     pairs = np.bincount((256 * values[:-1] + values[1:])[is_told], minlength=65536).reshape(256, 256)
+    there = np.unique(values)  # few of the 256
+    few = pairs[np.ix_(there, there)].astype(np.float64)
+    follows = np.array(FOLLOWS)
     scores: dict[str, float] = {}
     for name, (languages, prior) in BYTE_WISE.items():
         kinds, logs = _table(name)
-        placed = float(((kinds.T @ pairs @ kinds) * np.array(FOLLOWS)).sum())
+        placed = float(((kinds[there].T @ few @ kinds[there]) * follows).sum())
         scores[name] = placed - prior + max(float(logs[i] @ counts) for i in range(len(languages)))
     return scores
 
