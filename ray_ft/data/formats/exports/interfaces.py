@@ -35,12 +35,7 @@ def parse_json(text: str) -> Parsed:
 def parse_yaml(text: str) -> Parsed:
     """An API description's blocks, else lines of configuration."""
     if any(line.startswith(YAML_MARKS) for line in text[:4096].split("\n")):
-        import yaml
-
-        try:
-            described = _described(yaml.load(text, _loader()))
-        except (yaml.YAMLError, RecursionError, ValueError):
-            described = None
+        described = _described(_yaml_without_aliases(text))
         if described is not None:
             return described
     return replace(parse_plain_code(text), language="yaml")
@@ -51,8 +46,8 @@ def _may_describe(text: str) -> bool:
     return any(mark in head for mark in ('"openapi"', '"swagger"', '"$schema"', '"asyncapi"'))
 
 
-def _loader() -> Any:
-    """YAML's safe loader that refuses aliases: a few of them make a file of gigabytes."""
+def _yaml_without_aliases(text: str) -> Any:
+    """What YAML's safe loader makes of one document, else None; a few aliases would make gigabytes of a file."""
     import yaml
 
     class Loader(yaml.SafeLoader):
@@ -61,7 +56,13 @@ def _loader() -> Any:
                 raise yaml.YAMLError("aliases are not read")
             return super().compose_node(parent, index)
 
-    return Loader
+    loader = Loader(text)
+    try:
+        return loader.get_single_data()
+    except (yaml.YAMLError, RecursionError, ValueError):
+        return None
+    finally:
+        loader.dispose()
 
 
 def _described(value: Any) -> Parsed | None:

@@ -140,7 +140,7 @@ def test_a_text_that_its_parser_cannot_end_is_put_aside_and_the_others_are_read(
 ) -> None:
     text = reading.format_of("a.txt")
     assert text is not None
-    monkeypatch.setattr(reading, "format_of", lambda path: replace(text, parse=parser))
+    monkeypatch.setattr(reading, "format_of", lambda path, head: replace(text, parse=parser))
     found = _states(items[:3], tmp_path / "parsed", Limits(0.5, MEMORY))
     assert found == [[""], [reason], [""]]
 
