@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 
 from ray_ft.recipes.chunking.keywords import keywords
-from ray_ft.recipes.questions.orders import as_asked, order_of
+from ray_ft.recipes.questions.orders import as_asked, lacks_object, order_of
 from ray_ft.recipes.questions.topics import Topic, topic_of
 from ray_ft.recipes.questions.wordings import wording_of
 from ray_ft.rows import Chunk
@@ -47,7 +47,8 @@ def training_question(chunk: Chunk) -> str:
     if topic is None:
         return ""
     if step := order_of(topic.title):
-        return f"How do I {as_asked(step)}?"
+        asked = f"ow do I {as_asked(step)}?"
+        return f"According to “{topic.document}”, h{asked}" if lacks_object(step) else f"H{asked}"
     return topic.title if topic.title.endswith(ASKED) else question_about(topic, chunk)
 
 

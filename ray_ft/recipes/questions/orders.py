@@ -85,6 +85,11 @@ def as_asked(order: str) -> str:
     return " ".join(mine.get(word, word) for word in order.split())
 
 
+def lacks_object(order: str) -> bool:
+    """Whether an order says not what it is about, such as `log in` and `back up`."""
+    return all(word in PARTICLES for word in order.split()[1:])
+
+
 def _is_order(words: list[str]) -> bool:
     verb, second, last = words[0], words[1], words[-1]
     if verb not in VERBS and verb not in ALSO_NOUNS:

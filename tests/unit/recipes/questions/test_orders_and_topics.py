@@ -30,7 +30,6 @@ ORDERS = {
     "INSTALL THE PUMP": "install the pump",
     "Install Ray": "install Ray",
     "Connect to a server": "connect to a server",
-    "Log in": "log in",
     "Wait for the lamp": "wait for the lamp",
     "How to open the ramp?": "open the ramp",
     "How to: Debug a build": "debug a build",
@@ -48,6 +47,11 @@ def test_a_noun_is_no_order(title: str) -> None:
 def test_an_order_is_asked_how_to_do_it(title: str) -> None:
     assert order_of(title) == ORDERS[title]
     assert training_question(chunk("Manual", title)) == f"How do I {ORDERS[title]}?"
+
+
+@pytest.mark.parametrize("title", ["Log in", "Back up", "Set up"])
+def test_an_order_without_an_object_is_asked_of_its_document(title: str) -> None:
+    assert training_question(chunk("Manual", title)) == f"According to “Manual”, how do I {title.lower()}?"
 
 
 def chunk(*path: str, text: str = "The ramp opens when the green lamp is lit.") -> Chunk:
