@@ -68,13 +68,9 @@ class QA(Recipe):
                 if s.blocks and num_words(document.text[s.body_start : s.end]) >= MIN_WORDS
             ]
         return make_chunks(
-            document,
-            spans,
-            recipe=self.name,
-            max_tokens=self.max_chunk_tokens,
-            count_tokens=count_tokens,
+            document, spans, recipe=self.name, max_tokens=self.max_chunk_tokens, count_tokens=count_tokens,
             overlap_tokens=self.overlap_tokens,
-        )
+        )  # fmt: skip
 
     def examples(self, chunks: list[Chunk], generate: Generate | None) -> list[Example]:
         if generate is None:
