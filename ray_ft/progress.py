@@ -16,6 +16,7 @@ log = logging.getLogger("ray_ft")
 FIRST_SECONDS = 10.0
 MOST_SECONDS = 600.0
 """Between two lines of a task, in the beginning and in a long run."""
+MIN_SHARE = 0.02  # of the whole, before what is left is guessed: the first answer may have waited for a model to load
 
 
 @dataclass(eq=False)
@@ -70,11 +71,11 @@ class Task:
 
     @property
     def seconds_left(self) -> float | None:
-        """How long the rest will take at the rate so far; None where nothing is known."""
+        """How long the rest will take at the rate so far; None where nothing is known, as in the beginning."""
         if self._said is not None:
             at, left = self._said
             return max(0.0, left - (self.clock() - at))
-        if self.total is None or self.done <= self._first:
+        if self.total is None or self.done - self._first < max(1, MIN_SHARE * (self.total - self._first)):
             return None
         return self.seconds * (self.total - self.done) / (self.done - self._first)
 

@@ -59,6 +59,17 @@ def test_a_resumed_task_goes_at_the_rate_of_what_it_did_itself() -> None:
     assert task.seconds_left == pytest.approx(10.0)  # five steps in ten seconds, five are left
 
 
+def test_the_first_of_many_tells_nothing_of_the_rest() -> None:
+    now = 0.0
+    task = Task("answer", "tasks", 680, clock=lambda: now)
+    now = 55.0  # a model was loaded
+    task.count_to(1)
+    assert task.line() == "answer 1 of 680 tasks, 0.0 a second"
+    now = 60.0
+    task.count_to(20)
+    assert task.seconds_left == pytest.approx(1980.0)
+
+
 def test_a_stage_s_own_estimate_runs_down() -> None:
     now = 0.0
     task = Task("train", "steps", 100, clock=lambda: now)
