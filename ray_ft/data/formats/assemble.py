@@ -1,6 +1,6 @@
 """Pieces of a document that has no text of its own (pages, slides, cells) to one text with exact blocks."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from ray_ft.rows import Block, BlockType
@@ -14,6 +14,13 @@ class Piece:
     text: str
     level: int = 0
     page: int = 0
+
+
+def pieces_of(blocks: Iterable[Block], *, page: int, deeper: int = 0) -> Iterator[Piece]:
+    """Blocks that another parser found, as pieces of a page; their headings stand `deeper` by so many levels."""
+    for block in blocks:
+        level = min(6, block.level + deeper) if block.type == "heading" else 0
+        yield Piece(block.type, block.text, level, page)
 
 
 def assemble(pieces: Iterable[Piece]) -> tuple[str, tuple[Block, ...]]:

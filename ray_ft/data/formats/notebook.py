@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from ray_ft.data.formats.assemble import Piece, assemble
+from ray_ft.data.formats.assemble import Piece, assemble, pieces_of
 from ray_ft.data.formats.base import Parsed, Unreadable
 from ray_ft.data.formats.lightweight.markdown.parse import read_markdown
 
@@ -33,8 +33,7 @@ def parse_notebook(text: str) -> Parsed:
 def _cell(cell: Any, page: int, language: str) -> Iterator[Piece]:
     source = cell.source.strip("\n")
     if cell.cell_type == "markdown":
-        for block in read_markdown(ENCODED.sub("", source)).blocks:
-            yield Piece(block.type, block.text, level=block.level, page=page)
+        yield from pieces_of(read_markdown(ENCODED.sub("", source)).blocks, page=page)
     elif cell.cell_type == "code" and source.strip():
         yield Piece("code", f"```{language}\n{source.rstrip()}\n```", page=page)
         printed = "".join(_printed(output) for output in cell.get("outputs", []))

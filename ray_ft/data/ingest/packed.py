@@ -21,8 +21,6 @@ def unpacked(data: bytes, suffix: str) -> bytes:
         while data and room > 0:
             stream = _stream(suffix)
             part = stream.decompress(data, room)
-            if not part and not stream.eof:
-                raise Unreadable("damaged", f"the {suffix} stream is cut short", broken=True)
             parts.append(part)
             room -= len(part)
             if not stream.eof and room > 0:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 from urllib.parse import unquote
 
-from ray_ft.data.formats.assemble import Piece, assemble
+from ray_ft.data.formats.assemble import Piece, assemble, pieces_of
 from ray_ft.data.formats.base import Parsed, Unreadable, still_working
 from ray_ft.data.formats.html import read_html
 from ray_ft.data.formats.office import check_archive
@@ -57,8 +57,7 @@ def _pieces(archive: zipfile.ZipFile, pages: list[str]) -> Iterator[Piece]:
     for number, page in enumerate(pages, start=1):
         still_working()
         html = archive.read(page).decode("utf-8", "replace")
-        for block in read_html(html).blocks:
-            yield Piece(block.type, block.text, block.level, number)
+        yield from pieces_of(read_html(html).blocks, page=number)
 
 
 def _xml(source: bytes) -> Any:

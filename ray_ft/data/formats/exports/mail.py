@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from email.message import EmailMessage
 
-from ray_ft.data.formats.assemble import Piece, assemble
+from ray_ft.data.formats.assemble import Piece, assemble, pieces_of
 from ray_ft.data.formats.base import Parsed
 from ray_ft.data.formats.html import read_html
 from ray_ft.data.formats.lightweight.markdown.parse import read_markdown
@@ -72,8 +72,7 @@ def _message(message: EmailMessage, page: int) -> Iterator[Piece]:
         yield Piece("heading", title, 1, page)
     text, is_html = _body(message)
     blocks = read_html(text).blocks if is_html else read_markdown(_written(text)).blocks
-    for block in blocks:
-        yield Piece(block.type, block.text, min(6, block.level + 1) if block.type == "heading" else 0, page)
+    yield from pieces_of(blocks, page=page, deeper=1)
 
 
 def _body(message: EmailMessage) -> tuple[str, bool]:

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from ray_ft.data.formats.assemble import Piece, assemble
+from ray_ft.data.formats.assemble import Piece, assemble, pieces_of
 from ray_ft.data.formats.base import Parsed, Unreadable, still_working
 from ray_ft.data.formats.html import read_html
 from ray_ft.data.formats.lightweight.mediawiki import wiki_pieces
@@ -71,8 +71,7 @@ def _confluence(data: bytes) -> Iterator[Piece]:
         blocks = read_html(f"<body><main>{storage_html(bodies.get(number, ''))}</main></body>").blocks
         if blocks:
             yield Piece("heading", title, 1, page)
-        for block in blocks:
-            yield Piece(block.type, block.text, min(6, block.level + 1) if block.type == "heading" else 0, page)
+        yield from pieces_of(blocks, page=page, deeper=1)
 
 
 def storage_html(source: str) -> str:

@@ -69,8 +69,7 @@ class _Reader:
                 i = yield from self._table(i, last, style)
             elif (heading := self._heading(i, last)) is not None:
                 level, title, i = heading
-                if style not in ("discrete", "float") or title:
-                    yield Piece("heading", title, level)
+                yield Piece("heading", title, level)
             elif style in CODE_STYLES or (line[:1].isspace() and not ITEM.match(line)):
                 i, rows = self._paragraph(i, last)
                 yield Piece("code", f"```{language}\n" + "\n".join(_dedented(rows)) + "\n```")
