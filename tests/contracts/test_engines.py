@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 import torch
+from each_engine import ENGINE_NAMES, here, make_engine
 from random_adapter import write_random_adapter
 
-from ray_ft.engines import ENGINES, Engine, GenerateRequest, LoadedModel, WriteRequest
-from ray_ft.engines.vllm.versions import is_installed
+from ray_ft.engines import GenerateRequest, LoadedModel, WriteRequest
 from ray_ft.errors import GenerationError, ModelError
 from ray_ft.evaluation.exam.tasks import Task
 from ray_ft.evaluation.systems.prompts import perform
@@ -25,15 +25,9 @@ QUESTIONS = ["What does `join` do?", "How is a lock released?", "Name one error.
 NUM_TOKENS = 24
 
 
-# auto is one of the others, and what asks a server has its own tests: there are no folders for it to look at.
-ENGINE_NAMES = [name for name in ENGINES if ENGINES[name].answers and ENGINES[name].needs_weights and name != "auto"]
-
-
 @pytest.fixture(scope="module", params=ENGINE_NAMES)
 def engine_name(request: pytest.FixtureRequest) -> str:
-    if request.param == "vllm" and not (is_installed() and torch.cuda.is_available()):
-        pytest.skip("needs vLLM and a GPU")
-    return str(request.param)
+    return here(request.param)
 
 
 @pytest.fixture(scope="module")
@@ -48,16 +42,9 @@ def adapters(tiny_model_path: str, tmp_path_factory: pytest.TempPathFactory) -> 
 
 @pytest.fixture(scope="module")
 def model(engine_name: str, tiny_model_path: str, adapters: dict[str, str]) -> Iterator[LoadedModel]:
-    loaded = make(engine_name).load(tiny_model_path, adapters)
+    loaded = make_engine(engine_name).load(tiny_model_path, adapters)
     yield loaded
     loaded.close()
-
-
-def make(engine_name: str, **settings: Any) -> Engine:
-    """An engine; vLLM's shares a GPU with those of other tests, and starts sooner without compiling."""
-    small = {"eager": True, "gpu_memory_fraction": 0.1, "dtype": "bfloat16", "tensor_parallel": 1}
-    at_once: dict[str, Any] = small if engine_name == "vllm" else {}
-    return ENGINES[engine_name](**at_once, **settings)
 
 
 @pytest.fixture
@@ -147,7 +134,7 @@ def test_one_call_may_mix_adapters_and_keeps_the_order(model: LoadedModel) -> No
 def test_requests_decoded_together_answer_as_alone(
     engine_name: str, model: LoadedModel, tiny_model_path: str, adapters: dict[str, str]
 ) -> None:
-    batched = make(engine_name, batch_size=3).load(tiny_model_path, adapters)
+    batched = make_engine(engine_name, batch_size=3).load(tiny_model_path, adapters)
     lengths = (3, NUM_TOKENS, 9, 14)
     requests = [
         ask(model, question, adapter=adapter, max_new_tokens=length)
@@ -302,7 +289,7 @@ def test_no_tokens_cost_nothing(model: LoadedModel) -> None:
 def refused(engine_name: str, model_path: str, folder: str | Path) -> str:
     """The one line with which an adapter is refused."""
     with pytest.raises(ModelError) as error:
-        make(engine_name).load(model_path, {"x": str(folder)})
+        make_engine(engine_name).load(model_path, {"x": str(folder)})
     assert "\n" not in str(error.value)
     return str(error.value)
 
@@ -331,7 +318,7 @@ def test_an_adapter_of_another_base_is_refused(
     assert "belongs to another base" in message
     assert base_digest(other) in message
     with pytest.raises(ModelError, match="belongs to another base"):
-        make(engine_name).check(str(other), {"x": adapters["code"]})
+        make_engine(engine_name).check(str(other), {"x": adapters["code"]})
 
 
 def test_an_adapter_of_another_shape_is_refused_without_a_note(
@@ -374,7 +361,7 @@ def test_an_adapter_that_plain_peft_made_is_accepted(
     engine_name: str, model: LoadedModel, tiny_model_path: str, adapter_copy: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     (adapter_copy / "ray_ft_base.json").unlink()
-    foreign = make(engine_name).load(tiny_model_path, {"x": str(adapter_copy)})
+    foreign = make_engine(engine_name).load(tiny_model_path, {"x": str(adapter_copy)})
     assert "ray_ft_base.json" in caplog.text
     request = ask(model, QUESTIONS[3], adapter="code")
     assert foreign.generate([dataclasses.replace(request, adapter="x")]) == model.generate([request])
@@ -382,7 +369,7 @@ def test_an_adapter_that_plain_peft_made_is_accepted(
 
 def test_a_folder_without_a_model_is_refused(engine_name: str, tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"config\.json"):
-        make(engine_name).load(str(tmp_path), {})
+        make_engine(engine_name).load(str(tmp_path), {})
 
 
 def test_damaged_weights_are_refused_in_one_line(engine_name: str, tiny_model_path: str, tmp_path: Path) -> None:
@@ -390,14 +377,14 @@ def test_damaged_weights_are_refused_in_one_line(engine_name: str, tiny_model_pa
     weights = damaged / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:5000])
     with pytest.raises(ModelError, match="the model cannot be loaded") as error:
-        make(engine_name).load(str(damaged), {})
+        make_engine(engine_name).load(str(damaged), {})
     assert "\n" not in str(error.value)
 
 
 def test_another_chat_template_can_be_given(engine_name: str, tiny_model_path: str, tmp_path: Path) -> None:
     template = tmp_path / "template.jinja"
     template.write_text("{% for m in messages %}[{{ m['role'] }}] {{ m['content'] }}\n{% endfor %}[answer]")
-    model = make(engine_name).load(tiny_model_path, {}, chat_template=str(template))
+    model = make_engine(engine_name).load(tiny_model_path, {}, chat_template=str(template))
     assert model.apply_chat_template([{"role": "user", "content": "Hi"}]) == "[user] Hi\n[answer]"
 
 
@@ -420,7 +407,7 @@ def test_an_adapter_with_a_chat_template_of_its_own_is_answered_in_it(
 
 
 def test_an_engine_writes_data_in_the_places_of_the_requests(engine_name: str, tiny_model_path: str) -> None:
-    engine = make(engine_name)
+    engine = make_engine(engine_name)
     writer = engine.load_writer(tiny_model_path)
     requests = [WriteRequest(q, max_new_tokens=8) for q in ("What is a lock?", " lock" * 10_000, "Why?")]
     written = dict(writer.write(requests))
@@ -432,7 +419,7 @@ def test_an_engine_writes_data_in_the_places_of_the_requests(engine_name: str, t
 
 @pytest.mark.usefixtures("exact")
 def test_an_engine_writes_under_the_system_prompt_of_a_request(engine_name: str, tiny_model_path: str) -> None:
-    engine = make(engine_name)
+    engine = make_engine(engine_name)
     request = WriteRequest("What is a lock?", max_new_tokens=8, system="Answer in one word.")
     ((_, written),) = engine.load_writer(tiny_model_path).write([request])
     model = engine.load(tiny_model_path, {})
@@ -445,7 +432,7 @@ def test_an_engine_writes_under_the_system_prompt_of_a_request(engine_name: str,
 def test_the_identity_of_an_engine_changes_with_the_base_and_not_with_the_batch_size(
     engine_name: str, tiny_model_path: str, tmp_path: Path
 ) -> None:
-    one, other = make(engine_name), make(engine_name, batch_size=7)
+    one, other = make_engine(engine_name), make_engine(engine_name, batch_size=7)
     assert one.writer_identity(tiny_model_path) == other.writer_identity(tiny_model_path)
     template = tmp_path / "t.jinja"
     template.write_text("other")

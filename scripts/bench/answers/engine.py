@@ -13,7 +13,10 @@ NUM_ADAPTERS = 16
 def measure(
     folder: Path, *, shape: str, dtype: str, counts: tuple[int, ...], prompt: int, new: int, repeats: int
 ) -> list[dict[str, Any]]:
-    """A row for each number of requests and each way of asking; the median of some repeats, after one to warm up."""
+    """A row for each number of requests and each way of asking; the median of some repeats, after one to warm up.
+
+    Each repeat has prompts of its own, since engines keep what they have read; `again` asks the last ones once more.
+    """
     from ray_ft.engines import ENGINES, GenerateRequest
 
     base = make_base(folder / shape, shape, dtype=dtype)
@@ -25,23 +28,29 @@ def measure(
     rows = []
     for count in counts:
         draw = random.Random(1)
-        prompts = [tuple(draw.randrange(300, SHAPES[shape]["vocab_size"]) for _ in range(prompt)) for _ in range(count)]
         for who, names in asked.items():
             if count < len(names):
                 continue
-            requests = [
-                GenerateRequest(p, adapter=names[i % len(names)], max_new_tokens=new, ignore_end=True)
-                for i, p in enumerate(prompts)
-            ]
-            seconds = []
-            for _ in range(repeats + 1):
+            results, seconds = [], []
+            for repeat in range(repeats + 2):
+                if repeat <= repeats:
+                    requests = [
+                        GenerateRequest(
+                            tuple(draw.randrange(300, SHAPES[shape]["vocab_size"]) for _ in range(prompt)),
+                            adapter=names[i % len(names)], max_new_tokens=new, ignore_end=True,
+                        )
+                        for i in range(count)
+                    ]  # fmt: skip
                 started = time.perf_counter()
                 results = model.generate(requests)
                 seconds.append(time.perf_counter() - started)
                 assert all(result.num_completion_tokens == new for result in results)
-            took = sorted(seconds[1:])[repeats // 2]
+            first, *measured, again = seconds
+            took = sorted(measured)[repeats // 2]
             row = {"requests": count, "who": who, "prompt_tokens": prompt, "new_tokens": new,
-                   "new_tokens_per_s": round(count * new / took, 1), "first_s": round(seconds[0], 2)}  # fmt: skip
+                   "new_tokens_per_s": round(count * new / took, 1), "first_s": round(first, 2),
+                   "again_new_tokens_per_s": round(count * new / again, 1),
+                   "again_cached_tokens": sum(result.num_cached_tokens for result in results)}  # fmt: skip
             print(row, flush=True)
             rows.append(row)
     model.close()
