@@ -13,6 +13,7 @@ PARTS = {
     "make-pdf": ("reading", "write a manual to read"),
     "copies": ("copies", "what telling copies costs, and how many of the true pairs it finds"),
     "tree": ("tree", "prepare over a whole source tree, step by step"),
+    "trees": ("trees", "examples of whole trees drawn for a reader, graded, and searched for bad ones"),
     "cores": ("cores", "prepare on more and more processors"),
     "fuzz": ("fuzz", "texts that nobody writes through every parser, filter, recipe and pattern"),
     "rivals": ("rivals.main", "prepare beside datatrove and data-juicer"),
