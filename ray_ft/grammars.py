@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from tree_sitter import Parser
 
-ROLES = ("comments", "attributes", "imports", "functions", "classes", "scopes", "values", "wrappers", "inside")
+ROLES = (
+    "comments", "attributes", "imports", "functions", "classes", "scopes", "values", "wrappers", "inside", "sections",
+)  # fmt: skip
 
 
 ERROR = 65535  # number of the nodes that hold what does not parse
@@ -32,6 +34,9 @@ class Grammar:
     signatures: frozenset[str] = frozenset()  # headers above the function whose other ways to be called they are
     imports: frozenset[str] = frozenset()
     comments: frozenset[str] = frozenset({"comment"})
+    sections: frozenset[str] = frozenset()  # name what follows them, as Perl's `package`
+    bodies: tuple[str, ...] = ()  # children that hold what a definition does, where no field says so; the first counts
+    description: str = ""  # attribute of a block that documents it, as Terraform's
     attributes: frozenset[str] = frozenset()  # stand between a documentation comment and its definition
     docstring_inside: bool = False  # in the body, as in Python; else in the comment above
     function: str = "language"  # of the package, gives the grammar
@@ -166,6 +171,58 @@ GRAMMARS = {
         attributes=_of("attribute_list"),
         function="language_php",
     ),
+    "kotlin": Grammar(
+        "tree_sitter_kotlin",
+        functions=_of("function_declaration secondary_constructor property_declaration"),
+        classes=_of("class_declaration object_declaration companion_object"),
+        bodies=("class_body", "enum_class_body", "function_body", "block", "getter", "primary_constructor"),
+        imports=_of("import"),
+        comments=_of("line_comment block_comment"),
+    ),
+    "swift": Grammar(
+        "tree_sitter_swift",
+        functions=_of(
+            "function_declaration init_declaration deinit_declaration subscript_declaration property_declaration"
+        ),
+        classes=_of("class_declaration protocol_declaration"),
+        bodies=("computed_property",),
+        imports=_of("import_declaration"),
+        comments=_of("comment multiline_comment"),
+    ),
+    "scala": Grammar(
+        "tree_sitter_scala",
+        functions=_of("function_definition"),
+        classes=_of("class_definition object_definition trait_definition enum_definition package_object"),
+        inside=_of("package_clause template_body extension_definition given_definition with_template_body block"),
+        bodies=("class_parameters",),
+        imports=_of("import_declaration"),
+        comments=_of("comment block_comment"),
+    ),
+    "lua": Grammar(
+        "tree_sitter_lua",
+        functions=_of("function_declaration"),
+        classes=frozenset(),
+        values=_of("variable_declaration assignment_statement function_call field"),
+        inside=_of("do_statement if_statement block"),
+    ),
+    "perl": Grammar(
+        "tree_sitter_perl",
+        functions=_of("subroutine_declaration_statement method_declaration_statement"),
+        classes=frozenset(),
+        inside=_of("phaser_statement block block_statement expression_statement"),
+        sections=_of("package_statement class_statement role_statement"),
+        bodies=("block",),
+        imports=_of("use_statement require_expression"),
+        comments=_of("comment pod"),
+    ),
+    "terraform": Grammar(
+        "tree_sitter_hcl",
+        functions=_of("block"),
+        classes=frozenset(),
+        inside=_of("body"),
+        bodies=("body", "block_start"),
+        description="description",
+    ),
     "bash": Grammar("tree_sitter_bash", functions=_of("function_definition"), classes=frozenset()),
 }
 
@@ -173,6 +230,7 @@ TAGS = {
     "py": "python", "python3": "python", "js": "javascript", "jsx": "javascript", "node": "javascript",
     "ts": "typescript", "golang": "go", "h": "c", "c++": "cpp", "cc": "cpp", "cxx": "cpp", "hpp": "cpp", "c#": "csharp",
     "cs": "csharp", "rs": "rust", "rb": "ruby", "sh": "bash", "shell": "bash", "zsh": "bash",
+    "kt": "kotlin", "kts": "kotlin", "sc": "scala", "pl": "perl", "pm": "perl", "hcl": "terraform", "tf": "terraform",
 }  # fmt: skip
 """What a fence calls a language that its grammar is not called."""
 

@@ -76,7 +76,7 @@ class Definition:
     """
 
     name: str  # qualified by what it stands in, e.g. Ferry.board
-    kind: str  # function, method or class; struct, interface, trait, enum, module, ... count as class
+    kind: str  # function, method or class (struct, trait, ...); in SQL and Terraform table, resource, ...
     start: int
     end: int
     body_start: int

@@ -11,7 +11,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from ray_ft.data.formats.base import Parsed
-from ray_ft.data.formats.code import code_parser, parse_plain_code
+from ray_ft.data.formats.code import code_parser, parse_plain_code, parse_sql
 from ray_ft.data.formats.code.dialect import is_cpp
 from ray_ft.data.formats.delimited import parse_csv
 from ray_ft.data.formats.exports.epub import parse_epub
@@ -126,9 +126,9 @@ FORMATS: dict[str, Format] = {
     ".php": _code("php"),
     ".sh": _code("bash"),
     ".bash": _code("bash"),
-    ".kt": _lines("kotlin"),
-    ".scala": _lines("scala"),
-    ".sql": _lines("sql"),
+    ".kt": _code("kotlin"),
+    ".scala": _code("scala"),
+    ".sql": Format("sql", parse_sql, "sql", max_here=2**20),
     ".toml": _lines("toml"),
     ".yaml": YAML,
     ".yml": YAML,
@@ -147,15 +147,15 @@ FORMATS: dict[str, Format] = {
     ".mbox": MBOX,
     ".xml": XML,
     ".xhtml": HTML,
-    ".tf": _lines("terraform"),
-    ".hcl": _lines("terraform"),
+    ".tf": _code("terraform"),
+    ".hcl": _code("terraform"),
     ".dockerfile": _lines("dockerfile"),
-    ".swift": _lines("swift"),
-    ".sc": _lines("scala"),
-    ".kts": _lines("kotlin"),
-    ".lua": _lines("lua"),
-    ".pl": _lines("perl"),
-    ".pm": _lines("perl"),
+    ".swift": _code("swift"),
+    ".sc": _code("scala"),
+    ".kts": _code("kotlin"),
+    ".lua": _code("lua"),
+    ".pl": _code("perl"),
+    ".pm": _code("perl"),
     ".r": _lines("r"),
     ".cmake": _lines("cmake"),
     ".mk": _lines("make"),

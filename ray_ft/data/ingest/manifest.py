@@ -44,7 +44,8 @@ LIBRARIES = (
     "python-docx", "python-pptx", "rensa", "selectolax", "tokenizers", "transformers", "tree-sitter", "numpy",
     "pyarrow",
     *(f"tree-sitter-{language}" for language in (
-        "bash", "c", "c-sharp", "cpp", "go", "java", "javascript", "php", "python", "ruby", "rust", "typescript",
+        "bash", "c", "c-sharp", "cpp", "go", "hcl", "java", "javascript", "kotlin", "lua", "perl", "php", "python",
+        "ruby", "rust", "scala", "swift", "typescript",
     )),
 )  # fmt: skip
 

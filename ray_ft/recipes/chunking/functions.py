@@ -14,7 +14,11 @@ from ray_ft.rows import Chunk, CountTokens, Definition, Document
 
 COMMENT = re.compile(r"^[ \t]*(?://)[#/!: \t]*(.+)$", re.MULTILINE)
 HASH_COMMENT = re.compile(r"^[ \t]*(?:#(?!\[|\w+;)|//)[#/!: \t]*(.+)$", re.MULTILINE)
-HASH_LANGUAGES = frozenset({"python", "ruby", "bash", "php"})  # elsewhere # begins directives and private members
+DASH_COMMENT = re.compile(r"^[ \t]*+--++(?!\[)[-!: \t]*+(.+)$", re.MULTILINE)
+HASH_LANGUAGES = frozenset(
+    {"python", "ruby", "bash", "php", "perl", "terraform"}
+)  # elsewhere # begins directives and private members
+DASH_LANGUAGES = frozenset({"lua", "sql"})
 DIRECTIVE = re.compile(
     r"(?:type:|noqa|pragma|fmt:|mypy:|pylint|ruff:|eslint|clang-format|nolint|include\b|define\b|if|end|else)"
 )
@@ -85,7 +89,7 @@ def _less_than(margin: str) -> re.Pattern[str]:
 
 def comments(code: str, language: str) -> list[str]:
     """The words of the line comments in a piece of code; directives of tools are not for readers."""
-    pattern = HASH_COMMENT if language in HASH_LANGUAGES else COMMENT
+    pattern = HASH_COMMENT if language in HASH_LANGUAGES else DASH_COMMENT if language in DASH_LANGUAGES else COMMENT
     found = [without_marks(words).strip() for words in pattern.findall(code)]
     return [words for words in found if not DIRECTIVE.match(words) and any(c.isalpha() for c in words)]
 

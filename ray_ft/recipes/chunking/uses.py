@@ -9,7 +9,7 @@ from ray_ft.rows import Definition, Document
 Place = tuple[int, int, str]
 
 WORDS = bytes(c if c > 127 or c == ord("_") or chr(c).isalnum() else ord(" ") for c in range(256))
-BOUND = re.compile(r"(?<!\w)(\w++)\s*+(?:[;,}\"')]|\bfrom\b|$)", re.MULTILINE)  # names that an import makes known
+BOUND = re.compile(r"(?<!\w)(\w++)\s*+(?:[;,}\"')=]|\bfrom\b|$)", re.MULTILINE)  # names that an import makes known
 
 
 class Uses(NamedTuple):

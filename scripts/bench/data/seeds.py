@@ -68,6 +68,21 @@ const f = async (a, b) => { /* c */ return a; };\nmodule.exports.g = function ()
     "ruby": "require 'a'\n# Stop.\nmodule A\n  class Pump < B\n    def stop(x = 1)\n      x\n    end\n  end\nend\n",
     "php": "<?php\nuse A\\B;\n/** Stop. */\nclass Pump {\n  public function stop(int $x): int { return $x; }\n}\n",
     "bash": "#!/bin/bash\n# Stop.\nstop() {\n  local x=$1\n  cat <<EOF\n$x\nEOF\n}\nfunction go { :; }\n",
+    "kotlin": """package a\nimport b.c as d\n/** Stop. */\n@A data class Pump(val x: Int) : Base() {\n  companion object { const val Y = "${x}" }
+  override fun <T> stop(x: T?): Int = when (x) { null -> 1\n else -> 2 }\n  constructor(y: String) : this(1) { z { it } }\n}\nfun List<Int>.f() {\n}\n""",
+    "swift": """import A\n/// Stop.\n@objc public class Pump<T>: Base {\n  var x: Int { return 1 }\n  init(y: Int) throws { self.y = y }
+  func stop(_ x: Int = 1) -> String { #if DEBUG\n return "\\(x)"\n #endif }\n}\nextension Pump where T: B { }\nprotocol P { func m() }\n""",
+    "scala": """package a\nimport b.{c, d => e}\n/** Stop. */\ncase class Pump[T](x: Int)(implicit y: T) extends Base with I {
+  def stop(x: Int): String = s"$x ${y}"\n}\nobject Pump:\n  given A[Int] with\n    def b = 1\nenum C:\n  case D, E\nend C\n""",
+    "lua": """local a = require("b")\n--- Stop.\n-- @param x it\nfunction Pump:stop(x, ...)\n  return a.c(x) .. [[d]]\nend
+local M = { e = function() return 1 end }\nM.f = function(g) --[[ h ]] return g end\nreturn M\n""",
+    "perl": """package A::Pump;\nuse strict;\nuse B qw(c);\n\n=head2 stop\n\nStops.\n\n=cut\n\nsub stop {\n  my ($self, %x) = @_;
+  $x{y} =~ s/a\\/b/c/g; # d\n  print <<"E";\n$self->{f}\nE\n  return wantarray ? @{$x{z}} : q{g};\n}\n1;\n__END__\n\n=head1 NAME\n""",
+    "terraform": """# Stop.\nresource "a_b" "pump" {\n  count = var.x > 1 ? 1 : 0\n  tags = { for k, v in local.y : k => upper(v) }\n}
+variable "x" {\n  description = <<-EOT\n    It.\n  EOT\n  type = list(string)\n}\nmodule "m" { source = "./${path.module}" }\n""",
+    "sql": """-- Stop.\nCREATE OR REPLACE FUNCTION a.stop(x INT) RETURNS INT AS $b$\nBEGIN\n  RETURN CASE WHEN x > 1 THEN 'a''b' END;\nEND;
+$b$ LANGUAGE plpgsql;\nDELIMITER //\nCREATE PROCEDURE `p`()\nBEGIN\n  SELECT 1;\nEND //\nDELIMITER ;\nCREATE TABLE [d].[t] (x INT);\nGO
+CREATE PACKAGE BODY q AS\n  FUNCTION f RETURN INT IS\n  BEGIN\n    RETURN 1;\n  END;\nEND q;\n/\nCOMMENT ON TABLE t IS 'it';\n""",
 }
 LANGUAGES = {"typescript": "javascript", "tsx": "javascript", "cpp": "c", "csharp": "java"}
 OTHERS = {

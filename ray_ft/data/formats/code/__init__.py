@@ -11,10 +11,12 @@ from ray_ft.data.formats.base import Parsed
 from ray_ft.data.formats.code.definitions import Rows, Source, python_docstring
 from ray_ft.data.formats.code.licence import licence_of, without
 from ray_ft.data.formats.code.recover import top_nodes
+from ray_ft.data.formats.code.respelled import respelled
+from ray_ft.data.formats.code.sql import sql_definitions
 from ray_ft.data.formats.code.walk import Walker
 from ray_ft.data.formats.text import parse_lines
 from ray_ft.grammars import GRAMMARS
-from ray_ft.rows import Block, BlockType
+from ray_ft.rows import Block, BlockType, Definition
 
 MAX_IMPORTS = 200
 
@@ -30,29 +32,48 @@ def parse_code(text: str, *, language: str) -> Parsed:
     data = text.encode()
     parser = grammar.parser()
     root = parser.parse(data).root_node
-    walker = Walker(grammar)
-    walker.walk(top_nodes(parser, data, root, walker.roles))
+    walker, read = Walker(grammar), data
+    if root.has_error and (read := respelled(data, grammar.package)) != data:
+        root = parser.parse(read).root_node
+    walker.walk(top_nodes(parser, read, root, walker.roles))
     found, imports = walker.found, walker.imports
     licence = licence_of(text)
     if licence:
         end = len(text[: licence[-1].end].encode())
         found = [one._replace(above=tuple(c for c in one.above if c.start_byte >= end)) for one in found]
-    source = Source(text, data, walker.names)
+    source = Source(text, data, grammar, walker.names, walker.kinds)
     docstring = python_docstring(root, data) if grammar.docstring_inside else None
     metadata = {}
     if imports:
-        metadata["imports"] = "\n".join(" ".join((i.text or b"").decode().split()) for i in imports[:MAX_IMPORTS])
+        metadata["imports"] = "\n".join(
+            " ".join(data[i.start_byte : i.end_byte].decode().split()) for i in imports[:MAX_IMPORTS]
+        )
     if root.has_error:
         metadata["syntax"] = "has errors"
     tops = [source.rows((*one.above, one.first)) for one in found if not one.parents]
     blocks = without(_blocks(text, tops, source.rows((docstring,)) if docstring is not None else None), licence, text)
-    return Parsed(text, tuple(blocks), metadata, source.definitions(found, grammar))
+    return Parsed(text, tuple(blocks), metadata, source.definitions(found))
 
 
 def parse_plain_code(text: str) -> Parsed:
     """Lines of code that no grammar reads."""
     parsed = parse_lines(text)
     return replace(parsed, blocks=tuple(without(parsed.blocks, licence_of(text), text)))
+
+
+def parse_sql(text: str) -> Parsed:
+    """Tables, views and routines of SQL, and a block for each and for what stands between."""
+    licence = licence_of(text)
+    found = sql_definitions(text, first=licence[-1].end if licence else 0)
+    tops = [_rows(text, one) for one in found if not one.enclosing]
+    return Parsed(text, tuple(without(_blocks(text, tops, None), licence, text)), {}, found)
+
+
+def _rows(text: str, one: Definition) -> Rows:
+    """The whole lines of a definition."""
+    newline = text.find("\n", one.end)
+    end = newline + 1 if newline >= 0 else len(text)
+    return Rows(one.line_start - 1, one.line_end, text.rfind("\n", 0, one.start) + 1, end)
 
 
 def _blocks(text: str, tops: Sequence[Rows], docstring: Rows | None) -> Iterator[Block]:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from inspect import cleandoc
 from typing import TYPE_CHECKING, NamedTuple
 
+from ray_ft.data.formats.code.naming import described
 from ray_ft.grammars import Grammar
 from ray_ft.rows import Definition
 
@@ -18,12 +19,14 @@ TRIVIAL = re.compile(rb"[\s{};]*+(?:pass|\.\.\.|end)?+[\s{};]*+")
 MAX_TRIVIAL = 200  # bytes of a body that may be nothing
 SPACES_OF_BREAKS = re.compile(r"(?<=[(\[])\s++|(?:,|(?<!\s))\s++(?=[)\]])")
 COMMENT_MARKS = re.compile(
-    r"^[ \t]*(?:/\*+!?|\*+/|\*|//+!?|#+|--+)?[ \t]?|(?<!\s)\s*+(?<!\*)\*++/[ \t]*+$", re.MULTILINE
+    r"^[ \t]*(?:/\*+!?|\*+/|\*|//+!?|#+|--\[=*+\[|--+)?[ \t]?|(?<!\s)\s*+(?:(?<!\*)\*++/[ \t]*+|\]=*+\])$", re.MULTILINE
 )
+POD_MARKS = re.compile(r"^=(?:(?:head\d|item\b)[ \t*]*+|\w++[^\n]*+\n?)", re.MULTILINE)
 XML_TAG = re.compile(r"</?(?:summary|remarks|para)>")
 OPERATORS = frozenset({"operator_declaration", "conversion_operator_declaration"})
 LAST_NAME = re.compile(r"(?<!\w)(\w++)\W*+$")
 STRING_OR_COMMENT = re.compile(rb"[\s\\]*(?:#|[A-Za-z]*[\"'])")
+PARAMETERS = frozenset({"class_parameters", "primary_constructor"})  # all that a class of values is made of
 QUOTES = ('"""', "'''")
 
 
@@ -47,11 +50,14 @@ class Rows(NamedTuple):
     end: int
 
 
-def body_of(node: "Node") -> "Node | None":
-    """What a definition holds; None for declarations."""
+def body_of(node: "Node", types: Sequence[str] = ()) -> "Node | None":
+    """What a definition holds: by its field, or the child of the first of some types; None for declarations."""
     body = node.child_by_field_name("body")
     if body is not None:
         return body
+    if types:
+        held = {child.type: child for child in reversed(node.named_children)}
+        return next((held[kind] for kind in types if kind in held), None)
     kind = node.child_by_field_name("type")  # of Go's type_spec and C's typedef
     return (
         kind if kind is not None and kind.type in ("struct_type", "interface_type") else body_of(kind) if kind else None
@@ -80,8 +86,10 @@ def last_row(node: "Node") -> int:
 class Source:
     """A text with its bytes, where tree-sitter counts."""
 
-    def __init__(self, text: str, data: bytes, names: Mapping[int, str]) -> None:
-        self.text, self.data, self.names = text, data, names
+    def __init__(
+        self, text: str, data: bytes, grammar: Grammar, names: Mapping[int, str], kinds: Mapping[int, str]
+    ) -> None:
+        self.text, self.data, self.grammar, self.names, self.kinds = text, data, grammar, names, kinds
         self.to_char = _offsets(data) if len(text) != len(data) else None
         self.scopes: dict[int, tuple[str, str]] = {}  # beginning of names and signature, by id
 
@@ -93,12 +101,12 @@ class Source:
         start = self.text.rfind("\n", 0, start) + 1
         return Rows(first.start_point.row, row + 1, start, newline + 1 if newline >= 0 else len(self.text))
 
-    def definitions(self, found: Sequence[Found], grammar: Grammar) -> tuple[Definition, ...]:
+    def definitions(self, found: Sequence[Found]) -> tuple[Definition, ...]:
         """The rows of what was found."""
-        make = self._with_docstring if grammar.docstring_inside else self._with_comment
-        return tuple([make(one, grammar) for one in found])
+        make = self._with_docstring if self.grammar.docstring_inside else self._with_comment
+        return tuple([make(one) for one in found])
 
-    def _with_docstring(self, one: Found, grammar: Grammar) -> Definition:
+    def _with_docstring(self, one: Found) -> Definition:
         """A definition whose documentation stands in its body."""
         inner = python_docstring(one.body, self.data)
         end = one.first.end_byte
@@ -106,10 +114,12 @@ class Source:
         docstring = _string_value(self._text(inner)) if inner is not None else ""
         return self._definition(one, one.first, body_start, self._signature(one.node, one.body), docstring)
 
-    def _with_comment(self, one: Found, grammar: Grammar) -> Definition:
+    def _with_comment(self, one: Found) -> Definition:
         """A definition that the comment above it documents."""
         first = one.above[0] if one.above else one.first
-        docstring = self._comment(one.above, grammar) if one.above else ""
+        docstring = self._comment(one.above) if one.above else ""
+        if self.grammar.description and (words := described(one.body, self.grammar.description)):
+            docstring = f"{docstring}\n\n{cleandoc(words)}".strip()
         return self._definition(one, first, one.body.start_byte, self._signature(one.first, one.body), docstring)
 
     def _definition(self, one: Found, first: "Node", body_start: int, signature: str, docstring: str) -> Definition:
@@ -121,7 +131,8 @@ class Source:
             places = tuple(self.to_char[[*places]].tolist())
         return Definition(
             name=name,
-            kind="class" if one.is_class else "method" if one.parents or "." in name else "function",
+            kind=self.kinds.get(one.node.id)
+            or ("class" if one.is_class else "method" if one.parents or "." in name else "function"),
             start=places[0],
             end=places[1],
             body_start=places[2],
@@ -136,7 +147,7 @@ class Source:
 
     def _signature(self, node: "Node", body: "Node") -> str:
         """The header on one line, without a comment that stands at its end."""
-        start, end = node.start_byte, body.start_byte
+        start, end = node.start_byte, body.end_byte if body.type in PARAMETERS else body.start_byte
         header = self.data[start:end].rstrip()
         if b"\n" in header:
             comments = (c.start_byte for c in node.named_children if "comment" in c.type)
@@ -150,9 +161,11 @@ class Source:
         *outer, node = parents
         found = self.scopes.get(node.id)
         if found is None:
-            body = body_of(node)
+            body = body_of(node, self.grammar.bodies)
             name = f"{self._scope(outer)[0] if outer else ''}{self._name(node)}."
-            found = self.scopes[node.id] = (name, self._signature(node, body) if body is not None else "")
+            line = self._text(node).rstrip("; ") if node.type in self.grammar.sections else ""
+            header = self._signature(node, body) if body is not None else line
+            found = self.scopes[node.id] = (name, header)
         return found
 
     def _name(self, node: "Node") -> str:
@@ -178,9 +191,11 @@ class Source:
         words = self._text(name).replace("::", ".") if name is not None else ""
         return f"{match.group(1)}.{words}" if match else words
 
-    def _comment(self, nodes: Sequence["Node"], grammar: Grammar) -> str:
+    def _comment(self, nodes: Sequence["Node"]) -> str:
         """The words of comments, without their marks."""
-        words = "\n".join(self._text(n).rstrip("\n") for n in nodes if n.type in grammar.comments)
+        if nodes[-1].type == "pod":
+            return POD_MARKS.sub("", self._text(nodes[-1])).strip()
+        words = "\n".join(self._text(n).rstrip("\n") for n in nodes if n.type in self.grammar.comments)
         return cleandoc(XML_TAG.sub("", COMMENT_MARKS.sub("", words))) if words else ""
 
     def _text(self, node: "Node") -> str:

@@ -22,21 +22,26 @@ SWALLOWS = frozenset({"functions", "classes", "values", "wrappers"})
 def top_nodes(parser: "Parser", data: bytes, root: "Node", roles: Mapping[int, str]) -> Sequence["Node"]:
     """The named nodes at top level of a parsed file; those of several trees where parts do not parse."""
     if not root.has_error:
-        return root.named_children
+        return _children(root)
     beginnings = [match.end() for match in BEGINNING.finditer(data)]
     found: list[Node] = []
     for _ in range(MAX_BEGINNINGS):
         begin = None
-        for node in root.named_children:
+        for node in _children(root):
             begin = _beginning_in(node, beginnings, roles)
             if begin is not None:
-                found += _parsed(parser, data, node.start_byte, begin).named_children
+                found += _children(_parsed(parser, data, node.start_byte, begin))
                 break
             found.append(node)
         if begin is None:
             return found
         root = _parsed(parser, data, begin, len(data))
-    return [*found, *root.named_children]
+    return [*found, *_children(root)]
+
+
+def _children(root: "Node") -> Sequence["Node"]:
+    """The named nodes of a file; HCL's grammar has all but the first comments in a node of their own."""
+    return [child for node in root.named_children for child in (node.named_children if node.type == "body" else [node])]
 
 
 def _beginning_in(node: "Node", beginnings: Sequence[int], roles: Mapping[int, str]) -> int | None:

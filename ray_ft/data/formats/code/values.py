@@ -36,7 +36,7 @@ class Value(NamedTuple):
     name: str
     node: "Node"
     body: "Node"
-    kind: Literal["function", "class", "scope"]
+    kind: Literal["function", "class", "scope", "import"]
 
 
 def values_of(node: "Node") -> Iterator[Value]:

@@ -3,10 +3,13 @@
 A query would visit every node; walking only what may hold a definition costs a fraction of the parse.
 """
 
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ray_ft.data.formats.code.definitions import Found, body_of, last_row
+from ray_ft.data.formats.code.lua import lua_values
+from ray_ft.data.formats.code.naming import NAMERS
 from ray_ft.data.formats.code.values import Value, values_of
 from ray_ft.grammars import Grammar
 
@@ -24,6 +27,9 @@ class Walker:
         self.found: list[Found] = []
         self.imports: list[Node] = []
         self.names: dict[int, str] = {}  # of definitions and scopes, by the id of their node
+        self.kinds: dict[int, str] = {}  # of definitions that are neither function nor class
+        self.bodies, self.namer = grammar.bodies, NAMERS.get(grammar.package)
+        self.values_of = lua_values if grammar.package == "tree_sitter_lua" else values_of
 
     def walk(
         self,
@@ -35,31 +41,34 @@ class Walker:
         """Find definitions among and below nodes; `wrapper`, and `outer`, comments above, belong to the first."""
         roles, found = self.roles, self.found
         above: tuple[Node, ...] = outer
+        outermost = parents
         for node in nodes:
             role = roles.get(node.kind_id)
             if role is None:
                 above = ()
                 continue
-            touches = bool(above) and node.start_point.row - last_row(above[-1]) <= 1
+            touches = bool(above) and node.start_point.row - last_row(above[-1]) <= _reach(above[-1])
             if role == "comments" or role == "attributes" or (role == "wrappers" and self._is_signature(node)):
                 above = (*above, node) if touches else (node,)
                 continue
             comments = outer if wrapper is not None else above if touches else ()
             above = ()
             if role == "functions":
-                body = body_of(node)
+                body = body_of(node, self.bodies)
                 if body is not None:
+                    self._call(node)
                     found.append(Found(node, body, wrapper or node, self._of_this(comments, node), parents, False))
             elif role == "imports":
                 self.imports.append(node)
             elif role == "classes" or role == "scopes":
-                body = body_of(node)
+                body = body_of(node, self.bodies)
                 if body is not None and len(parents) < MAX_NESTING:
+                    self._call(node)
                     if role == "classes":
                         found.append(Found(node, body, wrapper or node, comments, parents, True))
                     self._enter(node, body, parents)
             elif role == "values":
-                for value in values_of(node):
+                for value in self.values_of(node):
                     self._take(value, wrapper or node, comments, parents)
                 if node.type == "expression_statement":  # of a namespace
                     self.walk(node.named_children, parents)
@@ -67,11 +76,21 @@ class Walker:
                 self.walk(node.named_children, parents, wrapper or node, comments)
                 for value in values_of(node):
                     self._take(value, wrapper or node, comments, parents)
+            elif role == "sections":
+                body = body_of(node, self.bodies)
+                if body is not None:
+                    self.walk(body.named_children, (*outermost, node))
+                else:  # until the next one, unless it names the program itself
+                    name = node.child_by_field_name("name")
+                    parents = outermost if name is None or name.text == b"main" else (*outermost, node)
             else:
                 self.walk(node.named_children, parents, None, comments if node.is_error else ())
 
     def _take(self, value: Value, first: "Node", comments: tuple["Node", ...], parents: tuple["Node", ...]) -> None:
-        """A value with a name: a function, a class, or what has such inside."""
+        """A value with a name: a function, a class, or what has such inside; a module that is loaded."""
+        if value.kind == "import":
+            self.imports.append(value.node)
+            return
         if len(parents) >= MAX_NESTING:
             return
         node = value.node
@@ -83,6 +102,15 @@ class Walker:
             self._enter(node, value.body, parents)
         elif value.kind == "scope":
             self.walk(value.body.named_children, (*parents, node) if value.name else parents)
+
+    def _call(self, node: "Node") -> None:
+        """Keep a definition's name and kind where its node's fields do not tell them."""
+        if self.namer is not None:
+            name, kind = self.namer(node)
+            if name:
+                self.names[node.id] = name
+            if kind:
+                self.kinds[node.id] = kind
 
     def _enter(self, node: "Node", body: "Node", parents: tuple["Node", ...]) -> None:
         # Ruby's grammar puts a comment above a class's first member before its body.
@@ -96,6 +124,10 @@ class Walker:
 
     def _of_this(self, above: tuple["Node", ...], node: "Node") -> tuple["Node", ...]:
         """What stands above a function, without headers of others and what stands above these."""
+        for i in reversed(range(len(above))):
+            if above[i].type == "pod" and not _speaks_of(above[i], node):
+                above = above[i + 1 :]
+                break
         if not self.grammar.signatures:
             return above
         own = node.child_by_field_name("name")
@@ -105,3 +137,15 @@ class Walker:
             if name is None or own is None or name.text != own.text:
                 return above[i + 1 :]
         return above
+
+
+def _reach(comment: "Node") -> int:
+    """Lines from a comment's last to the definition that it documents: a blank one has to follow Perl's `=cut`."""
+    return 2 if comment.type == "pod" else 1
+
+
+def _speaks_of(pod: "Node", node: "Node") -> bool:
+    """Whether the last heading or item of Perl's documentation names a function; other documentation is the file's."""
+    name = node.child_by_field_name("name")
+    lines = [line for line in (pod.text or b"").split(b"\n") if line.startswith((b"=head", b"=item"))]
+    return name is not None and bool(lines) and (name.text or b"") in re.findall(rb"\w+", lines[-1])

@@ -191,6 +191,86 @@ KNOWN = {
     wget ssh scp rsync git make which command type env sudo id whoami hostname uname seq expr let getopts mapfile
     readarray diff cmp stat file
     """,
+    "kotlin": """
+    kotlin collections text io math java util Any Unit Nothing String Char Int Long Short Byte Float Double Boolean
+    Number Array IntArray ByteArray List MutableList Set MutableSet Map MutableMap Collection Iterable Sequence Pair
+    Triple Result Exception Throwable RuntimeException IllegalArgumentException IllegalStateException Comparable
+    CharSequence Enum Regex StringBuilder println print require requireNotNull check checkNotNull error listOf
+    mutableListOf arrayOf setOf mutableSetOf mapOf mutableMapOf emptyList emptyMap emptySet hashMapOf arrayListOf
+    listOfNotNull sequenceOf lazy let run apply also with takeIf takeUnless repeat it to first second map mapNotNull
+    mapIndexed flatMap filter filterNot filterNotNull forEach forEachIndexed fold reduce sumOf sum max min maxOf minOf
+    maxByOrNull minByOrNull any all none count firstOrNull last lastOrNull single find sortedBy sortedByDescending
+    sorted groupBy associate associateBy associateWith zip partition take drop distinct reversed joinToString toList
+    toSet toMap toMutableList toTypedArray toInt toLong toDouble toFloat toString add addAll remove clear put get set
+    getOrDefault getOrNull getOrPut getOrElse containsKey contains isEmpty isNotEmpty isNullOrEmpty isBlank
+    isNullOrBlank orEmpty size length indices keys values entries key value substring split trim replace startsWith
+    endsWith uppercase lowercase format equals hashCode compareTo invoke use coerceIn coerceAtLeast coerceAtMost
+    until downTo step launch async await withContext delay suspend Dispatchers IO Main Flow StateFlow collect emit
+    """,
+    "swift": """
+    Foundation Swift UIKit SwiftUI String Character Int Int8 Int16 Int32 Int64 UInt UInt8 UInt32 UInt64 Double Float
+    Bool Void Any AnyObject Array Dictionary Set Optional Result Error Data Date URL UUID Range Codable Encodable
+    Decodable Equatable Hashable Comparable Identifiable CustomStringConvertible Sequence Collection Never Task
+    MainActor Sendable DispatchQueue NotificationCenter NSObject NSError JSONEncoder JSONDecoder FileManager
+    URLSession URLRequest print debugPrint fatalError precondition assert min max abs zip stride type self Self super
+    init count isEmpty first last append insert remove removeAll removeFirst removeLast contains map flatMap
+    compactMap filter reduce forEach sorted sort reversed enumerated joined split prefix suffix dropFirst dropLast
+    firstIndex allSatisfy keys values index indices startIndex endIndex description localizedDescription hasPrefix
+    hasSuffix uppercased lowercased trimmingCharacters replacingOccurrences components utf8 rawValue shared main
+    async await sync encode decode data absoluteString path hash into value key some none success failure get resume
+    View body State Binding Published ObservableObject Text VStack HStack
+    """,
+    "scala": """
+    scala java collection mutable immutable util concurrent duration Any AnyRef AnyVal Unit Nothing Null String Char
+    Int Long Short Byte Float Double Boolean Array List Seq Vector Set Map Option Some None Either Left Right Try
+    Success Failure Future Await ExecutionContext Iterator Iterable Traversable Stream LazyList Range Tuple2 Function1
+    PartialFunction Ordering Numeric BigInt BigDecimal StringBuilder Buffer ArrayBuffer ListBuffer Exception Throwable
+    RuntimeException IllegalArgumentException Nil println print require assert apply unapply update map flatMap filter
+    filterNot withFilter foreach fold foldLeft foldRight reduce collect collectFirst find exists forall count sum
+    product max min maxBy minBy head headOption tail last lastOption init take drop takeWhile dropWhile slice zip
+    zipWithIndex unzip groupBy partition span sorted sortBy sortWith reverse distinct mkString toList toSeq toSet
+    toMap toArray toVector toString toInt toLong toDouble toOption get getOrElse orElse contains isEmpty nonEmpty
+    isDefined size length keys values updated removed append prepend indices until to by equals hashCode compare
+    trim split replace startsWith endsWith substring toUpperCase toLowerCase format recover recoverWith onComplete
+    implicitly summon using given copy
+    """,
+    "lua": """
+    _G _VERSION self assert collectgarbage dofile error getmetatable ipairs load loadfile loadstring next pairs pcall
+    print rawequal rawget rawlen rawset require select setmetatable tonumber tostring type unpack xpcall arg string
+    byte char dump find format gmatch gsub len lower match rep reverse sub upper pack packsize table concat insert
+    move remove sort math abs ceil floor fmod huge max maxinteger min mininteger modf pi random randomseed sqrt
+    tointeger ult sin cos tan exp log io close flush input lines open output popen read stderr stdin stdout tmpfile
+    write seek os clock date difftime execute exit getenv rename time tmpname coroutine create isyieldable resume
+    running status
+    wrap yield debug traceback getinfo package path cpath loaded preload utf8 codepoint offset bit32 band bor bxor
+    __index __newindex __call __tostring __eq __lt __le __add __sub __mul __div __len __gc __mode __metatable new
+    """,
+    "perl": """
+    strict warnings utf8 parent base constant feature lib vars main UNIVERSAL Carp croak carp confess cluck Exporter
+    Scalar List Util Data Dumper File Spec Basename Path Temp Copy Find Getopt Long POSIX Time HiRes Encode JSON DBI
+    Moose Moo has extends with around before after print printf say sprintf open close binmode eof seek tell read
+    write unlink rename mkdir rmdir opendir readdir closedir stat chomp chop chr ord lc uc lcfirst ucfirst length
+    substr index rindex join split reverse sort map grep push pop shift unshift splice keys values each delete exists
+    defined undef scalar wantarray ref bless die warn eval exit do require local time localtime gmtime sleep system
+    exec fork wait waitpid kill pipe abs int sqrt sin cos exp log rand srand hex oct pack unpack sprintf pos quotemeta
+    ARGV ENV INC STDIN STDOUT STDERR _ a b self class new import can isa first sum sum0 max min reduce any all none
+    uniq shuffle blessed reftype looks_like_number weaken dirname basename fileparse catfile catdir encode decode
+    prepare execute fetchrow_array fetchrow_hashref selectall_arrayref
+    """,
+    "terraform": """
+    resource data variable output module provider terraform locals moved import check var local each self path count
+    for_each depends_on lifecycle provisioner connection source version required_version required_providers backend
+    description type default sensitive nullable validation condition error_message value values key name id arn tags
+    region string number bool list map set object tuple any optional true false null root cwd workspace index
+    create_before_destroy prevent_destroy ignore_changes replace_triggered_by precondition postcondition dynamic
+    content iterator labels abs ceil floor log max min parseint pow signum chomp format formatlist indent join lower
+    regex regexall replace split strrev substr title trim trimprefix trimsuffix trimspace upper chunklist coalesce
+    coalescelist compact concat contains distinct element flatten keys length lookup matchkeys merge range reverse
+    setintersection setproduct setsubtract setunion slice sort sum transpose zipmap base64decode base64encode
+    jsondecode jsonencode yamldecode yamlencode urlencode csvdecode file fileexists fileset filebase64 templatefile
+    abspath dirname pathexpand basename formatdate timeadd timestamp md5 sha1 sha256 uuid cidrhost cidrnetmask
+    cidrsubnet cidrsubnets can try tobool tolist tomap tonumber toset tostring
+    """,
 }
 JAVASCRIPT = """
     console log error warn info debug window document globalThis process module exports require Object Array String

@@ -28,7 +28,8 @@ NAMES = frozenset({
     "identifier", "field_identifier", "type_identifier", "property_identifier", "namespace_identifier",
     "package_identifier", "statement_identifier", "shorthand_property_identifier",
     "shorthand_property_identifier_pattern", "private_property_identifier", "shorthand_field_identifier",
-    "implicit_parameter", "constant", "name", "variable_name", "word",
+    "implicit_parameter", "constant", "name", "variable_name", "word", "simple_identifier", "bareword", "varname",
+    "function", "method", "package",
 })  # fmt: skip
 """Leaves that are names, in all grammars."""
 BINDING = frozenset({"left", "name", "pattern", "declarator", "parameters", "parameter", "alias", "key"})
@@ -39,6 +40,8 @@ USING = frozenset({
     "size", "default_type", "condition", "bounds",
 })  # fmt: skip
 """Fields below which they are used all the same."""
+HOLD_NEW = frozenset({"variable_declaration", "parameter", "class_parameter"})
+"""Nodes of Kotlin whose identifier, without a field, is made there."""
 NOT_MADE = re.compile(
     r"import|use_|invocation|call|member_access|keyword_argument|^command$|scope|^qualified|^argument|_type$"
 )
@@ -90,7 +93,7 @@ def leaves(code: Code) -> list[tuple[str, str]]:
 
 def names(code: Code) -> Counter[str]:
     """How often each name stands in the code."""
-    return Counter(_text(node) for node, _, _ in walk(code.tree) if _is_leaf(node) and node.type in NAMES)
+    return Counter(_text(node) for node, _, _ in walk(code.tree) if _is_name(node))
 
 
 def made_and_used(code: Code) -> tuple[set[str], set[str]]:
@@ -101,7 +104,7 @@ def made_and_used(code: Code) -> tuple[set[str], set[str]]:
     made: set[str] = set()
     used: set[str] = set()
     for node, parent, is_made in walk(code.tree):
-        if not _is_leaf(node) or node.type not in NAMES or parent in ("variable_name", "lifetime", "attribute_item"):
+        if not _is_name(node) or parent in ("variable_name", "lifetime", "attribute_item"):
             continue
         if node.type == "variable_name" or (
             node.type == "word" and parent not in ("command_name", "function_definition")
@@ -133,10 +136,11 @@ def walk(tree: "Tree") -> Iterator[tuple["Node", str, bool]]:
 
 def _is_made(cursor: "TreeCursor", parent: str, inherited: bool) -> bool:
     field = cursor.field_name or ""
-    if field in USING or parent in ("argument_list", "arguments"):
+    kind = cursor.node.type if cursor.node is not None else ""
+    if field in USING or parent in ("argument_list", "arguments") or kind == "user_type":
         return False
-    is_lambdas = cursor.node is not None and cursor.node.type == "implicit_parameter"
-    if inherited or is_lambdas or field == "alias" or parent == "exception_variable" or "type_param" in parent:
+    is_new = kind == "implicit_parameter" or (kind == "identifier" and parent in HOLD_NEW)
+    if inherited or is_new or field == "alias" or parent == "exception_variable" or "type_param" in parent:
         return True
     if field == "left":
         return bool(re.search(r"assign|short_var|^for|each|range|named_expression|let", parent))
@@ -144,6 +148,10 @@ def _is_made(cursor: "TreeCursor", parent: str, inherited: bool) -> bool:
         node = cursor.node
         return node is not None and node.parent is not None and node.parent.child_by_field_name("body") is not None
     return field in BINDING and not NOT_MADE.search(parent)
+
+
+def _is_name(node: "Node") -> bool:
+    return node.is_named and node.type in NAMES and _is_leaf(node)
 
 
 def _is_leaf(node: "Node") -> bool:

@@ -104,6 +104,69 @@ SAMPLES: dict[str, tuple[str, list[tuple[str, str, str, str]]]] = {
         "<?php\nuse A\\B;\n/** Boards. */\nfunction board($car) { return B::of($car); }\n",
         [("function", "board", "function board($car)", "Boards.")],
     ),
+    "kotlin": (
+        "import a.b\n\n/** A ferry. */\nclass Ferry(val n: Int) : Ship() {\n"
+        "    // Boards.\n    override fun board(car: Car): Int = b(car)\n}\n\nfun <T> List<T>.sink() {\n}\n",
+        [
+            ("class", "Ferry", "class Ferry(val n: Int) : Ship()", "A ferry."),
+            ("method", "Ferry.board", "override fun board(car: Car): Int", "Boards."),
+            ("method", "List.sink", "fun <T> List<T>.sink()", ""),
+        ],
+    ),
+    "swift": (
+        "import Foundation\n\n/// A ferry.\npublic struct Ferry: Ship {\n  /** Cars. */\n"
+        "  var size: Int { cars.count }\n  init(cars: [Car]) { self.cars = cars }\n}\n"
+        "extension Ferry<Car> {\n  func board() -> Int { 1 }\n}\n",
+        [
+            ("class", "Ferry", "public struct Ferry: Ship", "A ferry."),
+            ("method", "Ferry.size", "var size: Int", "Cars."),
+            ("method", "Ferry.init", "init(cars: [Car])", ""),
+            ("class", "Ferry", "extension Ferry<Car>", ""),
+            ("method", "Ferry.board", "func board() -> Int", ""),
+        ],
+    ),
+    "scala": (
+        "package sea\n\nimport a.b\n\n/** A ferry. */\nclass Ferry(n: Int) extends Ship {\n"
+        "  /** Boards. */\n  def board(car: Car): Int = b(car)\n  def later: Int\n}\n\ncase class Car(wheels: Int)\n\n"
+        "def sink(x: Int) =\n  x + 1\n",
+        [
+            ("class", "Ferry", "class Ferry(n: Int) extends Ship", "A ferry."),
+            ("method", "Ferry.board", "def board(car: Car): Int", "Boards."),
+            ("class", "Car", "case class Car(wheels: Int)", ""),
+            ("function", "sink", "def sink(x: Int)", ""),
+        ],
+    ),
+    "lua": (
+        'local b = require("a.b")\n\n--- Boards.\n-- Once.\nfunction Ferry:board(car)\n  return b(car)\nend\n\n'
+        "--[[ Sinks. ]]\nlocal sink = function(x) return x end\nlocal M = { run = function() sink() end }\n",
+        [
+            ("method", "Ferry.board", "function Ferry:board(car)", "Boards.\nOnce."),
+            ("function", "sink", "local sink = function(x)", "Sinks."),
+            ("method", "M.run", "run = function()", ""),
+        ],
+    ),
+    "perl": (
+        "package Sea::Ferry;\nuse List::Util qw(max);\n\n# Boards.\nsub board {\n  return max(@_);\n}\n\n"
+        "=head2 $ferry->sink( $deep )\n\nSinks it.\n\n=cut\n\nsub sink { 1 }\n\npackage main;\nsub run { board() }\n",
+        [
+            ("method", "Sea.Ferry.board", "sub board", "Boards."),
+            ("method", "Sea.Ferry.sink", "sub sink", "$ferry->sink( $deep )\n\nSinks it."),
+            ("function", "run", "sub run", ""),
+        ],
+    ),
+    "terraform": (
+        '# The network.\nresource "aws_vpc" "main" {\n  cidr = var.cidr\n}\n\nvariable "cidr" {\n'
+        '  description = "Range of \\"addresses\\"."\n}\n\ndata "aws_ami" "sea" { owners = ["self"] }\n'
+        'module "sea" {\n  source = "./sea"\n}\noutput "id" {\n  description = <<-EOT\n    Its name.\n  EOT\n'
+        "  value = aws_vpc.main.id\n}\n",
+        [
+            ("resource", "aws_vpc.main", 'resource "aws_vpc" "main"', "The network."),
+            ("variable", "var.cidr", 'variable "cidr"', 'Range of "addresses".'),
+            ("data source", "data.aws_ami.sea", 'data "aws_ami" "sea"', ""),
+            ("module", "module.sea", 'module "sea"', ""),
+            ("output", "output.id", 'output "id"', "Its name."),
+        ],
+    ),
     "bash": ("# Boards.\nboard() { echo $1; }\n", [("function", "board", "board()", "Boards.")]),
 }
 
