@@ -49,8 +49,8 @@ def model(engine_name: str, tiny_model_path: str, adapters: dict[str, str]) -> I
 
 @pytest.fixture
 def exact(engine_name: str) -> None:
-    """For tests that compare bit by bit: vLLM's adapters compute in 16 bits, where answers depend on neighbours."""
-    if engine_name == "vllm":
+    """For tests that compare bit by bit: on GPUs, and in vLLM's 16 bits, sums depend on neighbours."""
+    if engine_name == "vllm" or torch.cuda.is_available():
         pytest.skip("compares bit by bit")
 
 
@@ -184,7 +184,8 @@ def test_a_prompt_longer_than_the_context_is_refused_with_numbers(model: LoadedM
 
 
 def test_an_answer_ends_where_the_context_does(model: LoadedModel) -> None:
-    prompt = " lock" * (model.max_seq_len - 3)
+    words = next(n for n in range(model.max_seq_len, 0, -1) if model.count_tokens(" lock" * n) < model.max_seq_len)
+    prompt = " lock" * words
     room = model.max_seq_len - model.count_tokens(prompt)
     result = model.generate([GenerateRequest(prompt, max_new_tokens=50)])[0]
     assert 0 < room < 50
