@@ -81,19 +81,25 @@ class GroupRows:
         """Passages of the retrieval index."""
         self._tables[PASSAGES] += [passage_row(p, split=split) for p in passages]
 
-    def add_example(self, edged: Edged, split: Split, place: Verbatim | None = None) -> None:
-        """Tokenise an example and note how often an epoch shows it; held-out ones count once, whatever the weight."""
-        example, encoded, repeats = edged.example, list[Encoded](), 0
+    def encode(self, edged: Edged, place: Verbatim | None = None) -> list[Encoded] | str:
+        """An example as tokens, or why it is dropped; nothing is added yet."""
+        if edged.example.dropped:
+            return edged.example.dropped
+        encoded = self.encoder.encode(edged.example, ends=edged.ends, place=place)
+        if isinstance(encoded, str) or any(label != IGNORED for e in encoded for label in e.labels[1:]):
+            return encoded
+        return "no target token"
+
+    def add_example(self, edged: Edged, split: Split, made: list[Encoded] | str) -> None:
+        """Add what `encode` made, and note how often an epoch shows it: held-out ones once, whatever the weight."""
+        example, repeats = edged.example, 0
+        encoded, reason = ([], made) if isinstance(made, str) else (made, "")
         if example.origin == "generated":
             self.result.generated[f"{example.recipe}: {example.dropped or 'kept'}"] += 1
         if not example.dropped:
-            made = self.encoder.encode(example, ends=edged.ends, place=place)
-            encoded, reason = ([], made) if isinstance(made, str) else (made, "")
             key = "\0".join((example.recipe, example.chunk_id, example.prompt, example.completion))
             repeats = num_repeats(edged.weight, key, seed=self.job.seed) if split == "train" else 1
-            if not reason and not any(label != IGNORED for e in encoded for label in e.labels[1:]):
-                reason = "no target token"
-            self._count_share(edged, split, [] if reason else encoded, repeats)
+            self._count_share(edged, split, encoded, repeats)
             example = replace(example, dropped=reason or ("" if repeats else f"not drawn at weight {edged.weight:g}"))
         if example.dropped:
             self.result.dropped[example.dropped] += 1

@@ -37,6 +37,7 @@ from ray_ft.data.run.tasks import run_tasks
 from ray_ft.data.run.typed import dump
 from ray_ft.data.run.typed import load as load_typed
 from ray_ft.data.tokenization.chat import ChatEncoder, TokenCounter, token_counter
+from ray_ft.data.tokenization.encoded import Encoded
 from ray_ft.data.tokenization.tokenizer_cache import load_lean
 from ray_ft.engines import Engine, WriteRequest
 from ray_ft.errors import ConfigError, DataError, GenerationError, RayFTError
@@ -168,15 +169,10 @@ class Group:
 
     def _make_one(self, parsed: ReadFile | Record, placement: Placement) -> None:
         renew()
-        try:
-            if isinstance(parsed, Record):
-                self._take(parsed, placement)
-            else:
-                self.rows.add_file(self._process(parsed, placement), placement.split, placement.cluster)
-        except OutOfTime:  # while it was tokenised: half of its rows may be there
-            name = parsed.name if isinstance(parsed, Record) else parsed.file.path
-            words = f"{name} took more than {self.job.limits.seconds:g} s; leave it out, or raise data.parse_seconds"
-            raise DataError(words) from None
+        if isinstance(parsed, Record):
+            self._take(parsed, placement)
+        else:
+            self.rows.add_file(self._process(parsed, placement), placement.split, placement.cluster)
 
     def _budget(self) -> AbstractContextManager[None]:
         return budget(self.job.limits.seconds, self.job.limits.memory_bytes)
@@ -195,29 +191,42 @@ class Group:
             return read
         if placement.reason:
             return replace(read, status="skipped", reason=placement.reason, note=placement.note, document=None)
-        count_tokens = token_counter(self.encoder)
+        count_tokens, took_long = token_counter(self.encoder), "recipe took too long"
         try:
             edged = make_examples(document, self.job.recipes, count_tokens, self.generate)
             if self.job.drops_repeats:
                 edged = without_repeated(edged, document, placement.repeated)
             edged = within_share(edged, placement.kept)
+            renew()
             passages = self._passages(document, count_tokens)
             questions = self._questions(document, split, passages, edged, count_tokens)
+            took_long = "tokenising took too long"
+            made = self._encode(edged, document, count_tokens)
         except (RayFTError, OSError):
             raise
         except OutOfTime:
             renew(at_once=True)
-            return replace(read, status="skipped", reason="recipe took too long")
+            return replace(read, status="skipped", reason=took_long)
         except Exception as error:
             return replace(read, status="skipped", reason=f"recipe failed: {type(error).__name__}", note=str(error))
         self.rows.result.documents[split] += 1
-        tokens = count_tokens.tokens_of(document.text) if isinstance(count_tokens, TokenCounter) else None
-        for one in edged:
-            place = tokens.find(one.example.completion.strip(), *one.span) if tokens is not None else None
-            self.rows.add_example(one, split, place)
+        for one, encoded in zip(edged, made, strict=True):
+            self.rows.add_example(one, split, encoded)
         self.rows.add_passages(passages, split)
         self.rows.questions += questions
         return read
+
+    def _encode(
+        self, edged: Sequence[Edged], document: Document, count_tokens: CountTokens
+    ) -> list[list[Encoded] | str]:
+        """All examples of a document as tokens, before the first is added: one whose time is over adds none."""
+        tokens = count_tokens.tokens_of(document.text) if isinstance(count_tokens, TokenCounter) else None
+        made = []
+        for one in edged:
+            renew()  # a long document is no endless one
+            place = tokens.find(one.example.completion.strip(), *one.span) if tokens is not None else None
+            made.append(self.rows.encode(one, place))
+        return made
 
     def _take(self, record: Record, placement: Placement) -> None:
         """The examples of one line of a dataset; the passages and questions that it gives."""
@@ -225,11 +234,27 @@ class Group:
         if placement.reason:
             record = replace(record, reason=placement.reason, note=placement.note)
         passages: list[Chunk] = []
+        questions: list[Question] = []
+        made: list[tuple[Edged, list[Encoded] | str]] = []
+        if not record.reason:
+            self._check_template(record)
         try:
             if record.text and not record.reason:
                 blocks = parse_plain(record.text).blocks
                 document = Document(record.id, record.text, record.name, record.format, blocks=blocks)
                 passages = self._passages(document, count_tokens)
+            if not record.reason:
+                for example in record.examples:
+                    renew()
+                    one = Edged(example, ends=True, part=record.dataset, weight=record.weight)
+                    made.append((one, self.rows.encode(one)))
+                questions = record_questions(
+                    record,
+                    split=placement.split,
+                    system_prompt=self.job.system_prompt,
+                    max_tokens=self.job.max_seq_len // 2,
+                    count_tokens=count_tokens,
+                )
         except OutOfTime:
             renew(at_once=True)
             record = replace(record, reason="took too long")
@@ -240,23 +265,16 @@ class Group:
                 self.rows.result.bad_lines.append(record.problem)
             self.rows.add_record(record, "", placement.cluster)
             return
-        self._check_template(record)
         self.rows.result.formats[record.format] += 1
         split = placement.split
         self.rows.result.documents[split] += 1
         if record.note:
             self.rows.result.notes[record.note] += 1
-        for example in record.examples:
-            self.rows.add_example(Edged(example, ends=True, part=record.dataset, weight=record.weight), split)
+        for one, encoded in made:
+            self.rows.add_example(one, split, encoded)
         if record.text:
             self.rows.add_passages(passages, split)
-        self.rows.questions += record_questions(
-            record,
-            split=split,
-            system_prompt=self.job.system_prompt,
-            max_tokens=self.job.max_seq_len // 2,
-            count_tokens=count_tokens,
-        )
+        self.rows.questions += questions
         self.rows.add_record(record, split, placement.cluster)
 
     def _check_template(self, record: Record) -> None:
@@ -308,6 +326,7 @@ def make_examples(
     """Examples of every recipe that takes this document, in the recipes' order."""
     made: list[Edged] = []
     for recipe in recipes:
+        renew()  # each has the whole time
         if recipe.applies_to(document):
             chunks = recipe.chunk(document, count_tokens)
             examples = recipe.examples(chunks, generate) if chunks else []

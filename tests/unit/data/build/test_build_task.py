@@ -4,6 +4,7 @@ import errno
 import json
 import re
 import shutil
+import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -170,14 +171,41 @@ def test_a_recipe_that_does_not_end_on_a_document_skips_it_and_keeps_the_others(
     assert dict(result.documents) == {"train": 1}
 
 
-def test_tokenising_that_does_not_end_is_named_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def encode(self: WordEncoder, example: Example, **settings: Any) -> list[Encoded]:
-        re.match("(?:a|a)*b", "a" * 60)
-        return []
+def test_tokenising_that_does_not_end_on_a_document_skips_it_and_keeps_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def encode(self: WordEncoder, example: Example, **settings: Any) -> list[Encoded] | str:
+        if "lamp_on" in example.completion and started:  # its first example is whole by then
+            re.match("(?:a|a)*b", "a" * 60)
+        started.append(example)
+        return whole(self, example, **settings)
 
+    started: list[Example] = []
+    whole = WordEncoder.encode
     monkeypatch.setattr(WordEncoder, "encode", encode)
-    result = _run(tmp_path, {"a.md": TEXT}, limits=Limits(0.3, 2**30))
-    assert result.error == "s/a.md took more than 0.3 s; leave it out, or raise data.parse_seconds"
+    files = {
+        "a.md": f"# Ropes\n\nThe rope is made fast at the bow before noon.\n\n{TEXT}",
+        "b.md": "Other words stand here.",
+    }
+    result = _run(tmp_path, files, limits=Limits(0.3, 2**30))
+    assert dict(result.files) == {"ok": 1, "skipped: tokenising took too long": 1}
+    (whole_one,) = (row["id"] for row in _table(tmp_path, "documents") if row["status"] == "ok")
+    assert {row["document_id"] for row in _table(tmp_path, "examples")} == {whole_one}
+
+
+def test_a_long_document_has_its_time_for_each_example(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def encode(self: WordEncoder, example: Example, **settings: Any) -> list[Encoded] | str:
+        until = time.monotonic() + 0.06
+        while time.monotonic() < until:
+            pass
+        return whole(self, example, **settings)
+
+    whole = WordEncoder.encode
+    monkeypatch.setattr(WordEncoder, "encode", encode)
+    sections = "\n\n".join(f"# Pier {n}\n\nThe ferry of pier {n} leaves at {n} sharp every day." for n in range(24))
+    result = _run(tmp_path, {"a.md": sections}, limits=Limits(1.0, 2**30))
+    assert dict(result.files) == {"ok": 1}
+    assert sum(result.examples.values()) >= 24
 
 
 def test_what_is_personal_reaches_no_table_and_is_counted(tmp_path: Path) -> None:
