@@ -38,6 +38,7 @@ class Grammar:
     bodies: tuple[str, ...] = ()  # children that hold what a definition does, where no field says so; the first counts
     description: str = ""  # attribute of a block that documents it, as Terraform's
     attributes: frozenset[str] = frozenset()  # stand between a documentation comment and its definition
+    gap_below: bool = False  # a blank line may stand below a documentation comment
     docstring_inside: bool = False  # in the body, as in Python; else in the comment above
     function: str = "language"  # of the package, gives the grammar
 
@@ -75,6 +76,7 @@ JAVASCRIPT = Grammar(
     wrappers=_of("export_statement lexical_declaration variable_declaration"),
     imports=_of("import_statement"),
     attributes=_of("decorator"),
+    gap_below=True,
 )
 TYPESCRIPT = Grammar(
     "tree_sitter_typescript",
@@ -86,6 +88,7 @@ TYPESCRIPT = Grammar(
     wrappers=JAVASCRIPT.wrappers,
     imports=JAVASCRIPT.imports,
     attributes=JAVASCRIPT.attributes | {"function_signature", "method_signature"},
+    gap_below=True,
     function="language_typescript",
 )
 PREPROCESSOR = "preproc_if preproc_ifdef preproc_else preproc_elif"

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from ray_ft.recipes.base import RECIPES, Recipe
-from ray_ft.recipes.chunking.functions import comments, dedented, definition_spans, whole_chunks
+from ray_ft.recipes.chunking.functions import dedented, definition_spans, whole_chunks
+from ray_ft.recipes.chunking.worth import is_worth
 from ray_ft.rows import Chunk, CountTokens, Document, Example, Generate
 
 LABELS = {
@@ -15,6 +16,7 @@ LABELS = {
     "docstring": "Docstring",
     "calls": "Uses",
     "callers": "Used by",
+    "comments": "Comments",
 }
 
 
@@ -33,8 +35,12 @@ class CodeMetadata(Recipe):
     handles_code: ClassVar[bool] = True
 
     def chunk(self, document: Document, count_tokens: CountTokens) -> list[Chunk]:
-        told = (d for d in document.definitions if not d.is_trivial)
-        spans = definition_spans(document, told, with_context=True)
+        definitions = [d for d in document.definitions if not d.is_trivial]
+        spans = [
+            span
+            for d, span in zip(definitions, definition_spans(document, definitions, with_context=True), strict=True)
+            if is_worth(document, d, span.metadata)
+        ]
         return whole_chunks(
             document, spans, recipe=self.name, max_tokens=self.max_chunk_tokens, count_tokens=count_tokens
         )
@@ -44,9 +50,9 @@ class CodeMetadata(Recipe):
 
 
 def _prompt(chunk: Chunk) -> str:
-    known = {**chunk.metadata, "comments": "\n".join(comments(chunk.text, chunk.metadata.get("language", "")))}
+    known = chunk.metadata
     lines = [f"Write the {known['kind']} `{known['name']}` of {known['path']}."]
-    for key, label in {**LABELS, "comments": "Comments"}.items():
+    for key, label in LABELS.items():
         value = known.get(key, "")
         if value:
             lines.append(f"{label}: {value}" if "\n" not in value else f"{label}:\n{textwrap.indent(value, '  ')}")

@@ -6,9 +6,11 @@ from typing import ClassVar
 from ray_ft.recipes.base import RECIPES, Recipe
 from ray_ft.recipes.chunking.functions import dedented, definition_spans, whole_chunks
 from ray_ft.recipes.chunking.summaries import summary_of
+from ray_ft.recipes.chunking.worth import MIN_SUMMARY, MIN_TOLD, is_plain
 from ray_ft.recipes.grounding.check import missing_detail
 from ray_ft.recipes.questions.from_structure import QuestionAnswer
 from ray_ft.rows import Chunk, CountTokens, Document, Example, Generate, Origin
+from ray_ft.words import num_words
 
 
 @RECIPES.register("code_summary")
@@ -29,7 +31,11 @@ class CodeSummary(Recipe):
 
     def chunk(self, document: Document, count_tokens: CountTokens) -> list[Chunk]:
         functions = [d for d in document.definitions if d.kind != "class" and not d.is_trivial]
-        spans = definition_spans(document, functions)
+        spans = [
+            span
+            for d, span in zip(functions, definition_spans(document, functions), strict=True)
+            if not is_plain(document, d) or num_words(summary_of(span.metadata.get("docstring", ""))) >= MIN_TOLD
+        ]
         return whole_chunks(
             document, spans, recipe=self.name, max_tokens=self.max_chunk_tokens, count_tokens=count_tokens
         )
@@ -38,7 +44,8 @@ class CodeSummary(Recipe):
         silent = [c for c in chunks if not c.metadata.get("docstring")] if generate is not None else []
         written = generate([_request(c) for c in silent]) if generate is not None and silent else []
         summaries = {c.id: text for c, text in zip(silent, written, strict=True)}
-        return [e for c in chunks if (e := self._example(c, summaries.get(c.id))) is not None]
+        made = [e for c in chunks if (e := self._example(c, summaries.get(c.id))) is not None]
+        return list({e.prompt: e for e in reversed(made)}.values())[::-1]  # of overloads that are told alike the first
 
     def questions(self, chunks: list[Chunk]) -> list[tuple[Chunk, QuestionAnswer]]:
         """Evaluation questions in other words than the training examples, for functions that say what they do."""
@@ -59,7 +66,7 @@ class CodeSummary(Recipe):
             dropped = "" if summary else "engine wrote no summary"
             if missing_detail(summary, chunk.text):
                 dropped = "summary names what the code does not"
-        if not summary and not dropped:
+        if not dropped and num_words(summary) < MIN_SUMMARY:
             return None
         prompt = (
             f"Write the {chunk.metadata['kind']} `{chunk.metadata['name']}` of {chunk.metadata['path']}. "

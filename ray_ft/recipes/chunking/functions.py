@@ -7,8 +7,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 
 from ray_ft.recipes.chunking.chunks import Span
+from ray_ft.recipes.chunking.doc_marks import without_marks
 from ray_ft.recipes.chunking.pieces import MAX_CHARACTERS_PER_TOKEN, exact_counter, trim
-from ray_ft.recipes.chunking.summaries import told, without_marks
+from ray_ft.recipes.chunking.summaries import told
 from ray_ft.recipes.chunking.uses import Place, Uses, place_of, uses_of
 from ray_ft.rows import Chunk, CountTokens, Definition, Document
 
@@ -21,6 +22,11 @@ HASH_LANGUAGES = frozenset(
 DASH_LANGUAGES = frozenset({"lua", "sql"})
 DIRECTIVE = re.compile(
     r"(?:type:|noqa|pragma|fmt:|mypy:|pylint|ruff:|eslint|clang-format|nolint|include\b|define\b|if|end|else)"
+)
+TEST_MACRO = re.compile(r"(?:\w{1,60}_)?TEST\w{0,60} ?\(")  # of C++
+CLASS_WORD = re.compile(r"(?<![\w.@])(?:class|interface|struct|enum|trait|union|module|record|namespace)\b")
+DIRECTIVE_LINE = re.compile(
+    r"^#[ \t]*(?:if|ifdef|ifndef|else|elif|endif|define|undef|include|pragma|error|region)\b", re.MULTILINE
 )
 MAX_CALLERS = 5
 
@@ -36,8 +42,8 @@ def definition_spans(
     uses = uses_of(document) if with_context else {}
     callers = _callers(document.definitions, uses) if with_context else {}
     for d in definitions:
-        metadata = {"kind": d.kind, "name": d.name}
-        if docstring := told(d.docstring, d.name):
+        metadata = {"kind": kind_of(d), "name": d.name}
+        if docstring := told(d.docstring, d.name, document.language):
             metadata["docstring"] = docstring
         if with_context:
             used = uses[place_of(d)]
@@ -47,7 +53,8 @@ def definition_spans(
                 "imports": "\n".join(used.imports),
                 "calls": ", ".join(used.calls),
                 "language": document.language,
-                "callers": ", ".join(callers.get(d.name.rsplit(".", 1)[-1], ())[:MAX_CALLERS]),
+                "callers": ", ".join(callers.get(place_of(d), ())[:MAX_CALLERS]),
+                "comments": "\n".join(comments(document.text[max(d.head_start, d.start) : d.end], document.language)),
             }
             metadata |= {key: value for key, value in context.items() if value}
         yield Span(d.start, d.body_start if head_only else d.end, (document.path, d.name), metadata)
@@ -76,6 +83,9 @@ def whole_chunks(
 def dedented(code: str) -> str:
     """`textwrap.dedent`, several times as fast on code whose first line is indented least, as definitions are."""
     margin = code[: len(code) - len(code.lstrip(" \t"))]
+    if "\n#" in code and margin:  # directives stand at the margin wherever they are
+        code = DIRECTIVE_LINE.sub(lambda found: margin + found.group(), code)
+        return textwrap.dedent(code)
     if code[:1] == "\n" or " \n" in code or "\t\n" in code or not code[-1:].strip() or _less_than(margin).search(code):
         return textwrap.dedent(code)
     return code[len(margin) :].replace(f"\n{margin}", "\n") if margin else code
@@ -87,6 +97,14 @@ def _less_than(margin: str) -> re.Pattern[str]:
     return re.compile(rf"\n(?!{re.escape(margin)}|\n)")
 
 
+def kind_of(definition: Definition) -> str:
+    """What its language calls a definition: function, method, class, struct, trait, module, ..."""
+    if definition.kind != "class":
+        return "test" if TEST_MACRO.match(definition.signature) else definition.kind
+    found = CLASS_WORD.search(definition.signature)
+    return found.group() if found is not None else definition.kind
+
+
 def comments(code: str, language: str) -> list[str]:
     """The words of the line comments in a piece of code; directives of tools are not for readers."""
     pattern = HASH_COMMENT if language in HASH_LANGUAGES else DASH_COMMENT if language in DASH_LANGUAGES else COMMENT
@@ -94,11 +112,20 @@ def comments(code: str, language: str) -> list[str]:
     return [words for words in found if not DIRECTIVE.match(words) and any(c.isalpha() for c in words)]
 
 
-def _callers(definitions: Sequence[Definition], uses: Mapping[Place, Uses]) -> Mapping[str, list[str]]:
-    """Who in the file uses a name; methods of equal names share theirs, since only types could tell them apart."""
-    callers: dict[str, list[str]] = defaultdict(list)
+def _callers(definitions: Sequence[Definition], uses: Mapping[Place, Uses]) -> Mapping[Place, list[str]]:
+    """Who in the file uses a definition; of names that stand in several classes only types could tell the others."""
+    callers: dict[str, dict[str, None]] = defaultdict(dict)
+    scopes: dict[str, set[str]] = defaultdict(set)
     for d in definitions:
+        scope, _, name = d.name.rpartition(".")
+        scopes[name].add(scope)
         if d.kind != "class":
-            for name in uses[place_of(d)].calls:
-                callers[name].append(d.name)
-    return callers
+            for used in uses[place_of(d)].calls:
+                callers[used][d.name] = None
+    found: dict[Place, list[str]] = {}
+    for d in definitions:
+        scope, _, name = d.name.rpartition(".")
+        users = (c for c in callers.get(name, ()) if not c.startswith(f"{d.name}.") and c != d.name)
+        is_known = len(scopes[name]) == 1
+        found[place_of(d)] = [c for c in users if is_known or c.rpartition(".")[0] == scope]
+    return found

@@ -1,20 +1,13 @@
 """What a docstring says of its function, without marks for tools; nothing where it only points elsewhere."""
 
 import re
+from functools import lru_cache
 
-INHERITED = re.compile(r"\{?@inherit_?docs?\}?|</?inherit_?doc\b[^>]*+>|\binheritDoc\b", re.IGNORECASE)
-NO_WORDS = re.compile(
-    r"#\s*(?:noqa|type:|pylint:|pragma:|nosec|fmt:|mypy:|ruff:)[^\n]*+|\bNOLINT\w*+|<(?:/?p|br\s*/?|/?pre)>",
-    re.IGNORECASE,
-)
-REFERENCE_TAG = re.compile(
-    r"\{@(?:link(?:plain)?|code|literal|value)\s++([^{}\s]++)(?:\s[^{}]*+)?\}|<(?:code|c|tt)>([^<>]*+)</(?:code|c|tt)>"
-    r"|<(?:see|seealso|paramref|typeparamref)\s++\w++=\"(?:\w:)?([^\"<>]*+)\"\s*+/>"
-)
+from ray_ft.recipes.chunking.doc_marks import plain_words
+
 TAG = re.compile(
-    r"^[ \t]*+(?:[@\\](?:param|arg|returns?|retval|throws?|exception|raises|type|tparam|template|see|since|author"
-    r"|version|deprecated|override|internal|hidden|ignore|private|protected|public|api|link|test|covers|example"
-    r"|dataProvider|memberof|function|method|class|constructor|static|async|todo|access|package|suppress|nodoc)\b"
+    r"^[ \t]*+(?:@[A-Za-z]|\\(?:param|arg|returns?|retval|throws?|exception|raises|type|tparam|see|since|author"
+    r"|version|deprecated|internal|private|public|link|example|class|todo)\b"
     r"|:(?:param|type|returns?|rtype|raises|meta)\b|<(?:param|returns|exception|typeparam|value|response)\b)"
     r".*(?:\n(?![ \t]*+[@\\:<]\w|[ \t]*+\n).*)*+",
     re.MULTILINE,
@@ -43,47 +36,107 @@ LATER = re.compile(
     re.IGNORECASE,
 )
 NAME_WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+|[^\W\d_A-Za-z]+")
+RETURNS = re.compile(r"(?:@returns?|:returns?:|<returns>)\s+([^\n]+(?:\n(?![ \t]*+[@\\:<]\w|[ \t]*+\n).+)*+)")
+IS_TYPE = re.compile(
+    r".*[\[\]{}|<>\\&?*].*|(?:int|integer|str|string|bool|boolean|float|double|number|array|list|dict|object"
+    r"|mixed|void|null|none|true|false|self|static|callable|iterable|promise|function|bytes|char|long)",
+    re.IGNORECASE,
+)
+IS_ARTICLE = re.compile(r"the|an?|this|whether|all|one|if|number of", re.IGNORECASE)
+MIN_RETURNED = 3  # words, or it is hardly more than a type
+MIN_ANNOUNCED = 6  # words of a sentence that ends with a colon, of which what follows is cut
+NO_SUMMARY = re.compile(
+    r"\.\.|…|={2,} |#{2,} |n\.b\.|this (?:method|function|class) is (?:for internal|internal|private|deprecated)\b"
+    r"|(?:all |the |these |following ){0,3}(?:methods|functions|members|fields) (?:below|above|here|which|must|are)\b"
+    r"|(?:requires?|pre-?conditions?|note|nb|warning|caution|important|deprecated|hack|usage|examples?)"
+    r"(?::|\.| that\b)|@\w",
+    re.IGNORECASE,
+)  # goes on with another comment, is a heading, or tells what to heed instead of what is done
+GROUP = re.compile(
+    r"(?!(?:\w+s|get|set|return|add|find|list|call|run|create|register|load|collect|build|make|resolve|define|check"
+    r"|remove|print|generate|parse|apply|wrap|bind|invoke|import|export|install|patch|mock|test) )"
+    r"(?:[\w'/-]{1,40} ){0,5}(?:methods|functions|constructors|accessors|getters|setters|helpers|operators|overrides)"
+    r"\W{0,3}",
+    re.IGNORECASE,
+)  # the heading of several
+MAX_REPEATING = 12  # words of a summary that may be no more than the name
+FILLERS = frozenset({
+    "a", "an", "the", "of", "for", "thi", "that", "to", "in", "on", "from", "with", "by", "and", "or", "is", "are",
+    "be", "it", "s", "current", "giv", "specifi", "new", "own", "as", "at", "return", "get", "set", "getter", "setter",
+    "valu", "object", "instanc", "helper", "func", "do", "doe", "use", "us",
+})  # fmt: skip
+"""Words that say nothing beside a name, as `_stem` gives them."""
 KIND_WORDS = frozenset({"the", "a", "an", "method", "function", "class", "constructor", "this", "for", "of"})
 
 
-def told(docstring: str, name: str) -> str:
+@lru_cache(maxsize=8192)
+def told(docstring: str, name: str, language: str = "") -> str:
     """The docstring without marks, or "" where its beginning says nothing of what is called `name`."""
     if not docstring:
         return ""
-    words = without_marks(docstring)
-    words = REFERENCE_TAG.sub(lambda found: found.group(1) or found.group(2) or found.group(3) or "", words)
-    words = "\n".join(line.rstrip() for line in words.split("\n")).strip() if words is not docstring else docstring
-    return words if summary_of(words) and not _says_nothing(summary_of(words), name) else ""
-
-
-def without_marks(words: str) -> str:
-    """Words without what only tools read, such as `# noqa` and {@inheritDoc}."""
-    is_marked = "#" in words or "<" in words or "nherit" in words or "NOLINT" in words
-    return NO_WORDS.sub("", INHERITED.sub("", words)) if is_marked else words
+    words = plain_words(docstring, language)
+    summary = summary_of(words)
+    if not summary or _says_nothing(summary, name):
+        return ""
+    is_all = "\n\n" not in _without_tags(words)
+    return "" if is_all and _repeats(summary, name) else words
 
 
 def summary_of(docstring: str) -> str:
-    """The first paragraph without tags such as @param; what @return says where there is nothing else."""
-    plain = TAG.sub("", docstring).strip() if _has_tags(docstring) else docstring
-    if not plain and (found := re.search(r"(?:@returns?|:returns?:|<returns>)\s+([^\n<]+)", docstring)):
-        plain = f"Returns {found.group(1)}"
-    return " ".join(plain.partition("\n\n")[0].split())
+    """The first paragraph without tags such as @param, up to its last whole sentence; else what @return says."""
+    plain = _without_tags(docstring)
+    if not plain and (found := RETURNS.search(docstring)):
+        plain = _returned(found.group(1))
+    words = " ".join(plain.lstrip("\n").partition("\n\n")[0].split())
+    words = words[2:].lstrip() if words[:2] in ("* ", "- ") else words
+    if not words.endswith((":", "::")):
+        return words
+    whole, _, announced = words.rpartition(". ")
+    return f"{whole}." if whole else words if len(announced.split()) >= MIN_ANNOUNCED else ""
 
 
-def _has_tags(docstring: str) -> bool:
-    return any(mark in docstring for mark in "@\\:<")
+def _returned(words: str) -> str:
+    """What a @return tag says in words; "" where it only has a type, or hardly more."""
+    words = " ".join(words.partition("</returns>")[0].split())
+    typed, _, rest = words.partition(" ")
+    if not IS_ARTICLE.fullmatch(typed) and (IS_TYPE.fullmatch(typed) or not rest or rest[0].isupper()):
+        words = rest
+    if len(words.split()) < MIN_RETURNED:
+        return ""
+    return f"Returns {words[0].lower() if words[1:2].islower() else words[0]}{words[1:]}"
+
+
+def _without_tags(docstring: str) -> str:
+    return TAG.sub("", docstring).strip() if any(mark in docstring for mark in "@\\:<") else docstring
 
 
 def _says_nothing(summary: str, name: str) -> bool:
-    """Whether a summary points to another, is to be written, or repeats the name."""
+    """Whether a summary points to another, is to be written, heads a group, or repeats the name."""
+    if NO_SUMMARY.match(summary) or GROUP.fullmatch(summary):
+        return True
     plain = summary.strip(" .!:;*-_\"'()[]{}<>/")
     if not any(c.isalpha() for c in plain) or LATER.match(plain):
         return True
     if POINTS.match(plain) and len(plain.split()) <= MAX_POINTER_WORDS and ELSEWHERE.search(plain):
         return True
-    said = _name_words(plain)
-    return said in (_name_words(name), _name_words(name.rpartition(".")[2])) or not said
+    said = name_words(plain)
+    return said in (name_words(name), name_words(name.rpartition(".")[2])) or not said
 
 
-def _name_words(words: str) -> tuple[str, ...]:
+def _repeats(summary: str, name: str) -> bool:
+    """Whether a summary says no more than a name and the class that it stands in."""
+    said = name_words(summary)
+    return len(said) <= MAX_REPEATING and {*map(_stem, said)} - FILLERS <= {*map(_stem, name_words(name))}
+
+
+def name_words(words: str) -> tuple[str, ...]:
+    """The words of a name or of a short text, in lower case, without those for kinds of things."""
     return tuple(w for w in map(str.lower, NAME_WORD.findall(words[:200])) if w not in KIND_WORDS)
+
+
+def _stem(word: str) -> str:
+    """A word without the ending of its number or tense."""
+    for ending in ("ing", "es", "ed", "s", "e"):
+        if len(word) - len(ending) > 2 and word.endswith(ending):
+            return word[: -len(ending)]
+    return word

@@ -8,7 +8,11 @@ from ray_ft.rows import Definition, Document
 
 Place = tuple[int, int, str]
 
-WORDS = bytes(c if c > 127 or c == ord("_") or chr(c).isalnum() else ord(" ") for c in range(256))
+WORDS = bytes(c if c > 127 or c in b"_(." or chr(c).isalnum() else ord(" ") for c in range(256))
+NO_NAMES = frozenset({b"self", b"crate", b"super"})  # which Rust imports, and every method says
+BARE_CALLS = frozenset(
+    {"ruby", "bash", "perl", "scala", "terraform", "sql"}
+)  # where a method is called without brackets
 BOUND = re.compile(r"(?<!\w)(\w++)\s*+(?:[;,}\"')=]|\bfrom\b|$)", re.MULTILINE)  # names that an import makes known
 
 
@@ -21,16 +25,42 @@ class Uses(NamedTuple):
 
 def uses_of(document: Document) -> Mapping[Place, Uses]:
     """What each definition uses, by its place."""
-    imports = document.metadata.get("imports", "").split("\n")
-    known_by = [{word.encode() for word in BOUND.findall(line)} for line in imports]
-    names = [d.name.rsplit(".", 1)[-1].encode() for d in document.definitions]
-    own = set(names)
-    words = _words_in(document, own.union(*known_by))
+    imports = list(dict.fromkeys(document.metadata.get("imports", "").split("\n")))
+    known_by = [{word.encode() for word in BOUND.findall(line)} - NO_NAMES for line in imports]
+    own = {d.name.rpartition(".")[2].encode() for d in document.definitions}
+    words = _words_in(document, _spellings(document, set[bytes]().union(*known_by)))
+    members = _members(document.definitions)
     found: dict[Place, Uses] = {}
-    for definition, name, used in zip(document.definitions, names, words, strict=True):
+    for definition, used in zip(document.definitions, words, strict=True):
         lines = tuple(i for i, known in zip(imports, known_by, strict=True) if known & used) if used else ()
-        calls = tuple(sorted(word.decode() for word in (used & own) - {name}))
-        found[place_of(definition)] = Uses(lines, calls)
+        # What it stands in and what stands in it is no use.
+        calls = (used & own).difference(definition.name.encode().split(b"."), members.get(definition.name, ()))
+        found[place_of(definition)] = Uses(lines, tuple(sorted(word.decode() for word in calls)))
+    return found
+
+
+def _spellings(document: Document, imported: set[bytes]) -> Mapping[bytes, bytes]:
+    """How names of imports and definitions are written where they are used; a method's has a dot or a bracket.
+
+    Without them a method `key` would be used wherever a variable is called so.
+    """
+    is_bare = document.language in BARE_CALLS
+    bare = {d.name.rpartition(".")[2].encode() for d in document.definitions if is_bare or d.kind != "method"}
+    names = bare | {d.name.rpartition(".")[2].encode() for d in document.definitions} | imported
+    found = {name: name for name in bare | imported}
+    for name in names:
+        found |= dict.fromkeys((name + b"(", b"." + name, b"." + name + b"("), name)
+    return found
+
+
+def _members(definitions: Sequence[Definition]) -> Mapping[str, set[bytes]]:
+    """The last names of all that stands in each class, by its name."""
+    found: dict[str, set[bytes]] = {}
+    for d in definitions:
+        scope, _, name = d.name.rpartition(".")
+        while scope:
+            found.setdefault(scope, set()).add(name.encode())
+            scope = scope.rpartition(".")[0]
     return found
 
 
@@ -39,7 +69,7 @@ def place_of(definition: Definition) -> Place:
     return definition.start, definition.end, definition.name
 
 
-def _words_in(document: Document, wanted: set[bytes]) -> Sequence[set[bytes]]:
+def _words_in(document: Document, wanted: Mapping[bytes, bytes]) -> Sequence[set[bytes]]:
     """The wanted words in each definition; a class has those of its members, so no character is looked at twice."""
     text, found = document.text, document.definitions
     uses = [set[bytes]()] * len(found)
@@ -52,7 +82,9 @@ def _words_in(document: Document, wanted: set[bytes]) -> Sequence[set[bytes]]:
             used |= uses[inner]
             position, inner = found[inner].end, following[inner]
         rest.append(text[position:end])
-        used |= wanted.intersection(" ".join(rest).encode("utf-8", "replace").translate(WORDS).split())
+        code = " ".join(rest).encode("utf-8", "replace").translate(WORDS)
+        spelt = wanted.keys() & code.replace(b"(", b"( ").replace(b".", b" .").split()
+        used.update(wanted[one] for one in spelt)
         uses[i], following[i] = used, inner
     return uses
 

@@ -42,7 +42,11 @@ class QuestionAnswer:
 def training_question(chunk: Chunk) -> str:
     """The wording that the `qa` recipe trains on; "" for a heading that nobody could ask about."""
     if "name" in chunk.metadata:
-        return f"What does the {chunk.metadata['kind']} `{chunk.metadata['name']}` in {chunk.metadata['path']} do?"
+        kind, name, path = (chunk.metadata[key] for key in ("kind", "name", "path"))
+        is_function = kind in ("function", "method", "test", "procedure", "trigger")
+        return (
+            f"What does the {kind} `{name}` in {path} do?" if is_function else f"What is the {kind} `{name}` in {path}?"
+        )
     topic = topic_of(chunk)
     if topic is None:
         return ""

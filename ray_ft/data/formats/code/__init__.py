@@ -10,6 +10,7 @@ from functools import partial
 from ray_ft.data.formats.base import Parsed
 from ray_ft.data.formats.code.definitions import Rows, Source, python_docstring
 from ray_ft.data.formats.code.licence import licence_of, without
+from ray_ft.data.formats.code.macros import without_macros
 from ray_ft.data.formats.code.recover import top_nodes
 from ray_ft.data.formats.code.respelled import respelled
 from ray_ft.data.formats.code.sql import sql_definitions
@@ -31,9 +32,11 @@ def parse_code(text: str, *, language: str) -> Parsed:
     grammar = GRAMMARS[language]
     data = text.encode()
     parser = grammar.parser()
-    root = parser.parse(data).root_node
-    walker, read = Walker(grammar), data
-    if root.has_error and (read := respelled(data, grammar.package)) != data:
+    read = without_macros(data) if language == "cpp" else data
+    root = parser.parse(read).root_node
+    walker = Walker(grammar)
+    if root.has_error and (spelled := respelled(read, grammar.package)) != read:
+        read = spelled
         root = parser.parse(read).root_node
     walker.walk(top_nodes(parser, read, root, walker.roles))
     found, imports = walker.found, walker.imports

@@ -23,8 +23,19 @@ COMMENT_MARKS = re.compile(
 )
 POD_MARKS = re.compile(r"^=(?:(?:head\d|item\b)[ \t*]*+|\w++[^\n]*+\n?)", re.MULTILINE)
 XML_TAG = re.compile(r"</?(?:summary|remarks|para)>")
+STRINGS = r"(\"(?:[^\"\\\n]|\\.){0,200}+\"|'(?:[^'\\\n]|\\.){0,200}+')"  # are left as they are
+COMMENTS = {
+    "//": re.compile(STRINGS + r"|//[^\n]*+|/\*[^*]*+(?:\*(?!/)[^*]*+)*+(?:\*/|\Z)"),
+    "#": re.compile(STRINGS + r"|#[^\n]*+"),
+    "--": re.compile(STRINGS + r"|--[^\n]*+"),
+}
+COMMENT_MARK = {
+    **dict.fromkeys(("tree_sitter_python", "tree_sitter_ruby", "tree_sitter_bash", "tree_sitter_perl"), "#"),
+    **{"tree_sitter_lua": "--", "tree_sitter_hcl": "#"},
+}  # else two strokes
 OPERATORS = frozenset({"operator_declaration", "conversion_operator_declaration"})
 LAST_NAME = re.compile(r"(?<!\w)(\w++)\W*+$")
+TEST_MACRO = re.compile(rb"(?:\w{1,60}_)?(?:TEST|BENCHMARK|FIXTURE)\w{0,60}[ \t]?\(([\w \t\n,]{1,300})\)")  # of C++
 STRING_OR_COMMENT = re.compile(rb"[\s\\]*(?:#|[A-Za-z]*[\"'])")
 PARAMETERS = frozenset({"class_parameters", "primary_constructor"})  # all that a class of values is made of
 QUOTES = ('"""', "'''")
@@ -91,6 +102,7 @@ class Source:
     ) -> None:
         self.text, self.data, self.grammar, self.names, self.kinds = text, data, grammar, names, kinds
         self.to_char = _offsets(data) if len(text) != len(data) else None
+        self.comment_mark = COMMENT_MARK.get(grammar.package, "//")
         self.scopes: dict[int, tuple[str, str]] = {}  # beginning of names and signature, by id
 
     def rows(self, nodes: Sequence["Node"]) -> Rows:
@@ -104,7 +116,8 @@ class Source:
     def definitions(self, found: Sequence[Found]) -> tuple[Definition, ...]:
         """The rows of what was found."""
         make = self._with_docstring if self.grammar.docstring_inside else self._with_comment
-        return tuple([make(one) for one in found])
+        made = (make(one) for one in found)
+        return tuple([one for one in made if one.name[-1:] not in ("", ".")])  # an enum may have no name
 
     def _with_docstring(self, one: Found) -> Definition:
         """A definition whose documentation stands in its body."""
@@ -126,7 +139,9 @@ class Source:
         """The row; `first` is what its text begins with, `body_start` where its code does."""
         outer, enclosing = self._scope(one.parents) if one.parents else ("", "")
         name = outer + self._name(one.node)
-        places = self._line_start(first.start_byte), one.first.end_byte, body_start, one.first.start_byte
+        end = one.first.end_byte
+        end += one.is_class and self.data[end : end + 1] == b";"  # of C++, which the class does not hold
+        places = self._line_start(first.start_byte), end, body_start, one.first.start_byte
         if self.to_char is not None:
             places = tuple(self.to_char[[*places]].tolist())
         return Definition(
@@ -146,15 +161,17 @@ class Source:
         )
 
     def _signature(self, node: "Node", body: "Node") -> str:
-        """The header on one line, without a comment that stands at its end."""
-        start, end = node.start_byte, body.end_byte if body.type in PARAMETERS else body.start_byte
-        header = self.data[start:end].rstrip()
-        if b"\n" in header:
-            comments = (c.start_byte for c in node.named_children if "comment" in c.type)
-            end = min((place for place in comments if place < end), default=end)
-            words = " ".join(self.data[start:end].decode("utf-8", "replace").split())
-            return SPACES_OF_BREAKS.sub("", words).rstrip(":{= ").removesuffix("=>").rstrip()
-        return header.decode("utf-8", "replace").rstrip(":{= ").removesuffix("=>").rstrip()
+        """The header on one line, without the comments in it."""
+        end = body.end_byte if body.type in PARAMETERS else body.start_byte
+        header = self.data[node.start_byte : end].decode("utf-8", "replace")
+        if self.comment_mark in header or "/*" in header:
+            header = COMMENTS[self.comment_mark].sub(lambda found: found.group(1) or " ", header)
+        header = header.rstrip()
+        if "\n" in header:
+            header = SPACES_OF_BREAKS.sub("", " ".join(header.split()))
+        header = header.rstrip(":{=; ").removesuffix("=>").rstrip()
+        # A function that is given to another one: the brackets around it end behind its body.
+        return header + ")" * max(0, header.count("(") - header.count(")"))
 
     def _scope(self, parents: Sequence["Node"]) -> tuple[str, str]:
         """What names in these classes begin with, and the signature of the innermost, found once."""
@@ -177,6 +194,8 @@ class Source:
             return f"operator {self._text(operator or node.child_by_field_name('type') or node)}"
         if (name := node.child_by_field_name("name")) is not None and node.type != "method_declaration":
             return self._text(name).replace("::", ".")
+        if node.type == "function_definition" and (test := TEST_MACRO.match(self.data, node.start_byte)) is not None:
+            return ".".join(word.strip(' \t\n"') for word in test.group(1).decode("utf-8", "replace").split(","))
         receiver = node.child_by_field_name("receiver")
         match = LAST_NAME.search(self._text(receiver)) if receiver is not None else None
         inner: Node | None = node

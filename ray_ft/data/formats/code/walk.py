@@ -30,6 +30,7 @@ class Walker:
         self.kinds: dict[int, str] = {}  # of definitions that are neither function nor class
         self.bodies, self.namer = grammar.bodies, NAMERS.get(grammar.package)
         self.values_of = lua_values if grammar.package == "tree_sitter_lua" else values_of
+        self.behind: set[int] = set()  # ids of comments about what stands on their line
 
     def walk(
         self,
@@ -42,12 +43,17 @@ class Walker:
         roles, found = self.roles, self.found
         above: tuple[Node, ...] = outer
         outermost = parents
+        before: Node | None = None
         for node in nodes:
+            last, before = before, node
             role = roles.get(node.kind_id)
             if role is None:
                 above = ()
                 continue
-            touches = bool(above) and node.start_point.row - last_row(above[-1]) <= _reach(above[-1])
+            if role == "comments" and self._is_behind(last, node):
+                above = ()
+                continue
+            touches = bool(above) and self._touches(above[-1], node, role)
             if role == "comments" or role == "attributes" or (role == "wrappers" and self._is_signature(node)):
                 above = (*above, node) if touches else (node,)
                 continue
@@ -115,7 +121,34 @@ class Walker:
     def _enter(self, node: "Node", body: "Node", parents: tuple["Node", ...]) -> None:
         # Ruby's grammar puts a comment above a class's first member before its body.
         inner = tuple(c for c in node.named_children if c.type in self.grammar.comments)
-        self.walk(body.named_children, (*parents, node), None, inner)
+        members = body.named_children
+        if members and members[0].start_byte > body.start_byte and members[0].start_point.row == body.start_point.row:
+            self.behind.add(members[0].id)
+        self.walk(members, (*parents, node), None, inner)
+
+    def _is_behind(self, last: "Node | None", comment: "Node") -> bool:
+        """Whether a comment stands on the line of what is before it, or goes on right below one that does."""
+        if comment.id in self.behind:
+            return True
+        role = self.roles.get(last.kind_id) if last is not None else "attributes"
+        if last is None or role == "attributes":
+            return False
+        start = comment.start_point
+        if role != "comments":
+            is_behind = last_row(last) == start.row and not last.is_error
+        else:
+            is_next = start.row == last_row(last) + 1 and start.column == last.start_point.column
+            is_behind = is_next and last.id in self.behind
+        if is_behind:
+            self.behind.add(comment.id)
+        return is_behind
+
+    def _touches(self, comment: "Node", node: "Node", role: str) -> bool:
+        """Whether a comment stands right above a node; JavaScript's documentation may have a blank line below it."""
+        gap = node.start_point.row - last_row(comment)
+        if gap != 2 or not self.grammar.gap_below or role in ("comments", "attributes"):
+            return gap <= _reach(comment)
+        return (comment.text or b"").startswith(b"/**")
 
     def _is_signature(self, node: "Node") -> bool:
         """Whether a wrapper holds a header without a body: one more way to call what follows."""

@@ -1,0 +1,79 @@
+"""The words of a documentation comment without what only tools read: inline tags, markup, authors, versions, tasks.
+
+What such words are worth is summaries.py's.
+"""
+
+import html
+import re
+
+INHERITED = re.compile(r"\{?@inherit_?docs?\}?|</?inherit_?doc\b[^>]*+>|\binheritDoc\b", re.IGNORECASE)
+NO_WORDS = re.compile(r"#\s*(?:noqa|type:|pylint:|pragma:|nosec|fmt:|mypy:|ruff:)[^\n]*+|\bNOLINT\w*+", re.IGNORECASE)
+BREAKS = re.compile(r"<(?:/?p|br\s*/?|/?pre)>", re.IGNORECASE)
+NO_HTML = frozenset({"python", "ruby", "go", "rust", "bash"})  # where a tag is what is spoken of
+HTML = re.compile(
+    r"</?(?:a|b|big|blockquote|br|caption|center|cite|code|dd|div|dl|dt|em|h[1-6]|i|kbd|ol|p|pre|s|small|span|strong"
+    r"|sub|sup|table|tbody|td|tfoot|th|thead|tr|tt|u|ul|var)\b(?:[^<>\"]|\"[^<>\"]*+\")*+>",
+    re.IGNORECASE,
+)
+ITEM = re.compile(r"<li>\s*+", re.IGNORECASE)
+REFERENCE = re.compile(
+    r"<(?:code|c|tt)>([^<>]*+)</(?:code|c|tt)>"
+    r"|<(?:see|seealso|paramref|typeparamref)\s++\w++=\"(?:\w:)?([^\"<>]*+)\"\s*+/>"
+)
+INLINE = re.compile(r"\{@(\w++)(?:\s++([^{}]*+(?:\{[^{}]*+(?:\{[^{}]*+\}[^{}]*+)*+\}[^{}]*+)*+))?\}")
+TARGET = re.compile(r"([^\s()]++(?:\([^()]*+\))?)\s*+(.*)", re.DOTALL)  # of a link, and its label
+NAMED = re.compile(r"^([ \t]*+)[@\\](?:brief|description|desc|summary|details|remarks?|short)\b[ \t]*+", re.MULTILINE)
+ASIDE = re.compile(
+    r"^[ \t]*+@(?:author|since|version|internal|private|protected|public|static|member[oO]f|category|access|package"
+    r"|subpackage|api|override|final|readonly|serial\w*+|hide|ignore|function|method|name|class|constructor|constructs"
+    r"|constant|global|namespace|lends|group|covers\w*+|dataProvider|test|depends|before|after|noinspection"
+    r"|psalm-[\w-]++|phpstan-[\w-]++|codeCoverageIgnore\w*+|license|copyright|link)\b.*\n?",
+    re.MULTILINE,
+)  # lines about the code's place, not about what it does
+TASK = re.compile(
+    r"(?:^[ \t]*+|(?<=[.!?:] ))(?:TODO|FIXME|XXX|HACK)\b(?:\([^()\n]*+\))?:?(?: .*)?(?:\n(?![ \t]*+$).+)*+", re.M
+)
+
+
+def without_marks(words: str) -> str:
+    """Words without what only tools read, such as `# noqa` and {@inheritDoc}."""
+    is_marked = "#" in words or "<" in words or "nherit" in words or "NOLINT" in words
+    return NO_WORDS.sub("", INHERITED.sub("", words)) if is_marked else words
+
+
+def plain_words(docstring: str, language: str = "") -> str:
+    """A documentation comment as its readers see it; tags that tell of parameters and results stay."""
+    words = without_marks(docstring)
+    if "{@" in words:
+        words = INLINE.sub(_inline, words)
+    if "<" in words:
+        words = REFERENCE.sub(lambda found: found.group(1) or found.group(2) or "", words)
+        if language == "java":
+            words = HTML.sub("", ITEM.sub("- ", words))
+        elif language not in NO_HTML:
+            words = BREAKS.sub("", words)
+    if "&" in words and language == "java":
+        words = html.unescape(words)
+    if language != "python" and ("@" in words or "\\" in words):
+        words = ASIDE.sub("", NAMED.sub(r"\1", words))
+    words = TASK.sub("", words)
+    return docstring if words is docstring else _tidy(words)
+
+
+def _inline(found: re.Match[str]) -> str:
+    """What an inline tag of Java or JavaScript shows: a link its label, or what it leads to."""
+    kind, words = found.group(1), (found.group(2) or "").strip()
+    if kind == "return":
+        return f"Returns {words}"
+    if kind not in ("link", "linkplain"):
+        return words
+    target = TARGET.match(words)
+    if target is None:
+        return words
+    return " ".join(target.group(2).split()) or target.group(1).lstrip("#")
+
+
+def _tidy(words: str) -> str:
+    """Without spaces at line ends and more than one blank line in a row."""
+    lines = "\n".join(line.rstrip() for line in words.split("\n"))
+    return re.sub(r"\n{3,}", "\n\n", lines).strip()
