@@ -5,6 +5,7 @@ To add a filter, write a function and put it in the tuple of what it looks at.
 
 import re
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import PurePosixPath
 
 from ray_ft.data.filters.generated import says_generated
@@ -19,6 +20,33 @@ GENERATED_NAME = re.compile(
     r"|\.pb\.(?:go|cc|h)$|\.min\.(?:js|css)$|[.-]bundle\.js$|\.g\.dart$|\.designer\.cs$"
     r"|(?:^|/)(?:package-lock|npm-shrinkwrap)\.json$|(?:^|/)pnpm-lock\.yaml$|(?:^|/)_version\.py$",
     re.IGNORECASE,
+)
+FORM = re.compile(
+    r"(?:^|/)(?:\.github|\.gitlab|\.gitea)/(?:[^/]+/){0,3}(?:issue|pull_request|merge_request|discussion)_templates?(?:/|[^/]*$)"
+    r"|(?:^|/)(?:issue|pull_request|merge_request)_template(?:/[^/]+|\.\w+)$",
+    re.IGNORECASE,
+)
+FIXTURE_FOLDERS = frozenset(
+    {"fixtures", "__fixtures__", "testdata", "test-data", "test_data", "test-fixtures", "test_fixtures", "golden"}
+)
+TEST_FOLDERS = frozenset({"test", "tests", "spec", "specs"})
+FIXTURE_SUFFIXES = frozenset(
+    {
+        ".csv",
+        ".htm",
+        ".html",
+        ".json",
+        ".markdown",
+        ".md",
+        ".rst",
+        ".text",
+        ".tsv",
+        ".txt",
+        ".xhtml",
+        ".xml",
+        ".yaml",
+        ".yml",
+    }
 )
 MAX_MEAN_LINE, MAX_LINE = 100, 10_000  # characters of a line of code
 MIN_ALNUM_FRACTION = 0.25  # of a file of code that is more than a few lines; what has less is a table or a picture
@@ -53,6 +81,22 @@ def vendored(path: str) -> str:
 def generated_name(path: str) -> str:
     """Files that a program names so."""
     return "generated" if GENERATED_NAME.search(path) else ""
+
+
+def form(path: str) -> str:
+    """What people fill in when they open an issue or ask for a merge."""
+    return "a form" if FORM.search(path) else ""
+
+
+def fixture(path: str) -> str:
+    """Documents that a project's tests read: they say nothing of the project."""
+    name = PurePosixPath(path)
+    if name.suffix.lower() not in FIXTURE_SUFFIXES:
+        return ""
+    folders = [part.lower() for part in name.parts[:-1]]
+    pairs = pairwise(folders)
+    is_fixture = FIXTURE_FOLDERS.intersection(folders) or any(a in TEST_FOLDERS and b == "data" for a, b in pairs)
+    return "test data" if is_fixture else ""
 
 
 def empty(data: bytes) -> str:
@@ -106,6 +150,6 @@ def _first(filters: tuple[Callable[..., str], ...], value: str | bytes) -> str:
     return next((reason for f in filters if (reason := f(value))), "")
 
 
-PATH_FILTERS: tuple[Callable[[str], str], ...] = (vendored, generated_name)
+PATH_FILTERS: tuple[Callable[[str], str], ...] = (vendored, generated_name, form, fixture)
 BYTES_FILTERS: tuple[Callable[[bytes], str], ...] = (empty, git_lfs_pointer, binary)
 TEXT_FILTERS: tuple[Callable[[str, str], str], ...] = (blank, minified, data_as_code, generated_header)

@@ -28,8 +28,10 @@ PLAIN = re.compile(
 def is_worth(document: Document, definition: Definition, known: Mapping[str, str]) -> bool:
     """Whether a definition's metadata ask for something: code or words that are more than its name."""
     docstring = known.get("docstring", "")
-    if definition.kind not in ("function", "method"):
-        return definition.kind != "class" or known["kind"] not in SHELLS or has_functions(document, definition)
+    if definition.kind not in ("function", "method", "class"):
+        return True
+    if known["kind"] in SHELLS and not has_functions(document, definition):
+        return False
     if is_plain(document, definition):
         return num_words(summary_of(docstring)) >= MIN_TOLD
     if docstring or known.get("comments"):
@@ -39,6 +41,8 @@ def is_worth(document: Document, definition: Definition, known: Mapping[str, str
     if TEST.match(definition.name.rpartition(".")[2]) or known["kind"] == "test":
         words = [w for w in name_words(definition.name.rpartition(".")[2]) if w != "test"]
         return lines >= MIN_TEST_LINES and len(words) >= MIN_TEST_NAME
+    if definition.kind == "class":
+        return lines > 1
     return lines > 1 or bool(known.get("calls") or known.get("callers"))
 
 

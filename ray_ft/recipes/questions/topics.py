@@ -33,6 +33,12 @@ DATE_OR_VERSION = re.compile(
     r"(?:v|version|release|rev\.?|r)?\s{0,2}[\d._/-]+(?:\s{0,2}(?:alpha|beta|rc|a|b)\s{0,2}\d{0,3})?", re.IGNORECASE
 )
 
+LISTS_CHANGES = re.compile(r"(?:change|history|news|release)[\w.-]{0,30}$", re.IGNORECASE)  # names of files
+RELEASE = re.compile(
+    r"(?:[\w-]{1,30}\s)?\[?v?\d{1,4}\.\d{1,4}(?:\.\d{1,6})?[\w.+-]{0,20}\]?"
+    r"(?:\s{0,3}[-–—/:,]?\s{0,3}[(\[]?\d{4}-\d\d-\d\d[)\]]?)?"
+)
+
 
 @dataclass(frozen=True)
 class Topic:
@@ -46,6 +52,8 @@ class Topic:
 def topic_of(chunk: Chunk) -> Topic | None:
     """The topic of a passage; None where its heading says nothing that could be asked about."""
     path = [clean_title(p) for p in chunk.heading_path] or [chunk.metadata.get("path", "the document")]
+    if (file := chunk.metadata.get("path", "")) and LISTS_CHANGES.search(file) and RELEASE.fullmatch(path[-1]):
+        return None if "part" in chunk.metadata else Topic(path[-1], path[-1], file)
     title, document = NUMBERING.sub("", path[-1]).rstrip(": "), NUMBERING.sub("", path[0]).rstrip(": ")
     if len(path) == 1:
         found = keywords(chunk.text, 2)

@@ -21,6 +21,17 @@ from ray_ft.data.filters.rules import dropped_by_bytes, dropped_by_path, dropped
         ("docs/vendor/", "vendored"),
         ("src/minimal.js", ""),
         ("src/pb2.py", ""),
+        (".github/ISSUE_TEMPLATE/bug_report.md", "a form"),
+        ("p/.github/pull_request_template.md", "a form"),
+        ("docs/PULL_REQUEST_TEMPLATE.md", "a form"),
+        (".github/CONTRIBUTING.md", ""),
+        ("docs/issue_templates.md", ""),
+        ("rg/tests/data/sherlock.txt", "test data"),
+        ("pkg/testdata/page.html", "test data"),
+        ("spec/fixtures/a.yml", "test data"),
+        ("tests/fixtures/database.py", ""),
+        ("docs/data/tests.md", ""),
+        ("docs/fixtures.md", ""),
     ],
 )
 def test_paths(path: str, reason: str) -> None:

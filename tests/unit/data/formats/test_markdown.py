@@ -56,7 +56,7 @@ def test_shortcodes_imports_and_tags_of_components_are_no_text() -> None:
     [
         (f"a ![b]({URI}) c", [("paragraph", "a  c")]),
         (f"[the sheet]({URI})", [("paragraph", "the sheet")]),
-        (f"![][i]\n\nword\n\n[i]: {URI}\n", [("paragraph", "![][i]"), ("paragraph", "word")]),
+        (f"![][i]\n\nword\n\n[i]: {URI}\n", [("paragraph", "word")]),
         (f'<img src="{URI}">\n\nword', [("paragraph", "word")]),
         (f"- a ![b]({URI})\n- c", [("list", "- a \n- c")]),
         (f"| a |\n|---|\n| ![b]({URI}) |", [("table", "| a |\n|---|\n|  |")]),
@@ -131,3 +131,19 @@ def test_a_template_is_no_document(text: str) -> None:
 def test_the_text_of_a_plain_page_is_the_source_itself() -> None:
     text = "# A\n\nb\n\n---\n\n- c\n"
     assert parse_markdown(text).text is text
+
+
+def test_badges_by_reference_and_lists_of_accounts_are_no_content() -> None:
+    text = (
+        "# Pump\n\n[![Build][build-image]][build-url]\n[![npm][npm-image]][npm-url]\n\n## Team\n\n"
+        "It has two authors:\n\n"
+        "* [ann](https://github.com/ann) - **Ann Li** (she/her)\n* [bo](https://github.com/bo)\n\nMore:\n\n"
+        "* [Guide](https://github.com/p/guide) for users\n* [bo](https://github.com/bo)\n\n[build-image]: https://a/b.svg\n"
+    )
+    assert [(b.type, b.text) for b in parse_markdown(text).blocks] == [
+        ("heading", "Pump"),
+        ("heading", "Team"),
+        ("paragraph", "It has two authors:"),
+        ("paragraph", "More:"),
+        ("list", "* [Guide](https://github.com/p/guide) for users\n* [bo](https://github.com/bo)"),
+    ]

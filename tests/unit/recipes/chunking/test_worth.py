@@ -83,6 +83,11 @@ def test_a_module_that_only_holds_classes_is_no_code_of_its_own() -> None:
     assert set(_metadata(text, "ruby")) == {"Rack.Head", "Rack.Head.call"}
 
 
+def test_a_class_of_one_line_is_asked_for_where_it_is_described() -> None:
+    text = "class A(B):\n    name = 'a'\n\n\nclass C(B):\n    'Opens the big valve.'\n\n    name = 'c'\n"
+    assert set(_metadata(text, "python")) == {"C"}
+
+
 def test_the_comment_above_is_told_once() -> None:
     prompt = _metadata("// Opens the big valve.\nfunc open(v V) {\n\t// Slowly.\n\tv.turn(v.next())\n}\n", "go")["open"]
     assert prompt.split("\n")[2:] == ["Docstring: Opens the big valve.", "Comments: Slowly."]

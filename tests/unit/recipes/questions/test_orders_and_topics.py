@@ -132,3 +132,14 @@ def test_a_section_of_thousands_of_passages_takes_no_long_time() -> None:
     started = time.process_time()
     assert len(own_topics(chunks)) == 4000
     assert time.process_time() - started < 10  # s; each against all others would be minutes
+
+
+@pytest.mark.parametrize(
+    "title", ["1.2.0", "12.1.1 (2020-05-29)", "v0.4.1", "[2.0.0-rc.1] - 2024-01-31", "ripgrep 0.9"]
+)
+def test_a_release_is_asked_of_the_file_that_lists_it(title: str) -> None:
+    one = chunk("Changelog", title, text="Feature enhancements: a flag that reads patterns from a file.")
+    one = replace(one, metadata={"path": "p/CHANGELOG.md"})
+    assert training_question(one) == f"What does “p/CHANGELOG.md” say about “{title}”?"
+    assert training_question(replace(one, heading_path=(title,))) == f"What does “p/CHANGELOG.md” say about “{title}”?"
+    assert training_question(replace(one, metadata={**one.metadata, "part": "1"})) == ""  # a part of it is cut

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from ray_ft.data.formats.base import Lines
 from ray_ft.data.formats.content.dumps import is_dump
 from ray_ft.data.formats.content.navigation import is_left_alone
+from ray_ft.data.formats.content.people import names_people
 from ray_ft.data.formats.lightweight.markdown.cleaning import IMPORTS, clean_html, clean_line, needs_cleaning
 from ray_ft.rows import Block, BlockType
 
@@ -90,6 +91,10 @@ class Page:
             for d in drafts
         )
         return lines.text, [block for block in made if block is not None]
+
+    def is_no_content(self, start: int, first: int, last: int) -> bool:
+        """Whether the list that begins with a token leads to the page's own sections, or to accounts of people."""
+        return self.leads_here(start) or names_people(self.lines[first:last])
 
     def leads_here(self, start: int) -> bool:
         """Whether the list that begins with a token is the contents of the page itself."""

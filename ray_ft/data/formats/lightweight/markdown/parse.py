@@ -29,7 +29,8 @@ QUOTES = ("'", '"')
 FRONT_MATTER_TITLE = re.compile(r"^title:(.*)$", re.MULTILINE)
 # Nothing is tried twice (`++`, `*+`): a row of comments can be read as one comment in as many ways as it has parts.
 NOTHING_TO_READ = re.compile(
-    r"(?:\s++|<!--(?:[^-<]++|-(?!->)|<(?!!--))*+-->|</?\w[^>]*+>|\[?+!\[[^\]]*+\]\([^)]*+\)\]?+(?:\([^)]*+\))?+)*+"
+    r"(?:\s++|<!--(?:[^-<]++|-(?!->)|<(?!!--))*+-->|</?\w[^>]*+>"
+    r"|\[?+!\[[^\]]*+\](?:\([^)]*+\)|\[[^\]]*+\])\]?+(?:\([^)]*+\)|\[[^\]]*+\])?+)*+"
 )
 
 
@@ -84,7 +85,9 @@ def _add(page: Page, i: int, first: int, last: int) -> None:
     kind = KINDS.get(token.type)
     if token.type == "heading_open":
         page.add_heading(page.tokens[i + 1].content.strip(), first, last, int(token.tag[1:]))
-    elif token.info.strip().lower().startswith(MYST_NAVIGATION) or (kind == "list" and page.leads_here(i)):
+    elif token.info.strip().lower().startswith(MYST_NAVIGATION) or (
+        kind == "list" and page.is_no_content(i, first, last)
+    ):
         page.blank(first, last)
     elif token.type == "html_block":
         page.add_html(first, last)
