@@ -15,7 +15,7 @@ HTML = re.compile(
     r"|sub|sup|table|tbody|td|tfoot|th|thead|tr|tt|u|ul|var)\b(?:[^<>\"]|\"[^<>\"]*+\")*+>",
     re.IGNORECASE,
 )
-LIST_ITEM = re.compile(r"<li>\s*+", re.IGNORECASE)
+ITEM_TAG = re.compile(r"<li>\s*+", re.IGNORECASE)
 REFERENCE = re.compile(
     r"<(?:code|c|tt)>([^<>]*+)</(?:code|c|tt)>"
     r"|<(?:see|seealso|paramref|typeparamref)\s++\w++=\"(?:\w:)?([^\"<>]*+)\"\s*+/>"
@@ -49,7 +49,7 @@ def plain_words(docstring: str, language: str = "") -> str:
     if "<" in words:
         words = REFERENCE.sub(lambda found: found.group(1) or found.group(2) or "", words)
         if language == "java":
-            words = HTML.sub("", LIST_ITEM.sub("- ", words))
+            words = HTML.sub("", ITEM_TAG.sub("- ", words))
         elif language not in NO_HTML:
             words = BREAKS.sub("", words)
     if "&" in words and language == "java":
