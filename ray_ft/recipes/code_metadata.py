@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from ray_ft.recipes.base import RECIPES, Recipe
+from ray_ft.recipes.chunking.code_worth import is_worth
 from ray_ft.recipes.chunking.functions import dedented, definition_spans, whole_chunks
-from ray_ft.recipes.chunking.worth import is_worth
 from ray_ft.rows import Chunk, CountTokens, Document, Example, Generate
 
 LABELS = {

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from ray_ft.recipes.base import RECIPES, Recipe
+from ray_ft.recipes.chunking.code_worth import MIN_SUMMARY, MIN_TOLD, is_plain
 from ray_ft.recipes.chunking.functions import dedented, definition_spans, whole_chunks
 from ray_ft.recipes.chunking.summaries import summary_of
-from ray_ft.recipes.chunking.worth import MIN_SUMMARY, MIN_TOLD, is_plain
 from ray_ft.recipes.grounding.check import missing_detail
 from ray_ft.recipes.questions.from_structure import QuestionAnswer
 from ray_ft.rows import Chunk, CountTokens, Document, Example, Generate, Origin

@@ -4,8 +4,8 @@ import pytest
 
 from ray_ft.data.formats.code import parse_code
 from ray_ft.recipes import QA, CodeMetadata, CodeSummary
+from ray_ft.recipes.chunking.code_worth import is_plain
 from ray_ft.recipes.chunking.functions import dedented
-from ray_ft.recipes.chunking.worth import is_plain
 from ray_ft.rows import Document, Example
 
 PLAIN = [
