@@ -1,28 +1,53 @@
-"""Tables as CSV or TSV: blocks of whole records as they stand in the file."""
+"""Tables as CSV or TSV: blocks of whole records as they stand in the file.
+
+Long tables of measurements, whose rows say the same words with other numbers, are no text and are left out.
+"""
 
 import csv
+import re
 from collections.abc import Iterator
+from itertools import islice
 
-from ray_ft.data.formats.base import Lines, Parsed
+from ray_ft.data.formats.base import Lines, Parsed, Unreadable
 from ray_ft.rows import Block
 
 RECORDS_PER_BLOCK = 50
 SNIFFED = 8192  # characters
 MAX_FIELD = 1 << 24
+MIN_MEASURED, MAX_LOOKED_AT = 60, 600  # records of a table that may be measurements, and those that are looked at
+MIN_NEW = 0.4  # share of the cells of a column that are words which it does not say above
+WORD = re.compile(r"[^\W\d_]{3}")
 
 
 def parse_csv(text: str) -> Parsed:
-    """Tables of some records each, a quoted newline being no end of one; the columns' names are metadata."""
+    """Tables of some records each, a quoted newline being no end of one; the columns' names are metadata.
+
+    Raises Unreadable for measurements.
+    """
     csv.field_size_limit(MAX_FIELD)
     try:
         dialect: type[csv.Dialect] | csv.Dialect = csv.Sniffer().sniff(text[:SNIFFED], delimiters=",;\t|")
     except csv.Error:
         dialect = csv.excel
     lines = Lines(text)
+    if _is_measured(list(islice(csv.reader((line + "\n" for line in lines.lines), dialect), 1, MAX_LOOKED_AT))):
+        raise Unreadable("data, not text", "a table of measurements")
     reader = csv.reader((line + "\n" for line in lines.lines), dialect, strict=False)
     names = [name.strip() for name in next(iter(reader), [])]
     metadata = {"columns": ", ".join(names)[:1000]} if any(names) else {}
     return Parsed(text, tuple(_blocks(lines, reader.line_num, reader)), metadata)
+
+
+def _is_measured(records: list[list[str]]) -> bool:
+    """Whether no column of a long table has words of its own in its rows, such as a name, a title or a sentence."""
+    if len(records) < MIN_MEASURED:
+        return False
+    for column in range(max(map(len, records))):
+        cells = [record[column] for record in records if column < len(record)]
+        new = {cell for cell in cells if WORD.search(cell)}
+        if len(new) >= MIN_NEW * len(records):
+            return False
+    return True
 
 
 def _blocks(lines: Lines, position: int, reader: "csv._reader") -> Iterator[Block]:  # type: ignore[name-defined,unused-ignore]

@@ -1,0 +1,21 @@
+"""Tables as CSV: those of measurements are no text."""
+
+import pytest
+
+from ray_ft.data.formats.base import Unreadable
+from ray_ft.data.formats.delimited import parse_csv
+
+MEASURED = "benchmark,name,seconds\n" + "".join(f"linux_literal_{i // 9},rg (ignore),0.{i}71\n" for i in range(90))
+LOG = "time,sensor,state,value\n" + "".join(f"2024-01-01T00:{i}:00,pump {i % 3},running,{i}.5\n" for i in range(90))
+PRICES = "name,price\n" + "".join(f"Pump {chr(97 + i % 26) * 4}{i},{i}\n" for i in range(90))
+
+
+@pytest.mark.parametrize("text", [MEASURED, LOG])
+def test_long_tables_that_only_change_their_numbers_are_no_text(text: str) -> None:
+    with pytest.raises(Unreadable, match="data, not text"):
+        parse_csv(text)
+
+
+@pytest.mark.parametrize("text", [PRICES, "\n".join(MEASURED.split("\n")[:40]), "a\n", ""])
+def test_other_tables_are_read(text: str) -> None:
+    assert parse_csv(text).text == text
