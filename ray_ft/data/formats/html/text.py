@@ -14,6 +14,7 @@ CODE = frozenset({"code", "tt", "kbd", "samp"})
 AS_IT_STANDS = CODE | HEADINGS.keys() | {"pre"}  # code in these has no marks of its own
 LINES_OF_CODE = "div, p, li, tr"
 MAX_MARK = 6  # signs of a footnote's mark
+BREAK = "\v"  # where `br` stands: white space that no page holds otherwise
 
 
 def mark_inline(tree: "LexborHTMLParser") -> None:
@@ -21,7 +22,7 @@ def mark_inline(tree: "LexborHTMLParser") -> None:
     for node in reversed(tree.css(MARKS)):  # what stands in another goes first
         tag = node.tag
         if tag == "br":
-            node.replace_with("\n")
+            node.replace_with(BREAK)
         elif tag in CODE:
             _mark_code(node)
         else:
@@ -34,7 +35,7 @@ def _mark_code(node: "LexborNode") -> None:
         if parent.tag in AS_IT_STANDS:
             return
         parent = parent.parent
-    text = node.text()
+    text = node.text().replace(BREAK, "\n")
     if "\n" in text and "\n" in text.strip() and _stands_alone(node):
         return
     words = words_of(text)
@@ -49,6 +50,19 @@ def words_of(text: str | None) -> str:
     return " ".join((text or "").replace("¶", "").split())
 
 
+def paragraphs_of(text: str) -> list[str]:
+    """A text as it is shown: a break ends a line, and several end a paragraph; all else is one run of words."""
+    if BREAK not in text:
+        return [words] if (words := words_of(text)) else []
+    paragraphs: list[list[str]] = [[]]
+    for line in text.split(BREAK):
+        if words := words_of(line):
+            paragraphs[-1].append(words)
+        elif paragraphs[-1]:
+            paragraphs.append([])
+    return ["\n".join(lines) for lines in paragraphs if lines]
+
+
 def code_of(node: "LexborNode") -> str:
     """A listing in a fence; "" where nothing stands in it."""
     text = node.text()
@@ -56,7 +70,7 @@ def code_of(node: "LexborNode") -> str:
         for line in lines:
             line.insert_after("\n")
         text = node.text().replace("\n\n", "\n")
-    text = text.strip("\n").rstrip()
+    text = text.replace(BREAK, "\n").strip("\n").rstrip()
     return f"```\n{text}\n```" if text.strip() else ""
 
 

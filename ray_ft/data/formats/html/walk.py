@@ -11,7 +11,7 @@ from ray_ft.data.formats.html.lines import is_line_of_site
 from ray_ft.data.formats.html.names import Says, verdict
 from ray_ft.data.formats.html.regions import BLOCKS, Regions
 from ray_ft.data.formats.html.tables import cells_of, is_layout, joined, rows_of
-from ray_ft.data.formats.html.text import HEADINGS, MAX_DEPTH, code_of, words_of
+from ray_ft.data.formats.html.text import BREAK, HEADINGS, MAX_DEPTH, code_of, paragraphs_of, words_of
 from ray_ft.rows import BlockType
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ DROPPED = frozenset({"nav", "head", "-comment", "colgroup", "input", "option", "
 DOUBTFUL = frozenset({"aside", "footer", "header", "form"})
 MAX_ROW = 500  # characters of a row of links
 BARS = "|·•»"
-BETWEEN_LINKS = f" \t\n\r\xa0[],{BARS}"
+BETWEEN_LINKS = f" \t\n\r{BREAK}\xa0[],{BARS}"
 WHOLE = frozenset({"html", "body", "main"})
 
 
@@ -141,14 +141,15 @@ class Walk:
 
     def words(self, text: str, *, is_above: bool = False) -> None:
         """Write a paragraph, or a line of the list."""
-        words = words_of(text)
-        if not words:
-            return
         if self.mark or self.lines:
-            self.lines.append(f"{'  ' * (self.num_lists - bool(self.mark))}{self.mark}{' ' * bool(self.mark)}{words}")
-            self.mark = ""
-        elif not (is_above and not is_sentence(words)) and not is_line_of_site(words) and not is_dump(words):
-            self.pieces.append(Piece("paragraph", words))
+            if words := words_of(text):
+                deep = "  " * (self.num_lists - bool(self.mark))
+                self.lines.append(f"{deep}{self.mark}{' ' * bool(self.mark)}{words}")
+                self.mark = ""
+            return
+        for words in paragraphs_of(text):
+            if not (is_above and not is_sentence(words)) and not is_line_of_site(words) and not is_dump(words):
+                self.pieces.append(Piece("paragraph", words))
 
     def piece(self, kind: BlockType, text: str, level: int = 0) -> None:
         """Write a block of its own, which ends the lines of a list so far."""

@@ -35,7 +35,7 @@ def test_listings_keep_their_lines_and_lose_the_numbers_of_lines() -> None:
     assert _read("pre_lines.html") == (
         "# Listing\n\n## Example\n\n```\ndef add(a, b):\n    return a + b\nprint(add(1, 2))\n```\n\nWith breaks:\n\n"
         "```\nfirst line\nsecond line\nthird line\n```\n\n```\nx = 1\ny = 2\n```\n\n"
-        "First line of an address Second line of it\n\nPress `Ctrl`+`C`, then see the list.\n\n"
+        "First line of an address\nSecond line of it\n\nPress `Ctrl`+`C`, then see the list.\n\n"
         "--fast\n\nDo it quickly.\n\nIt may be wrong.\n\n--slow\n\nDo it slowly.\n"
     )
 
@@ -65,7 +65,6 @@ def test_cells_keep_their_lines_reach_over_rows_and_stand_once() -> None:
         ("It holds.<sup>[12]</sup>", "It holds."),
         ("It holds<sup><a href='#fn1'>1</a></sup>.", "It holds."),
         ("<code>10<sup>3</sup></code>", "`10³`"),
-        ("a<br>b", "a b"),
         ("see <code> x  y </code>!", "see `x y`!"),
         ("see <code></code>it", "see it"),
     ],
@@ -135,3 +134,18 @@ def test_hostile_pages_take_little_time_and_give_all_words() -> None:
         "<sup>" * 2000 + "deep",
     ):
         assert "deep" in parse_html(page).text
+
+
+def test_breaks_end_lines_of_a_paragraph_and_two_end_it() -> None:
+    news = "<p><br>\n  Release 3.1<br>~~~~<br><br>* Ports that\n are new.<br>* Fix   names.<br>\n<br>End.</p>"
+    assert _blocks(f"<main><h1>News</h1><div class='literallayout'>{news}</div></main>")[1:] == [
+        ("paragraph", "Release 3.1\n~~~~"),
+        ("paragraph", "* Ports that are new.\n* Fix names."),
+        ("paragraph", "End."),
+    ]
+    table = "<table><tr><th>Port<th>Pier</tr><tr><td>Bergen<br>Oslo<td>2</tr></table>"
+    assert _blocks(f"<main><h1>Two<br>lines</h1>{table}<ul><li>a<br>b</ul></main>") == [
+        ("heading", "Two lines"),
+        ("table", "Port | Pier\nBergen Oslo | 2"),
+        ("list", "- a b"),
+    ]
