@@ -36,14 +36,15 @@ def is_worth(document: Document, definition: Definition, known: Mapping[str, str
         return num_words(summary_of(docstring)) >= MIN_TOLD
     if docstring or known.get("comments"):
         return True
+    is_test = TEST.match(definition.name.rpartition(".")[2]) is not None or known["kind"] == "test"
+    if definition.kind != "class" and not is_test and (known.get("calls") or known.get("callers")):
+        return True
     code = document.text[definition.body_start : definition.end]
     lines = sum(1 for line in code.split("\n") if line.strip() not in ENDS)
-    if TEST.match(definition.name.rpartition(".")[2]) or known["kind"] == "test":
-        words = [w for w in name_words(definition.name.rpartition(".")[2]) if w != "test"]
-        return lines >= MIN_TEST_LINES and len(words) >= MIN_TEST_NAME
-    if definition.kind == "class":
+    if not is_test:
         return lines > 1
-    return lines > 1 or bool(known.get("calls") or known.get("callers"))
+    words = [w for w in name_words(definition.name.rpartition(".")[2]) if w != "test"]
+    return lines >= MIN_TEST_LINES and len(words) >= MIN_TEST_NAME
 
 
 def has_functions(document: Document, definition: Definition) -> bool:

@@ -30,6 +30,7 @@ ASIDE = re.compile(
     r"|psalm-[\w-]++|phpstan-[\w-]++|codeCoverageIgnore\w*+|license|copyright|link)\b.*\n?",
     re.MULTILINE,
 )  # lines about the code's place, not about what it does
+TASKS = ("TODO", "FIXME", "XXX", "HACK")
 TASK = re.compile(
     r"(?:^[ \t]*+|(?<=[.!?:] ))(?:TODO|FIXME|XXX|HACK)\b(?:\([^()\n]*+\))?:?(?: .*)?(?:\n(?![ \t]*+$).+)*+", re.M
 )
@@ -56,7 +57,8 @@ def plain_words(docstring: str, language: str = "") -> str:
         words = html.unescape(words)
     if language != "python" and ("@" in words or "\\" in words):
         words = ASIDE.sub("", NAMED.sub(r"\1", words))
-    words = TASK.sub("", words)
+    if any(mark in words for mark in TASKS):
+        words = TASK.sub("", words)
     return docstring if words is docstring else _tidy(words)
 
 

@@ -28,6 +28,7 @@ CLASS_WORD = re.compile(r"(?<![\w.@])(?:class|interface|struct|enum|trait|union|
 DIRECTIVE_LINE = re.compile(
     r"^#[ \t]*(?:if|ifdef|ifndef|else|elif|endif|define|undef|include|pragma|error|region)\b", re.MULTILINE
 )
+MAX_COMMENTED = 20_000  # characters of a definition whose comments are looked for
 MAX_CALLERS = 5
 
 
@@ -54,10 +55,16 @@ def definition_spans(
                 "calls": ", ".join(used.calls),
                 "language": document.language,
                 "callers": ", ".join(callers.get(place_of(d), ())[:MAX_CALLERS]),
-                "comments": "\n".join(comments(document.text[max(d.head_start, d.start) : d.end], document.language)),
+                "comments": "\n".join(comments(_code(document, d), document.language)),
             }
             metadata |= {key: value for key, value in context.items() if value}
         yield Span(d.start, d.body_start if head_only else d.end, (document.path, d.name), metadata)
+
+
+def _code(document: Document, definition: Definition) -> str:
+    """A definition without the comment above it; "" where it is too long for an example."""
+    start = max(definition.head_start, definition.start)
+    return document.text[start : definition.end] if definition.end - start <= MAX_COMMENTED else ""
 
 
 def whole_chunks(

@@ -60,6 +60,7 @@ GROUP = re.compile(
     re.IGNORECASE,
 )  # the heading of several
 MAX_REPEATING = 12  # words of a summary that may be no more than the name
+MAX_WORD = 12  # characters of most words
 FILLERS = frozenset({
     "a", "an", "the", "of", "for", "thi", "that", "to", "in", "on", "from", "with", "by", "and", "or", "is", "are",
     "be", "it", "s", "current", "giv", "specifi", "new", "own", "as", "at", "return", "get", "set", "getter", "setter",
@@ -125,6 +126,8 @@ def _says_nothing(summary: str, name: str) -> bool:
 
 def _repeats(summary: str, name: str) -> bool:
     """Whether a summary says no more than a name and the class that it stands in."""
+    if len(summary) > MAX_REPEATING * MAX_WORD:
+        return False
     said = name_words(summary)
     return len(said) <= MAX_REPEATING and {*map(_stem, said)} - FILLERS <= {*map(_stem, name_words(name))}
 
