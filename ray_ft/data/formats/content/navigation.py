@@ -8,10 +8,13 @@ NAMES = frozenset(
         "contents", "table of contents", "on this page", "in this article", "attachments", "attachments:", "navigation",
         "related pages", "related links", "navigation menu", "page contents", "share this page", "search", "toc",
         "in this section", "quick links", "leave a reply", "leave a comment",
+        "index", "indices and tables", "comments", "related articles",
         "inhalt", "inhaltsverzeichnis", "sommaire", "table des matières", "índice",
         "contenido", "indice", "目录", "目次",
     }
 )  # fmt: skip
+SIGNPOSTS = frozenset({"contents", "table of contents", "on this page", "back to top", "back to the top", "go to top"})
+MAX_SIGNPOST = 40  # characters
 
 
 class Heading(Protocol):
@@ -38,3 +41,8 @@ def is_left_alone(blocks: Sequence[Heading], i: int) -> bool:
     if blocks[i].type != "heading" or blocks[i].text.strip(" :*_").casefold() not in NAMES:
         return False
     return i + 1 == len(blocks) or (blocks[i + 1].type == "heading" and blocks[i + 1].level <= blocks[i].level)
+
+
+def is_signpost(words: str) -> bool:
+    """Whether a paragraph, of MAX_SIGNPOST at most, only names the contents, or leads to the page's beginning."""
+    return words.partition("](")[0].strip(" \n:*_()[]⬆↑⇧^").casefold() in SIGNPOSTS

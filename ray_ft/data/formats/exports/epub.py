@@ -16,7 +16,9 @@ CONTAINER = "META-INF/container.xml"
 ENCRYPTION = "META-INF/encryption.xml"
 PAGES = ("application/xhtml+xml", "text/html")
 FONTS_ALONE = (b"http://www.idpf.org/2008/embedding", b"http://ns.adobe.com/pdf/enc#RC")  # obfuscated, the text is not
-NO_CONTENT = frozenset({"toc", "cover", "title-page", "titlepage", "copyright-page", "index", "loi", "lot"})
+INDEXES = frozenset({"genindex.xhtml", "py-modindex.xhtml", "genindex.html", "py-modindex.html"})  # Sphinx's
+MIN_SENTENCE = 40  # characters
+NO_CONTENT = frozenset({"cover", "title-page", "titlepage", "copyright-page", "index", "loi", "lot"})
 
 
 def parse_epub(data: bytes) -> Parsed:
@@ -33,31 +35,36 @@ def parse_epub(data: bytes) -> Parsed:
             raise Unreadable("damaged", f"it lacks its package document {package!r}", broken=True)
         root = _xml(archive.read(package))
         title = next(((e.text or "").strip() for e in root.iter("{*}title")), "")
-        pages = [posixpath.normpath(posixpath.join(posixpath.dirname(package), href)) for href in _spine(root)]
-        whole, blocks = assemble(_pieces(archive, [page for page in pages if page in names]))
+        folder = posixpath.dirname(package)
+        pages = [(posixpath.normpath(posixpath.join(folder, href)), is_contents) for href, is_contents in _spine(root)]
+        whole, blocks = assemble(_pieces(archive, [page for page in pages if page[0] in names]))
     return Parsed(whole, blocks, {"title": title} if title else {})
 
 
-def _spine(root: Any) -> Iterator[str]:
-    """Pages in reading order, without contents, cover and index, by the manifest's properties and the guide."""
-    skipped = {
-        unquote(e.get("href", "").partition("#")[0]) for e in root.iter("{*}reference") if e.get("type") in NO_CONTENT
-    }
+def _spine(root: Any) -> Iterator[tuple[str, bool]]:
+    """Pages in reading order, without cover and index, and whether the guide names them as the contents."""
+    named: dict[str, set[str]] = {}
+    for reference in root.iter("{*}reference"):
+        named.setdefault(unquote(reference.get("href", "").partition("#")[0]), set()).add(reference.get("type", ""))
     items = {item.get("id"): item for item in root.iter("{*}item")}
     for reference in root.iter("{*}itemref"):
         item = items.get(reference.get("idref"))
         if item is None or item.get("media-type") not in PAGES:
             continue
         href = unquote(item.get("href", ""))
-        if "nav" not in item.get("properties", "").split() and href not in skipped:
-            yield href
+        says = named.get(href, set())
+        is_nav = "nav" in item.get("properties", "").split()
+        if not is_nav and NO_CONTENT.isdisjoint(says) and posixpath.basename(href) not in INDEXES:
+            yield href, "toc" in says
 
 
-def _pieces(archive: zipfile.ZipFile, pages: list[str]) -> Iterator[Piece]:
-    for number, page in enumerate(pages, start=1):
+def _pieces(archive: zipfile.ZipFile, pages: list[tuple[str, bool]]) -> Iterator[Piece]:
+    """The pages' pieces; a page of contents has none, unless it says more than that: many a book begins so."""
+    for number, (page, is_contents) in enumerate(pages, start=1):
         still_working()
-        html = archive.read(page).decode("utf-8", "replace")
-        yield from pieces_of(read_html(html).blocks, page=number)
+        blocks = read_html(archive.read(page).decode("utf-8", "replace")).blocks
+        if not is_contents or any(b.type == "paragraph" and len(b.text) >= MIN_SENTENCE for b in blocks):
+            yield from pieces_of(blocks, page=number)
 
 
 def _xml(source: bytes) -> Any:

@@ -27,11 +27,18 @@ UNREAD = [
 UNSEEN = """
     [hidden], [aria-hidden=true], span.lineno, span.linenos, td.linenos, td.gutter, td.blob-num, td.hljs-ln-numbers,
     pre.src-line-numbers, span.katex-html, span.rightside, a.src, span.mw-editsection,
-    span.theme-doc-version-badge
+    span.theme-doc-version-badge, .viewcode-link, a.footnote-reference, aside.footnote > span.label,
+    a.summary_toggle, span.method-click-advice, .tag-source, section > div.pdoc-code,
+    div.classattr > div.pdoc-code, table.heading td.extra, table.source_code,
+    div[class*="language-"] > span.lang, p.post-meta, a.bookmark.source, tr.property-row-created_time,
+    tr.property-row-last_edited_time, tr.property-row-created_by, tr.property-row-last_edited_by
 """
-"""What readers do not see, or see beside the text: numbers of lines, and what one may click."""
+"""What readers do not see, or see beside the text: numbers of lines, what one may click, and what it unfolds."""
 ANCHORS = 'a[href^="#"]'
 SIGNS_OF_ANCHORS = frozenset({"", "#", "¶", "§", "🔗", "\u200b", "link"})
+
+INDEXES = frozenset({"genindex", "py-modindex", "modindex", "search"})
+"""Pages of Sphinx that only lead to others."""
 
 LEADERS = 6  # characters beside the link in an entry of contents: a number, dots, a page
 MIN_PROSE, FEW = 240, 80  # characters: a paragraph, and a sentence
@@ -104,10 +111,13 @@ def leads_away(node: "LexborNode") -> bool:
     links = node.css("a")
     if len(links) < 2:
         return False
-    here = sum((link.attributes.get("href") or "").startswith("#") for link in links)
+    ends = [link.attributes.get("href") or "" for link in links]
+    here = sum(end.startswith("#") or end.rpartition("/")[2].partition(".")[0] in INDEXES for end in ends)
     ways = sum(words_of(link.text()).lower().strip("<>«»‹›←→ ") in CERTAIN_WAYS for link in links)
     if ways < 2 and here < len(links):
         return False
+    if "summary-letter" in (links[0].attributes.get("class") or ""):  # of Texinfo's index
+        return True
     own, linked = own_and_linked(node)
     return own <= FEW if ways >= 2 else own <= linked / 4
 

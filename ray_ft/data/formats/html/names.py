@@ -19,6 +19,8 @@ def _set(words: str) -> frozenset[str]:
 UNREAD = _set(
     """
     sphinxsidebar sphinxsidebarwrapper breadcrumb breadcrumbs toctree-wrapper navbox printfooter linenos
+    preheader ttc method-source-code fullTree jp-InputPrompt jp-OutputPrompt input_prompt output_prompt
+    tsd-index-panel search-results s4-notdlg ms-dialogHidden index-cp cp-entries-printindex printindex
     hljs-ln-numbers role-navigation role-search role-menu role-menubar role-dialog role-alertdialog
     """
 )

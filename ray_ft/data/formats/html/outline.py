@@ -19,6 +19,8 @@ def rooted(pieces: Sequence[Piece], title: str) -> tuple[list[Piece], str]:
     is above all others, the title itself is the root.
     """
     pieces = [piece for i, piece in enumerate(pieces) if not is_left_alone(pieces, i)]
+    if pieces and pieces[0].type == "paragraph" and title and is_named(pieces[0].text, title):
+        pieces = _with_title(pieces, title)
     places = [i for i, piece in enumerate(pieces) if piece.type == "heading"]
     made = list(pieces)
     if places:
@@ -48,6 +50,17 @@ def is_named(heading: str, title: str) -> bool:
         return False
     before, _, behind = whole.partition(small)
     return (not before or before.endswith(SEPARATORS)) and (not behind or behind.startswith(SEPARATORS))
+
+
+def _with_title(pieces: list[Piece], title: str) -> list[Piece]:
+    """The first paragraph as the heading that the title names, where no other is: Doxygen's titles are no headings."""
+    headings = [i for i, piece in enumerate(pieces) if piece.type == "heading"]
+    if any(is_named(pieces[i].text, title) for i in headings):
+        return pieces
+    made = [Piece("heading", pieces[0].text, level=1), *pieces[1:]]
+    if any(pieces[i].level == 1 for i in headings):
+        _lower(made, headings)
+    return made
 
 
 def _lower(pieces: list[Piece], places: Sequence[int]) -> None:

@@ -87,6 +87,8 @@ def _raised(node: "LexborNode") -> str:
     """A raised sign; marks of footnotes are no words of the text."""
     words = words_of(node.text())
     link = node.css_first("a")
+    if link is None and (parent := node.parent) is not None and parent.tag == "a" and words_of(parent.text()) == words:
+        link = parent
     if words[:1] in "[(" or (link is not None and (link.attributes.get("href") or "").startswith("#")):
         return "" if len(words) <= MAX_MARK else f" {words}"
     return raised(words, _before(node))

@@ -43,6 +43,7 @@ class Walk:
         """Write what stands in a node; runs of words make one paragraph."""
         run: list[str] = []
         links: list[str] = []  # their words in the run
+        num_here = 0  # of them that lead to places of the page itself
         wrappers, above = self.regions.wrappers, self.regions.above
         is_above = bool(above) and node.mem_id in above
         for child in node.iter(include_text=True):
@@ -55,19 +56,21 @@ class Walk:
                 run.append("" if tag in DROPPED else child.text())
                 if tag == "a":
                     links.append(run[-1])
+                    num_here += (child.attributes.get("href") or "").startswith("#")
             else:
                 if run:
-                    self.run(run, links, is_above=is_above)
-                    run, links = [], []
+                    self.run(run, links, is_above=is_above, leads_here=num_here == len(links))
+                    run, links, num_here = [], [], 0
                 if tag not in DROPPED and (not is_above or self.is_content(child, tag)):
                     self.block(child, tag, depth)
         if run:
-            self.run(run, links, is_above=is_above)
+            self.run(run, links, is_above=is_above, leads_here=num_here == len(links))
 
-    def run(self, run: list[str], links: list[str], *, is_above: bool) -> None:
-        """Write a run of words, unless it is a row of links: some, with bars between them."""
+    def run(self, run: list[str], links: list[str], *, is_above: bool, leads_here: bool) -> None:
+        """Write a run of words, unless it is a row of links: with bars between them, or all to this page's sections."""
         text = "".join(run)
-        if len(links) > 1 and len(text) < MAX_ROW and not self.num_lists and any(bar in text for bar in BARS):
+        is_row = len(links) > 1 and not self.num_lists
+        if is_row and (leads_here or (len(text) < MAX_ROW and any(bar in text for bar in BARS))):
             own = text
             for link in links:
                 own = own.replace(link, "", 1)
@@ -93,7 +96,7 @@ class Walk:
                 self.list_of(node, depth)
             elif tag == "table":
                 self.table(node, depth)
-            else:
+            elif tag != "dl" or not leads_away(node):
                 self.children(node, depth + 1)
 
     def list_of(self, node: "LexborNode", depth: int) -> None:
@@ -173,7 +176,9 @@ class Walk:
             return tag == "h1" and not regions.has_title
         if not regions.has_title and node.css_first("h1") is not None:
             return True
-        return tag not in ("footer", "header") and is_prose(node, verdict(node))
+        if tag == "header":
+            return node.parent is not None and node.parent.tag == "section" and is_prose(node, verdict(node))
+        return tag != "footer" and is_prose(node, verdict(node))
 
 
 MAX_DIGITS = 7  # of an item's number

@@ -111,8 +111,15 @@ def _shapes(line: Line, page: Page, body: float, has_room: bool) -> list[str]:
 
 
 def _is_furniture(line: Line, page: Page, repeated: set[str], body: float, has_room: bool) -> bool:
-    shapes = _shapes(line, page, body, has_room)
-    return PAGE_NUMBER.fullmatch(line.text) is not None or not repeated.isdisjoint(shapes)
+    if (has_room and _is_manual(page)) or PAGE_NUMBER.fullmatch(line.text) is not None:
+        return True
+    return not repeated.isdisjoint(_shapes(line, page, body, has_room))
+
+
+def _is_manual(page: Page) -> bool:
+    """Whether a page has the head of a manual's, such as `tar(1)  User Commands  tar(1)`, however few they are."""
+    words = page.lines[0].text.split() if page.lines else []
+    return len(words) > 1 and words[0] == words[-1] and "(" in words[0] and words[0].endswith(")")
 
 
 def _placed(pages: Sequence[Page], body: float) -> list[set[int]]:

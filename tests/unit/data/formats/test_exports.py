@@ -57,6 +57,16 @@ def test_a_book_is_read_in_the_order_of_its_spine_without_its_contents() -> None
     assert parsed.metadata == {"title": "The Ferry"}
 
 
+def test_a_page_that_the_guide_calls_contents_is_read_where_it_says_more_and_indexes_are_not() -> None:
+    guide = '<guide><reference type="toc" href="text/a.xhtml"/></guide></package>'
+    package = PACKAGE.replace("</package>", guide).replace("text/b%20two.xhtml", "genindex.xhtml")
+    files = {"OEBPS/book.opf": package, "OEBPS/genindex.xhtml": "<html><body><p>F ferry, 3</p></body></html>"}
+    assert shown(parse("a.epub", book(**files))) == []
+    page = "<html><body><h1>One</h1><p>The ferry crosses the river on a cable of steel.</p></body></html>"
+    more = files | {"OEBPS/text/a.xhtml": page}
+    assert shown(parse("a.epub", book(**more))) == ["# One", "The ferry crosses the river on a cable of steel."]
+
+
 @pytest.mark.parametrize(
     ("data", "reason"),
     [

@@ -85,6 +85,9 @@ def test_shortcodes_imports_and_tags_of_components_are_no_text() -> None:
         ("import from abroad is \"free\" of duty", [("paragraph", "import from abroad is \"free\" of duty")]),
         (":::note\nMind it.\n:::", [("paragraph", "Mind it.")]),
         ("# A\n\n## Contents\n\n1. [B](#b)\n2. [C](#c)\n\n## B\n\nb", [("h1", "A"), ("h2", "B"), ("paragraph", "b")]),
+        ("# A\n\n**Table of Contents**\n\n- [B](#b)\n- [C](#c)\n\nb\n\n([back to top](#a))", [
+            ("h1", "A"), ("paragraph", "b")]),
+        ("**Contents of the box**\n\nb", [("paragraph", "**Contents of the box**"), ("paragraph", "b")]),
         ("## Contents\n\nA box of ten.\n", [("h2", "Contents"), ("paragraph", "A box of ten.")]),
         ("- [B](#b): how to start the pump by hand\n- [C](#c): how to stop it again", [
             ("list", "- [B](#b): how to start the pump by hand\n- [C](#c): how to stop it again")]),

@@ -65,6 +65,16 @@ def test_running_lines_are_left_out_whatever_varies_in_them(running: list[tuple[
     assert is_body(texts)
 
 
+def test_the_head_and_foot_of_a_manual_page_are_left_out_even_of_a_single_one() -> None:
+    for head, is_manual in (("tar(1)   User Commands   tar(1)", True), ("tar(1) and gzip(1)", False)):
+        page = PdfPage()
+        page.write(head, y=815)
+        filled(page, top=740)
+        page.write("tar 1.34   May 2024   1", y=30)
+        texts = [text for _, _, text in blocks(page)]
+        assert (texts[0].startswith("Line 0 of sheet "), "May 2024" not in texts[-1]) == (is_manual, is_manual)
+
+
 @pytest.mark.parametrize(("y", "size"), [(810, 16), (793, 10)])
 def test_a_title_at_the_top_of_each_page_is_its_heading(y: float, size: float) -> None:
     pages = [PdfPage() for _ in range(5)]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from ray_ft.data.formats.base import Lines
 from ray_ft.data.formats.content.dumps import is_dump
-from ray_ft.data.formats.content.navigation import is_left_alone
+from ray_ft.data.formats.content.navigation import MAX_SIGNPOST, is_left_alone, is_signpost
 from ray_ft.data.formats.content.people import names_people
 from ray_ft.data.formats.lightweight.markdown.cleaning import IMPORTS, clean_html, clean_line, needs_cleaning
 from ray_ft.rows import Block, BlockType
@@ -76,7 +76,8 @@ class Page:
         for draft in self.drafts:
             if draft.type != "heading":
                 words = "\n".join(self.lines[draft.first : draft.last])
-                if nothing.fullmatch(words) or (draft.type == "paragraph" and is_dump(words)):
+                leads = draft.type == "paragraph" and len(words) <= MAX_SIGNPOST and is_signpost(words)
+                if leads or nothing.fullmatch(words) or (draft.type == "paragraph" and is_dump(words)):
                     self.blank(draft.first, draft.last)
         drafts = [d for d in self.drafts if d.type == "heading" or any(map(str.strip, self.lines[d.first : d.last]))]
         for i, draft in enumerate(drafts):
