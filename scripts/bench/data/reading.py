@@ -1,7 +1,8 @@
 """Pages and megabytes of a second of one core: ray_ft's parsers beside others, in turns, on the files of a folder.
 
 Every contender reads the same files in this process, whose processor time counts, so that other work on the machine
-disturbs less. Contenders take turns for some rounds; the best round of each stands in the table.
+disturbs less. Contenders take turns for some rounds; the best round of each stands in the table. `--earlier FOLDER`
+reads with an earlier version instead, in turns with this one.
 """
 
 import argparse
@@ -15,6 +16,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from bench.data.earlier import compare
 from ray_ft.data.formats import Format, format_of
 from ray_ft.data.formats.code import parse_code
 from ray_ft.data.formats.pdf import parse_pdf
@@ -38,6 +40,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--max-mb", type=float, default=40.0)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--pages", type=int, default=200, help="about, for make-pdf")
+    parser.add_argument("--earlier", type=Path, help="folder of an earlier version of ray_ft to read with in turns")
     parser.add_argument("--json", type=Path, help="also write the figures here")
     given = parser.parse_args(argv)
     if given.rival_site:
@@ -49,6 +52,8 @@ def main(argv: list[str] | None = None) -> int:
     if not files:
         print(f"no files for {given.part} below {given.path}", file=sys.stderr)
         return 1
+    if given.earlier:
+        return compare(files, given.earlier, given.rounds)
     amount, contenders = PARTS[given.part](files)
     rates = _rates(contenders, amount, given.rounds)
     print(f"{len(files):,} files, {sum(len(d) for _, d in files) / 1e6:.1f} MB, {given.rounds} rounds")

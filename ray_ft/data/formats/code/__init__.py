@@ -6,9 +6,11 @@ Text that does not parse leaves error nodes, and what stands around and in them 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
+from typing import TYPE_CHECKING
 
 from ray_ft.data.formats.base import Parsed
 from ray_ft.data.formats.code.definitions import Rows, Source, python_docstring
+from ray_ft.data.formats.code.dialect import GUARD, guarded
 from ray_ft.data.formats.code.licence import licence_of, without
 from ray_ft.data.formats.code.macros import without_macros
 from ray_ft.data.formats.code.recover import top_nodes
@@ -18,6 +20,9 @@ from ray_ft.data.formats.code.walk import Walker
 from ray_ft.data.formats.text import parse_lines
 from ray_ft.grammars import GRAMMARS
 from ray_ft.rows import Block, BlockType, Definition
+
+if TYPE_CHECKING:
+    from tree_sitter import Parser, Tree
 
 MAX_IMPORTS = 200
 
@@ -33,7 +38,7 @@ def parse_code(text: str, *, language: str) -> Parsed:
     data = text.encode()
     parser = grammar.parser()
     read = without_macros(data) if language == "cpp" else data
-    root = parser.parse(read).root_node
+    root = _tree(parser, read, text, language).root_node
     walker = Walker(grammar)
     if root.has_error and (spelled := respelled(read, grammar.package)) != read:
         read = spelled
@@ -43,7 +48,12 @@ def parse_code(text: str, *, language: str) -> Parsed:
     licence = licence_of(text)
     if licence:
         end = len(text[: licence[-1].end].encode())
-        found = [one._replace(above=tuple(c for c in one.above if c.start_byte >= end)) for one in found]
+        found = [
+            one._replace(above=tuple(c for c in one.above if c.start_byte >= end))
+            if one.above and one.above[0].start_byte < end
+            else one
+            for one in found
+        ]
     source = Source(text, data, grammar, walker.names, walker.kinds)
     docstring = python_docstring(root, data) if grammar.docstring_inside else None
     metadata = {}
@@ -56,6 +66,27 @@ def parse_code(text: str, *, language: str) -> Parsed:
     tops = [source.rows((*one.above, one.first)) for one in found if not one.parents]
     blocks = without(_blocks(text, tops, source.rows((docstring,)) if docstring is not None else None), licence, text)
     return Parsed(text, tuple(blocks), metadata, source.definitions(found))
+
+
+def _tree(parser: "Parser", data: bytes, text: str, language: str) -> "Tree":
+    """The tree of a file; what C keeps for C++ compilers is left out, since its braces stand there in halves."""
+    places = list(guarded(text)) if language == "c" and GUARD in text else []
+    if not places:
+        return parser.parse(data)
+    from tree_sitter import Range
+
+    parts, begin = [], (0, (0, 0))
+    for place in (place for pair in places for place in pair):
+        byte = place if len(text) == len(data) else len(text[:place].encode())
+        parts.append((byte, (text.count("\n", 0, place), 0)))
+    edges = [begin, *parts, (len(data), (text.count("\n"), len(data) - (data.rfind(b"\n") + 1)))]
+    parser.included_ranges = [
+        Range(first, last, start, end) for (start, first), (end, last) in zip(edges[::2], edges[1::2], strict=True)
+    ]
+    try:
+        return parser.parse(data)
+    finally:
+        parser.included_ranges = []
 
 
 def parse_plain_code(text: str) -> Parsed:

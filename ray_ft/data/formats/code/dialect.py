@@ -1,6 +1,7 @@
 """Whether a header is C or C++, which its suffix .h does not say: by what stands in it and only C++ has."""
 
 import re
+from collections.abc import Iterator
 
 COMMENT = re.compile(r"/\*[^*]*+(?:\*(?!/)[^*]*+)*+(?:\*/|\Z)|//[^\n]*+|\"[^\"\n]*+\"")
 BEGINS_LINE = (
@@ -31,18 +32,29 @@ ANYWHERE = (
     ("include", re.compile(r"include[ \t]*+<(?:[a-z_]++|[\w/]++\.(?:hpp|hh|hxx))>")),
 )
 """What no C file has, comments and strings apart: a word, and how it stands there."""
-LOOKED_AT = 60_000  # characters of a header
+GUARD = "__cplusplus"
+CONDITION = re.compile(r"^[ \t]*+#[ \t]*+(if|el|endif)", re.MULTILINE)
+NEGATED = re.compile(r"ifndef|![ \t]*+(?:defined)?[ \t]*+\(?[ \t]*+$")
+LINKED_AS_C = re.compile(r'\s*+extern[ \t]++"C"[ \t\n]*+\{')
+LOOKED_AT = 30_000  # characters of a header
 
 
 def is_cpp(text: str) -> bool:
-    """Whether a header holds C++; what it keeps for C++ compilers alone, as C headers do, is no sign of it."""
+    """Whether a header holds C++; what it keeps for C++ compilers alone, as C headers do, is no sign of it.
+
+    One whose names are linked as C's for them is written for C.
+    """
     text = text[:LOOKED_AT]
-    if "__cplusplus" in text:
-        text = _without_guarded(text)
+    if GUARD in text:
+        begin, kept = 0, []
+        for start, end in guarded(text):
+            if LINKED_AS_C.match(text, start):
+                return False
+            kept.append(text[begin:start])
+            begin = end
+        text = "".join((*kept, text[begin:]))
     code = COMMENT.sub(" ", text)
-    if any(word in code and pattern.search(code) is not None for word, pattern in ANYWHERE):
-        return True
-    return any(
+    return any(word in code and pattern.search(code) is not None for word, pattern in ANYWHERE) or any(
         code[code.rfind("\n", 0, match.start()) + 1 : match.start()].strip() in ("", "enum")
         for word, pattern in BEGINS_LINE
         if word in code
@@ -50,18 +62,21 @@ def is_cpp(text: str) -> bool:
     )
 
 
-def _without_guarded(text: str) -> str:
-    """The text without what stands between `#ifdef __cplusplus` and its #else or #endif."""
-    kept: list[str] = []
-    depth = 0  # of conditions, from the guard on
-    for line in text.split("\n"):
-        plain = line.strip()
-        word = plain[1:].lstrip() if plain.startswith("#") else ""
-        if depth:
-            depth += word.startswith("if")
-            depth -= word.startswith("endif") or (depth == 1 and word.startswith(("else", "elif")))
-        elif word.startswith("if") and "__cplusplus" in word and not word.startswith("ifndef"):
-            depth = 1
-        if not depth:
-            kept.append(line)
-    return "\n".join(kept)
+def guarded(text: str) -> Iterator[tuple[int, int]]:
+    """What stands between `#ifdef __cplusplus` and its #else or #endif, as (start, end) of whole lines."""
+    begin, place = 0, text.find(GUARD)
+    while place >= 0:
+        line = text.rfind("\n", begin, place) + 1
+        opened = CONDITION.match(text, line)
+        begin = text.find("\n", place) + 1 or len(text)
+        if opened is not None and opened.group(1) == "if" and not NEGATED.search(text, line, place):
+            end, depth = len(text), 1
+            for match in CONDITION.finditer(text, begin):
+                word = match.group(1)
+                depth += (word == "if") - (word == "endif" or (word == "el" and depth == 1))
+                if not depth:
+                    end = match.start()
+                    break
+            yield begin, end
+            begin = end
+        place = text.find(GUARD, begin)

@@ -6,6 +6,7 @@ What stands in one comment with it and says something of the file stays.
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from functools import lru_cache
 from typing import NamedTuple
 
 from ray_ft.rows import Block
@@ -20,13 +21,13 @@ LINE_MARK = re.compile(
 )
 BLOCK_OPEN, BLOCK_CLOSE = (
     re.compile(r"[ \t]*+(?:/\*|<!--|\(\*|\{-|--\[\[|=begin\b)"),
-    re.compile(r"\*/|-->|\*\)|-\}|\]\]|^=end\b"),
+    re.compile(r"\*/|-->|\*\)|-\}|\]\]|^[ \t]*+=end\b", re.MULTILINE),
 )
+WORD = re.compile(r"[^\W_]")
 CERTAIN = re.compile(
     r"\bcopyright\b|©|\bspdx-|\blicen[cs]ed (?:under|to)\b|\ball rights reserved\b|\bpermission is hereby granted\b"
-    r"|\bunder the terms of\b|\bpublic domain\b|\bsubject to the (?:terms|conditions)\b",
-    re.IGNORECASE,
-)  # of a comment that holds a licence
+    r"|\bunder the terms of\b|\bpublic domain\b|\bsubject to the (?:terms|conditions)\b"
+)  # of a comment that holds a licence, in lower case
 TOLD = (
     "copyright", "©", "(c) 1", "(c) 2", "spdx-", "licens", "licenc", "warrant", "redistribut", "permission", "as is",
     "as-is", "all rights reserved", "liable", "liability", "notice and this", "merchantab", "gnu.org", "free software",
@@ -48,13 +49,26 @@ class Stretch(NamedTuple):
 def licence_of(text: str) -> tuple[Stretch, ...]:
     """The lines of licences in the comments that a source file begins with."""
     head = text[:MAX_HEAD]
-    low = head.lower()
-    if not any(hint in low for hint in HINTS):
-        return ()
-    found = tuple(s for run in _comments(head) if CERTAIN.search(head, *run) for s in _paragraphs(head, run))
+    comments = tuple(_comments(head))
+    found = tuple(
+        Stretch(run.start + start, run.start + end)
+        for run in comments
+        for start, end in (_told(head[run.start : run.end]) if _may_tell(head, run) else ())
+    )
     # What stands above it are marks for machines.
-    is_first = found and not any(run.start < found[0].start for run in _comments(head))
+    is_first = found and not any(run.start < found[0].start for run in comments)
     return (found[0]._replace(start=0), *found[1:]) if is_first else found
+
+
+def _may_tell(head: str, run: Stretch) -> bool:
+    low = head[run.start : run.end].lower()
+    return any(hint in low for hint in HINTS)
+
+
+@lru_cache(maxsize=256)
+def _told(comment: str) -> tuple[Stretch, ...]:
+    """The lines of a comment that are a licence's; kept, since all files of a project begin with the same."""
+    return tuple(_paragraphs(comment)) if CERTAIN.search(comment.lower()) is not None else ()
 
 
 def without(blocks: Iterable[Block], stretches: tuple[Stretch, ...], text: str) -> Iterator[Block]:
@@ -74,7 +88,7 @@ def without(blocks: Iterable[Block], stretches: tuple[Stretch, ...], text: str) 
 def _part(block: Block, start: int, end: int, text: str) -> Iterator[Block]:
     """What of a block is left between two places, without blank lines around it."""
     words = text[start:end]
-    if not any(c.isalnum() for c in words) and (start, end) != (block.start, block.end):
+    if not _has_words(words) and (start, end) != (block.start, block.end):
         return
     start += len(words) - len(words.lstrip("\n"))
     end -= len(words) - len(words.rstrip())
@@ -87,15 +101,15 @@ def _comments(head: str) -> Iterator[Stretch]:
     """The comments at the beginning, each as a run of whole lines."""
     position, number = 0, 0
     begin: int | None = None
-    is_block = False
+    is_block, close = False, 0  # and where a block ends
     for line in head.splitlines(keepends=True):
         start, position = position, position + len(line)
-        plain = line.strip()
         if begin is not None and is_block:
-            if BLOCK_CLOSE.search(plain):
+            if close < position:
                 yield Stretch(begin, position)
                 begin, number = None, number + 1
             continue
+        plain = line.strip()
         if begin is not None and not LINE_MARK.match(line):
             yield Stretch(begin, start)
             begin, number = None, number + 1
@@ -108,23 +122,25 @@ def _comments(head: str) -> Iterator[Stretch]:
                 number += 1
             elif is_block or LINE_MARK.match(line):
                 begin = start
+                ends = BLOCK_CLOSE.search(head, position) if is_block else None
+                close = ends.end() - 1 if ends is not None else len(head)
             else:
                 return
     if begin is not None and not is_block:
         yield Stretch(begin, position)
 
 
-def _paragraphs(head: str, run: Stretch) -> Iterator[Stretch]:
+def _paragraphs(comment: str) -> Iterator[Stretch]:
     """The paragraphs of a comment that are the licence's; all of it where no other has words."""
     parts: list[tuple[Stretch, bool]] = []
-    position = start = run.start
-    for line in head[run.start : run.end].splitlines(keepends=True):
+    position = start = 0
+    for line in comment.splitlines(keepends=True):
         position += len(line)
-        if not _has_words(line) or position == run.end:
-            parts.append((Stretch(start, position), _is_told(head[start:position].lower())))
+        if not _has_words(line) or position == len(comment):
+            parts.append((Stretch(start, position), _is_told(comment[start:position].lower())))
             start = position
-    said = [told for stretch, told in parts if _has_words(head[stretch.start : stretch.end])]
-    yield from [run] if all(said) else [stretch for stretch, told in parts if told]
+    said = [told for stretch, told in parts if _has_words(comment[stretch.start : stretch.end])]
+    yield from [Stretch(0, len(comment))] if all(said) else [stretch for stretch, told in parts if told]
 
 
 def _is_told(paragraph: str) -> bool:
@@ -132,4 +148,4 @@ def _is_told(paragraph: str) -> bool:
 
 
 def _has_words(line: str) -> bool:
-    return any(c.isalnum() for c in line)
+    return WORD.search(line) is not None

@@ -23,12 +23,11 @@ def top_nodes(parser: "Parser", data: bytes, root: "Node", roles: Mapping[int, s
     """The named nodes at top level of a parsed file; those of several trees where parts do not parse."""
     if not root.has_error:
         return _children(root)
-    beginnings = [match.end() for match in BEGINNING.finditer(data)]
     found: list[Node] = []
     for _ in range(MAX_BEGINNINGS):
         begin = None
         for node in _children(root):
-            begin = _beginning_in(node, beginnings, roles)
+            begin = _beginning_in(node, data, roles)
             if begin is not None:
                 found += _children(_parsed(parser, data, node.start_byte, begin))
                 break
@@ -44,11 +43,13 @@ def _children(root: "Node") -> Sequence["Node"]:
     return [child for node in root.named_children for child in (node.named_children if node.type == "body" else [node])]
 
 
-def _beginning_in(node: "Node", beginnings: Sequence[int], roles: Mapping[int, str]) -> int | None:
+def _beginning_in(node: "Node", data: bytes, roles: Mapping[int, str]) -> int | None:
     """Where to begin anew inside a node that holds more than it should."""
     if not node.has_error or not (node.is_error or roles.get(node.kind_id) in SWALLOWS):
         return None
-    return next((place for place in beginnings if node.start_byte < place < node.end_byte), None)
+    line = max(0, data.rfind(b"\n", 0, node.start_byte))
+    places = (match.end() for match in BEGINNING.finditer(data, line, node.end_byte + 1))
+    return next((place for place in places if node.start_byte < place < node.end_byte), None)
 
 
 def _parsed(parser: "Parser", data: bytes, begin: int, end: int) -> "Node":

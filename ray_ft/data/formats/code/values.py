@@ -97,21 +97,26 @@ def _called(node: "Node") -> Iterator[Value]:
         call = call.named_child(0)
     if call is None or call.type != "call_expression":
         return
-    callee, given = _text(call.child_by_field_name("function")), call.child_by_field_name("arguments")
-    arguments = given.named_children if given is not None else []
     run = _run_at_once(call)
-    if run is not None or MODULES.match(callee):
+    callee = _text(call.child_by_field_name("function")) if run is None else ""
+    runs = run is not None or MODULES.match(callee) is not None
+    mixes, defines = (len(callee) < 80 and known.search(callee) is not None for known in (MIXES, DEFINES))
+    if not (runs or mixes or defines):
+        return  # most calls, whose arguments are nothing to us
+    given = call.child_by_field_name("arguments")
+    arguments = given.named_children if given is not None else []
+    if runs:
         yield from [Value("", call, run, "scope")] if run is not None else ()
         for argument in arguments:
             body = argument.child_by_field_name("body") if argument.type in FUNCTION_VALUES else None
             if body is not None and body.type == "statement_block":
                 yield Value("", argument, body, "scope")
-    elif len(callee) < 80 and MIXES.search(callee) and arguments:
+    elif mixes and arguments:
         owner = _target(arguments[0])
         for argument in arguments[1:]:
             if argument.type == "object" and owner is not None:
                 yield Value(owner, argument, argument, "scope")
-    elif len(callee) < 80 and DEFINES.search(callee) and len(arguments) == 3 and arguments[1].type == "string":
+    elif defines and len(arguments) == 3 and arguments[1].type == "string":
         owner, value = _target(arguments[0]), arguments[2]
         body = value.child_by_field_name("body") if value.type in FUNCTION_VALUES else None
         if owner is not None and body is not None and (name := _member(arguments[1])):

@@ -29,6 +29,7 @@ class Walker:
         self.names: dict[int, str] = {}  # of definitions and scopes, by the id of their node
         self.kinds: dict[int, str] = {}  # of definitions that are neither function nor class
         self.bodies, self.namer = grammar.bodies, NAMERS.get(grammar.package)
+        self.has_namespaces = grammar.package == "tree_sitter_typescript"  # which stand in statements
         self.values_of = lua_values if grammar.package == "tree_sitter_lua" else values_of
         self.behind: set[int] = set()  # ids of comments about what stands on their line
 
@@ -76,7 +77,7 @@ class Walker:
             elif role == "values":
                 for value in self.values_of(node):
                     self._take(value, wrapper or node, comments, parents)
-                if node.type == "expression_statement":  # of a namespace
+                if self.has_namespaces and node.type == "expression_statement":
                     self.walk(node.named_children, parents)
             elif role == "wrappers":
                 self.walk(node.named_children, parents, wrapper or node, comments)

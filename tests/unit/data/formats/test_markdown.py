@@ -150,3 +150,20 @@ def test_badges_by_reference_and_lists_of_accounts_are_no_content() -> None:
         ("paragraph", "More:"),
         ("list", "* [Guide](https://github.com/p/guide) for users\n* [bo](https://github.com/bo)"),
     ]
+
+
+def test_whether_a_list_leads_here_is_told_without_a_copy_of_what_follows() -> None:
+    from markdown_it import MarkdownIt
+
+    from ray_ft.data.formats.lightweight.markdown.page import Page
+
+    class Uncopied(list):  # type: ignore[type-arg]
+        def __getitem__(self, place: object) -> object:
+            assert not isinstance(place, slice)
+            return super().__getitem__(place)  # type: ignore[call-overload]
+
+    text = "- [A](#a)\n- [B](#b)\n\nWords\n\n- one\n- two\n"
+    tokens = Uncopied(MarkdownIt().parse(text))
+    page = Page(text, tokens, 0)
+    starts = [i for i, token in enumerate(tokens) if token.type == "bullet_list_open"]
+    assert [page.leads_here(start) for start in starts] == [True, False]

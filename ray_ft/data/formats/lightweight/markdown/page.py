@@ -100,7 +100,8 @@ class Page:
     def leads_here(self, start: int) -> bool:
         """Whether the list that begins with a token is the contents of the page itself."""
         links, linked, beside, is_inside = 0, 0, 0, False
-        for token in self.tokens[start + 1 :]:
+        for place in range(start + 1, len(self.tokens)):  # a copy of all that follows would take the square of them
+            token = self.tokens[place]
             if token.level == 0:
                 break
             for child in token.children or ():

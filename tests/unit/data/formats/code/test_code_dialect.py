@@ -39,6 +39,7 @@ C = [
     '#ifdef __cplusplus\nextern "C" {\n#endif\nint f(int a);\n#ifdef __cplusplus\n}\n#endif\n',
     "#if defined(__cplusplus)\n# if A\nclass B;\n# endif\n#else\ntypedef struct B B;\n#endif\n",
     "static inline int f(int a, int b) { return a & b; }\n",
+    '#ifdef __cplusplus\nextern "C" {\n#endif\n\nclass (a);\nusing namespace;\n\n#ifdef __cplusplus\n}\n#endif\n',
 ]
 
 
@@ -80,3 +81,25 @@ def test_a_header_of_cpp_gives_its_classes_and_whole_functions(tmp_path: object)
     last = document.definitions[-1]
     assert document.text[last.start : last.end].endswith("  return sum;\n}")
     assert document.text[last.start : last.end].count("}") == 1
+
+
+OPENED = '#ifdef __cplusplus\nextern "C" {\n#endif\n\n'
+CLOSED = '#if defined(__cplusplus)\n} // extern "C"\n#else\nint last(void) { return 2; }\n#endif\n'
+GUARDED = (
+    f"/* Größe */\n{OPENED}/* Opens. */\nstatic int open_it(int a)\n{{\n  return a;\n}}\n\n"
+    f"struct pump {{ int hours; }};\n\n{CLOSED}"
+)
+
+
+def test_what_c_keeps_for_cpp_is_no_error_and_stays_in_the_text() -> None:
+    parse = FORMATS[".h"].parse
+    parsed = parse(GUARDED)
+    assert "syntax" not in parsed.metadata
+    assert [(d.name, d.docstring, d.line_start) for d in parsed.definitions] == [
+        ("open_it", "Opens.", 6), ("pump", "", 12), ("last", "", 17),
+    ]  # fmt: skip
+    assert [parsed.text[d.start : d.end].splitlines()[-1] for d in parsed.definitions] == [
+        "}", "struct pump { int hours; };", "int last(void) { return 2; }",
+    ]  # fmt: skip
+    assert any('extern "C" {' in block.text for block in parsed.blocks)
+    assert [d.name for d in parse("int f(void) { return 1; }\nint g(void) { return 1; }\n").definitions] == ["f", "g"]
