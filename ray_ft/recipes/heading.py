@@ -6,11 +6,13 @@ from itertools import groupby
 
 from ray_ft.recipes.base import RECIPES, Recipe
 from ray_ft.recipes.chunking.chunks import Span, make_chunks, sections
-from ray_ft.recipes.questions.topics import first_words, own_topics
+from ray_ft.recipes.chunking.worth import as_read, is_worth_it
+from ray_ft.recipes.questions.topics import first_words, own_topics, says_something
 from ray_ft.rows import Chunk, CountTokens, Document, Example, Generate
 from ray_ft.words import num_words
 
 MIN_WORDS = 5  # a shorter body is a link or a leftover
+MIN_WORDS_UNNAMED = 15  # below a heading that says nothing by itself, such as “Name” and “See also”
 
 
 @RECIPES.register("heading")
@@ -40,7 +42,9 @@ class Heading(Recipe):
 
     def examples(self, chunks: list[Chunk], generate: Generate | None) -> list[Example]:
         return [
-            Example(q, c.text, c.id, c.document_id, self.name) for c, q in zip(chunks, _prompts(chunks), strict=True)
+            Example(q, as_read(c.text), c.id, c.document_id, self.name)
+            for c, q in zip(chunks, _prompts(chunks), strict=True)
+            if is_worth_it(c, min_words=MIN_WORDS if says_something(c.heading_path[-1]) else MIN_WORDS_UNNAMED)
         ]
 
 

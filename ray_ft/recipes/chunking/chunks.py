@@ -1,13 +1,16 @@
 """A document to chunks: its sections with their heading paths, passages that respect them, and spans cut to size."""
 
 import re
+from bisect import bisect_right
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import PurePosixPath
 
 from ray_ft.recipes.chunking.pieces import (
     CODE,
     PROSE,
+    SENTENCES,
     blocks_to_keep,
     cut_span,
     exact_counter,
@@ -17,6 +20,8 @@ from ray_ft.recipes.chunking.pieces import (
 )
 from ray_ft.rows import Block, Chunk, CountTokens, Document
 
+ENDS = tuple('.!?:;…。！？：；।။|`")”’»')
+AROUND = 1500  # characters in which sentences end, if they do in this text
 SMALL_FRACTION = 0.25  # passages below this share of the budget are joined to a neighbour when both fit
 LINK = re.compile(r"!?\[([^\[\]]*+)\](?:\([^)\[]*+\)|\[[^\[\]]*+\])")
 MARKS = re.compile(r"[`*]+|\{#[^{}]*+\}|(?<!\w)_++|(?<!_)_++(?!\w)")
@@ -106,7 +111,7 @@ def make_passages(
     if document.language:
         units: list[tuple[int, int, tuple[str, ...]]] = [(b.start, b.end, (document.path,)) for b in document.blocks]
     else:
-        units = [(s.start, s.end, s.path) for s in sections(document)]
+        units = _with_headings_above(sections(document))
     count = span_counter(document.text, count_tokens)  # what comes out is counted exactly, as chunks are made of it
     pieces: list[tuple[int, int, int, tuple[str, ...]]] = []
     continued: set[int] = set()  # where a unit goes on that was cut
@@ -131,6 +136,20 @@ def make_passages(
     return make_chunks(document, spans, recipe=recipe, max_tokens=max_tokens, count_tokens=count_tokens)
 
 
+def _with_headings_above(found: list[Section]) -> list[tuple[int, int, tuple[str, ...]]]:
+    """(start, end, path) of sections; a heading right above another one goes with what stands below both."""
+    units: list[tuple[int, int, tuple[str, ...]]] = []
+    above: int | None = None
+    for i, section in enumerate(found):
+        start = section.start if above is None else above
+        following = found[i + 1].path if i + 1 < len(found) else ()
+        is_above = following[: len(section.path)] == section.path != following
+        above = start if is_above and not section.blocks else None
+        if above is None:
+            units.append((start, section.end, section.path))
+    return units
+
+
 def make_chunks(
     document: Document,
     spans: Iterable[Span],
@@ -141,11 +160,13 @@ def make_chunks(
     overlap_tokens: int = 0,
 ) -> list[Chunk]:
     """Chunks of the spans, in order; a span that is too long becomes several, numbered in `metadata["part"]`.
+    `metadata["torn"]` says of which it is a part that means nothing by itself: a listing, or a sentence.
 
     Each of these begins with up to `overlap_tokens` of the one before; how many characters says `metadata["overlap"]`.
     """
     boundaries, whole = (CODE, []) if document.language else (PROSE, blocks_to_keep(document))
     chunks: list[Chunk] = []
+    listings = [] if document.language else [(b.start, b.end) for b in document.blocks if b.type == "code"]
     exactly = exact_counter(document.text, count_tokens)
     for span in spans:
         pieces = split_span(
@@ -161,6 +182,8 @@ def make_chunks(
         several = len(pieces) > 1
         for part, (start, end, num_tokens) in enumerate(pieces, start=1):
             parts = {"part": str(part), "parts": str(len(pieces))} if several else {}
+            if not document.language and (torn := _torn(document.text, listings, start, end)):
+                parts["torn"] = torn
             if part > 1 and overlap_tokens:
                 first = pieces[part - 2][0]
                 begin = overlap_start(document.text, first, start, max_tokens=overlap_tokens, count_tokens=count_tokens)
@@ -181,6 +204,20 @@ def make_chunks(
                 )
             )
     return chunks
+
+
+def _torn(text: str, listings: list[tuple[int, int]], start: int, end: int) -> str:
+    """Of what a piece is a part that says nothing alone: a listing that began before, a sentence; "" for neither."""
+    i = bisect_right(listings, (start, 0)) - 1
+    if i >= 0 and listings[i][0] < start and end <= listings[i][1]:
+        return "listing"
+    before, behind = text[max(0, start - 8) : start].rpartition("\n")[2], text[end : end + 8].partition("\n")[0]
+    begins = before[-1:].isspace() and not before.isspace() and not before.rstrip().endswith(ENDS)
+    stops = behind[:1].isspace() and not behind.isspace() and text[end - 1] not in ENDS
+    if not begins and not stops:
+        return ""
+    around = SENTENCES.finditer(text, max(0, start - AROUND), end + AROUND)
+    return "sentence" if len(list(islice(around, 2))) == 2 else ""  # others have no marks between sentences
 
 
 def _parted(document: Document, end: int, start: int) -> bool:

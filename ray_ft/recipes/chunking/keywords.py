@@ -1,12 +1,15 @@
 """Keywords of one passage by RAKE (Rose et al. 2010): phrases between stop words, scored by how their words co-occur.
 
-RAKE looks at nothing but the passage, so it streams and needs no corpus statistics. The stop words are English. In
-scripts without spaces a phrase is what stands between marks and function words, and each character counts as a word.
+RAKE looks at nothing but the passage, so it streams and needs no corpus statistics. The stop words are English, and
+those of the passage's European language. In scripts without spaces a phrase is what stands between marks and function
+words, and each character counts as a word.
 """
 
 import re
 from collections import Counter
+from functools import lru_cache
 
+from ray_ft.recipes.chunking.languages import BY_LANGUAGE, ELISION, european_language
 from ray_ft.words import UNSPACED
 
 ENGLISH = """
@@ -26,10 +29,49 @@ ENGLISH = """
     we'll well were what what's when where whether which while who whole whose why will with within without won't would
     x y yes yet you you'll you're your yours z
 """
-STOP_WORDS = frozenset(ENGLISH.split())
+VERBS = """
+    accept achieve adopt affect allow appear apply arise assume avoid become begin behave belong bring cause choose
+    coincide compare compute concern conform connect consider consist contain continue convert correspond create
+    decide declare define deny depend derive describe determine differ disable disappear disconnect discuss
+    distinguish do emit enable encounter encourage ensure evaluate exceed exist expand expect explain express extend
+    fail fall forbid gather generate guarantee happen identify ignore imply improve indicate inform inherit
+    initialize intend introduce invoke involve lack let maintain manage mention modify obtain occur omit operate
+    overwrite perform permit precede prefer preserve prevent produce prohibit provide receive recognize recommend
+    reduce refer rejoin relate rely remain remember remove replace represent require reside resolve restrict retain
+    retrieve reveal satisfy select send serve simplify specify start stop store submit succeed suffer suggest
+    suppose surround take tell tend terminate transform treat truncate try understand vary wait wish write yield
+"""
+FORMS = """
+    added adding additionally adds already asked asking asks away back called calling calls changed changing chosen
+    displayed displaying displays done dropped due e.g else ended etc exactly followed found further given got
+    gotten handled holding holds i.e instead kept knows listed lists looked looking looks meant moved moves moving
+    passed passing placed printed processed reached reads retrieved returned returning returns running runs said
+    saved seen selected sent sets showed showing shown started stored supplied thrown took turned turns updated
+    wants written wrote yes
+"""
+"""Words that end a phrase: forms of verbs that say what happens to things and name none."""
+DOUBLED = frozenset({"commit", "emit", "occur", "omit", "permit", "prefer", "refer", "submit", "stop", "let"})
+ADVERB = re.compile(r"[a-z]{3,}ly", re.IGNORECASE)
+NO_ADVERBS = frozenset(
+    {"anomaly", "assembly", "daily", "early", "family", "hourly", "monopoly", "multiply", "reply", "supply", "weekly"}
+)
+
+
+def _forms(verb: str) -> list[str]:
+    """A regular verb as it is, in the third person, in the past, and with -ing."""
+    if verb.endswith("y") and verb[-2] not in "aeiou":
+        return [verb, f"{verb[:-1]}ies", f"{verb[:-1]}ied", f"{verb}ing"]
+    third = f"{verb}es" if verb.endswith(("s", "sh", "ch", "x", "z", "o")) else f"{verb}s"
+    stem = f"{verb}{verb[-1]}" if verb in DOUBLED else verb.removesuffix("e")
+    return [verb, third, f"{stem}ed", f"{stem}ing"]
+
+
+STOP_WORDS = frozenset(ENGLISH.split()).union(FORMS.split(), *map(_forms, VERBS.split()))
 NOT_PROSE = re.compile(
     r"```.*?(?:```|\Z)|`{1,2}|https?://\S+|<[^<>\n]{1,80}>|\]\([^)\]]*+\)|^[=\-~^\"'*#+]{3,}$", re.DOTALL | re.MULTILINE
 )
+ROW_END = re.compile(r"\n(?=[ \t]*(?:[-*+•]|\d{1,3}[.)])[ \t])|(?<=[^\n])\n(?=[^\n|]{1,80} \| )")
+"""The end of a row of a table or of a list's item, where a phrase ends too."""
 WORD = re.compile(r"[^\W\d_][\w]*(?:[-'’./][\w]+)*|\S|\n")
 UNSPACED_RUN = re.compile(f"[{''.join(f'{chr(a)}-{chr(b)}' for a, b in UNSPACED)}]+")
 FUNCTION_WORDS = re.compile(  # of Chinese, Japanese and Thai, where they end one phrase and begin another
@@ -37,6 +79,8 @@ FUNCTION_WORDS = re.compile(  # of Chinese, Japanese and Thai, where they end on
     "|之[前后後]|已[经經]|需要|如果|因[为為]|所以|但是|按照|由于|直到"
     "|และ|หรือ|ที่|ของ|ใน|ให้|ว่า|แล้ว|จน|เป็น|ได้|จะ|ไม่|กับ|จาก|โดย|เพื่อ|ก่อน|หลัง|อยู่|ไว้|ต้อง|เมื่อ|ถ้า|ซึ่ง"
 )
+PAST = re.compile(r"[a-z]{3,}ed")
+NO_WORDS: frozenset[str] = frozenset()
 MIN_UNSPACED, MAX_UNSPACED = 2, 12  # characters of a phrase
 MAX_WORDS = 4
 MAX_WORD_LENGTH = 40
@@ -44,9 +88,11 @@ MAX_WORD_LENGTH = 40
 
 def keywords(text: str, max_keywords: int = 8) -> list[str]:
     """The best phrases, best first, spelled as they first stand in the text; empty when there are none."""
-    text = NOT_PROSE.sub(" ", text)
+    text = ROW_END.sub(".\n", NOT_PROSE.sub(" ", text))
     unspaced = [] if text.isascii() else [p for run in UNSPACED_RUN.findall(text) for p in _unspaced_phrases(run)]
-    phrases = [(" ", phrase) for phrase in _phrases(UNSPACED_RUN.sub(".", text) if unspaced else text)]
+    language = "" if unspaced else european_language(text)
+    spaced = UNSPACED_RUN.sub(".", text) if unspaced else ELISION.sub("de ", text) if language == "fr" else text
+    phrases = [(" ", phrase) for phrase in _phrases(spaced, BY_LANGUAGE.get(language, NO_WORDS))]
     frequency: Counter[str] = Counter()
     degree: Counter[str] = Counter()
     spelling: dict[str, str] = {}
@@ -76,20 +122,35 @@ def _unspaced_phrases(run: str) -> list[str]:
     return [part for part in parts if MIN_UNSPACED <= len(part) <= MAX_UNSPACED]
 
 
-def _phrases(text: str) -> list[list[str]]:
+def _phrases(text: str, function_words: frozenset[str]) -> list[list[str]]:
     """Runs of words that no stop word, mark or line end interrupts; longer runs than MAX_WORDS are no keywords."""
     phrases: list[list[str]] = []
     run: list[str] = []
     previous = "\n"
     for word in [*WORD.findall(text), "\n"]:
-        is_word = word[0].isalpha() and word.lower() not in STOP_WORDS and 1 < len(word) <= MAX_WORD_LENGTH
-        if is_word:
+        if _is_word(word) and not (function_words and word.lower() in function_words):
             run.append(word)
-        elif not (word == "\n" and previous not in (".", "\n", ":") and run):  # a line break inside a sentence
-            if 1 <= len(run) <= MAX_WORDS and len("".join(run)) > 2:
-                phrases.append(run)
+        elif run and not (word == "\n" and previous not in (".", "\n", ":")):  # a line break inside a sentence
+            if (trimmed := _trimmed(run)) and len("".join(trimmed)) > 2:
+                phrases.append(trimmed)
             run = []
         previous = word
-    if 1 <= len(run) <= MAX_WORDS:
-        phrases.append(run)
-    return phrases
+    return [*phrases, trimmed] if (trimmed := _trimmed(run)) else phrases
+
+
+@lru_cache(maxsize=1 << 16)
+def _is_word(word: str) -> bool:
+    """Whether a phrase may hold it: no mark, no stop word, no adverb."""
+    if not word[0].isalpha() or not 1 < len(word) <= MAX_WORD_LENGTH:
+        return False
+    low = word.lower()
+    return low not in STOP_WORDS and (ADVERB.fullmatch(low) is None or low in NO_ADVERBS)
+
+
+def _trimmed(run: list[str]) -> list[str]:
+    """A phrase without what is a verb more often than not: `files covered`, `executing arbitrary commands`."""
+    while run and PAST.fullmatch(run[-1]):
+        run = run[:-1]
+    if len(run) > 2 and run[0].endswith("ing") and run[0].islower():
+        run = run[1:]
+    return run if len(run) <= MAX_WORDS else []

@@ -9,30 +9,35 @@ from collections.abc import Callable, Sequence
 
 from ray_ft.rows import CountTokens, Document
 
-PROSE = tuple(
-    re.compile(p)
-    for p in (
-        r"\n(?:[ \t]*\n)+",  # paragraphs
-        r"\n",  # lines
-        r"(?<=[.!?])[\"')\]]*\s+",  # sentences
-        r"(?<=[。！？｡។။])",  # sentences of scripts without spaces
-        r"\s+",  # words
-    )
-)
+PARAGRAPHS = re.compile(r"\n(?:[ \t]*\n)+")
+ITEMS = re.compile(r"\n(?=[ \t]*(?:[-*+•]|\d{1,3}[.)]|#\.)[ \t])")
+LINES = re.compile(r"\n")
+SENTENCES = re.compile(r"(?<=[.!?])[\"')\]]*\s+")
+UNSPACED_SENTENCES = re.compile(r"(?<=[。！？｡។။])")
+WORDS = re.compile(r"\s+")
+PROSE = (PARAGRAPHS, ITEMS, LINES, SENTENCES, UNSPACED_SENTENCES, WORDS)
+WRAPPED = (SENTENCES, UNSPACED_SENTENCES, WORDS)  # of a paragraph whose lines end anywhere
 CODE = tuple(
     re.compile(p)
     for p in (
         r"(?<=\S)(?:[^\S\n]*+\n){2,}+(?=\S)",  # top-level statements set apart by blank lines
-        r"\n(?:[ \t]*\n)+",  # blank lines
-        r"\n",
+        r"\n(?:[ \t]*+\n)++",  # blank lines
+        r"\n(?=.)|\n",  # lines
         r"\s+",
     )
 )
+ENDS_OPEN = (":", "：")
+ENDS_CLOSED = (".", "!", "?", "…", "。", "！", "？", "|", "```", "~~~", ";", ",")
+BEGINS_OTHERWISE = re.compile(r"[ \t]*(?:[-*+•|>]|\d{1,3}[.)])(?:[ \t]|$)|```|~~~")
+MAX_TERM = 80  # characters of a line by itself that names what follows
+MAX_LED = 3  # pieces that lead in what follows
+MIN_WRAPPED, WRAP = 3, (45, 110)  # lines of a wrapped paragraph, and characters of one
 MAX_CHARACTERS_PER_TOKEN = 32  # above this a span is cut without being counted: counting a whole file is the slow part
 EDGES = 2  # tokens that a span may have more by itself than where it stands
 SHORT = 2  # characters for each token allowed: a span that may well fit as it is, is counted at once
 
 Count = Callable[[int, int], int]  # tokens of a span
+IsLead = Callable[[str, str], bool]  # of a piece and the next
 
 
 def split_span(
@@ -106,11 +111,45 @@ def cut_span(
     kept = [(a, b) for a, b in kept if b - a <= MAX_CHARACTERS_PER_TOKEN * max_tokens]
     kept = [(a, b) for a, b in kept if count(a, b) <= max_tokens]
     for i, boundary in enumerate(boundaries):
+        if boundary is LINES and _is_wrapped(text[start:end]):
+            return cut_span(text, start, end, max_tokens, count, WRAPPED, kept)
         cuts = _cut(text, start, end, boundary, kept)
         if len(cuts) > 1:
             pieces = [p for a, b in cuts for p in cut_span(text, a, b, max_tokens, count, boundaries[i:], kept)]
-            return _join(pieces, max_tokens, count)
+            return _join(pieces, max_tokens, count, text, LEADS.get(boundary))
     return _by_characters(start, end, max_tokens, count)
+
+
+def _is_wrapped(text: str) -> bool:
+    """Whether a paragraph's lines end where the page was full, as in mails and in sources of documentation."""
+    lines = text.split("\n")[:-1]
+    if len(lines) < MIN_WRAPPED or " | " in text:
+        return False
+    full = sum(WRAP[0] <= len(line) <= WRAP[1] and not line.endswith(ENDS_CLOSED) for line in lines)
+    return 2 * full > len(lines)
+
+
+def _ends_open(text: str, following: str) -> bool:
+    """Whether a piece is the beginning of a sentence that goes on with a list or a listing."""
+    return text.endswith(ENDS_OPEN)
+
+
+def _leads_in(text: str, following: str) -> bool:
+    """Whether a paragraph ends so, or is a term or a title above what explains it."""
+    return text.endswith(ENDS_OPEN) or (_is_term(text) and not _is_term(following))
+
+
+def _is_term(text: str) -> bool:
+    return (
+        len(text) <= MAX_TERM
+        and "\n" not in text
+        and not text.endswith(ENDS_CLOSED)
+        and BEGINS_OTHERWISE.match(text) is None
+    )
+
+
+LEADS: dict[re.Pattern[str], IsLead] = {PARAGRAPHS: _leads_in, ITEMS: _ends_open, LINES: _ends_open}
+"""Whether a piece leads in the next, by the boundary between them: no chunk ends with it where both fit into one."""
 
 
 def trim(text: str, start: int, end: int) -> tuple[int, int]:
@@ -171,7 +210,9 @@ def _cut(
     return cuts
 
 
-def _join(pieces: list[tuple[int, int, int]], max_tokens: int, count: Count) -> list[tuple[int, int, int]]:
+def _join(
+    pieces: list[tuple[int, int, int]], max_tokens: int, count: Count, text: str = "", is_lead: IsLead | None = None
+) -> list[tuple[int, int, int]]:
     """Neighbours put together while they fit: sums steer, and a count corrects them before a piece is closed."""
     joined: list[tuple[int, int, int]] = []
     run: list[tuple[int, int, int]] = []
@@ -180,11 +221,26 @@ def _join(pieces: list[tuple[int, int, int]], max_tokens: int, count: Count) -> 
         if run and total + piece[2] > max_tokens:
             total = 1 + count(run[0][0], run[-1][1])
             if total + piece[2] > max_tokens:
-                joined += _close(run, max_tokens, count)
-                run, total = [], 0
+                num_led = _num_led([*run, piece], max_tokens, text, is_lead) if is_lead is not None else 0
+                joined += _close(run[: len(run) - num_led], max_tokens, count)
+                run = run[len(run) - num_led :]
+                total = sum(led[2] + 1 for led in run)
         run.append(piece)
         total += piece[2] + 1  # what separates two pieces costs about a token; between words it costs none
     return joined + _close(run, max_tokens, count)
+
+
+def _num_led(run: Sequence[tuple[int, int, int]], max_tokens: int, text: str, is_lead: IsLead) -> int:
+    """How many pieces before the last of a run lead it in and fit beside it; the first of the run stays."""
+    (start, end, room), *before = reversed(run)
+    following, room, num_led = text[start:end].strip(), max_tokens - room, 0
+    for start, end, num_tokens in before[: min(MAX_LED, len(before) - 1)]:
+        piece = text[start:end].strip()
+        room -= num_tokens + 1
+        if room < 0 or not is_lead(piece, following):
+            break
+        following, num_led = piece, num_led + 1
+    return num_led
 
 
 def _close(run: list[tuple[int, int, int]], max_tokens: int, count: Count) -> list[tuple[int, int, int]]:

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from ray_ft.recipes.chunking.keywords import keywords
 from ray_ft.recipes.questions.orders import as_asked, lacks_object, order_of
 from ray_ft.recipes.questions.topics import Topic, topic_of
-from ray_ft.recipes.questions.wordings import wording_of
+from ray_ft.recipes.questions.usual import of_its_document, usual_question
+from ray_ft.recipes.questions.wordings import ENGLISH, wording_of
 from ray_ft.rows import Chunk
 from ray_ft.words import num_words
 
@@ -53,7 +54,10 @@ def training_question(chunk: Chunk) -> str:
     if step := order_of(topic.title):
         asked = f"ow do I {as_asked(step)}?"
         return f"According to “{topic.document}”, h{asked}" if lacks_object(step) else f"H{asked}"
-    return topic.title if topic.title.endswith(ASKED) else question_about(topic, chunk)
+    if topic.title.endswith(ASKED):
+        return of_its_document(topic)
+    usual = usual_question(chunk) if wording_of(chunk.text) is ENGLISH else ""
+    return usual or question_about(topic, chunk)
 
 
 def question_about(topic: Topic, chunk: Chunk) -> str:

@@ -14,7 +14,11 @@ from ray_ft.recipes.questions.wordings import wording_of
 from ray_ft.rows import Chunk
 from ray_ft.words import num_words
 
-NUMBERING = re.compile(r"^(?:\d+\.)*\d+\.?\s+(?=\S)")
+NUMBERING = re.compile(
+    r"^(?:(?:(?:chapter|section|part|appendix|annex)\s+(?:\d+|[A-Z]|[IVX]+)[.:]|[A-Z](?:\.\d+)+\.?|(?:\d+\.)*\d+\.?)\s+)(?=\S)",
+    re.IGNORECASE,
+)
+SUFFIX = re.compile(r"(?<=\S)[\s:–—-]{1,3}(?:manual page|man page|documentation)$", re.IGNORECASE)
 MAX_TITLE_WORDS, MAX_TITLE = 14, 120
 MAX_SENTENCE_WORDS = 5  # of a title that ends with a full stop
 NUM_KEYWORDS = 8  # looked at for a passage's own topic
@@ -24,10 +28,13 @@ _EMPTY = """
     contents copyright credits detail details example examples feedback footnotes general history index
     introduction legal licence license links miscellaneous misc more note notes other others preface references
     related remark remarks reserved section sections summary tbd tip tips todo untitled warning warnings
+    name synopsis git topics directives caution important sujets konular temas themen sommaire résumé özet resumen
+    zusammenfassung sumário resumo 개요 요약 概要 要約 主题 참고 参照 トピック ディレクティブ
 """
 EMPTY = frozenset(_EMPTY.split()) | {
     "see also", "further reading", "table of contents", "more information", "learn more", "next steps", "read more",
-    "what's next", "what’s next", "related pages", "related topics", "on this page",
+    "what's next", "what’s next", "related pages", "related topics", "on this page", "voir aussi", "siehe auch",
+    "ver también", "ayrıca bakınız", "veja também", "se også", "what's next?", "what’s next?", "what next?",
 }  # fmt: skip
 DATE_OR_VERSION = re.compile(
     r"(?:v|version|release|rev\.?|r)?\s{0,2}[\d._/-]+(?:\s{0,2}(?:alpha|beta|rc|a|b)\s{0,2}\d{0,3})?", re.IGNORECASE
@@ -54,13 +61,18 @@ def topic_of(chunk: Chunk) -> Topic | None:
     path = [clean_title(p) for p in chunk.heading_path] or [chunk.metadata.get("path", "the document")]
     if (file := chunk.metadata.get("path", "")) and LISTS_CHANGES.search(file) and RELEASE.fullmatch(path[-1]):
         return None if "part" in chunk.metadata else Topic(path[-1], path[-1], file)
-    title, document = NUMBERING.sub("", path[-1]).rstrip(": "), NUMBERING.sub("", path[0]).rstrip(": ")
+    title, document = named(path[-1]), named(path[0])
     if len(path) == 1:
         found = keywords(chunk.text, 2)
         return Topic(title, wording_of(chunk.text).both.join(found), document) if found else None
     if not says_something(title):
         return None
-    return Topic(title, f"{title} ({NUMBERING.sub('', path[-2])})" if len(path) > 2 else title, document)
+    return Topic(title, f"{title} ({named(path[-2])})" if len(path) > 2 else title, document)
+
+
+def named(title: str) -> str:
+    """A title as one would name it: without its number, and what says that it is one."""
+    return SUFFIX.sub("", NUMBERING.sub("", title)).rstrip(": ")
 
 
 def says_something(title: str) -> bool:
@@ -103,5 +115,5 @@ def _keywords_below(chunk: Chunk) -> list[str]:
 
 def first_words(chunk: Chunk) -> str:
     """How a passage begins, in a few words."""
-    words = chunk.text.split()
+    words = [word for word in chunk.text.split() if any(map(str.isalnum, word))]
     return " ".join(words[:NUM_FIRST_WORDS])[:MAX_FIRST]

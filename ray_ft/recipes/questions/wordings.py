@@ -1,10 +1,11 @@
-"""How a rule asks for what a document says about a topic: in the language that the script of the passage tells.
+"""How a rule asks for what a document says about a topic: in the language of the passage.
 
-English stands for every language that its letters alone do not tell.
+It is told by its script or its function words; English stands for every language that neither tells.
 """
 
 from dataclasses import dataclass
 
+from ray_ft.recipes.chunking.languages import european_language
 from ray_ft.words import script_language
 
 
@@ -28,6 +29,42 @@ ENGLISH = Wording(
     " and ",
 )
 WORDINGS = {
+    "fr": Wording(
+        "Que dit « {document} » à propos de « {topic} » ?",
+        "Expliquez « {topic} » d'après « {document} ».",
+        "Que répond « {document} » à la question « {topic} »",
+        " et ",
+    ),
+    "de": Wording(
+        "Was sagt „{document}“ über „{topic}“?",
+        "Erklären Sie „{topic}“, wie „{document}“ es beschreibt.",
+        "Wie beantwortet „{document}“ die Frage „{topic}“",
+        " und ",
+    ),
+    "es": Wording(
+        "¿Qué dice «{document}» sobre «{topic}»?",
+        "Explique «{topic}» según «{document}».",
+        "¿Qué responde «{document}» a la pregunta «{topic}»?",
+        " y ",
+    ),
+    "pt": Wording(
+        "O que diz “{document}” sobre “{topic}”?",
+        "Explique “{topic}” segundo “{document}”.",
+        "O que responde “{document}” à pergunta “{topic}”?",
+        " e ",
+    ),
+    "tr": Wording(
+        "“{document}” belgesi “{topic}” hakkında ne diyor?",
+        "“{topic}” konusunu “{document}” belgesine göre açıklayın.",
+        "“{document}” belgesi “{topic}” sorusunu nasıl yanıtlıyor?",
+        " ve ",
+    ),
+    "ru": Wording(
+        "Что говорится в «{document}» на тему «{topic}»?",
+        "Объясните тему «{topic}» по документу «{document}».",
+        "Как «{document}» отвечает на вопрос «{topic}»",
+        " и ",
+    ),
     "zh-Hans": Wording(
         "“{document}”中关于“{topic}”是怎么说的？",
         "请根据“{document}”说明“{topic}”。",
@@ -81,4 +118,4 @@ WORDINGS = {
 
 def wording_of(text: str) -> Wording:
     """The wording for a passage."""
-    return WORDINGS.get(script_language(text), ENGLISH)
+    return WORDINGS.get(script_language(text) or european_language(text), ENGLISH)

@@ -18,7 +18,7 @@ FENCE = re.compile(r"(-{4,}+|\.{4,}+|={4,}+|\*{4,}+|_{4,}+|\+{4,}+|/{4,}+|--(?!-
 TABLE_FENCE = re.compile(r"[|,:!]={3,}\s*$")
 CODE_FENCES, HOLDING_FENCES = ("-", ".", "`"), ("=", "*", "_")
 HIDDEN_STYLES = frozenset({"comment", "pass", "index"})
-CODE_STYLES = frozenset({"source", "listing", "literal"})
+CODE_STYLES = frozenset({"source", "listing", "literal", "verse"})
 DIRECTIVE = re.compile(r"(?:include|ifdef|ifndef|ifeval|endif|image|video|audio|toc)::\S*?\[[^\]]*\]\s*$")
 BREAK = re.compile(r"(?:'{3,}|<{3,}|-{3}|\*{3})\s*$")
 ITEM = re.compile(r"\s*+(\*{1,6}|-|\.{1,6}|\d{1,3}\.|<(?:\d{1,3}|\.)>)[ \t]++(\S.*)$")

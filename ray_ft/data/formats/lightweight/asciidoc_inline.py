@@ -10,6 +10,7 @@ MACRO = re.compile(
     r" ?\b(kbd|btn|menu|footnote|footnoteref|pass|stem|latexmath|asciimath|image|icon|indexterm2?|anchor):"
     r"([^\s\[\]:]*+)\[([^\]]*+)\]"
 )
+PAGE = re.compile(r"\blink(?:git|man):([\w.-]{1,80})\[(\d?)\]")  # of a manual
 ANCHOR = re.compile(r"\[\[[^\[\]]*+\]\]|\(\(\([^()]*+\)\)\)|\(\(([^()]*+)\)\)")
 REFERENCE = re.compile(r"\\?\{([\w][\w-]*+)\}")
 ROLE = re.compile(r"\[[\w.#%-]++\](?=[#*_`])")
@@ -23,7 +24,7 @@ INTRINSIC = {
     "plus": "+", "asterisk": "*", "backtick": "`", "caret": "^", "tilde": "~", "vbar": "|", "startsb": "[",
     "endsb": "]",
     "backslash": "\\", "two-colons": "::", "two-semicolons": ";;", "cpp": "C++", "ldquo": "“", "rdquo": "”",
-    "lsquo": "‘", "rsquo": "’", "deg": "°", "pp": "++",
+    "lsquo": "‘", "rsquo": "’", "deg": "°", "pp": "++", "litdd": "--",
 }  # fmt: skip
 
 
@@ -34,15 +35,27 @@ def shown(words: str, attributes: Mapping[str, str]) -> str:
 
 
 def _inline(words: str, attributes: Mapping[str, str]) -> str:
-    words = REFERENCE.sub(lambda m: attributes.get(m.group(1).lower(), m.group()), words)
-    words = MACRO.sub(_macro, words)
-    words = LINK.sub(lambda m: m.group(2).split(",")[0].strip('^ "') or m.group(1), words)
-    words = XREF.sub(lambda m: m.group(2) or m.group(4) or (m.group(1) or m.group(3)).lstrip("#"), words)
-    words = ANCHOR.sub(lambda m: m.group(1) or "", words)
-    words = CURVED.sub(lambda m: f"“{m.group(2)}”" if m.group(1) == '"' else f"‘{m.group(2)}’", words)
-    words = PASS.sub(lambda m: f"`{m.group(1)}`" if m.group(1) else m.group(2) or m.group(3), words)
-    words = QUOTED.sub(r"\2", QUOTED.sub(r"\2", ROLE.sub("", words)))
-    return LOWERED.sub(r"\1", RAISED.sub(r"^\1", words))
+    if "{" in words:
+        words = REFERENCE.sub(lambda m: attributes.get(m.group(1).lower(), m.group()), words)
+    if "[" in words:
+        words = PAGE.sub(lambda m: f"{m.group(1)}({m.group(2)})" if m.group(2) else m.group(1), words)
+        words = MACRO.sub(_macro, words)
+        words = LINK.sub(lambda m: m.group(2).split(",")[0].strip('^ "') or m.group(1), words)
+    if "<<" in words or "xref:" in words:
+        words = XREF.sub(lambda m: m.group(2) or m.group(4) or (m.group(1) or m.group(3)).lstrip("#"), words)
+    if "[[" in words or "((" in words:
+        words = ANCHOR.sub(lambda m: m.group(1) or "", words)
+    if "`" in words:
+        words = CURVED.sub(lambda m: f"“{m.group(2)}”" if m.group(1) == '"' else f"‘{m.group(2)}’", words)
+    if "+" in words:
+        words = PASS.sub(lambda m: f"`{m.group(1)}`" if m.group(1) else m.group(2) or m.group(3), words)
+    if "*" in words or "_" in words or "#" in words:
+        words = QUOTED.sub(r"\2", QUOTED.sub(r"\2", ROLE.sub("", words) if "[" in words else words))
+    elif "`" in words and "[" in words:
+        words = ROLE.sub("", words)
+    if "^" in words:
+        words = RAISED.sub(r"^\1", words)
+    return LOWERED.sub(r"\1", words) if "~" in words else words
 
 
 def _macro(match: re.Match[str]) -> str:

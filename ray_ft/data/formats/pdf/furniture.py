@@ -137,7 +137,8 @@ def _placed(pages: Sequence[Page], body: float) -> list[set[int]]:
             line, other = page.lines[row[0]], page.lines[following[0]]
             from_edge = page.height - line.bottom if is_top else line.bottom
             in_margin = from_edge < EDGE_FRACTION * page.height
-            is_plain = all(page.lines[i].size < HEADING_SCALE * body and not page.lines[i].is_bold for i in row)
+            in_size = all(page.lines[i].size < HEADING_SCALE * body for i in row)
+            is_plain = in_size and not (is_top and any(page.lines[i].is_bold for i in row))  # nothing is headed below
             if in_margin and is_plain and abs(line.bottom - other.bottom) >= APART * step:
                 lone.setdefault((is_top, round(line.bottom / SAME_PLACE)), []).append((number, row))
     for places in lone.values():

@@ -140,11 +140,16 @@ def _glued(before: str, after: str) -> str:
     return before[:-1] + after if divided else f"{before} {after}"
 
 
+MARKS_OF_ITEMS = ("•", "◦", "▪", "‣", "●", "○", "−", "–", "—")
+
+
 def _level(i: int, lines: Sequence[Line], style: Style, step: float) -> int:
     """The depth of a heading, 0 for other lines."""
     line = lines[i]
     letters = sum(c.isalpha() for c in line.text)
     if not style.body or len(line.text) > MAX_HEADING or letters < max(2, len(line.text) / 3):
+        return 0
+    if line.text.startswith(MARKS_OF_ITEMS):
         return 0
     if line.size >= HEADING_SCALE * style.body:
         return style.levels.get(line.size, 0)

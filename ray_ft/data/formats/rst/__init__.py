@@ -4,49 +4,36 @@ import re
 
 from ray_ft.data.formats.base import LIST_ITEM, Lines, Parsed
 from ray_ft.data.formats.rst.sections import section_headings
+from ray_ft.data.formats.rst.shown import CODE_DIRECTIVES, NAVIGATION, inline, visible
 from ray_ft.rows import Block, BlockType
 
-ROLE = re.compile(r":[a-zA-Z][\w:+.-]{0,60}:`(~|!)?([^`<]++)(?:<[^`>]*+>)?`")
-LINK = re.compile(r"(?<!`)`([^`<]++)(?:<[^`>]++>)?`_{1,2}(?!\w)")
 DIRECTIVE = re.compile(r"\.\. (?:\|[^|]+\| )?([\w:.-]+)::(.*)")
-CODE_DIRECTIVES = {"code", "code-block", "sourcecode", "parsed-literal", "literalinclude", "doctest", "testcode"}
-NAVIGATION = {
-    "toctree", "index", "contents", "include", "image", "figure", "raw", "meta", "highlight", "only", "container",
-    "autosummary", "automodule", "autoclass", "autofunction", "currentmodule", "module", "py:module", "sectionauthor",
-    "moduleauthor", "default-role", "role", "tabularcolumns", "sectnum", "target-notes", "replace", "unicode",
-}  # fmt: skip
 TABLE = re.compile(r"\+[-=+]+\+\s*|=+(?:\s+=+)+\s*")
 
 
 def parse_rst(text: str) -> Parsed:
     """Sections, paragraphs, lists, code and tables; roles and links are replaced by the words that a reader sees."""
-    text = LINK.sub(lambda m: _same_lines(m, m.group(1).rstrip()), ROLE.sub(_shown, text))
+    text = inline(text)
     lines = Lines(text)
     headings = section_headings(text, lines)
+    shown = Lines("\n".join(visible(lines.lines)))
     blocks: list[Block] = []
     position = 0
     for heading in [*headings, None]:
         end = heading.line_start - 1 if heading is not None else len(lines)
-        blocks += _body(lines, position, end)
+        blocks += _body(lines, shown, position, end)
         if heading is not None:
-            blocks.append(heading)
+            moved = shown.heading(heading.text, heading.line_start - 1, heading.line_end, level=heading.level)
+            blocks += [moved] if moved is not None else []
             position = heading.line_end
-    return Parsed(text, tuple(blocks))
+    return Parsed(shown.text, tuple(blocks))
 
 
-def _shown(match: re.Match[str]) -> str:
-    """`:class:`~a.b.C`` is shown as `C` in the documents that Sphinx renders."""
-    words = match.group(2).strip()
-    return _same_lines(match, f"``{words.rsplit('.', 1)[-1] if match.group(1) == '~' else words}``")
+def _body(lines: Lines, shown: Lines, first: int, last: int) -> list[Block]:
+    """Blocks between two headings. A block begins at a line that is not indented, after a blank line.
 
-
-def _same_lines(match: re.Match[str], shown: str) -> str:
-    """What is shown, with as many line ends as stand in the source, so that lines keep their numbers."""
-    return shown + "\n" * (match.group().count("\n") - shown.count("\n"))
-
-
-def _body(lines: Lines, first: int, last: int) -> list[Block]:
-    """Blocks between two headings. A block begins at a line that is not indented, after a blank line."""
+    What it is says the source, and what stands in it what a reader sees.
+    """
     starts = [
         i
         for i in range(first, last)
@@ -58,12 +45,12 @@ def _body(lines: Lines, first: int, last: int) -> list[Block]:
     blocks: list[Block] = []
     for i, end in zip(starts, [*starts[1:], last], strict=True):
         kind = _kind(lines, i, end)
-        block = lines.block(kind, i, end) if kind is not None else None
+        block = shown.block(kind, i, end) if kind is not None else None
         if block is None:
             continue
         previous = blocks[-1] if blocks else None
         if previous is not None and previous.type == block.type == "list" and block.line_start - previous.line_end <= 2:
-            blocks[-1] = lines.block("list", previous.line_start - 1, block.line_end) or block
+            blocks[-1] = shown.block("list", previous.line_start - 1, block.line_end) or block
         else:
             blocks.append(block)
     return blocks

@@ -5,13 +5,25 @@ no parser of their own.
 import re
 
 from ray_ft.data.formats.base import LIST_ITEM, Lines, Parsed, Unreadable
+from ray_ft.data.formats.lightweight.asciidoc import parse_asciidoc
 from ray_ft.data.formats.rst import parse_rst
+from ray_ft.data.formats.text.contents import without_contents
 from ray_ft.data.formats.text.headings import find_headings
 from ray_ft.rows import Block, BlockType
 
 RST_SIGN = re.compile(r"^\.\. (?:[\w-]+::|_[\w -]+:)|:[a-z]+:`[^`\n]+`", re.MULTILINE)
 RST_TITLE = re.compile(r"^([=\-~^\"'`#*+])\1{2,}[ \t]*$", re.MULTILINE)
 MAX_RST = 2**17  # characters: longer ones would need a process of their own
+ASCIIDOC_CERTAIN = re.compile(
+    r"^(?:\[\[[\w.-]{1,60}\]\]|\[(?:verse|source|listing|quote|horizontal|NOTE|TIP|WARNING|cols|options)\b[^\]\n]{0,80}\]"
+    r"|[\w.-]{1,60}\(\d\)\n={5,}|linkgit:\S{1,60}\[\d\]::|(?:include|ifdef|ifndef|ifeval)::\S{0,80}\[[^\]\n]{0,80}\]"
+    r"|\.{4}\n(?:.*\n){1,40}?\.{4}|\+)[ \t]*$",
+    re.MULTILINE,
+)
+ASCIIDOC_TITLE = re.compile(r"^(?:={1,5} \S.*|\w.*\n([=\-~^+])\1{2,}[ \t]*)$", re.MULTILINE)
+ASCIIDOC_HINTS = ("[[", "::", "[verse]", "\n....\n", "\n+\n", ")\n====")
+MIN_TERMS = 3  # of a part that other files include
+MAX_ASCIIDOC = 2**20  # characters
 ASCIIDOC_SIGN = re.compile(
     r"^(?:\[[a-z]+[^\]\n]{0,80}\]|\[\[[^\]\n]{1,80}\]\]|:[a-z-]+:.*|\S.{0,80}::)[ \t]*$", re.MULTILINE
 )
@@ -22,7 +34,7 @@ MIN_RATED, RATED, MIN_LETTERS = 2000, 20_000, 0.1  # characters; of what is no s
 
 
 def parse_text(text: str) -> Parsed:
-    """Headings, paragraphs and lists; what is reStructuredText by its directives is read as such.
+    """Headings, paragraphs and lists; reStructuredText and AsciiDoc are read as such where their marks are certain.
 
     Raises Unreadable for tables of numbers.
     """
@@ -32,7 +44,16 @@ def parse_text(text: str) -> Parsed:
     may_be_rst = len(text) <= MAX_RST and (".. " in text or ":`" in text)
     if may_be_rst and RST_SIGN.search(text) and RST_TITLE.search(text):
         return parse_rst(text)
-    return parse_plain(text)
+    return parse_asciidoc(text) if _is_asciidoc(text) else parse_plain(without_contents(text))
+
+
+def _is_asciidoc(text: str) -> bool:
+    """Whether a text has titles of AsciiDoc, and what nothing else has: anchors, includes, styles, `+` by itself."""
+    if len(text) > MAX_ASCIIDOC or not any(hint in text for hint in ASCIIDOC_HINTS):
+        return False
+    if ASCIIDOC_CERTAIN.search(text) is None:
+        return False
+    return ASCIIDOC_TITLE.search(text) is not None or text.count("::\n") >= MIN_TERMS
 
 
 def parse_plain(text: str) -> Parsed:

@@ -20,6 +20,8 @@ NAMED = re.compile(
     r"[ \t]+(?:\d{1,3}|[ivxlc]{1,6}|[a-z])(?:[.:\t -].{0,80})?|第[\d一二三四五六七八九十百]{1,4}[章节節部篇条].{0,60}",
     re.IGNORECASE,
 )
+CONDITIONS = ("If ", "When ", "Unless ", "While ", "Otherwise")  # of steps, whose sentences go on below
+PATH = re.compile(r"/\w")
 MARKED = re.compile(r"(={1,6}|#{1,6})[ \t]+(\S.{0,118}?)(?:[ \t]+\1)?")
 FRAMED = re.compile(r"([=*#~+-])\1{2,}[ \t]+(\S.{0,98}?)[ \t]+\1{3,}")
 MAX_TITLE, MAX_WORDS = 120, 14
@@ -106,7 +108,9 @@ def _alone(rows: Sequence[str], i: int) -> Candidate | None:
     if number is not None:
         rest = title[number.end() :]
         is_sentence = rest.endswith(SENTENCE_SIGNS) and (rest[-1] != "." or len(rest.split()) > 4)  # laws end with one
-        is_named = not rest[0].islower() and not is_sentence and rest[0] not in "-+*/=<>|%"
+        is_sentence = is_sentence or (rest.startswith(CONDITIONS) and len(rest.split()) > 4)
+        is_path = PATH.match(rest) is not None
+        is_named = not rest[0].islower() and not is_sentence and (is_path or rest[0] not in "-+*/=<>|%")
         return Candidate(title, "number", i, i + 1, number.group(1).count(".") + 1) if is_named else None
     if NAMED.fullmatch(title):
         return Candidate(title, f"named{title[: 1 if title[0] == '第' else 4].lower()}", i, i + 1)

@@ -218,3 +218,16 @@ def test_pages_that_are_pictures_are_counted_and_told(tmp_path: Path) -> None:
     assert (read.status, read.note) == ("ok", "3 of 6 pages need OCR")
     assert read.document is not None
     assert read.document.metadata["need_ocr"] == "3"
+
+
+def test_bold_titles_with_a_number_below_the_text_are_running_lines() -> None:
+    titles = ["Introduction", "Setting up", "Running", "Service", "Care", "Parts", "Names", "Index of words"]
+    pages = []
+    for number, title in enumerate(titles):
+        page = filled(PdfPage(), number=number)
+        words = f"2.{number}. {title} {number + 1}" if number % 2 else f"{number + 1} Chapter 2. Pumps"
+        page.write(words, y=30, size=10, is_bold=True)
+        pages.append(page)
+    texts = [text for _, _, text in blocks(*pages)]
+    assert len(texts) == 8
+    assert is_body(texts)

@@ -153,14 +153,14 @@ def test_the_heading_recipe_asks_for_sections_of_plain_text() -> None:
 
 def test_marks_of_asciidoc_are_no_text_and_its_listings_are_code() -> None:
     blocks = [(b.type, b.text) for b in parse_text(PUMPCTL).blocks if b.type != "heading"]
-    assert blocks[1] == ("paragraph", "'pumpctl' start <number>")
-    assert ("code", "pumpctl start 3\n\npumpctl stop 3") in blocks
+    assert blocks[1] == ("code", "```\n'pumpctl' start <number>\n```")
+    assert ("code", "```\npumpctl start 3\n\npumpctl stop 3\n```") in blocks
 
 
 def test_restructured_text_is_read_as_such_whatever_its_name() -> None:
     text = "Title\n=====\n\nSee :ref:`the dock <dock>`::\n\n    Code title\n    ==========\n\nMore\n----\n\nText.\n"
     assert [(b.type, b.text.split("\n")[0]) for b in parse_text(text).blocks] == [
-        ("heading", "Title"), ("code", "See ``the dock``::"), ("heading", "More"), ("paragraph", "Text."),
+        ("heading", "Title"), ("code", "See ``the dock``:"), ("heading", "More"), ("paragraph", "Text."),
     ]  # fmt: skip
     assert parse_plain(text).text == text  # lines of datasets stay as they are
 
@@ -180,3 +180,19 @@ def test_spans_are_exact_and_a_long_text_takes_no_long_time() -> None:
     for text in ("A\n\n" * 100_000, "=====\n" * 100_000, "1. X\n\n" * 50_000, "[a]\n----\n" * 50_000):
         parse_plain(text)
     assert time.process_time() - started < 20
+
+
+def test_steps_that_begin_with_a_condition_are_no_headings() -> None:
+    step = "1. If the lamp of the pump is red, call\n\n   pumpctl stop"
+    text = f"1. Start\n\nThe pump is off.\n\n{step}\n\n2. Stop\n\nIt is on.\n"
+    assert [b.text for b in parse_text(text).blocks if b.type == "heading"] == ["1. Start", "2. Stop"]
+
+
+def test_pages_of_manuals_and_their_parts_are_asciidoc() -> None:
+    terms = "FERRY_BELL::\n\tIf set, rings.\nFERRY_RAMP::\n\tIf set, opens.\n"
+    page = f"ferry(1)\n========\n\nENVIRONMENT\n-----------\n{terms}"
+    assert parse_text(page).blocks[-1].text == "- FERRY_BELL: If set, rings.\n- FERRY_RAMP: If set, opens."
+    part = "".join(f"linkgit:ferry-{name}[1]::\n\tOpens the {name}.\n\n" for name in ("bow", "stern", "side"))
+    assert parse_text(part).text.startswith("- ferry-bow(1): Opens the bow.")
+    notes = "Words:\n\nfirst::\nsecond::\nthird::\n"
+    assert parse_text(notes).text == notes

@@ -85,3 +85,13 @@ def test_sections_of_some_size_stay_apart() -> None:
         count_tokens=lambda text: len(text.split()),
     )
     assert [p.heading_path for p in passages] == [("A",), ("A", "B")]
+
+
+def test_a_heading_right_above_another_goes_with_what_stands_below_both() -> None:
+    words = "The ramp is opened by the mate and closed by the master of the ferry. " * 4
+    text = f"# Ferry\n\n{words}\n\n## Ramps\n\n### In the bow\n\n{words}\n"
+    parsed, _ = parse(text, FORMATS[".md"])
+    one = Document("0:a.md", parsed.text, "a.md", "markdown", blocks=parsed.blocks)
+    passages = make_passages(one, recipe="a", max_tokens=70, count_tokens=lambda text: len(text.split()))
+    assert [p.text.split("\n")[0] for p in passages] == ["# Ferry", "## Ramps"]
+    assert passages[1].heading_path == ("Ferry", "Ramps", "In the bow")

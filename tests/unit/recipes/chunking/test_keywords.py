@@ -25,3 +25,18 @@ def test_a_phrase_inside_a_chosen_one_is_not_told_again() -> None:
 
 def test_other_alphabets_give_keywords_too() -> None:
     assert keywords("Größe, Übertragung") == ["Größe", "Übertragung"]
+
+
+def test_verbs_and_adverbs_are_no_part_of_a_keyword() -> None:
+    text = "The tsvector type represents a document; the tsquery type similarly represents a text query."
+    assert set(keywords(text)) == {"tsvector type", "tsquery type", "text query", "document"}
+    assert keywords("Patterns of the files covered, after executing arbitrary SQL commands.")[:3] == [
+        "arbitrary SQL commands", "Patterns", "files",
+    ]  # fmt: skip
+
+
+def test_rows_and_items_end_a_phrase() -> None:
+    rows = "Description: | Sets the default charset\nSyntax: | Charset name\nContext: | whole server"
+    text = f"{rows}\n\n- slow ramp\n- fast bell"
+    assert not any("\n" in word or "charset Syntax" in word or "ramp fast" in word for word in keywords(text))
+    assert {"default charset", "slow ramp", "fast bell"} <= set(keywords(text, 12))

@@ -136,3 +136,28 @@ def test_a_passage_may_begin_with_its_headings() -> None:
     chunks = plain.chunk(document, _count_words)
     assert titled.examples(chunks, None)[0].completion == f"{' > '.join(chunks[0].heading_path)}\n\n{chunks[0].text}"
     assert plain.examples(chunks, None)[0].completion == chunks[0].text
+
+
+def test_what_leads_in_the_next_piece_goes_with_it() -> None:
+    # 35 + 2 + 8 + 2 + 30 = 77 bytes: the term fits behind the first paragraph, and names the second.
+    text = "The shell knows several variables.\n\nEXECNAME\n\nPatterns of names to be ignored."
+    assert _texts(text, 60) == ["The shell knows several variables.", "EXECNAME\n\nPatterns of names to be ignored."]
+    text = "Some words stand above it.\n\nThe options are:\n\n- `-a` shows all\n- `-b` shows more"
+    assert _texts(text, 56)[0] == "Some words stand above it."
+
+
+def test_a_name_in_a_list_of_names_leads_in_nothing() -> None:
+    assert _texts("Aaa\n\nBbb\n\nCcc", 9) == ["Aaa\n\nBbb", "Ccc"]
+
+
+def test_a_wrapped_paragraph_is_cut_at_its_sentences_and_a_table_at_its_rows() -> None:
+    line = "words of a sentence that stand one after the other on a line as long"
+    text = f"First {line}\n{line}\n{line}. Then {line}\n{line}."
+    assert _texts(text, 240)[0].endswith("as long.")
+    rows = "\n".join(f"{i} | A cell says this. And that, which is a sentence longer than most | {i}" for i in range(5))
+    assert all(piece[0].isdigit() and piece[-1].isdigit() for piece in _texts(rows, 170))
+
+
+def test_a_long_list_is_cut_between_its_items() -> None:
+    items = [f"- item {i} says something\n  that goes on below." for i in range(4)]
+    assert _texts("\n".join(items), 100) == ["\n".join(items[:2]), "\n".join(items[2:])]

@@ -34,7 +34,7 @@ CODE = _chunk("src/a.py", "f", kind="function", name="f", docstring="Open the ra
         ),
         (
             _chunk("Ferry", "Why is it closed?"),
-            "Why is it closed?",
+            "According to “Ferry”, why is it closed?",
             "How does “Ferry” answer the question “Why is it closed?”",
         ),
         (

@@ -1,0 +1,87 @@
+"""Which passages are worth an example, and how one is shown that was cut out of a listing."""
+
+import pytest
+
+from ray_ft.data.formats.html import parse_html
+from ray_ft.recipes import QA, Heading, Keyword, Paragraph
+from ray_ft.recipes.chunking.worth import as_read, is_worth_it
+from ray_ft.rows import Chunk, Document
+
+
+def _chunk(text: str) -> Chunk:
+    return Chunk("0#a-0", "0", text, len(text.split()), ("Ferry", "Ramp"), metadata={"path": "a.md"})
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "## Acknowledgements of the people who helped us with it",
+        "Ways to the ramp and to the other ramps\n~~~~~~~~~~~~~~~~~~~~~~~~~~~~",
+        "## Modules\n\n- mod_alias\n- mod_cache\n- mod_dir\n- mod_env\n- mod_file\n- mod_ident\n- mod_info\n- mod_log",
+        "See the map.",
+        "The ramp has to be opened by the mate in one of these ways:",
+        "### N\n\n### O\n\n### P\n\n### Q\n\n### R\n\n### S",
+    ],
+)
+def test_titles_names_and_a_few_words_are_not(text: str) -> None:
+    assert not is_worth_it(_chunk(text))
+    for recipe in (Paragraph(), Heading(), Keyword(), QA()):
+        assert recipe.examples([_chunk(text), _chunk(text)], None) == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "The ramp is opened by the second mate.",
+        "```\nferry open --ramp 2 --slow --with-bell --and-light\n```",
+        "a | The first ramp, in the bow\nb | The second",
+        "坡道由大副打开，并且在渡轮离开之前关闭。",
+    ],
+)
+def test_sentences_listings_and_tables_are(text: str) -> None:
+    assert is_worth_it(_chunk(text))
+
+
+def test_a_short_document_gives_its_only_passage() -> None:
+    chunk = _chunk("The ramp is steep.")
+    assert [e.completion for e in Paragraph().examples([chunk], None)] == ["The ramp is steep."]
+    assert Paragraph().examples([chunk, chunk], None) == []
+
+
+def test_a_cut_listing_has_both_its_fences_and_an_underline_is_none() -> None:
+    assert as_read("x = 1\n```\n\nThen run it.") == "```\nx = 1\n```\n\nThen run it."
+    assert as_read("Then:\n\n```\nx = 1") == "Then:\n\n```\nx = 1\n```"
+    assert as_read("```\nx\n```") == "```\nx\n```"
+    assert as_read("State C\n~~~~~~~\n\nText.") == "State C\n~~~~~~~\n\nText."
+
+
+def test_the_middle_of_a_long_listing_gives_no_example() -> None:
+    rows = "\n".join(f"ramp {i} opens slowly and closes fast" for i in range(60))
+    parsed = parse_html(f"<h1>Ramps</h1><p>All ramps of the ferry stand here:</p><pre>{rows}</pre>")
+    document = Document("0:a.html", parsed.text, "a.html", "html", blocks=parsed.blocks)
+    recipe = Paragraph(max_chunk_tokens=120)
+    chunks = recipe.chunk(document, lambda text: len(text.split()))
+    assert len(chunks) > 3
+    assert chunks[1].text.startswith("```")
+    assert [e.chunk_id for e in recipe.examples(chunks, None)] == [chunks[1].id]
+
+
+def test_a_part_of_a_sentence_gives_no_example_and_a_text_without_marks_does() -> None:
+    long = "The ramp " + "is opened by the mate of the ferry and " * 12 + "closed."
+    short = "It is steep. It is long and wide. It is red, and it is new."
+    text = f"# Ramps\n\n{short}\n\n{long}\n\nThe bell rings twice. Then it goes."
+    parsed = parse_html("".join(f"<p>{part}</p>" for part in text.split("\n\n")))
+    document = Document("0:a.html", parsed.text, "a.html", "html", blocks=parsed.blocks)
+    recipe = Paragraph(max_chunk_tokens=40)
+    made = recipe.examples(recipe.chunk(document, lambda text: len(text.split())), None)
+    assert [e.completion.split()[-1] for e in made] == ["new."]
+    words = parse_html(f"<p>{'word ' * 100}</p>")
+    document = Document("0:b.html", words.text, "b.html", "html", blocks=words.blocks)
+    assert len(recipe.examples(recipe.chunk(document, lambda text: len(text.split())), None)) == 3
+
+
+def test_the_beginning_of_what_is_not_in_the_passage_is_left_out() -> None:
+    text = "The ramp is opened before the cars come. It is closed when:"
+    assert as_read(text) == "The ramp is opened before the cars come."
+    assert as_read("The ramp is opened before the cars come and go:\n\n- one").endswith("- one")
+    assert as_read("It is closed when:") == "It is closed when:"
