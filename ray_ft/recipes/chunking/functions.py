@@ -43,7 +43,7 @@ def definition_spans(
     uses = uses_of(document) if with_context else {}
     callers = _callers(document.definitions, uses) if with_context else {}
     for d in definitions:
-        metadata = {"kind": kind_of(d), "name": d.name}
+        metadata = {"kind": kind_of(document, d), "name": d.name}
         if docstring := told(d.docstring, d.name, document.language):
             metadata["docstring"] = docstring
         if with_context:
@@ -104,11 +104,11 @@ def _less_than(margin: str) -> re.Pattern[str]:
     return re.compile(rf"\n(?!{re.escape(margin)}|\n)")
 
 
-def kind_of(definition: Definition) -> str:
+def kind_of(document: Document, definition: Definition) -> str:
     """What its language calls a definition: function, method, class, struct, trait, module, ..."""
     if definition.kind != "class":
         return "test" if TEST_MACRO.match(definition.signature) else definition.kind
-    found = CLASS_WORD.search(definition.signature)
+    found = CLASS_WORD.search(definition.signature) or CLASS_WORD.match(document.text, definition.body_start)  # of Go
     return found.group() if found is not None else definition.kind
 
 

@@ -115,6 +115,8 @@ def test_imports_are_told_once_and_self_is_none() -> None:
 
 def test_a_definition_is_called_what_its_language_calls_it() -> None:
     assert "Write the struct `Pump`" in _metadata("// Moves water.\nstruct Pump { int a; int b; };", "cpp")["Pump"]
+    go = _metadata("// Pump moves water from hall to hall.\ntype Pump struct {\n\ta int\n\tb int\n}\n", "go")
+    assert "Write the struct `Pump`" in go["Pump"]
     recipe = QA()
     document = _document("/** Moves water from hall to hall. */\ninterface Pump { }", "java", "P.java")
     assert [e.prompt for e in recipe.examples(recipe.chunk(document, len), None)] == [
