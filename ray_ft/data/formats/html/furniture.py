@@ -27,11 +27,10 @@ UNREAD = [
 UNSEEN = """
     [hidden], [aria-hidden=true], span.lineno, span.linenos, td.linenos, td.gutter, td.blob-num, td.hljs-ln-numbers,
     pre.src-line-numbers, span.katex-html, span.rightside, a.src, span.mw-editsection,
-    span.theme-doc-version-badge, .viewcode-link, a.footnote-reference, aside.footnote > span.label,
-    a.summary_toggle, span.method-click-advice, .tag-source, section > div.pdoc-code,
-    div.classattr > div.pdoc-code, table.heading td.extra, table.source_code,
-    div[class*="language-"] > span.lang, p.post-meta, a.bookmark.source, tr.property-row-created_time,
-    tr.property-row-last_edited_time, tr.property-row-created_by, tr.property-row-last_edited_by
+    span.theme-doc-version-badge, span.viewcode-link, a.footnote-reference, aside.footnote > span.label,
+    a.summary_toggle, span.method-click-advice, .tag-source, :is(section, div.classattr) > div.pdoc-code,
+    table.heading td.extra, table.source_code, div[class*="language-"] > span.lang, p.post-meta, a.bookmark.source,
+    tr[class*="property-row-created_"], tr[class*="property-row-last_edited_"]
 """
 """What readers do not see, or see beside the text: numbers of lines, what one may click, and what it unfolds."""
 ANCHORS = 'a[href^="#"]'
