@@ -13,6 +13,7 @@ from ray_ft.config import DataConfig
 from ray_ft.data.documents import ReadFile, Record, SourceFile
 from ray_ft.data.filters.gitattributes import Marked, marked_files, reason_of
 from ray_ft.data.filters.license import folder_licences, is_allowed, licence_of_file
+from ray_ft.data.filters.notices import without_notice
 from ray_ft.data.filters.pii import find_by_presidio, find_pii
 from ray_ft.data.filters.redaction import Redaction, disjoint, redact_document
 from ray_ft.data.filters.secrets import Found, find_secrets, has_private_key
@@ -63,6 +64,9 @@ def clean_file(read: ReadFile, how: Cleaning) -> ReadFile:
     reason = _unwanted(read.file.path, text, document.language, how)
     if reason:
         return replace(read, status="skipped", reason=reason, document=None)
+    without = without_notice(document)
+    if without is not document:
+        read, document, text = replace(read, document=without), without, without.text
     found = find(text, how, is_code=bool(document.language))
     if how.secrets == "drop" and any(True for _ in find_secrets(text)):
         return replace(read, status="skipped", reason="secret", document=None)

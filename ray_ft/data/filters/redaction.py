@@ -1,7 +1,7 @@
-"""Stretches of a text to typed placeholders, with every span of the document moved along."""
+"""Stretches of a text to typed placeholders, or to nothing, with every span of the document moved along."""
 
 from bisect import bisect_right
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from ray_ft.data.filters.secrets import Found
@@ -36,15 +36,19 @@ class Redaction:
     @staticmethod
     def of(text: str, found: Sequence[Found]) -> "Redaction":
         """Replace disjoint stretches."""
+        return Redaction.replaced(text, [(one.start, one.end, placeholder(one.kind)) for one in found])
+
+    @staticmethod
+    def replaced(text: str, stretches: Sequence[tuple[int, int, str]]) -> "Redaction":
+        """Replace disjoint stretches, each by words of its own."""
         parts, shifts, position, shift = [], [], 0, 0
-        for one in found:
-            word = placeholder(one.kind)
-            parts += [text[position : one.start], word]
-            position = one.end
-            shift += len(word) - (one.end - one.start)
+        for start, end, words in stretches:
+            parts += [text[position:start], words]
+            position = end
+            shift += len(words) - (end - start)
             shifts.append(shift)
         text = "".join([*parts, text[position:]])
-        return Redaction(text, [f.start for f in found], [f.end for f in found], shifts)
+        return Redaction(text, [s[0] for s in stretches], [s[1] for s in stretches], shifts)
 
     def place(self, old: int, *, is_end: bool = False) -> int:
         """The new place of an old one; inside of what was replaced, its beginning, or its end for the end of a span."""
@@ -69,6 +73,22 @@ def redact_document(document: Document, found: Sequence[Found]) -> Document:
         blocks=tuple(_block(b, redaction) for b in document.blocks),
         definitions=tuple(_definition(d, redaction, words) for d in document.definitions),
         metadata={key: _replaced(value, words) for key, value in document.metadata.items()},
+    )
+
+
+def without_blocks(document: Document, gone: Collection[int]) -> Document:
+    """The document without some blocks, by their places among all; every other line keeps its number."""
+    if not gone:
+        return document
+    text = document.text
+    cut = [document.blocks[i] for i in sorted(gone)]
+    redaction = Redaction.replaced(text, [(b.start, b.end, "\n" * text.count("\n", b.start, b.end)) for b in cut])
+    left = (block for i, block in enumerate(document.blocks) if i not in gone)
+    return replace(
+        document,
+        text=redaction.text,
+        blocks=tuple(_block(block, redaction) for block in left),
+        definitions=tuple(_definition(d, redaction, {}) for d in document.definitions),
     )
 
 
