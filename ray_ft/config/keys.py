@@ -126,6 +126,8 @@ class DataConfig:
     """General prompts that the base answers itself, mixed into training against forgetting; null mixes none in."""
     max_file_share: float = 1.0
     """Largest share of one file in all that is trained, by characters; of a larger one a drawn part is trained."""
+    common_lines: int = 0
+    """Short paragraphs and lists at the head or foot of this many documents are left out of all but one; 0: of none."""
 
 
 @dataclass(frozen=True)

@@ -37,6 +37,7 @@ class ReadFile:
     sha256: str = ""  # of the bytes that were read; "" where none were
     document: Document | None = None
     redacted: tuple[tuple[str, int], ...] = ()  # how much of it, by kind
+    num_common: int = 0  # blocks that many documents begin or end with, and it is left without
 
     @property
     def content_id(self) -> str:

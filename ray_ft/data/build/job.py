@@ -20,7 +20,7 @@ NUMBER = 0  # of every group in its own folder; publishing gives them their plac
 MAX_NAMED_LINES = 5
 COUNTERS = (
     "files", "documents", "examples", "dropped", "chats", "records", "formats", "notes", "generated", "redacted",
-    "guessed", "scanned",
+    "guessed", "scanned", "common",
 )  # fmt: skip
 
 
@@ -86,6 +86,7 @@ class GroupResult:
     redacted: Counter[str] = field(default_factory=Counter)  # secrets and personal data in files, by kind
     guessed: Counter[str] = field(default_factory=Counter)  # files by what is told of their encoding
     scanned: Counter[str] = field(default_factory=Counter)  # files, pages and unread pages of PDFs with scans
+    common: Counter[str] = field(default_factory=Counter)  # files, and blocks left out that many begin or end with
     bad_lines: list[str] = field(default_factory=list)  # the first few that were skipped, named
     mixture: Mixture = field(default_factory=Mixture)
     shards: list[Shard] = field(default_factory=list)

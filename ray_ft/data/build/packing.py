@@ -69,6 +69,8 @@ class GroupRows:
         self.result.num_bytes += read.file.num_bytes
         if is_ok:
             self.result.redacted.update(dict(read.redacted))
+            if read.num_common:
+                self.result.common.update(files=1, blocks=read.num_common)
             if read.document is not None and (unread := int(read.document.metadata.get("need_ocr", 0))):
                 self.result.scanned.update(files=1, pages=int(read.document.metadata["pages"]), unread=unread)
             self.result.guessed.update([kind] if (kind := told_of_encoding(read.note)) else [])

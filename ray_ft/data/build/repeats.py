@@ -1,11 +1,14 @@
-"""Which examples of a document are left out: what was told before, and what is more than one file's share."""
+"""What of a document is left out: what was told before, what many begin or end with, and more than one file's share."""
 
 from collections.abc import Collection
 from dataclasses import replace
 
 from ray_ft.data.build.packing import Edged
+from ray_ft.data.dedup.edges import edges_of
 from ray_ft.data.dedup.heads import sections_of
 from ray_ft.data.dedup.splits import position
+from ray_ft.data.documents import ReadFile
+from ray_ft.data.filters.redaction import without_blocks
 from ray_ft.rows import Document
 
 REPEATED = "repeated from elsewhere"
@@ -33,6 +36,17 @@ def without_repeated(edged: list[Edged], document: Document, repeated: Collectio
         return total > 0 and gone >= REPEATED_SHARE * total
 
     return [_left_out(one, REPEATED) if not one.example.dropped and is_repeated(one) else one for one in edged]
+
+
+def without_common(read: ReadFile, common: Collection[int]) -> ReadFile:
+    """The file without the blocks at its head and foot that many documents have; its note counts them."""
+    if read.document is None or not common:
+        return read
+    gone = {edge.place for edge in edges_of(read.document) if edge.key in common}
+    if all(i in gone for i, block in enumerate(read.document.blocks) if block.type != "heading"):
+        return read  # it would say nothing
+    note = "; ".join(filter(None, (read.note, f"{len(gone)} common lines left out")))
+    return replace(read, document=without_blocks(read.document, gone), note=note, num_common=len(gone))
 
 
 def within_share(edged: list[Edged], kept: float) -> list[Edged]:

@@ -21,7 +21,7 @@ from ray_ft.data.build.packing import Edged, GroupRows
 from ray_ft.data.build.plan import GROUPS
 from ray_ft.data.build.publish import published_shard
 from ray_ft.data.build.questions import make_questions, record_questions
-from ray_ft.data.build.repeats import within_share, without_repeated
+from ray_ft.data.build.repeats import within_share, without_common, without_repeated
 from ray_ft.data.dedup.clusters import Placement
 from ray_ft.data.dedup.splits import position
 from ray_ft.data.documents import ReadFile, Record
@@ -186,6 +186,7 @@ class Group:
 
     def _process(self, read: ReadFile, placement: Placement) -> ReadFile:
         """Examples, passages and questions of one file; a recipe that fails on it skips the file, not the job."""
+        read = without_common(read, placement.common)
         document, split = read.document, placement.split
         if document is None:
             return read
@@ -309,7 +310,7 @@ class Group:
         )
 
     def _ask(self, read: ReadFile, placement: Placement) -> None:
-        document = read.document
+        document = without_common(read, placement.common).document
         if document is None or placement.reason:
             return
         count_tokens = token_counter(self.encoder)

@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from ray_ft.data.dedup.containment import contained_in, joined, repeated_sections
+from ray_ft.data.dedup.containment import common_edges, contained_in, joined, repeated_sections
 from ray_ft.data.dedup.file_share import kept_shares
 from ray_ft.data.dedup.heads import Head
 from ray_ft.data.dedup.minhash import NUM_PERMUTATIONS, Indices, NearDuplicates
@@ -28,6 +28,7 @@ class Placement(NamedTuple):
     note: str = ""
     cluster: str = ""  # equal for duplicates and near duplicates, and for lines of one conversation
     repeated: tuple[int, ...] = ()  # sections of it that are trained, or tested, as another document's
+    common: tuple[int, ...] = ()  # blocks at its head or foot that many documents have, and another one keeps
     kept: float = 1.0  # the share of its examples that is trained
 
 
@@ -40,6 +41,7 @@ class Placing:
     deduplicate: Deduplicate = "near"
     threshold: float = 0.8
     max_file_share: float = 1.0
+    common_lines: int = 0
 
 
 @dataclass
@@ -81,6 +83,9 @@ def place(heads: Sequence[Head], *, how: Placing, text_of: Callable[[int], str])
     if how.deduplicate != "none":
         for i, again in repeated_sections(heads, placed).items():
             placed[i] = placed[i]._replace(repeated=again)
+    if how.common_lines:
+        for i, common in common_edges(heads, placed, how.common_lines).items():
+            placed[i] = placed[i]._replace(common=common)
     for i, kept in kept_shares(heads, placed, how.max_file_share).items():
         placed[i] = placed[i]._replace(kept=kept)
     several = [m for m in clusters.values() if len(m) > 1]

@@ -9,7 +9,7 @@ from typing import Protocol
 
 import numpy as np
 
-from ray_ft.data.dedup.heads import SECTION, Head
+from ray_ft.data.dedup.heads import EDGE, SECTION, Head
 from ray_ft.data.dedup.minhash import Indices
 from ray_ft.rows import Split
 
@@ -107,3 +107,30 @@ def repeated_sections(heads: Sequence[Head], placed: Sequence[Placed]) -> dict[i
             keeper[key] = min(keeper.get(key, mine), mine)
     again = {i: tuple(sorted(k for k in sections if keeper[k][2] != i)) for i, sections in shared.items()}
     return {i: keys for i, keys in again.items() if keys}
+
+
+def edge_counts(heads: Sequence[Head], placed: Sequence[Placed], least: int) -> dict[int, int]:
+    """Blocks at the edges of at least this many files, with the number of these, the most frequent first."""
+    keys = [np.unique(np.frombuffer(h.edges, dtype=EDGE)) for h, p in zip(heads, placed, strict=True) if not p.reason]
+    if not keys:
+        return {}
+    found, counts = np.unique(np.concatenate(keys), return_counts=True)
+    common = sorted(zip(counts.tolist(), found.tolist(), strict=True), reverse=True)
+    return {key: n for n, key in common if n >= least}
+
+
+def common_edges(heads: Sequence[Head], placed: Sequence[Placed], least: int) -> dict[int, tuple[int, ...]]:
+    """Of each file the blocks at its edges that at least this many files have, but for the one file that keeps each.
+
+    As a section that comes again, a block is kept by the first file of the training split, so nothing is lost.
+    """
+    common = edge_counts(heads, placed, least).keys()
+    used = [i for i, h in enumerate(heads) if common and h.edges and not placed[i].reason]
+    kept: set[int] = set()
+    again: dict[int, tuple[int, ...]] = {}
+    for i in sorted(used, key=lambda i: (placed[i].split != "train", heads[i].key, i)):
+        mine = common & set(np.frombuffer(heads[i].edges, dtype=EDGE).tolist())
+        if mine & kept:
+            again[i] = tuple(sorted(mine & kept))
+        kept |= mine
+    return again

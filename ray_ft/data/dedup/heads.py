@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ray_ft.data.dedup.edges import edges_of
 from ray_ft.data.dedup.minhash import signature
 from ray_ft.data.dedup.shingles import rough_hashes, shingles
 from ray_ft.data.dedup.splits import content_key
@@ -13,6 +14,7 @@ from ray_ft.data.documents import ReadFile, Record
 from ray_ft.overlap import Runs, runs_of
 from ray_ft.rows import Document
 
+EDGE = np.dtype("<u8")
 SECTION = np.dtype([("key", "<u8"), ("size", "<u4")])
 MIN_SECTION_SIZE = 40  # characters of a section that is told again, some eight words
 MIN_DEFINITION_SIZE = 16  # of a definition: `def __str__(self): return self.name` is one that comes again and again
@@ -32,6 +34,7 @@ class Head(NamedTuple):
     is_contaminated: bool = False
     sections: bytes = b""  # of a file: SECTION of each paragraph, table and definition
     structure: int = 0  # of a file: headings, lists, tables, pieces of code and definitions
+    edges: bytes = b""  # of a file: EDGE of each short block that it begins or ends with
     thread: int = 0  # of a line: equal for conversations that begin alike, and for answers to one question
 
 
@@ -64,6 +67,7 @@ def _file_head(read: ReadFile, evaluation: Runs) -> Head:
         signature=b"" if signed is None else signed.tobytes(),
         is_contaminated=evaluation.found_in(text),
         structure=sum(b.type != "paragraph" for b in read.document.blocks) + len(read.document.definitions),
+        edges=np.array([edge.key for edge in edges_of(read.document)], dtype=EDGE).tobytes(),
         sections=np.array([(s.key, s.size) for s in sections_of(read.document)], dtype=SECTION).tobytes(),
     )
 

@@ -70,6 +70,9 @@ def report(total: GroupResult, made: TrainingSet, seconds: float) -> None:
     if total.guessed:
         log.info("encodings that were not plain: %s; the column note of documents.parquet tells which",
                  _counts(total.guessed))  # fmt: skip
+    if common := total.common:
+        log.info("left out %s short lines at the head or foot of %s documents, each of which another document keeps",
+                 f"{common['blocks']:,}", f"{common['files']:,}")  # fmt: skip
     if scans := total.scanned:
         log.warning("%s of %s pages need OCR, in %s PDF files that are read without them: documents.parquet names each",
                     f"{scans['unread']:,}", f"{scans['pages']:,}", f"{scans['files']:,}")  # fmt: skip
