@@ -57,6 +57,7 @@ if TYPE_CHECKING:
         EvaluationConfig,
         ModelConfig,
         PlanConfig,
+        QualityConfig,
         RehearsalConfig,
         ServingConfig,
         SweepConfig,
@@ -111,6 +112,7 @@ __all__ = [
     "PlanConfig",
     "Power",
     "PromptTooLongError",
+    "QualityConfig",
     "RayFTError",
     "RehearsalConfig",
     "Remark",
@@ -159,7 +161,7 @@ _HOMES = {
     ),
     "ray_ft.config": (
         "BenchConfig", "CodeTestsConfig", "Config", "DataConfig", "DatasetConfig", "EvaluationConfig", "ModelConfig",
-        "PlanConfig", "RehearsalConfig", "ServingConfig", "SweepConfig", "TrainConfig", "load_config",
+        "PlanConfig", "QualityConfig", "RehearsalConfig", "ServingConfig", "SweepConfig", "TrainConfig", "load_config",
     ),
 }  # fmt: skip
 

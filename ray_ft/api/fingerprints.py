@@ -32,6 +32,8 @@ def data_inputs(config: Config) -> dict[str, Any]:
         data["rehearsal"]["prompts"] = prompts_digest()
     if data["max_file_share"] == 1:
         del data["max_file_share"]
+    if data["quality"] is None:
+        del data["quality"]
     if data["common_lines"] == 0:
         del data["common_lines"]
     data["recipes"] = [_as_before(recipe) for recipe in data["recipes"]]

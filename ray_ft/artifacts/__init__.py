@@ -2,7 +2,7 @@
 
 from ray_ft.artifacts.advising import Advice, CorpusProfile, Remark, Strength
 from ray_ft.artifacts.bench import Bench
-from ray_ft.artifacts.data import Inspection, Share, SourcedExample, TrainingSet
+from ray_ft.artifacts.data import Inspection, RuleSpread, Share, SourcedExample, TrainingSet
 from ray_ft.artifacts.evaluation import (
     Changed,
     Comparison,
@@ -51,6 +51,7 @@ __all__ = [
     "Remark",
     "Report",
     "ReviewItem",
+    "RuleSpread",
     "Ruling",
     "Score",
     "Share",

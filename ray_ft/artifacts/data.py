@@ -77,6 +77,18 @@ class SourcedExample:
 
 
 @dataclass(frozen=True)
+class RuleSpread:
+    """How the documents of a set do at one rule of data.quality."""
+
+    key: str
+    paper: str
+    usual: float  # the paper's threshold
+    quantiles: tuple[float, ...]  # at 0.01, 0.05, 0.25, 0.5, 0.75, 0.95 and 0.99
+    usual_share: float  # of the documents looked at, what the paper's threshold would leave out
+    num_dropped: int  # documents that the set's own threshold left out
+
+
+@dataclass(frozen=True)
 class Inspection:
     """What a training set holds."""
 
@@ -88,3 +100,5 @@ class Inspection:
     token_histogram: dict[str, int]  # lower end of a bin, in tokens -> examples
     samples: tuple[SourcedExample, ...]
     leaks: tuple[str, ...] = ()  # what stands in two splits, one line each
+    quality: tuple[RuleSpread, ...] = ()
+    num_rated: int = 0  # documents that `quality` is told of

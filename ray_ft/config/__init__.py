@@ -15,6 +15,7 @@ from ray_ft.config.keys import (
     TrainConfig,
 )
 from ray_ft.config.load import load_config, mask, parse_config, to_identity, to_plain
+from ray_ft.config.quality_keys import QualityConfig
 from ray_ft.config.serving_keys import ServingConfig
 from ray_ft.config.variants import BenchConfig, SweepConfig, SweepMetric
 
@@ -29,6 +30,7 @@ __all__ = [
     "Goal",
     "ModelConfig",
     "PlanConfig",
+    "QualityConfig",
     "RehearsalConfig",
     "ServingConfig",
     "SweepConfig",

@@ -71,6 +71,9 @@ def _check_data(data: DataConfig, require: Require, *, draft: bool) -> None:
     require(0 < share <= 1, "data.max_file_share", share, "above 0 and at most 1")
     lines = data.common_lines
     require(lines == 0 or lines >= 2, "data.common_lines", lines, "0, or at least 2 documents")
+    for f in dataclasses.fields(data.quality) if data.quality is not None else ():
+        given = getattr(data.quality, f.name)
+        require(given is None or given >= 0, f"data.quality.{f.name}", given, "null, or at least 0")
     held_out = data.validation_fraction + data.test_fraction
     require(held_out < 1, "data.validation_fraction + data.test_fraction", held_out, "below 1")
     told = draft or not data.sources or len(data.recipes) > 0

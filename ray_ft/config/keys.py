@@ -6,6 +6,7 @@ from typing import Literal
 
 from omegaconf import MISSING
 
+from ray_ft.config.quality_keys import QualityConfig
 from ray_ft.config.serving_keys import ServingConfig
 from ray_ft.config.variants import BenchConfig, SweepConfig
 from ray_ft.engines import AutoEngine, Engine
@@ -126,6 +127,8 @@ class DataConfig:
     """General prompts that the base answers itself, mixed into training against forgetting; null mixes none in."""
     max_file_share: float = 1.0
     """Largest share of one file in all that is trained, by characters; of a larger one a drawn part is trained."""
+    quality: QualityConfig | None = None
+    """Rules that documents have to pass, as Gopher, FineWeb and C4 have them; null, and a rule at null, take all."""
     common_lines: int = 0
     """Short paragraphs and lists at the head or foot of this many documents are left out of all but one; 0: of none."""
 

@@ -9,12 +9,13 @@ from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any, Literal
 
-from ray_ft.config import DataConfig
+from ray_ft.config import DataConfig, QualityConfig
 from ray_ft.data.documents import ReadFile, Record, SourceFile
 from ray_ft.data.filters.gitattributes import Marked, marked_files, reason_of
 from ray_ft.data.filters.license import folder_licences, is_allowed, licence_of_file
 from ray_ft.data.filters.notices import without_notice
 from ray_ft.data.filters.pii import find_by_presidio, find_pii
+from ray_ft.data.filters.quality import broken_rule
 from ray_ft.data.filters.redaction import Redaction, disjoint, redact_document
 from ray_ft.data.filters.secrets import Found, find_secrets, has_private_key
 from ray_ft.errors import MissingDependencyError
@@ -35,6 +36,7 @@ class Cleaning:
     languages: tuple[str, ...] = ()
     licenses: tuple[str, ...] = ()
     folder_licences: Mapping[str, str] = field(default_factory=dict)
+    quality: QualityConfig | None = None
     marks: tuple[Marked, ...] = ()  # of files that their repository calls generated or vendored
 
     @staticmethod
@@ -51,6 +53,7 @@ class Cleaning:
             data.languages,
             data.licenses,
             folder_licences(files) if data.licenses else {},
+            data.quality,
             marked_files(files),
         )
 
@@ -61,9 +64,9 @@ def clean_file(read: ReadFile, how: Cleaning) -> ReadFile:
     if document is None:
         return read
     text = document.text
-    reason = _unwanted(read.file.path, text, document.language, how)
+    reason, note = _unwanted(read.file.path, text, document.language, how)
     if reason:
-        return replace(read, status="skipped", reason=reason, document=None)
+        return replace(read, status="skipped", reason=reason, note=note or read.note, document=None)
     without = without_notice(document)
     if without is not document:
         read, document, text = replace(read, document=without), without, without.text
@@ -84,6 +87,10 @@ def clean_record(record: Record, how: Cleaning) -> Record:
     texts = [record.text, *(text for example in record.examples for text in _texts(example))]
     if how.secrets != "keep" and any(has_private_key(text) for text in texts):
         return replace(record, reason=PRIVATE_KEY, text="", examples=())
+    if record.text and how.quality is not None:
+        reason, note = broken_rule(record.text, how.quality)
+        if reason:
+            return replace(record, reason=reason, note=note, text="", examples=())
     counts: Counter[str] = Counter()
 
     def clean(text: str) -> str:
@@ -120,21 +127,21 @@ def language_of(text: str) -> str:
     return str(name) if certainty >= MIN_CERTAINTY else ""
 
 
-def _unwanted(path: str, text: str, code: str, how: Cleaning) -> str:
-    """Why a document is left out as a whole; `code` is the programming language of code."""
+def _unwanted(path: str, text: str, code: str, how: Cleaning) -> tuple[str, str]:
+    """Why a document is left out as a whole, and by what; `code` is the programming language of code."""
     if marked := reason_of(path, how.marks):
-        return marked
+        return marked, ""
     if how.secrets != "keep" and has_private_key(text):
-        return PRIVATE_KEY
+        return PRIVATE_KEY, ""
     if how.licenses:
         licence = licence_of_file(path, text, how.folder_licences)
         if not is_allowed(licence, how.licenses):
-            return f"licence {licence}"
+            return f"licence {licence}", ""
     if how.languages and not code:
         language = language_of(text)
         if language and language not in how.languages:
-            return f"language {language}"
-    return ""
+            return f"language {language}", ""
+    return broken_rule(text, how.quality) if how.quality is not None and not code else ("", "")
 
 
 def _clean_example(example: Example, clean: Any) -> Example:

@@ -9,14 +9,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ray_ft.artifacts import Inspection, SourcedExample, TrainingSet
+from ray_ft.artifacts import Inspection, RuleSpread, SourcedExample, TrainingSet
 from ray_ft.data.dedup.leakage import find_leaks
+from ray_ft.data.filters.quality import REASON, RULES, Text
 from ray_ft.data.schemas import COLUMNS, DOCUMENTS, EXAMPLES
 from ray_ft.errors import DataError, first_line
 
 if TYPE_CHECKING:
     from pyarrow.dataset import Dataset
 
+QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
+MAX_RATED, RATED_CHARACTERS = 1000, 20_000  # documents whose quality is told, and of each its beginning
 BINS = (0, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192)
 """Lower ends of the histogram's bins, in tokens; the last one is open."""
 
@@ -46,6 +49,7 @@ def inspect_training_set(made: TrainingSet, *, num_examples: int, dropped: bool,
             continue
         recipes[row["recipe"]][row["split"]] += row["copies"]
         histogram[max(b for b in BINS if b <= row["num_tokens"])] += row["copies"]
+    rated, num_rated = quality_of(made, seed=seed)
     return Inspection(
         path=made.path,
         examples={name: dict(counts) for name, counts in sorted(recipes.items())},
@@ -55,7 +59,35 @@ def inspect_training_set(made: TrainingSet, *, num_examples: int, dropped: bool,
         token_histogram={str(low): histogram[low] for low in BINS},
         samples=tuple(_samples(made, sorted(drawn))),
         leaks=tuple(find_leaks(Path(made.path), thorough=True)),
+        quality=rated,
+        num_rated=num_rated,
     )
+
+
+def quality_of(made: TrainingSet, *, seed: int) -> tuple[tuple[RuleSpread, ...], int]:
+    """How documents that are no code do at the rules of data.quality, and how many were looked at: a drawn part."""
+    import numpy as np
+
+    rng, drawn, num_seen, dropped = random.Random(seed), list[str](), 0, Counter[str]()
+    for batch in table(made, DOCUMENTS).to_batches(columns=["text", "language", "reason"], batch_size=64):
+        for row in batch.to_pylist():
+            if row["reason"].startswith(REASON):
+                dropped[row["reason"].removeprefix(REASON)] += 1
+            if row["language"] or not row["text"]:
+                continue
+            num_seen += 1
+            if len(drawn) < MAX_RATED:
+                drawn.append(row["text"][:RATED_CHARACTERS])
+            elif (slot := rng.randrange(num_seen)) < MAX_RATED:
+                drawn[slot] = row["text"][:RATED_CHARACTERS]
+    texts = [Text(text) for text in drawn]
+    spreads = []
+    for key, rule in RULES.items() if texts else ():
+        values = [rule.measure(text) for text in texts]
+        share = sum(rule.is_broken(key, value, rule.usual) for value in values) / len(values)
+        quantiles = tuple(round(float(q), 4) for q in np.quantile(values, QUANTILES))
+        spreads.append(RuleSpread(key, rule.paper, rule.usual, quantiles, round(share, 4), dropped[key]))
+    return tuple(spreads), len(texts)
 
 
 def table(made: TrainingSet, name: str) -> "Dataset":

@@ -11,7 +11,10 @@ WIDTH, MAX_BAR, MAX_TEXT, MAX_LEAKS = 100, 40, 600, 20
 
 def render(about: Inspection) -> str:
     """Counts by recipe, split and reason, a histogram of lengths, and the drawn examples with their passages."""
-    return "\n".join([*_counts(about), "", *_histogram(about), *(line for s in about.samples for line in _sample(s))])
+    rated = ["", *_quality(about)] if about.quality else []
+    return "\n".join(
+        [*_counts(about), "", *_histogram(about), *rated, *(line for s in about.samples for line in _sample(s))]
+    )
 
 
 def _counts(about: Inspection) -> Iterator[str]:
@@ -35,6 +38,17 @@ def _histogram(about: Inspection) -> Iterator[str]:
         if n:
             name = f"{low}-{high - 1}" if high else f"{low}+"
             yield f"{name:<12}{n:>10,}  {'#' * max(1, round(MAX_BAR * n / most))}"
+
+
+def _quality(about: Inspection) -> Iterator[str]:
+    """The spread of each rule's count over the documents, and what its paper's threshold would leave out of them."""
+    heads = "".join(f"{head:>8}" for head in ("1%", "25%", "50%", "75%", "99%"))
+    yield f"{f'quality of {about.num_rated:,} documents':<36}{heads}  would drop"
+    for one in about.quality:
+        first, _, low, middle, high, _, last = one.quantiles
+        spread = "".join(f"{value:>8.3g}" for value in (first, low, middle, high, last))
+        dropped = f", {one.num_dropped:,} dropped" if one.num_dropped else ""
+        yield f"{one.key:<36}{spread}  {one.usual_share:>6.1%} at {one.usual:g} ({one.paper}){dropped}"
 
 
 def _sample(sample: SourcedExample) -> Iterator[str]:
