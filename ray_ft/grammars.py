@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from tree_sitter import Parser
 
 ROLES = (
-    "comments", "attributes", "imports", "functions", "classes", "scopes", "values", "wrappers", "inside", "sections",
+    "comments", "attributes", "imports", "functions", "classes", "scopes", "values", "wrappers", "inside",
 )  # fmt: skip
 
 
@@ -34,7 +34,6 @@ class Grammar:
     signatures: frozenset[str] = frozenset()  # headers above the function whose other ways to be called they are
     imports: frozenset[str] = frozenset()
     comments: frozenset[str] = frozenset({"comment"})
-    sections: frozenset[str] = frozenset()  # name what follows them, as Perl's `package`
     bodies: tuple[str, ...] = ()  # children that hold what a definition does, where no field says so; the first counts
     description: str = ""  # attribute of a block that documents it, as Terraform's
     attributes: frozenset[str] = frozenset()  # stand between a documentation comment and its definition
@@ -208,16 +207,6 @@ GRAMMARS = {
         values=_of("variable_declaration assignment_statement function_call field"),
         inside=_of("do_statement if_statement block"),
     ),
-    "perl": Grammar(
-        "tree_sitter_perl",
-        functions=_of("subroutine_declaration_statement method_declaration_statement"),
-        classes=frozenset(),
-        inside=_of("phaser_statement block block_statement expression_statement"),
-        sections=_of("package_statement class_statement role_statement"),
-        bodies=("block",),
-        imports=_of("use_statement require_expression"),
-        comments=_of("comment pod"),
-    ),
     "terraform": Grammar(
         "tree_sitter_hcl",
         functions=_of("block"),
@@ -233,7 +222,7 @@ TAGS = {
     "py": "python", "python3": "python", "js": "javascript", "jsx": "javascript", "node": "javascript",
     "ts": "typescript", "golang": "go", "h": "c", "c++": "cpp", "cc": "cpp", "cxx": "cpp", "hpp": "cpp", "c#": "csharp",
     "cs": "csharp", "rs": "rust", "rb": "ruby", "sh": "bash", "shell": "bash", "zsh": "bash",
-    "kt": "kotlin", "kts": "kotlin", "sc": "scala", "pl": "perl", "pm": "perl", "hcl": "terraform", "tf": "terraform",
+    "kt": "kotlin", "kts": "kotlin", "sc": "scala", "hcl": "terraform", "tf": "terraform",
 }  # fmt: skip
 """What a fence calls a language that its grammar is not called."""
 

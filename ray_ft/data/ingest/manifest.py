@@ -44,7 +44,7 @@ LIBRARIES = (
     "python-docx", "python-pptx", "rensa", "selectolax", "tokenizers", "transformers", "tree-sitter", "numpy",
     "pyarrow",
     *(f"tree-sitter-{language}" for language in (
-        "bash", "c", "c-sharp", "cpp", "go", "hcl", "java", "javascript", "kotlin", "lua", "perl", "php", "python",
+        "bash", "c", "c-sharp", "cpp", "go", "hcl", "java", "javascript", "kotlin", "lua", "php", "python",
         "ruby", "rust", "scala", "swift", "typescript",
     )),
 )  # fmt: skip

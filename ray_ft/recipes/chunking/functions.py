@@ -17,7 +17,7 @@ COMMENT = re.compile(r"^[ \t]*(?://)[#/!: \t]*(.+)$", re.MULTILINE)
 HASH_COMMENT = re.compile(r"^[ \t]*(?:#(?!\[|\w+;)|//)[#/!: \t]*(.+)$", re.MULTILINE)
 DASH_COMMENT = re.compile(r"^[ \t]*+--++(?!\[)[-!: \t]*+(.+)$", re.MULTILINE)
 HASH_LANGUAGES = frozenset(
-    {"python", "ruby", "bash", "php", "perl", "terraform"}
+    {"python", "ruby", "bash", "php", "terraform"}
 )  # elsewhere # begins directives and private members
 DASH_LANGUAGES = frozenset({"lua", "sql"})
 DIRECTIVE = re.compile(

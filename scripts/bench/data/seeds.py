@@ -76,8 +76,6 @@ const f = async (a, b) => { /* c */ return a; };\nmodule.exports.g = function ()
   def stop(x: Int): String = s"$x ${y}"\n}\nobject Pump:\n  given A[Int] with\n    def b = 1\nenum C:\n  case D, E\nend C\n""",
     "lua": """local a = require("b")\n--- Stop.\n-- @param x it\nfunction Pump:stop(x, ...)\n  return a.c(x) .. [[d]]\nend
 local M = { e = function() return 1 end }\nM.f = function(g) --[[ h ]] return g end\nreturn M\n""",
-    "perl": """package A::Pump;\nuse strict;\nuse B qw(c);\n\n=head2 stop\n\nStops.\n\n=cut\n\nsub stop {\n  my ($self, %x) = @_;
-  $x{y} =~ s/a\\/b/c/g; # d\n  print <<"E";\n$self->{f}\nE\n  return wantarray ? @{$x{z}} : q{g};\n}\n1;\n__END__\n\n=head1 NAME\n""",
     "terraform": """# Stop.\nresource "a_b" "pump" {\n  count = var.x > 1 ? 1 : 0\n  tags = { for k, v in local.y : k => upper(v) }\n}
 variable "x" {\n  description = <<-EOT\n    It.\n  EOT\n  type = list(string)\n}\nmodule "m" { source = "./${path.module}" }\n""",
     "sql": """-- Stop.\nCREATE OR REPLACE FUNCTION a.stop(x INT) RETURNS INT AS $b$\nBEGIN\n  RETURN CASE WHEN x > 1 THEN 'a''b' END;\nEND;

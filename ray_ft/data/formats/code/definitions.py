@@ -21,7 +21,6 @@ SPACES_OF_BREAKS = re.compile(r"(?<=[(\[])\s++|(?:,|(?<!\s))\s++(?=[)\]])")
 COMMENT_MARKS = re.compile(
     r"^[ \t]*(?:/\*+!?|\*+/|\*|//+!?|#+|--\[=*+\[|--+)?[ \t]?|(?<!\s)\s*+(?:(?<!\*)\*++/[ \t]*+|\]=*+\])$", re.MULTILINE
 )
-POD_MARKS = re.compile(r"^=(?:(?:head\d|item\b)[ \t*]*+|\w++[^\n]*+\n?)", re.MULTILINE)
 XML_TAG = re.compile(r"</?(?:summary|remarks|para)>")
 STRINGS = r"(\"(?:[^\"\\\n]|\\.){0,200}+\"|'(?:[^'\\\n]|\\.){0,200}+')"  # are left as they are
 COMMENTS = {
@@ -180,9 +179,7 @@ class Source:
         if found is None:
             body = body_of(node, self.grammar.bodies)
             name = f"{self._scope(outer)[0] if outer else ''}{self._name(node)}."
-            line = self._text(node).rstrip("; ") if node.type in self.grammar.sections else ""
-            header = self._signature(node, body) if body is not None else line
-            found = self.scopes[node.id] = (name, header)
+            found = self.scopes[node.id] = (name, self._signature(node, body) if body is not None else "")
         return found
 
     def _name(self, node: "Node") -> str:
@@ -212,8 +209,6 @@ class Source:
 
     def _comment(self, nodes: Sequence["Node"]) -> str:
         """The words of comments, without their marks."""
-        if nodes[-1].type == "pod":
-            return POD_MARKS.sub("", self._text(nodes[-1])).strip()
         words = "\n".join(self._text(n).rstrip("\n") for n in nodes if n.type in self.grammar.comments)
         return cleandoc(XML_TAG.sub("", COMMENT_MARKS.sub("", words))) if words else ""
 

@@ -3,7 +3,6 @@
 A query would visit every node; walking only what may hold a definition costs a fraction of the parse.
 """
 
-import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -43,7 +42,6 @@ class Walker:
         """Find definitions among and below nodes; `wrapper`, and `outer`, comments above, belong to the first."""
         roles, found = self.roles, self.found
         above: tuple[Node, ...] = outer
-        outermost = parents
         before: Node | None = None
         for node in nodes:
             last, before = before, node
@@ -83,13 +81,6 @@ class Walker:
                 self.walk(node.named_children, parents, wrapper or node, comments)
                 for value in values_of(node):
                     self._take(value, wrapper or node, comments, parents)
-            elif role == "sections":
-                body = body_of(node, self.bodies)
-                if body is not None:
-                    self.walk(body.named_children, (*outermost, node))
-                else:  # until the next one, unless it names the program itself
-                    name = node.child_by_field_name("name")
-                    parents = outermost if name is None or name.text == b"main" else (*outermost, node)
             else:
                 self.walk(node.named_children, parents, None, comments if node.is_error else ())
 
@@ -148,7 +139,7 @@ class Walker:
         """Whether a comment stands right above a node; JavaScript's documentation may have a blank line below it."""
         gap = node.start_point.row - last_row(comment)
         if gap != 2 or not self.grammar.gap_below or role in ("comments", "attributes"):
-            return gap <= _reach(comment)
+            return gap <= 1
         return (comment.text or b"").startswith(b"/**")
 
     def _is_signature(self, node: "Node") -> bool:
@@ -158,10 +149,6 @@ class Walker:
 
     def _of_this(self, above: tuple["Node", ...], node: "Node") -> tuple["Node", ...]:
         """What stands above a function, without headers of others and what stands above these."""
-        for i in reversed(range(len(above))):
-            if above[i].type == "pod" and not _speaks_of(above[i], node):
-                above = above[i + 1 :]
-                break
         if not self.grammar.signatures:
             return above
         own = node.child_by_field_name("name")
@@ -171,15 +158,3 @@ class Walker:
             if name is None or own is None or name.text != own.text:
                 return above[i + 1 :]
         return above
-
-
-def _reach(comment: "Node") -> int:
-    """Lines from a comment's last to the definition that it documents: a blank one has to follow Perl's `=cut`."""
-    return 2 if comment.type == "pod" else 1
-
-
-def _speaks_of(pod: "Node", node: "Node") -> bool:
-    """Whether the last heading or item of Perl's documentation names a function; other documentation is the file's."""
-    name = node.child_by_field_name("name")
-    lines = [line for line in (pod.text or b"").split(b"\n") if line.startswith((b"=head", b"=item"))]
-    return name is not None and bool(lines) and (name.text or b"") in re.findall(rb"\w+", lines[-1])

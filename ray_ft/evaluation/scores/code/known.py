@@ -245,18 +245,6 @@ KNOWN = {
     wrap yield debug traceback getinfo package path cpath loaded preload utf8 codepoint offset bit32 band bor bxor
     __index __newindex __call __tostring __eq __lt __le __add __sub __mul __div __len __gc __mode __metatable new
     """,
-    "perl": """
-    strict warnings utf8 parent base constant feature lib vars main UNIVERSAL Carp croak carp confess cluck Exporter
-    Scalar List Util Data Dumper File Spec Basename Path Temp Copy Find Getopt Long POSIX Time HiRes Encode JSON DBI
-    Moose Moo has extends with around before after print printf say sprintf open close binmode eof seek tell read
-    write unlink rename mkdir rmdir opendir readdir closedir stat chomp chop chr ord lc uc lcfirst ucfirst length
-    substr index rindex join split reverse sort map grep push pop shift unshift splice keys values each delete exists
-    defined undef scalar wantarray ref bless die warn eval exit do require local time localtime gmtime sleep system
-    exec fork wait waitpid kill pipe abs int sqrt sin cos exp log rand srand hex oct pack unpack sprintf pos quotemeta
-    ARGV ENV INC STDIN STDOUT STDERR _ a b self class new import can isa first sum sum0 max min reduce any all none
-    uniq shuffle blessed reftype looks_like_number weaken dirname basename fileparse catfile catdir encode decode
-    prepare execute fetchrow_array fetchrow_hashref selectall_arrayref
-    """,
     "terraform": """
     resource data variable output module provider terraform locals moved import check var local each self path count
     for_each depends_on lifecycle provisioner connection source version required_version required_providers backend

@@ -28,8 +28,7 @@ NAMES = frozenset({
     "identifier", "field_identifier", "type_identifier", "property_identifier", "namespace_identifier",
     "package_identifier", "statement_identifier", "shorthand_property_identifier",
     "shorthand_property_identifier_pattern", "private_property_identifier", "shorthand_field_identifier",
-    "implicit_parameter", "constant", "name", "variable_name", "word", "simple_identifier", "bareword", "varname",
-    "function", "method", "package",
+    "implicit_parameter", "constant", "name", "variable_name", "word", "simple_identifier",
 })  # fmt: skip
 """Leaves that are names, in all grammars."""
 BINDING = frozenset({"left", "name", "pattern", "declarator", "parameters", "parameter", "alias", "key"})

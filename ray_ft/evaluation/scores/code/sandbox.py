@@ -23,7 +23,7 @@ MAX_OUTPUT = 4096  # bytes that are kept of what a program prints; the rest is r
 SUFFIXES = {
     "python": ".py", "javascript": ".js", "typescript": ".ts", "tsx": ".tsx", "java": ".java", "go": ".go", "c": ".c",
     "cpp": ".cpp", "csharp": ".cs", "rust": ".rs", "ruby": ".rb", "php": ".php", "bash": ".sh",
-    "kotlin": ".kt", "swift": ".swift", "scala": ".scala", "lua": ".lua", "perl": ".pl", "terraform": ".tf",
+    "kotlin": ".kt", "swift": ".swift", "scala": ".scala", "lua": ".lua", "terraform": ".tf",
 }  # fmt: skip
 
 

@@ -69,8 +69,6 @@ FUNCTIONS = {
               {"board", "ferry", "left"}, {"Ferry", "Int", "seats", "count"}),
     "lua": ("function board(ferry)\n  local left = ferry.seats()\n  return count(left)\nend",
             {"board", "ferry", "left"}, {"seats", "count"}),
-    "perl": ("sub board {\n  my ($ferry) = @_;\n  my $left = $ferry->seats();\n  return count($left);\n}",
-             {"board", "ferry", "left"}, {"_", "seats", "count"}),
     "bash": ("board() {\n  local left=$(count_seats \"$1\")\n  report --left \"$left\"\n}",
              {"board"}, {"count_seats", "report"}),
 }  # fmt: skip

@@ -145,15 +145,6 @@ SAMPLES: dict[str, tuple[str, list[tuple[str, str, str, str]]]] = {
             ("method", "M.run", "run = function()", ""),
         ],
     ),
-    "perl": (
-        "package Sea::Ferry;\nuse List::Util qw(max);\n\n# Boards.\nsub board {\n  return max(@_);\n}\n\n"
-        "=head2 $ferry->sink( $deep )\n\nSinks it.\n\n=cut\n\nsub sink { 1 }\n\npackage main;\nsub run { board() }\n",
-        [
-            ("method", "Sea.Ferry.board", "sub board", "Boards."),
-            ("method", "Sea.Ferry.sink", "sub sink", "$ferry->sink( $deep )\n\nSinks it."),
-            ("function", "run", "sub run", ""),
-        ],
-    ),
     "terraform": (
         '# The network.\nresource "aws_vpc" "main" {\n  cidr = var.cidr\n}\n\nvariable "cidr" {\n'
         '  description = "Range of \\"addresses\\"."\n}\n\ndata "aws_ami" "sea" { owners = ["self"] }\n'

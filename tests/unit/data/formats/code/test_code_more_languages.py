@@ -1,9 +1,11 @@
-"""Kotlin, Swift, Scala, Lua, Perl and Terraform: what only they have, and what grammars cannot read."""
+"""Kotlin, Swift, Scala, Lua and Terraform: what only they have, and what grammars cannot read."""
 
 import pytest
 
+from ray_ft.data.formats import FORMATS
 from ray_ft.data.formats.code import parse_code
 from ray_ft.data.formats.code.respelled import CHANGES, respelled
+from ray_ft.grammars import GRAMMARS
 from ray_ft.recipes.chunking.functions import comments
 from ray_ft.recipes.chunking.uses import place_of, uses_of
 from ray_ft.rows import Document
@@ -69,7 +71,6 @@ def test_what_is_broken_costs_one_definition_and_not_the_file() -> None:
         ("swift", "func a( -> {\n\nfunc b() {\n  c()\n}\n", "b"),
         ("scala", "def a( = {\n\ndef b(): Int = {\n  c()\n}\n", "b"),
         ("lua", "function a(\n\nfunction b()\n  c()\nend\n", "b"),
-        ("perl", "sub a { ((\n}\n\nsub b {\n  c();\n}\n", "b"),
         ("terraform", 'resource "a" {{\n\nresource "b" "c" {\n  d = 1\n}\n', "b.c"),
     ]:
         parsed = parse_code(text, language=language)
@@ -95,15 +96,6 @@ def test_lua_imports_are_what_is_required() -> None:
     assert uses_of(document)[place_of(h)].imports == ('local a = require("b")', 'local e = require("f").g')
 
 
-def test_documentation_of_a_perl_module_is_not_that_of_its_first_function() -> None:
-    text = (
-        "package A;\n\n=head1 NAME\n\nA - does b.\n\n=cut\n\nsub b { 1 }\n\n=item c\n\nOnce.\n\n=cut\n\nsub c { 2 }\n"
-    )
-    found = parse_code(text, language="perl").definitions
-    assert [(d.name, d.docstring) for d in found] == [("A.b", ""), ("A.c", "c\n\nOnce.")]
-    assert [d.enclosing for d in found] == ["package A", "package A"]
-
-
 def test_comments_of_each_language_are_told() -> None:
     assert comments("x = 1\n-- Why.\n", "lua") == ["Why."]
     assert comments("SELECT 1;\n-- Why.\n", "sql") == ["Why."]
@@ -117,9 +109,13 @@ def test_a_licence_at_the_head_is_no_content() -> None:
         ("swift", "// ", "func a() {\n}\n"),
         ("scala", "// ", "def a() = 1\n"),
         ("lua", "-- ", "function a() return 1 end\n"),
-        ("perl", "# ", "sub a { 1 }\n"),
         ("terraform", "# ", 'variable "a" {\n}\n'),
     ]:
         parsed = parse_code(f"{mark}{licence}\n{code}", language=language)
         assert "Copyright" not in "".join(block.text for block in parsed.blocks), language
         assert parsed.definitions[0].docstring == "", language
+
+
+def test_perl_stays_lines_since_its_grammar_never_ends_at_an_open_here_document() -> None:
+    assert FORMATS[".pl"].parse('print <<"E";\nx\n=cut\n').definitions == ()
+    assert "perl" not in GRAMMARS
