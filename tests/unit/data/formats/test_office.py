@@ -123,7 +123,7 @@ def test_a_notebook_gives_text_and_code_of_its_cells_and_short_outputs() -> None
 
 
 def test_csv_is_cut_between_records_and_knows_its_columns() -> None:
-    records = [f'{i};"two\nlines"' for i in range(60)]
+    records = [f'{i};"line {i}\nand its second"' for i in range(60)]
     text = "\n".join(["id;words", *records]) + "\n"
     parsed = parse_csv(text)
     assert parsed.metadata == {"columns": "id, words"}
