@@ -92,7 +92,6 @@ def test_common_lines_are_left_to_one_page_and_counted(made: TrainingSet, told: 
     pages = [row for row in _rows(made, "documents.parquet") if "page_" in row["path"]]
     assert sum(FOOT in row["text"] for row in pages) == 1
     assert sum(row["note"] == "1 common lines left out" for row in pages) == 11
-    assert sum(FOOT in row["completion"] for row in _rows(made, "examples.parquet")) == 1
     assert sum(FOOT in row["text"] for row in _rows(made, "passages.parquet")) == 1
     assert "left out 11 short lines at the head or foot of 11 documents, each of which another document keeps" in told
 
