@@ -27,7 +27,8 @@ UNREAD = [
 UNSEEN = """
     [hidden], [aria-hidden=true], span.lineno, span.linenos, td.linenos, td.gutter, td.blob-num, td.hljs-ln-numbers,
     pre.src-line-numbers, span.katex-html, span.rightside, a.src, span.mw-editsection,
-    span.theme-doc-version-badge, span.viewcode-link, a.footnote-reference, aside.footnote > span.label,
+    span.theme-doc-version-badge, span.viewcode-link, a.footnote-reference, a[role=doc-noteref],
+    .footnote > .label, dl.footnote > dt,
     a.summary_toggle, span.method-click-advice, .tag-source, :is(section, div.classattr) > div.pdoc-code,
     table.heading td.extra, table.source_code, div[class*="language-"] > span.lang, p.post-meta, a.bookmark.source,
     tr[class*="property-row-created_"], tr[class*="property-row-last_edited_"]
@@ -41,6 +42,7 @@ INDEXES = frozenset({"genindex", "py-modindex", "modindex", "search"})
 
 LEADERS = 6  # characters beside the link in an entry of contents: a number, dots, a page
 MIN_PROSE, FEW = 240, 80  # characters: a paragraph, and a sentence
+MIN_ENTRIES, MIN_INDEXED = 8, 0.6  # terms of an index, and links to each
 MAX_LINKED = 0.5  # share of characters that are links
 
 
@@ -119,6 +121,14 @@ def leads_away(node: "LexborNode") -> bool:
         return True
     own, linked = own_and_linked(node)
     return own <= FEW if ways >= 2 else own <= linked / 4
+
+
+def is_index(node: "LexborNode") -> bool:
+    """Whether a list of terms is the index of a book: most terms have links behind them, and none a sentence."""
+    terms = len(node.css("dt"))
+    if terms < MIN_ENTRIES or len(node.css("dt a")) < MIN_INDEXED * terms or node.css_first("dd p, pre") is not None:
+        return False
+    return ". " not in node.text()
 
 
 def own_and_linked(node: "LexborNode") -> tuple[int, int]:

@@ -1,6 +1,9 @@
 """Short lines that tell of the site or of the program that made a page: its makers, and the ways to other pages."""
 
 import re
+from collections.abc import Sequence
+
+from ray_ft.data.formats.html.text import BREAK
 
 MAX_LENGTH = 200  # characters; a longer line is text
 MADE = (
@@ -36,6 +39,9 @@ OTHER_WAYS = """
 """
 WAYS = CERTAIN_WAYS | frozenset(OTHER_WAYS.split())
 SEPARATORS = str.maketrans(dict.fromkeys("|[]<>«»‹›→←↑·•/,:;-–—()", " "))
+MAX_ROW, MAX_LABEL, MAX_LABEL_WORDS = 500, 40, 4  # characters of a row of links and of its label
+BARS = "|·•»>›"
+BETWEEN_LINKS = f" \t\n\r{BREAK}\xa0[],{BARS}"
 MAX_MADE_WORDS, MAX_SITE_WORDS, MAX_COPYRIGHT_WORDS = 20, 8, 25
 ALWAYS = re.compile(
     r"definition (?:at line \d+ of|in) file \S+\.|go to the source code of this file\."
@@ -71,6 +77,19 @@ def is_line_of_site(words: str) -> bool:
         sign = small.removeprefix("copyright").lstrip()
         return sign[:1].isdigit() or (sign.startswith(("©", "(c)")) and len(small.split()) <= MAX_COPYRIGHT_WORDS)
     return is_row_of_ways(small)
+
+
+def is_row_of_links(text: str, links: Sequence[str], *, leads_here: bool = False) -> bool:
+    """Whether a text is a row of links with bars between them, and a label such as `Available languages:` at most.
+
+    Links that all lead to sections of the page need no bars.
+    """
+    if not leads_here and (len(text) >= MAX_ROW or not any(bar in text for bar in BARS)):
+        return False
+    for link in links:
+        text = text.replace(link, "", 1)
+    own = text.strip(BETWEEN_LINKS)
+    return not own or (len(own) <= MAX_LABEL and own.endswith((":", "：")) and own.count(" ") < MAX_LABEL_WORDS)
 
 
 def is_row_of_ways(small: str) -> bool:

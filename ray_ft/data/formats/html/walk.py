@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 from ray_ft.data.formats.assemble import Piece
 from ray_ft.data.formats.content.dumps import is_dump
-from ray_ft.data.formats.html.furniture import is_furniture, is_kept, is_prose, leads_away
-from ray_ft.data.formats.html.lines import is_line_of_site
+from ray_ft.data.formats.html.furniture import is_furniture, is_index, is_kept, is_prose, leads_away
+from ray_ft.data.formats.html.lines import is_line_of_site, is_row_of_links
 from ray_ft.data.formats.html.names import Says, verdict
 from ray_ft.data.formats.html.regions import BLOCKS, Regions
 from ray_ft.data.formats.html.tables import cells_of, is_layout, joined, rows_of
-from ray_ft.data.formats.html.text import BREAK, HEADINGS, MAX_DEPTH, code_of, paragraphs_of, words_of
+from ray_ft.data.formats.html.text import HEADINGS, MAX_DEPTH, code_of, paragraphs_of, words_of
 from ray_ft.rows import BlockType
 
 if TYPE_CHECKING:
@@ -23,9 +23,8 @@ CODE = frozenset({"pre", "code", "tt", "kbd", "samp"})  # all but `pre` only whe
 STARTS = BLOCKS | PARAGRAPHS | LISTS | CODE | HEADINGS.keys() | {"hr"}
 DROPPED = frozenset({"nav", "head", "-comment", "colgroup", "input", "option", "datalist", "map", "hr"})
 DOUBTFUL = frozenset({"aside", "footer", "header", "form"})
-MAX_ROW = 500  # characters of a row of links
-BARS = "|·•»"
-BETWEEN_LINKS = f" \t\n\r{BREAK}\xa0[],{BARS}"
+LABELS = frozenset({"Note", "Tip", "Warning", "Caution", "Important", "Danger"})  # in front of what they are of
+NOTES = frozenset(["admonition", "note", "tip", "warning", "caution", "danger", "important", "hint", "attention"])
 WHOLE = frozenset({"html", "body", "main"})
 
 
@@ -69,21 +68,18 @@ class Walk:
     def run(self, run: list[str], links: list[str], *, is_above: bool, leads_here: bool) -> None:
         """Write a run of words, unless it is a row of links: with bars between them, or all to this page's sections."""
         text = "".join(run)
-        is_row = len(links) > 1 and not self.num_lists
-        if is_row and (leads_here or (len(text) < MAX_ROW and any(bar in text for bar in BARS))):
-            own = text
-            for link in links:
-                own = own.replace(link, "", 1)
-            if not own.strip(BETWEEN_LINKS):
-                return
+        if len(links) > 1 and not self.num_lists and is_row_of_links(text, links, leads_here=leads_here):
+            return
         self.words(text, is_above=is_above)
 
     def block(self, node: "LexborNode", tag: str, depth: int) -> None:
         """Write a block, unless it is furniture."""
         if tag in HEADINGS:
-            self.piece("heading", words_of(node.text()), HEADINGS[tag])
+            self.heading(node, tag)
         elif tag == "p" or (tag in PARAGRAPHS and node.mem_id not in self.regions.wrappers):
-            self.words(node.text())
+            links = [link.text() for link in node.css("a")] if not self.num_lists else []
+            if len(links) < 2 or not is_row_of_links(node.text(), links):
+                self.words(node.text())
         elif tag in CODE:
             self.piece("code", code_of(node))
         elif depth >= MAX_DEPTH:
@@ -92,12 +88,22 @@ class Walk:
             says: Says = "" if tag in WHOLE else verdict(node)
             if (says and is_furniture(node, says)) or (tag in DOUBTFUL and not is_kept(node, tag, says)):
                 return
+            if tag == "dl" and is_index(node):
+                return
             if tag in LISTS:
                 self.list_of(node, depth)
             elif tag == "table":
                 self.table(node, depth)
             elif tag != "dl" or not leads_away(node):
                 self.children(node, depth + 1)
+
+    def heading(self, node: "LexborNode", tag: str) -> None:
+        """Write a heading; the title of a note or a warning heads nothing that stands behind the note."""
+        parent, words = node.parent, words_of(node.text())
+        if parent is not None and words and NOTES.intersection((parent.attributes.get("class") or "").split()):
+            self.words(words if words.endswith((":", ".", "!", "?")) else f"{words}:")
+        else:
+            self.piece("heading", words, HEADINGS[tag])
 
     def list_of(self, node: "LexborNode", depth: int) -> None:
         """Write a list: its items with their marks, and what stands in them; nested lists are two spaces deeper."""
@@ -151,6 +157,8 @@ class Walk:
                 self.mark = ""
             return
         for words in paragraphs_of(text):
+            if words in LABELS:
+                words = f"{words}:"
             if not (is_above and not is_sentence(words)) and not is_line_of_site(words) and not is_dump(words):
                 self.pieces.append(Piece("paragraph", words))
 

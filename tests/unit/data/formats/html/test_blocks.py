@@ -149,3 +149,50 @@ def test_breaks_end_lines_of_a_paragraph_and_two_end_it() -> None:
         ("table", "Port | Pier\nBergen Oslo | 2"),
         ("list", "- a b"),
     ]
+
+
+def test_rows_of_links_with_a_label_and_paths_are_no_text() -> None:
+    rows = (
+        '<p><span>Available languages: </span><a href="a">en</a> | <a href="b">fr</a></p>'
+        '<p><a href="m">Modules</a> | <a href="d">Directives</a></p>'
+        '<div><a href="x">Ferries</a> &gt; <a href="y">Ramps</a></div>'
+        '<p>Options: <a href="o">slow</a> | <a href="p">fast</a> are given to the ramp before it is opened.</p>'
+    )
+    parsed = parse_html(f"<title>Ramps</title><h1>Ramps</h1>{rows}")
+    assert [b.text for b in parsed.blocks[1:]] == ["Options: slow | fast are given to the ramp before it is opened."]
+
+
+def test_the_title_of_a_note_heads_nothing() -> None:
+    note = '<div class="note"><h3 class="title">Note</h3><p>It is steep.</p></div>'
+    parsed = parse_html(f"<h1>Ramps</h1><h2>Opening</h2>{note}<p>Push the lever.</p><h3>Note</h3><p>Of 1900.</p>")
+    assert [b.text for b in parsed.blocks if b.type == "heading"] == ["Ramps", "Opening", "Note"]
+    assert [b.text for b in parsed.blocks if b.type == "paragraph"] == [
+        "Note:",
+        "It is steep.",
+        "Push the lever.",
+        "Of 1900.",
+    ]
+
+
+def test_the_index_of_a_book_is_no_text_and_a_list_of_terms_is() -> None:
+    entries = "".join(f'<dt>ramp {i}, <a href="r{i}.html">Ramps</a></dt>' for i in range(9))
+    terms = "".join(f'<dt><a href="t{i}">term {i}</a></dt><dd><p>What it means.</p></dd>' for i in range(9))
+    assert "ramp 3" not in parse_html(f"<h1>Index</h1><dl>{entries}</dl>").text
+    assert "term 3" in parse_html(f"<h1>Terms</h1><dl>{terms}</dl>").text
+
+
+def test_marks_of_footnotes_of_sphinx_are_no_words() -> None:
+    mark = '<a class="footnote-reference brackets" href="#id2" role="doc-noteref">1</a>'
+    assert "steep." in parse_html(f"<p>It is steep. {mark}</p>").text
+    assert "1" not in parse_html(f"<p>It is steep. {mark}</p>").text
+
+
+def test_the_number_of_a_footnote_is_no_paragraph() -> None:
+    note = '<aside class="footnote brackets"><span class="label">[1]</span><p>It was steeper before 1900.</p></aside>'
+    assert [b.text for b in parse_html(f"<h1>Ramps</h1>{note}").blocks[1:]] == ["It was steeper before 1900."]
+
+
+def test_the_label_of_a_note_that_stands_in_a_cell_has_a_colon() -> None:
+    cells = '<td><div class="title">Note</div></td><td><p>It is steep.</p></td>'
+    parsed = parse_html(f'<h1>Ramps</h1><div class="admonitionblock note"><table><tr>{cells}</tr></table></div>')
+    assert [b.text for b in parsed.blocks[1:]] == ["Note:", "It is steep."]
