@@ -57,7 +57,7 @@ ENGLISH = frozenset({"the", "of", "and", "to", "is", "that", "for", "with", "thi
 WORD = re.compile(r"[^\W\d_]+")
 ELISION = re.compile(r"\b(?:[cdjlmnst]|qu|lorsqu|puisqu|jusqu)['’](?=\w)", re.IGNORECASE)
 """A French article or pronoun in front of its word."""
-SAMPLE = 1500  # characters that are looked at
+SAMPLE = 600  # characters that are looked at
 MIN_WORDS, MIN_SHARE = 5, 0.2  # different function words of the language, and their share of all words
 
 
@@ -68,7 +68,9 @@ def european_language(text: str) -> str:
     if " the " in head and " of " in head:
         return ""
     words = WORD.findall(ELISION.sub("de ", head))
-    counts = {language: sum(word in known for word in words) for language, known in BY_LANGUAGE.items()}
+    counts = {language: sum(map(known.__contains__, words)) for language, known in BY_LANGUAGE.items()}
     best = max(counts, key=lambda language: counts[language])
+    if not counts[best]:
+        return ""
     enough = len(BY_LANGUAGE[best].intersection(words)) >= MIN_WORDS and counts[best] >= MIN_SHARE * len(words)
     return best if enough and counts[best] > 2 * sum(word in ENGLISH for word in words) else ""
