@@ -4,6 +4,7 @@ Scripts of their own are told by `ray_ft.words.script_language`; English stands 
 """
 
 import re
+from collections import Counter
 from functools import lru_cache
 
 _FUNCTION_WORDS = {
@@ -53,6 +54,10 @@ _FUNCTION_WORDS = {
 }
 BY_LANGUAGE = {language: frozenset(words.split()) for language, words in _FUNCTION_WORDS.items()}
 """By language: words that no keyword begins or ends with, and that tell the language."""
+LANGUAGES_OF: dict[str, list[str]] = {}
+for _language, _words in BY_LANGUAGE.items():
+    for _word in _words:
+        LANGUAGES_OF.setdefault(_word, []).append(_language)
 ENGLISH = frozenset({"the", "of", "and", "to", "is", "that", "for", "with", "this", "are", "be", "or", "by", "it"})
 WORD = re.compile(r"[^\W\d_]+")
 ELISION = re.compile(r"\b(?:[cdjlmnst]|qu|lorsqu|puisqu|jusqu)['’](?=\w)", re.IGNORECASE)
@@ -68,9 +73,9 @@ def european_language(text: str) -> str:
     if " the " in head and " of " in head:
         return ""
     words = WORD.findall(ELISION.sub("de ", head))
-    counts = {language: sum(map(known.__contains__, words)) for language, known in BY_LANGUAGE.items()}
-    best = max(counts, key=lambda language: counts[language])
-    if not counts[best]:
+    counts = Counter(language for word in words if word in LANGUAGES_OF for language in LANGUAGES_OF[word])
+    if not counts:
         return ""
+    best = max(sorted(counts), key=lambda language: counts[language])
     enough = len(BY_LANGUAGE[best].intersection(words)) >= MIN_WORDS and counts[best] >= MIN_SHARE * len(words)
     return best if enough and counts[best] > 2 * sum(word in ENGLISH for word in words) else ""
