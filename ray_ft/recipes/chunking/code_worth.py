@@ -7,8 +7,8 @@ from ray_ft.recipes.chunking.summaries import name_words, summary_of
 from ray_ft.rows import Definition, Document
 from ray_ft.words import num_words
 
-MIN_SUMMARY = 4  # words of a summary that asks by itself
-MIN_TOLD = 12  # words of one that says more than a plain body
+MIN_SUMMARY = 3  # words of a summary that asks by itself
+MIN_TOLD = 6  # words of one that says more than a plain body
 MIN_TEST_NAME = 3  # words of the name of a test that nothing else tells of
 MIN_TEST_LINES = 2
 ENDS = frozenset({"", "{", "}", "};", "});", "})", "end"})
@@ -32,6 +32,8 @@ def is_worth(document: Document, definition: Definition, known: Mapping[str, str
         return True
     if known["kind"] in SHELLS and not has_functions(document, definition):
         return False
+    if _is_special(definition):
+        return True
     if is_plain(document, definition):
         return num_words(summary_of(docstring)) >= MIN_TOLD
     if docstring or known.get("comments"):
@@ -54,7 +56,16 @@ def has_functions(document: Document, definition: Definition) -> bool:
 
 
 def is_plain(document: Document, definition: Definition) -> bool:
-    """Whether a function only gives, sets or counts a field, gives a literal, or says that it is to be written."""
+    """Whether a function only gives, sets or counts a field, gives a literal, or says that it is to be written.
+
+    Operators and Python's special methods, which say what others see of an object, are never plain.
+    """
     code = document.text[definition.body_start : min(definition.end, definition.body_start + MAX_PLAIN + 1)]
-    is_function = definition.kind in ("function", "method")
+    is_function = definition.kind in ("function", "method") and not _is_special(definition)
     return is_function and len(code) <= MAX_PLAIN and PLAIN.fullmatch(code) is not None
+
+
+def _is_special(definition: Definition) -> bool:
+    """An operator, or a special method of Python's that is more than a constructor."""
+    own = definition.name.rpartition(".")[2]
+    return own.startswith("operator") or (own.startswith("__") and own.endswith("__") and own != "__init__")

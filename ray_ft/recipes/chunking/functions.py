@@ -13,8 +13,8 @@ from ray_ft.recipes.chunking.summaries import told
 from ray_ft.recipes.chunking.uses import Place, Uses, place_of, uses_of
 from ray_ft.rows import Chunk, CountTokens, Definition, Document
 
-COMMENT = re.compile(r"^[ \t]*(?://)[#/!: \t]*(.+)$", re.MULTILINE)
-HASH_COMMENT = re.compile(r"^[ \t]*(?:#(?!\[|\w+;)|//)[#/!: \t]*(.+)$", re.MULTILINE)
+COMMENT = re.compile(r"^[ \t]*+//[#/!: \t]*+(.+)$", re.MULTILINE)
+HASH_COMMENT = re.compile(r"^[ \t]*+(?:#(?!\[|\w++;)|//)[#/!: \t]*+(.+)$", re.MULTILINE)
 DASH_COMMENT = re.compile(r"^[ \t]*+--++(?!\[)[-!: \t]*+(.+)$", re.MULTILINE)
 HASH_LANGUAGES = frozenset(
     {"python", "ruby", "bash", "php", "terraform"}

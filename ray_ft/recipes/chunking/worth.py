@@ -13,6 +13,7 @@ from ray_ft.words import num_words
 MIN_WORDS = 8
 MIN_WORDS_ALONE, MIN_WORDS_OF_MANY = 4, 12  # of a document's only passage, and of one among others
 MAX_SURE_WORDS = 100  # a body of four times as many characters has more words than are asked for
+MIN_ROWS = 3  # of a table, whose narrow rows say something together
 MIN_LINE_WORDS = 6  # of a line that says something; shorter ones are names, ways to pages or titles
 HEADING = re.compile(r"^#{1,6} .*$|^.*\n([=\-~^\"'#*+.])\1{2,}[ \t]*$", re.MULTILINE)
 FENCE = re.compile(r"^[ \t]*```", re.MULTILINE)
@@ -37,7 +38,9 @@ def is_worth_it(chunk: Chunk, *, min_words: int = MIN_WORDS) -> bool:
         return False
     if body.endswith(OPEN) and _without_lead(chunk.text) == chunk.text:
         return False  # nothing but the beginning of what is not here
-    return LISTING.search(body) is not None or any(map(_says_something, body.split("\n")))
+    lines = body.split("\n")
+    is_table = sum(" | " in line for line in lines) >= MIN_ROWS
+    return is_table or LISTING.search(body) is not None or any(map(_says_something, lines))
 
 
 def as_read(text: str) -> str:

@@ -57,13 +57,15 @@ def patterns_of_package() -> tuple[dict[str, Expression], list[str]]:
     open_places: list[str] = []
     modules = list(_modules())
     sources = {m.__name__: Path(str(m.__file__)).read_text(encoding="utf-8") for m in modules}
-    whole = "\n".join(sources.values())
+    named = {m.__name__: vars(m) for m in modules}
     for module in modules:
         name = module.__name__
         for key, value in vars(module).items():
             for i, pattern in enumerate(_patterns_in(value)):
                 if all(pattern != e.pattern for e in found.values()):
-                    asked = {ALIKE.get(way, way) for way in re.findall(rf"\b{key}\.({'|'.join(CALLS)})\b", whole)}
+                    users = [text for other, text in sources.items() if named[other].get(key) is value]
+                    calls = re.findall(rf"\b{key}\.({'|'.join(CALLS)})\b", "\n".join(users))
+                    asked = {ALIKE.get(way, way) for way in calls}
                     found[f"{name}.{key}{f'[{i}]' if i else ''}"] = Expression(pattern, tuple(sorted(asked)) or WAYS)
         for call in ast.walk(ast.parse(sources[name])):
             if not (isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute) and call.func.attr in CALLS):

@@ -43,9 +43,8 @@ def test_equal_bodies_of_one_file_count_once() -> None:
 
 def test_summaries_of_equal_methods_count_once_and_others_stay() -> None:
     doc = '    def to_dict(self):\n        """Returns the model as a dict."""\n        return dict(self.items)\n\n'
-    text = "".join(
-        f"class Pump{i}:\n{doc}    def run{i}(self):\n        'Runs it.'\n        return {i}\n\n" for i in range(9)
-    )
+    run = "    def run{0}(self):\n        'Runs the pump of ferry {0}.'\n        return start({0})\n\n"
+    text = "".join(f"class Pump{i}:\n{doc}{run.format(i)}" for i in range(9))
     answers = kept(made("a.py", text, CodeSummary()))
     assert sum("to_dict" in answer for answer in answers) == 1
     assert sum("run" in answer for answer in answers) == 9
