@@ -98,6 +98,14 @@ def titled(chunk: Chunk) -> str:
     return f"{' > '.join(chunk.heading_path)}\n\n{chunk.text}" if chunk.heading_path else chunk.text
 
 
+def has_one_title(document: Document) -> bool:
+    """Whether a document has a title: not where several headings stand at the top, such as a manual's chapters."""
+    if document.metadata.get("title"):
+        return True
+    levels = [b.level for b in document.blocks if b.type == "heading"]
+    return not levels or levels.count(min(levels)) == 1
+
+
 def make_passages(
     document: Document, *, recipe: str, max_tokens: int, count_tokens: CountTokens, overlap_tokens: int = 0
 ) -> list[Chunk]:
@@ -160,7 +168,8 @@ def make_chunks(
     overlap_tokens: int = 0,
 ) -> list[Chunk]:
     """Chunks of the spans, in order; a span that is too long becomes several, numbered in `metadata["part"]`.
-    `metadata["torn"]` says of which it is a part that means nothing by itself: a listing, or a sentence.
+    `metadata["torn"]` says of which it is a part that means nothing by itself: a listing, or a sentence. A document
+    without a title of its own has its file's name in `metadata["file"]`.
 
     Each of these begins with up to `overlap_tokens` of the one before; how many characters says `metadata["overlap"]`.
     """
@@ -168,6 +177,7 @@ def make_chunks(
     chunks: list[Chunk] = []
     listings = [] if document.language else [(b.start, b.end) for b in document.blocks if b.type == "code"]
     exactly = exact_counter(document.text, count_tokens)
+    untitled = {} if document.language or has_one_title(document) else {"file": PurePosixPath(document.path).name}
     for span in spans:
         pieces = split_span(
             document.text, span.start, span.end,
@@ -200,7 +210,7 @@ def make_chunks(
                     heading_path=span.heading_path,
                     start=start,
                     end=end,
-                    metadata={"path": document.path, **span.metadata, **parts},
+                    metadata={"path": document.path, **untitled, **span.metadata, **parts},
                 )
             )
     return chunks

@@ -49,9 +49,9 @@ NO_SUMMARY = re.compile(
     r"\.\.|…|={2,} |#{2,} |n\.b\.|this (?:method|function|class) is (?:for internal|internal|private|deprecated)\b"
     r"|(?:all |the |these |following ){0,3}(?:methods|functions|members|fields) (?:below|above|here|which|must|are)\b"
     r"|(?:requires?|pre-?conditions?|note|nb|warning|caution|important|deprecated|hack|usage|examples?)"
-    r"(?::|\.| that\b)|@\w",
+    r"(?::|\.| that\b)|@\w|:docstring|https?:|(?:adapted|ported|copied|taken|derived|borrowed|related) (?:from|to)\b",
     re.IGNORECASE,
-)  # goes on with another comment, is a heading, or tells what to heed instead of what is done
+)  # goes on with another comment, is a heading, or tells what to heed or where it comes from instead of what is done
 GROUP = re.compile(
     r"(?!(?:\w+s|get|set|return|add|find|list|call|run|create|register|load|collect|build|make|resolve|define|check"
     r"|remove|print|generate|parse|apply|wrap|bind|invoke|import|export|install|patch|mock|test) )"

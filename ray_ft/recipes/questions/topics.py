@@ -61,6 +61,8 @@ def topic_of(chunk: Chunk) -> Topic | None:
     path = [clean_title(p) for p in chunk.heading_path] or [chunk.metadata.get("path", "the document")]
     if (file := chunk.metadata.get("path", "")) and LISTS_CHANGES.search(file) and RELEASE.fullmatch(path[-1]):
         return None if "part" in chunk.metadata else Topic(path[-1], path[-1], file)
+    if (file := chunk.metadata.get("file", "")) and path[0] != file:  # of no chapter's name
+        path = [file, *path]
     title, document = named(path[-1]), named(path[0])
     if len(path) == 1:
         found = keywords(chunk.text, 2)

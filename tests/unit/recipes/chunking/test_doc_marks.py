@@ -38,6 +38,7 @@ NOTHING = [
     ("CommandPath returns the command's path.", "Command.CommandPath"), ("Return the user key", "LookupKey.user_key"),
     ("HelpTemplate return help template for the command.", "Command.HelpTemplate"),
     ("REQUIRES: mutex_ is held", "DB.MakeRoom"), ("Note that the lock is held here.", "DB.write"),
+    ("Related to https://example.org/issues/521.", "TestNames"), ("adapted from: the text package of others", "indent"),
     ("N.B. Unlike others, it must be a Hash.", "Json"), ("... but on Windows it fails.", "error"),
     ("Iterator interface methods", "Iterator.Valid"), ("Methods below require iter() != nullptr", "Iterator.status"),
     ("=== The Content-Type", "Lint.check"), ("Usage:", "run"), ("TODO(ann): write this", "run"),

@@ -143,3 +143,17 @@ def test_a_release_is_asked_of_the_file_that_lists_it(title: str) -> None:
     assert training_question(one) == f"What does “p/CHANGELOG.md” say about “{title}”?"
     assert training_question(replace(one, heading_path=(title,))) == f"What does “p/CHANGELOG.md” say about “{title}”?"
     assert training_question(replace(one, metadata={**one.metadata, "part": "1"})) == ""  # a part of it is cut
+
+
+def test_a_document_of_several_chapters_is_asked_by_its_files_name() -> None:
+    text = "# PARAMETERS\n\n{0}\n\n## Special Parameters\n\n{0}\n\n# REDIRECTION\n\n{0}\n".format(
+        "The shell treats several of these names specially, and they may only be read by its commands."
+    )
+    parsed = parse_markdown(text)
+    document = Document("d", parsed.text, "man/shell.md", "markdown", blocks=tuple(parsed.blocks))
+    asked = [e.prompt for e in QA().examples(QA().chunk(document, lambda words: len(words) // 4), None)]
+    assert asked == [
+        "What does “shell.md” say about “PARAMETERS”?",
+        "What does “shell.md” say about “Special Parameters (PARAMETERS)”?",
+        "What does “shell.md” say about “REDIRECTION”?",
+    ]
