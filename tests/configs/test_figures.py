@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from answer_figures import page_lines, readme_lines
 from document_blocks import REPOSITORY
+from example_figures import graded_lines, pattern_lines
 from markdown_tables import read_csv, table_rows
 from several_gpus_tables import losses_table, memory_table
 
@@ -302,3 +303,8 @@ def test_two_gpus_say_what_their_files_say() -> None:
         losses_table(BENCHMARKS / "several-gpus-losses.jsonl"), memory_table(BENCHMARKS / "several-gpus-memory.csv"),
     ):  # fmt: skip
         assert "\n".join(table) in page
+
+
+def test_the_page_on_graded_examples_has_what_the_grades_say() -> None:
+    page = (BENCHMARKS / "examples.md").read_text().splitlines()
+    assert not [line for line in (*graded_lines(), *pattern_lines()) if line not in page]
