@@ -15,8 +15,9 @@ RECORDS_PER_BLOCK = 50
 SNIFFED = 8192  # characters
 MAX_FIELD = 1 << 24
 MIN_MEASURED, MAX_LOOKED_AT = 60, 600  # records of a table that may be measurements, and those that are looked at
-MIN_NEW = 0.4  # share of the cells of a column that are words which it does not say above
+MIN_NEW = 0.4  # share of the cells of a column that say what it does not say above: words, or a measured number
 WORD = re.compile(r"[^\W\d_]{3}")
+MEASURED = re.compile(r"[-+]?\d{1,15}[.,]\d{1,20}(?:[eE][-+]?\d{1,3})?")
 
 
 def parse_csv(text: str) -> Parsed:
@@ -39,15 +40,17 @@ def parse_csv(text: str) -> Parsed:
 
 
 def _is_measured(records: list[list[str]]) -> bool:
-    """Whether no column of a long table has words of its own in its rows, such as a name, a title or a sentence."""
+    """Whether a long table has a column of ever other numbers, and none with words of its own in its rows, such as a
+    name, a title or a sentence."""
     if len(records) < MIN_MEASURED:
         return False
+    is_measured = False
     for column in range(max(map(len, records))):
-        cells = [record[column] for record in records if column < len(record)]
-        new = {cell for cell in cells if WORD.search(cell)}
-        if len(new) >= MIN_NEW * len(records):
+        cells = [record[column].strip() for record in records if column < len(record)]
+        if len({cell for cell in cells if WORD.search(cell)}) >= MIN_NEW * len(records):
             return False
-    return True
+        is_measured |= len({cell for cell in cells if MEASURED.fullmatch(cell)}) >= MIN_NEW * len(records)
+    return is_measured
 
 
 def _blocks(lines: Lines, position: int, reader: "csv._reader") -> Iterator[Block]:  # type: ignore[name-defined,unused-ignore]

@@ -8,6 +8,7 @@ from ray_ft.data.formats.delimited import parse_csv
 MEASURED = "benchmark,name,seconds\n" + "".join(f"linux_literal_{i // 9},rg (ignore),0.{i}71\n" for i in range(90))
 LOG = "time,sensor,state,value\n" + "".join(f"2024-01-01T00:{i}:00,pump {i % 3},running,{i}.5\n" for i in range(90))
 PRICES = "name,price\n" + "".join(f"Pump {chr(97 + i % 26) * 4}{i},{i}\n" for i in range(90))
+TIMES = "line,from,to,time\n" + "".join(f"{i % 4},Bergen,Oslo,{i // 4:02d}:{i % 4}5\n" for i in range(90))
 
 
 @pytest.mark.parametrize("text", [MEASURED, LOG])
@@ -16,6 +17,6 @@ def test_long_tables_that_only_change_their_numbers_are_no_text(text: str) -> No
         parse_csv(text)
 
 
-@pytest.mark.parametrize("text", [PRICES, "\n".join(MEASURED.split("\n")[:40]), "a\n", ""])
+@pytest.mark.parametrize("text", [PRICES, TIMES, "\n".join(MEASURED.split("\n")[:40]), "a\n", ""])
 def test_other_tables_are_read(text: str) -> None:
     assert parse_csv(text).text == text
