@@ -13,6 +13,7 @@ class PdfPage:
     lines: list[tuple[float, float, float, float]] = field(default_factory=list)
     has_image: bool = False
     rotation: int = 0  # degrees that a reader turns the page by
+    drawn: list[str] = field(default_factory=list)  # operators as they stand in the file, before all else
 
     def write(
         self, words: str, *, y: float, x: float = 50, size: float = 10, is_bold: bool = False, is_mono: bool = False,
@@ -22,9 +23,14 @@ class PdfPage:
         a, b = round(cos(radians(degrees)), 4), round(sin(radians(degrees)), 4)
         self.texts.append((f"{a} {b} {-b} {a} {x} {y} Tm", size, 3 if is_mono else 2 if is_bold else 1, words))
 
+    def write_pieces(self, pieces: Sequence[tuple[float, str, float]], *, y: float, x: float = 50) -> None:
+        """One line in size 10 of pieces: (room between its letters, its words, points from here to the next piece)."""
+        shown = "".join(f"{room} Tc ({words}) Tj {step} 0 Td " for room, words, step in pieces)
+        self.drawn.append(f"BT /F1 10 Tf {x} {y} Td {shown}0 Tc ET")
+
     def content(self) -> bytes:
         """The page's drawing operators."""
-        parts = [f"{a} {b} m {c} {d} l S" for a, b, c, d in self.lines]
+        parts = [*self.drawn, *(f"{a} {b} m {c} {d} l S" for a, b, c, d in self.lines)]
         for place, size, font, words in self.texts:
             escaped = words.replace("\\", r"\\").replace("(", r"\(").replace(")", r"\)")
             parts.append(f"BT /F{font} {size} Tf {place} ({escaped}) Tj ET")

@@ -12,6 +12,7 @@ from ray_ft.data.formats.base import Parsed, Unreadable, still_working
 from ray_ft.data.formats.pdf.layout import blocks_of
 from ray_ft.data.formats.pdf.lines import lines_of
 from ray_ft.data.formats.pdf.page import Line, Page
+from ray_ft.data.formats.pdf.spaces import Spaces
 from ray_ft.data.formats.pdf.tables import ruled_tables
 
 if TYPE_CHECKING:
@@ -38,7 +39,11 @@ def parse_pdf(data: bytes) -> Parsed:
             raise Unreadable("encrypted") from None
         return _parse_slowly(data, str(error))
     try:
-        pages = list(_pages(document))
+        spaces = Spaces()
+        pages = list(_pages(document, spaces, range(len(document))))
+        if spaces.since is not None:  # up to the line that showed it, lines were only looked at
+            again = range(spaces.since + 1)
+            pages[: len(again)] = _pages(document, spaces, again)
         outline = _outline(document)
         title = str(document.get_metadata_value("Title") or "").strip("\0 \n")
     finally:
@@ -58,9 +63,9 @@ def _parsed(pages: list[Page], outline: list[tuple[int, int, str]], title: str) 
     return Parsed(text, blocks, metadata | ({"need_ocr": str(unread)} if unread else {}))
 
 
-def _pages(document: "pypdfium2.PdfDocument") -> Iterator[Page]:
+def _pages(document: "pypdfium2.PdfDocument", spaces: Spaces, numbers: range) -> Iterator[Page]:
     """Pages one by one, so that one is in memory at a time."""
-    for number in range(len(document)):
+    for number in numbers:
         if number % PAGES_BETWEEN_SIGNS == PAGES_BETWEEN_SIGNS - 1:
             still_working()
         try:
@@ -71,7 +76,8 @@ def _pages(document: "pypdfium2.PdfDocument") -> Iterator[Page]:
         words = page.get_textpage()
         try:
             tables, num_images, covered = ruled_tables(page, words)
-            lines, turned = lines_of(words, page)
+            spaces.page = number
+            lines, turned = lines_of(words, page, spaces)
             # Of a page that was turned, tables stand elsewhere than lines, and its sides have changed places.
             left, bottom, right, top = page.get_mediabox() if turned else (0.0, 0.0, 0.0, page.get_height())
             height = right - left if turned % 2 else top - bottom

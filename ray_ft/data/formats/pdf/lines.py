@@ -7,11 +7,13 @@ other, so that what follows sees lines as a reader does.
 import ctypes
 import re
 from collections import Counter
+from dataclasses import replace
 from math import atan2, pi
 from typing import TYPE_CHECKING, NamedTuple
 
 from ray_ft.data.formats.pdf.columns import Gap, arranged, gutter_of, is_wide, looked_at
 from ray_ft.data.formats.pdf.page import Line
+from ray_ft.data.formats.pdf.spaces import Spaces
 
 if TYPE_CHECKING:
     import pypdfium2
@@ -26,6 +28,7 @@ MONO_NAME = re.compile(
 MAX_TURN = 0.17  # of a quarter, that lines may be off; what is more is written across the page
 MAX_COLUMNS_DEEP = 2
 NAME_BYTES = 96
+AROUND = "\r \u00a0\0"  # a line, that is none of it
 
 
 class _Part(NamedTuple):
@@ -70,7 +73,7 @@ class _Reader:
 
     def part(self, text: str, offset: int) -> tuple[_Part, int] | None:
         """A line that begins at an offset, and in which quarter it is turned; None for one that holds nothing."""
-        shown = text.strip("\r \u00a0\0")
+        shown = text.strip(AROUND)
         if not shown:
             return None
         first = offset + text.find(shown[0])
@@ -109,7 +112,9 @@ class _Reader:
         return height - high_y, height - low_y, low_x - x0, high_x - x0
 
 
-def lines_of(words: "pypdfium2.PdfTextPage", page: "pypdfium2.PdfPage | None" = None) -> tuple[list[Line], int]:
+def lines_of(
+    words: "pypdfium2.PdfTextPage", page: "pypdfium2.PdfPage | None" = None, spaces: Spaces | None = None
+) -> tuple[list[Line], int]:
     """Lines of a page, and by how many quarters it was turned for them. What is written across the page is left out."""
     reader = _Reader(words, page)
     found: list[tuple[_Part, int]] = []
@@ -125,9 +130,17 @@ def lines_of(words: "pypdfium2.PdfTextPage", page: "pypdfium2.PdfPage | None" = 
     upright = [part for part, turned in found if turned == most]
     if most == 0:
         upright = _by_columns(upright, reader, MAX_COLUMNS_DEEP)
+        if spaces is not None:
+            upright = [_spaced(part, reader, spaces) if spaces.looks_at(i) else part for i, part in enumerate(upright)]
     else:  # PDFium reads some of them from below
         upright.sort(key=lambda part: (-round(part.line.bottom), part.line.left))
     return [p.line for p in upright] + [p.line for p, turned in found if turned != most], most
+
+
+def _spaced(part: _Part, reader: _Reader, spaces: Spaces) -> _Part:
+    shown = part.text.strip(AROUND)
+    mended = spaces.mended(shown, part.offset + part.text.find(shown[0]), part.line.size, reader)
+    return part if mended == shown else part._replace(line=replace(part.line, text=mended.translate(CLEANED)))
 
 
 def _by_columns(parts: list[_Part], reader: _Reader, depth: int) -> list[_Part]:
@@ -158,7 +171,7 @@ def _by_columns(parts: list[_Part], reader: _Reader, depth: int) -> list[_Part]:
 def _gaps(part: _Part, reader: _Reader) -> list[Gap]:
     """Spaces of a line that are wider than between words."""
     found = []
-    text = part.text.rstrip("\r \u00a0\0")
+    text = part.text.rstrip(AROUND)
     start = len(text) - len(text.lstrip())
     for match in re.finditer(r"[ \u00a0]+", text):
         if match.start() > start and match.end() < len(text):
