@@ -44,8 +44,7 @@ MAX_QUEUED = 1024
 QUIET = {"log_level": "WARNING", "enable_access_log": False}
 """Ray Serve's own lines for every request, in each process: the gateway writes one that says more."""
 ONE_LOOP = {"RAY_SERVE_RUN_USER_CODE_IN_SEPARATE_THREAD": "0", "RAY_SERVE_RUN_ROUTER_IN_SEPARATE_LOOP": "0"}
-"""The gateway only waits for others, so that its requests need not pass from thread to thread; a quarter of the CPU
-time that the routes add."""
+"""The gateway only waits for others, so that its requests need not pass from thread to thread."""
 
 
 def deploy(
