@@ -1,12 +1,11 @@
 """What is told of documents without their texts: enough to find duplicates and to draw splits."""
 
-import hashlib
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-from ray_ft.data.dedup.edges import edges_of
+from ray_ft.data.dedup.edges import edges_of, key_of, plain_words
 from ray_ft.data.dedup.minhash import signature
 from ray_ft.data.dedup.shingles import rough_hashes, shingles
 from ray_ft.data.dedup.splits import content_key
@@ -125,9 +124,8 @@ def sections_of(document: Document) -> list[Section]:
     found = []
     for start, end, least in spans:
         words = document.text[start:end]
-        plain = " ".join(words.casefold().split())
+        plain = plain_words(words)
         start, end = end - len(words.lstrip()), start + len(words.rstrip())
         if len(plain) >= least:
-            key = hashlib.blake2b(plain.encode("utf-8", "replace"), digest_size=8).digest()
-            found.append(Section(int.from_bytes(key, "little"), len(plain), start, end))
+            found.append(Section(key_of(plain), len(plain), start, end))
     return found

@@ -7,6 +7,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from bench.data.trees import rows_of, trees_below
+
 CODE = re.compile(r"^[ \t]*(```|~~~).*?(?:^[ \t]*\1|\Z)|``?[^`\n]++``?|^(?: {3}|\t).*$", re.DOTALL | re.MULTILINE)
 WAYS = frozenset(["prev", "previous", "next", "up", "home", "top", "back", "contents", "index", ">", ">>", "<", "<<"])
 BETWEEN = re.compile(r"[|·»«•\][]|[ \t]{2,}")
@@ -86,7 +88,7 @@ def bad_in(row: dict[str, Any]) -> list[str]:
 
 def patterns(root: Path, *, output: Path | None = None) -> int:
     """Print how many rows of each tree and recipe show each pattern, and write it."""
-    table = [line for run in _runs(root) for line in _counted(run)]
+    table = [line for run in trees_below(root) for line in _counted(run)]
     print(_markdown(table))
     if output:
         with output.open("w", newline="") as file:
@@ -96,15 +98,7 @@ def patterns(root: Path, *, output: Path | None = None) -> int:
     return 0
 
 
-def _runs(root: Path) -> list[Path]:
-    from bench.data.trees import trees_below
-
-    return list(trees_below(root))
-
-
 def _counted(run: Path) -> list[dict[str, Any]]:
-    from bench.data.trees import rows_of
-
     rows: Counter[str] = Counter()
     bad: Counter[tuple[str, str]] = Counter()
     for row in rows_of(run):
