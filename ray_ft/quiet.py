@@ -12,6 +12,8 @@ from functools import cache
 from io import StringIO
 from typing import Any
 
+from ray_ft.errors import EngineStoppedError
+
 LIBRARIES = ("ray.data", "ray.train", "ray.serve", "ray.tune", "DeepSpeed")
 
 log = logging.getLogger("ray_ft")
@@ -32,6 +34,8 @@ def quiet_libraries() -> None:
 def quiet_ray_data() -> Iterator[None]:
     """Run Ray Data jobs without progress bars, plans and their notices; they come back with `--verbose`.
 
+    Raises EngineStoppedError where the process of an actor ended and may not begin again.
+
     A job's actors go with its last reference: an error must not keep them, and their CPUs, for as long as somebody
     keeps its traceback. So jobs are made in functions that are called inside.
     """
@@ -51,9 +55,22 @@ def quiet_ray_data() -> Iterator[None]:
     except Exception as error:
         traceback.clear_frames(error.__traceback__)
         _forget_frames_of_causes(error)
+        if isinstance(error, ray.exceptions.ActorDiedError):
+            raise EngineStoppedError("the process that answers ended, perhaps for want of memory") from None
         raise
     finally:
         logger.setLevel(level)
+
+
+def restarts_of_actors() -> dict[str, int]:
+    """What Ray Data's actors are told of restarts. Ray must be up.
+
+    On one machine a dead actor has run out of memory and would again; and where one may restart, Ray's core writes an
+    error to the terminal, past every logger (ray-project/ray issue 57733). Among several machines, one may go.
+    """
+    import ray
+
+    return {"max_restarts": 0} if len(ray.nodes()) == 1 else {}
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from ray_ft.artifacts import TrainingSet
 from ray_ft.config import DataConfig, ModelConfig
 from ray_ft.data.prepare import prepare_training_set
 from ray_ft.engines import Deliver, Engine, GenerateRequest, TextDelta
-from ray_ft.errors import ConfigError, DataError
+from ray_ft.errors import ConfigError, DataError, GenerationError
 from ray_ft.recipes import QA, CodeMetadata, CodeRaw, CodeSummary, Heading, Keyword, Paragraph
 
 pytestmark = pytest.mark.ray
@@ -55,6 +55,14 @@ class PassageEngine(Engine):
         words = " ".join(prompt.split("):\n", 1)[1].split()[:6])
         kind = "exam" if "examiner" in prompt else "lesson"
         return f"Q: What says the {kind} of {words}?\nA: {words}\nQ: What of {words} flies?\nA: It flies to the moon."
+
+
+@dataclass(frozen=True)
+class DyingEngine(PassageEngine):
+    """Its process ends at the first request, as one does that has taken all memory."""
+
+    def submit(self, request: GenerateRequest, deliver: Deliver) -> Callable[[], None]:
+        os._exit(1)
 
 
 @pytest.fixture(scope="module")
@@ -237,7 +245,7 @@ def test_a_second_run_writes_the_same_bytes(
 
 
 def test_an_engine_writes_questions_and_what_is_not_grounded_is_listed_and_left_out(
-    ray_cluster: None, sources: Path, tiny_model_path: str, tmp_path: Path
+    ray_cluster: None, sources: Path, tiny_model_path: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     import sys
 
@@ -251,6 +259,7 @@ def test_an_engine_writes_questions_and_what_is_not_grounded_is_listed_and_left_
         recipes=(QA(questions_per_chunk=4, max_chunk_tokens=64),),
         generator=PassageEngine(),
     )
+    assert "constructor arguments in the object store" not in capfd.readouterr().err  # Ray's core, past all loggers
     examples = _rows(made, "examples.parquet")
     kept = [e for e in examples if not e["dropped"]]
     dropped = [e for e in examples if e["dropped"]]
@@ -275,6 +284,19 @@ def test_an_engine_writes_questions_and_what_is_not_grounded_is_listed_and_left_
     )
     assert again.data_digest != made.data_digest
     assert {p: p.stat().st_size for p in (tmp_path / "answers").glob("*.log")} == journals
+
+
+def test_an_engine_whose_process_dies_stops_prepare_with_one_line(
+    ray_cluster: None, sources: Path, tiny_model_path: str, tmp_path: Path
+) -> None:
+    import sys
+
+    import ray
+
+    ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])
+    recipes = (QA(questions_per_chunk=4, max_chunk_tokens=64),)
+    with pytest.raises(GenerationError, match=r"^prepare stopped: the process that answers ended.*$"):
+        _prepare(sources / "docs", tmp_path / "data", tiny_model_path, recipes=recipes, generator=DyingEngine())
 
 
 def test_a_tiny_corpus_has_something_to_train_on_and_something_to_ask(

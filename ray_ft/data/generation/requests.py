@@ -17,8 +17,8 @@ from ray_ft import progress
 from ray_ft.data.generation.response_cache import ResponseCache, as_row, from_rows
 from ray_ft.data.run.journal import Journal
 from ray_ft.engines import Engine, Writer, WriteRequest
-from ray_ft.errors import GenerationError, RayFTError
-from ray_ft.quiet import quiet_ray_data
+from ray_ft.errors import EngineStoppedError, GenerationError, RayFTError
+from ray_ft.quiet import quiet_ray_data, restarts_of_actors
 
 log = logging.getLogger("ray_ft")
 
@@ -47,8 +47,11 @@ def ask_engine(
         at = replace(answers, round=number)
         asked = {"requests_of": requests_of, "at": at}
         loaded = {"at": at, "engine": engine, "model_path": model_path, "chat_template": chat_template}
-        with quiet_ray_data():
-            num_answered = _round(rows, asked, loaded, engine, refused)
+        try:
+            with quiet_ray_data():
+                num_answered = _round(rows, asked, loaded, engine, refused)
+        except EngineStoppedError as error:
+            raise GenerationError(f"prepare stopped: {error}") from None
         if not num_answered:
             break
     if refused:
@@ -75,6 +78,7 @@ def _round(
                 batch_size=engine.write_batch_size(),
                 compute=ray.data.ActorPoolStrategy(min_size=1, max_size=max(num_gpus // engine.num_gpus, 1)),
                 num_gpus=engine.num_gpus if num_gpus else None,
+                **restarts_of_actors(),
             )
         )
         for row in answers.iter_rows():

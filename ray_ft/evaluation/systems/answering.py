@@ -16,7 +16,7 @@ from ray_ft.evaluation.exam.tasks import TUNED, Done, Task
 from ray_ft.evaluation.scores.scoring import score_question
 from ray_ft.evaluation.systems.kept import Kept
 from ray_ft.evaluation.systems.prompts import perform
-from ray_ft.quiet import quiet_ray_data
+from ray_ft.quiet import quiet_ray_data, restarts_of_actors
 from ray_ft.rows import Question
 
 if TYPE_CHECKING:
@@ -215,8 +215,7 @@ def actor_resources(engine: Engine, model_path: str, num_batches: int) -> tuple[
     import ray
 
     cluster = ray.cluster_resources()
-    # On one machine a dead actor has run out of memory and would again; and Ray logs an error where it may restart.
-    restarts = {"max_restarts": 0} if len(ray.nodes()) == 1 else {}
+    restarts = restarts_of_actors()
     if not engine.needs_weights:
         return {"num_cpus": 1, **restarts}, 1
     if num_gpus := int(cluster.get("GPU", 0)):
