@@ -8,6 +8,7 @@ import re
 
 INHERITED = re.compile(r"\{?@inherit_?docs?\}?|</?inherit_?doc\b[^>]*+>|\binheritDoc\b", re.IGNORECASE)
 NO_WORDS = re.compile(r"#\s*(?:noqa|type:|pylint:|pragma:|nosec|fmt:|mypy:|ruff:)[^\n]*+|\bNOLINT\w*+", re.IGNORECASE)
+MARKERS = re.compile(r"^[ \t]*+:(?:end )?docstring\b[^:\n]*+:[ \t]*+$\n?", re.MULTILINE)  # of scripts of a shell
 BREAKS = re.compile(r"<(?:/?p|br\s*/?|/?pre)>", re.IGNORECASE)
 NO_HTML = frozenset({"python", "ruby", "go", "rust", "bash"})  # where a tag is what is spoken of
 HTML = re.compile(
@@ -45,6 +46,8 @@ def without_marks(words: str) -> str:
 def plain_words(docstring: str, language: str = "") -> str:
     """A documentation comment as its readers see it; tags that tell of parameters and results stay."""
     words = without_marks(docstring)
+    if language == "bash" and ":" in words:
+        words = MARKERS.sub("", words)
     if "{@" in words:
         words = INLINE.sub(_inline, words)
     if "<" in words:

@@ -44,7 +44,7 @@ def definition_spans(
     callers = _callers(document.definitions, uses) if with_context else {}
     for d in definitions:
         metadata = {"kind": kind_of(document, d), "name": d.name}
-        if docstring := told(d.docstring, d.name, document.language):
+        if docstring := told(d.docstring, d.name, document.language, d.kind == "class"):
             metadata["docstring"] = docstring
         if with_context:
             used = uses[place_of(d)]

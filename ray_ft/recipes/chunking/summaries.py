@@ -3,7 +3,7 @@
 import re
 from functools import lru_cache
 
-from ray_ft.recipes.chunking.doc_marks import plain_words
+from ray_ft.recipes.chunking.doc_marks import INHERITED, plain_words
 
 TAG = re.compile(
     r"^[ \t]*+(?:@[A-Za-z]|\\(?:param|arg|returns?|retval|throws?|exception|raises|type|tparam|see|since|author"
@@ -43,6 +43,9 @@ IS_TYPE = re.compile(
     re.IGNORECASE,
 )
 IS_ARTICLE = re.compile(r"the|an?|this|whether|all|one|if|number of", re.IGNORECASE)
+IS_CASE = re.compile(
+    r"`?(?:true|false|none|null|nil)`? (?:if|when|on|for|unless|otherwise|once|as|in)\b", re.IGNORECASE
+)
 MIN_RETURNED = 3  # words, or it is hardly more than a type
 MIN_ANNOUNCED = 6  # words of a sentence that ends with a colon, of which what follows is cut
 NO_SUMMARY = re.compile(
@@ -52,6 +55,18 @@ NO_SUMMARY = re.compile(
     r"(?::|\.| that\b)|@\w|:docstring|https?:|(?:adapted|ported|copied|taken|derived|borrowed|related) (?:from|to)\b",
     re.IGNORECASE,
 )  # goes on with another comment, is a heading, or tells what to heed or where it comes from instead of what is done
+REMARK = re.compile(
+    r"(?:we|don't|hopefully|unfortunately|ideally|maybe|perhaps|technically|strictly speaking|looks like|relies on"
+    r"|i (?:think|guess|assume|am|don't|have)|not (?:strictly|really|actually|meant|intended)|global set|callback from"
+    r"|for (?:historical|legacy|backwards?|compat\w*|tests?|testing|internal)|partial(?:ly)? implement\w+"
+    r"|(?:an? |the |dirty |ugly |temporary |quick ){0,3}(?:work-?around|hack|kludge)|temporary (?:fix|measure|code)"
+    r"|internal (?:node|interface|function|method|class|use)|used (?:only|once)"
+    r"|this (?:method|function|class)? ?is (?:only |just |merely )?(?:an? convenience|needed|required|necessary|here)"
+    r"|(?:private|public|protected|static|virtual|final|visible|separated?|split(?: out)?|extracted|moved|factored out"
+    r"|kept|left|exposed|needed|required|necessary|added|placed|broken out|pulled out|inlined?|duplicated?|made \w+"
+    r"|only|intended) (?:from|out|here|so|to|for|because|since|due|in order|until|when|rather|instead|used|meant))\b",
+    re.IGNORECASE,
+)  # to authors: why it is written so, where and for whom, instead of what it does
 GROUP = re.compile(
     r"(?!(?:\w+s|get|set|return|add|find|list|call|run|create|register|load|collect|build|make|resolve|define|check"
     r"|remove|print|generate|parse|apply|wrap|bind|invoke|import|export|install|patch|mock|test) )"
@@ -59,6 +74,19 @@ GROUP = re.compile(
     r"\W{0,3}",
     re.IGNORECASE,
 )  # the heading of several
+SEVERAL = re.compile(
+    r"(?:[\w'-]{1,40}[ /]){0,3}(?:accessors|mutators|getters|setters|helpers|conversions|constructors|utilities"
+    r"|shortcuts|variants|routines|overloads|aliases) (?:for|of|between|that|which|to|from|with|used)\b",
+    re.IGNORECASE,
+)  # and of functions, where a class may be one of them
+ADDS = re.compile(r"(?:the|this|these|if|when|note|an?|also|in addition|additionally)\b", re.IGNORECASE)
+"""How words begin that come on top of inherited ones."""
+USAGE = re.compile(
+    r"(?:usage|format|syntax|synopsis|signature|prototype)s?:[^\n]*+|[\w.:$-]++ ?\([^()\n]*+\)(?: ?-> ?\S++)?;?",
+    re.IGNORECASE,
+)  # a first paragraph that only says how to call it
+CONSTRUCTORS = frozenset({"__init__", "initialize", "__construct", "constructor", "init"})
+ARTICLES = ("A ", "An ", "The ")
 MAX_REPEATING = 12  # words of a summary that may be no more than the name
 MAX_WORD = 12  # characters of most words
 FILLERS = frozenset({
@@ -71,13 +99,15 @@ KIND_WORDS = frozenset({"the", "a", "an", "method", "function", "class", "constr
 
 
 @lru_cache(maxsize=8192)
-def told(docstring: str, name: str, language: str = "") -> str:
+def told(docstring: str, name: str, language: str = "", is_class: bool = False) -> str:
     """The docstring without marks, or "" where its beginning says nothing of what is called `name`."""
     if not docstring:
         return ""
     words = plain_words(docstring, language)
     summary = summary_of(words)
-    if not summary or _says_nothing(summary, name):
+    if not summary or _says_nothing(summary, name) or not (is_class or _is_of_function(summary, name)):
+        return ""
+    if ADDS.match(summary) and INHERITED.match(docstring):
         return ""
     is_all = "\n\n" not in _without_tags(words)
     return "" if is_all and _repeats(summary, name) else words
@@ -88,7 +118,10 @@ def summary_of(docstring: str) -> str:
     plain = _without_tags(docstring)
     if not plain and (found := RETURNS.search(docstring)):
         plain = _returned(found.group(1))
-    words = " ".join(plain.lstrip("\n").partition("\n\n")[0].split())
+    first, _, rest = plain.lstrip("\n").partition("\n\n")
+    if rest and USAGE.fullmatch(first):
+        first = rest.lstrip("\n").partition("\n\n")[0]
+    words = " ".join(first.split())
     words = words[2:].lstrip() if words[:2] in ("* ", "- ") else words
     if not words.endswith((":", "::")):
         return words
@@ -99,12 +132,23 @@ def summary_of(docstring: str) -> str:
 def _returned(words: str) -> str:
     """What a @return tag says in words; "" where it only has a type, or hardly more."""
     words = " ".join(words.partition("</returns>")[0].split())
-    typed, _, rest = words.partition(" ")
-    if not IS_ARTICLE.fullmatch(typed) and (IS_TYPE.fullmatch(typed) or not rest or rest[0].isupper()):
+    typed, rest = _typed(words)
+    is_said = IS_ARTICLE.fullmatch(typed) or IS_CASE.match(words)
+    if not is_said and (IS_TYPE.fullmatch(typed) or not rest or rest[0].isupper()):
         words = rest
     if len(words.split()) < MIN_RETURNED:
         return ""
     return f"Returns {words[0].lower() if words[1:2].islower() else words[0]}{words[1:]}"
+
+
+def _typed(words: str) -> tuple[str, str]:
+    """The type that words begin with, up to its last bracket, and what follows it."""
+    depth = 0
+    for i, c in enumerate(words):
+        depth += (c in "<[{(") - (c in ">]})")
+        if c == " " and depth <= 0:
+            return words[:i], words[i + 1 :]
+    return (words, "") if depth <= 0 else (words.partition(" ")[0], words.partition(" ")[2])
 
 
 def _without_tags(docstring: str) -> str:
@@ -113,7 +157,7 @@ def _without_tags(docstring: str) -> str:
 
 def _says_nothing(summary: str, name: str) -> bool:
     """Whether a summary points to another, is to be written, heads a group, or repeats the name."""
-    if NO_SUMMARY.match(summary) or GROUP.fullmatch(summary):
+    if NO_SUMMARY.match(summary) or GROUP.fullmatch(summary) or REMARK.match(summary):
         return True
     plain = summary.strip(" .!:;*-_\"'()[]{}<>/")
     if not any(c.isalpha() for c in plain) or LATER.match(plain):
@@ -122,6 +166,13 @@ def _says_nothing(summary: str, name: str) -> bool:
         return True
     said = name_words(plain)
     return said in (name_words(name), name_words(name.rpartition(".")[2])) or not said
+
+
+def _is_of_function(summary: str, name: str) -> bool:
+    """Whether a summary is of one function: neither the heading of several, nor what a constructor's class is."""
+    scope, _, own = name.rpartition(".")
+    is_constructor = own in CONSTRUCTORS or own == scope.rpartition(".")[2].partition("<")[0]
+    return not (SEVERAL.match(summary) or (is_constructor and summary.startswith(ARTICLES)))
 
 
 def _repeats(summary: str, name: str) -> bool:

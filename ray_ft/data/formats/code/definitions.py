@@ -19,8 +19,10 @@ TRIVIAL = re.compile(rb"[\s{};]*+(?:pass|\.\.\.|end)?+[\s{};]*+")
 MAX_TRIVIAL = 200  # bytes of a body that may be nothing
 SPACES_OF_BREAKS = re.compile(r"(?<=[(\[])\s++|(?:,|(?<!\s))\s++(?=[)\]])")
 COMMENT_MARKS = re.compile(
-    r"^[ \t]*(?:/\*+!?|\*+/|\*|//+!?|#+|--\[=*+\[|--+)?[ \t]?|(?<!\s)\s*+(?:(?<!\*)\*++/[ \t]*+|\]=*+\])$", re.MULTILINE
+    r"^[ \t]*(?:/\*+!?|\*+/|\*|//+!?|#+|--\[=*+\[|--+)?[ \t]?|(?<!\s)\s*+(?<!\*)\*++/[ \t]*+$", re.MULTILINE
 )
+LONG_COMMENT_END = re.compile(r"(?<!\s)\s*+\]=*+\]\s*+\Z")  # of Lua
+IS_DOCUMENTATION = re.compile(r"/\*[*!](?![*/])|//[/!](?!/)")  # where it is told from other comments
 XML_TAG = re.compile(r"</?(?:summary|remarks|para)>")
 STRINGS = r"(\"(?:[^\"\\\n]|\\.){0,200}+\"|'(?:[^'\\\n]|\\.){0,200}+')"  # are left as they are
 COMMENTS = {
@@ -209,7 +211,12 @@ class Source:
 
     def _comment(self, nodes: Sequence["Node"]) -> str:
         """The words of comments, without their marks."""
-        words = "\n".join(self._text(n).rstrip("\n") for n in nodes if n.type in self.grammar.comments)
+        each = [self._text(n).rstrip("\n") for n in nodes if n.type in self.grammar.comments]
+        if len(each) > 1:  # a remark beside the documentation is for authors
+            each = [one for one in each if IS_DOCUMENTATION.match(one)] or each
+        if self.comment_mark == "--":
+            each = [LONG_COMMENT_END.sub("", one) if one.startswith("--[") else one for one in each]
+        words = "\n".join(each)
         return cleandoc(XML_TAG.sub("", COMMENT_MARKS.sub("", words))) if words else ""
 
     def _text(self, node: "Node") -> str:

@@ -16,6 +16,14 @@ NOTHING = [
     ("Add docstring here.", "run"), ("Auto-generated method stub", "run"), ("[summary]", "run"),
     ("Description of run.", "run"), ("Constructor.", "Pump.Pump"), ("# noqa: E501", "run"), ("@override", "run"),
     ("to_dict", "Pump.to_dict"), ("toDict()", "Pump.toDict"), ("The getName method.", "getName"),
+    ("we don't inject the module, or visitors would see it twice", "Node.add"),
+    ("Private since only Unref() deletes.", "f"),
+    ("Split out so that no thread refers to it.", "build"), ("Temporary workaround for a bug of the library.", "f"),
+    ("Accessors/mutators for links. Wrapped for barriers.", "Node.next"),
+    ("No-barrier variants that are safe here.", "f"),
+    ("A client of the socket.", "Client.__init__"), ("The pump of a hall.", "Pump.Pump"), ("Usage: apop name", "apop"),
+    ("{@inheritDoc}\n\nThe list cannot be changed.", "removeAll"),
+    ("@return array<string, array{a: int, b: B}>", "all"),
     ("get name", "getName"), ("pump.run", "Pump.run"), ("V1Pump - ", "V1Pump"), ("", "run"),
 ]  # fmt: skip
 
@@ -35,6 +43,13 @@ SOMETHING = [
      "Implements the handshake that the second version of the protocol asks for."),
     ("Override the hours of a pump.", "set", "Override the hours of a pump."),
     ("Todos of the user.", "todos", "Todos of the user."),
+    ("Usage: apop name {n}\n\nRemoves the last element.", "apop", "Removes the last element."),
+    ("scale (whole, fraction)\n\nMoves the point.", "_scale", "Moves the point."),
+    (":docstring apop:\nUsage: apop name\n\nRemoves the last one.\n:end docstring:", "apop", "Removes the last one."),
+    (":return: True if the pump runs, else False", "run", "Returns true if the pump runs, else False"),
+    ("@return array<string, array{a: int, b: B}> The pumps by hall", "all", "Returns the pumps by hall"),
+    ("Creates a client of the socket.", "Client.__init__", "Creates a client of the socket."),
+    ("Internet address of the pump.", "address", "Internet address of the pump."),
     ("Main loop of the pump.", "main", "Main loop of the pump."),
     ("Startet die Pumpe.", "start", "Startet die Pumpe."),
     ("ポンプを始動する。", "start", "ポンプを始動する。"),
@@ -48,4 +63,11 @@ def test_a_docstring_that_says_nothing_is_none(docstring: str, name: str) -> Non
 
 @pytest.mark.parametrize(("docstring", "name", "summary"), SOMETHING)
 def test_a_docstring_that_says_something_is_told_without_marks(docstring: str, name: str, summary: str) -> None:
-    assert summary_of(told(docstring, name)) == summary
+    language = "bash" if docstring.startswith(":docstring") else ""
+    assert summary_of(told(docstring, name, language)) == summary
+
+
+def test_a_class_of_several_helpers_may_say_so() -> None:
+    words = "Helpers for the pumps of a hall."
+    assert told(words, "PumpHelpers", is_class=True) == words
+    assert told(words, "open_valve") == ""

@@ -242,3 +242,28 @@ def test_spans_hold_in_damaged_text(language: str) -> None:
         for d in parsed.definitions:
             assert 0 <= d.start <= d.body_start <= d.end <= len(parsed.text)
             assert parsed.text.count("\n", 0, d.end) + 1 <= d.line_end
+
+
+@pytest.mark.parametrize(
+    ("language", "text"),
+    [
+        (
+            "php",
+            "<?php\n// A call is cheaper than an operator.\n/**\n * Opens it.\n */\nfunction f() { return g(); }\n",
+        ),
+        ("rust", "/// Opens it.\n#[allow(dead_code)] // unused on some systems\nfn f() { g() }\n"),
+        ("java", "class A {\n  /** Opens it. */\n  // Guarded by this\n  int f() { return g(); }\n}\n"),
+        ("cpp", "///////////////////\n// Opens it.\n///////////////////\nint f() { return g(); }\n"),
+    ],
+)
+def test_a_remark_beside_documentation_is_none(language: str, text: str) -> None:
+    assert parse_code(text, language=language).definitions[-1].docstring.strip() == "Opens it."
+
+
+def test_closing_brackets_at_the_end_of_a_line_belong_to_an_example() -> None:
+    ruby = parse_code('# Answers:\n#\n#   [200, {}, ["OK"]]\ndef f\n  g(1)\nend\n', language="ruby").definitions[0]
+    assert ruby.docstring == 'Answers:\n\n[200, {}, ["OK"]]'
+    lua = parse_code("--[==[ Adds x[y[1]]\nto all. ]==]\nfunction f(x) return g(x) end\n", language="lua").definitions[
+        0
+    ]
+    assert lua.docstring == "Adds x[y[1]]\nto all."
