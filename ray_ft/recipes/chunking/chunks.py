@@ -2,7 +2,7 @@
 
 import re
 from bisect import bisect_right
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import PurePosixPath
@@ -111,9 +111,9 @@ def make_passages(
 ) -> list[Chunk]:
     """The document from end to end in chunks that keep to sections (prose) or definitions (code).
 
-    A small section is joined to its neighbour; the heading path of the result is what both have in common. Tables and
-    code blocks of prose stay whole where they fit. Where a section is cut, the next chunk begins with up to
-    `overlap_tokens` of the one before, and says in `metadata["overlap"]` how many characters they share.
+    A small section is joined to its neighbour, where neither was cut; the heading path of the result is what both have
+    in common. Tables and code blocks of prose stay whole where they fit. Where a section is cut, the next chunk begins
+    with up to `overlap_tokens` of the one before, and says in `metadata["overlap"]` how many characters they share.
     """
     boundaries, whole = (CODE, []) if document.language else (PROSE, blocks_to_keep(document))
     if document.language:
@@ -122,15 +122,18 @@ def make_passages(
         units = _with_headings_above(sections(document))
     count = span_counter(document.text, count_tokens)  # what comes out is counted exactly, as chunks are made of it
     pieces: list[tuple[int, int, int, tuple[str, ...]]] = []
+    parts: set[int] = set()  # where the pieces begin of a section that was cut: they stay apart from other sections
     continued: set[int] = set()  # where a unit goes on that was cut
     for start, end, path in units:
         found = cut_span(document.text, start, end, max_tokens - overlap_tokens, count, boundaries, whole)
         pieces += [(a, b, n, path) for a, b, n in found]
         continued |= {a for a, _, _ in found[1:]}
+        parts |= {a for a, _, _ in found} if len(found) > 1 and not document.language else set()
     small = max_tokens if document.language else SMALL_FRACTION * max_tokens
     joined: list[tuple[int, int, int, tuple[str, ...]]] = []
     for start, end, num_tokens, path in pieces:
-        if joined and min(num_tokens, joined[-1][2]) < small and joined[-1][2] + num_tokens + 1 <= max_tokens:
+        fits = joined and min(num_tokens, joined[-1][2]) < small and joined[-1][2] + num_tokens + 1 <= max_tokens
+        if fits and not parts & {joined[-1][0], start}:
             total = count(joined[-1][0], end)
             shared = () if _parted(document, joined[-1][1], start) else common_path(joined[-1][3], path)
             if total <= max_tokens and shared:
@@ -175,7 +178,7 @@ def make_chunks(
     """
     boundaries, whole = (CODE, []) if document.language else (PROSE, blocks_to_keep(document))
     chunks: list[Chunk] = []
-    listings = [] if document.language else [(b.start, b.end) for b in document.blocks if b.type == "code"]
+    starts = [b.start for b in document.blocks]
     exactly = exact_counter(document.text, count_tokens)
     untitled = {} if document.language or has_one_title(document) else {"file": PurePosixPath(document.path).name}
     for span in spans:
@@ -192,7 +195,7 @@ def make_chunks(
         several = len(pieces) > 1
         for part, (start, end, num_tokens) in enumerate(pieces, start=1):
             parts = {"part": str(part), "parts": str(len(pieces))} if several else {}
-            if not document.language and (torn := _torn(document.text, listings, start, end)):
+            if not document.language and (torn := _torn(document, starts, start, end)):
                 parts["torn"] = torn
             if part > 1 and overlap_tokens:
                 first = pieces[part - 2][0]
@@ -216,10 +219,22 @@ def make_chunks(
     return chunks
 
 
-def _torn(text: str, listings: list[tuple[int, int]], start: int, end: int) -> str:
-    """Of what a piece is a part that says nothing alone: a listing that began before, a sentence; "" for neither."""
-    i = bisect_right(listings, (start, 0)) - 1
-    if i >= 0 and listings[i][0] < start and end <= listings[i][1]:
+def _torn(document: Document, starts: Sequence[int], start: int, end: int) -> str:
+    """Of what a piece is a part that says nothing alone: a listing, or a sentence; "" for neither.
+
+    Without the words above it a listing does not say what it shows, and they say little without it.
+    """
+    text, blocks = document.text, document.blocks
+    first, last = bisect_right(starts, start) - 1, bisect_right(starts, end - 1) - 1
+    if first >= 0 and blocks[first].type == "code" and start < blocks[first].end:
+        if start > blocks[first].start and text[blocks[first].start : start].strip():
+            return "listing"
+        if first and blocks[first - 1].type in ("paragraph", "list"):
+            return "listing"
+    if last >= 0 and blocks[last].type == "code" and text[end : blocks[last].end].strip():
+        return "listing"
+    goes_on = last + 1 < len(blocks) and not text[end : blocks[last + 1].start].strip()
+    if last > first and goes_on and (blocks[last].type, blocks[last + 1].type) == ("paragraph", "code"):
         return "listing"
     before, behind = text[max(0, start - 8) : start].rpartition("\n")[2], text[end : end + 8].partition("\n")[0]
     begins = before[-1:].isspace() and not before.isspace() and not before.rstrip().endswith(ENDS)

@@ -7,6 +7,7 @@ import re
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
 
+from ray_ft.recipes.chunking.joining import best_parts
 from ray_ft.rows import CountTokens, Document
 
 PARAGRAPHS = re.compile(r"\n(?:[ \t]*\n)+")
@@ -26,18 +27,13 @@ CODE = tuple(
         r"\s+",
     )
 )
-ENDS_OPEN = (":", "：")
 ENDS_CLOSED = (".", "!", "?", "…", "。", "！", "？", "|", "```", "~~~", ";", ",")
-BEGINS_OTHERWISE = re.compile(r"[ \t]*(?:[-*+•|>]|\d{1,3}[.)])(?:[ \t]|$)|```|~~~")
-MAX_TERM = 80  # characters of a line by itself that names what follows
-MAX_LED = 3  # pieces that lead in what follows
 MIN_WRAPPED, WRAP = 3, (45, 110)  # lines of a wrapped paragraph, and characters of one
 MAX_CHARACTERS_PER_TOKEN = 32  # above this a span is cut without being counted: counting a whole file is the slow part
 EDGES = 2  # tokens that a span may have more by itself than where it stands
 SHORT = 2  # characters for each token allowed: a span that may well fit as it is, is counted at once
 
 Count = Callable[[int, int], int]  # tokens of a span
-IsLead = Callable[[str, str], bool]  # of a piece and the next
 
 
 def split_span(
@@ -116,7 +112,9 @@ def cut_span(
         cuts = _cut(text, start, end, boundary, kept)
         if len(cuts) > 1:
             pieces = [p for a, b in cuts for p in cut_span(text, a, b, max_tokens, count, boundaries[i:], kept)]
-            return _join(pieces, max_tokens, count, text, LEADS.get(boundary))
+            if boundary not in TEXTS:
+                return _join(pieces, max_tokens, count)
+            return [p for run in best_parts(pieces, max_tokens, text) for p in _close(run, max_tokens, count)]
     return _by_characters(start, end, max_tokens, count)
 
 
@@ -129,27 +127,8 @@ def _is_wrapped(text: str) -> bool:
     return 2 * full > len(lines)
 
 
-def _ends_open(text: str, following: str) -> bool:
-    """Whether a piece is the beginning of a sentence that goes on with a list or a listing."""
-    return text.endswith(ENDS_OPEN)
-
-
-def _leads_in(text: str, following: str) -> bool:
-    """Whether a paragraph ends so, or is a term or a title above what explains it."""
-    return text.endswith(ENDS_OPEN) or (_is_term(text) and not _is_term(following))
-
-
-def _is_term(text: str) -> bool:
-    return (
-        len(text) <= MAX_TERM
-        and "\n" not in text
-        and not text.endswith(ENDS_CLOSED)
-        and BEGINS_OTHERWISE.match(text) is None
-    )
-
-
-LEADS: dict[re.Pattern[str], IsLead] = {PARAGRAPHS: _leads_in, ITEMS: _ends_open, LINES: _ends_open}
-"""Whether a piece leads in the next, by the boundary between them: no chunk ends with it where both fit into one."""
+TEXTS = frozenset({PARAGRAPHS, ITEMS, LINES, SENTENCES, UNSPACED_SENTENCES})
+"""Boundaries between pieces that say something, which are put together as they are read best."""
 
 
 def trim(text: str, start: int, end: int) -> tuple[int, int]:
@@ -210,9 +189,7 @@ def _cut(
     return cuts
 
 
-def _join(
-    pieces: list[tuple[int, int, int]], max_tokens: int, count: Count, text: str = "", is_lead: IsLead | None = None
-) -> list[tuple[int, int, int]]:
+def _join(pieces: list[tuple[int, int, int]], max_tokens: int, count: Count) -> list[tuple[int, int, int]]:
     """Neighbours put together while they fit: sums steer, and a count corrects them before a piece is closed."""
     joined: list[tuple[int, int, int]] = []
     run: list[tuple[int, int, int]] = []
@@ -221,26 +198,11 @@ def _join(
         if run and total + piece[2] > max_tokens:
             total = 1 + count(run[0][0], run[-1][1])
             if total + piece[2] > max_tokens:
-                num_led = _num_led([*run, piece], max_tokens, text, is_lead) if is_lead is not None else 0
-                joined += _close(run[: len(run) - num_led], max_tokens, count)
-                run = run[len(run) - num_led :]
-                total = sum(led[2] + 1 for led in run)
+                joined += _close(run, max_tokens, count)
+                run, total = [], 0
         run.append(piece)
         total += piece[2] + 1  # what separates two pieces costs about a token; between words it costs none
     return joined + _close(run, max_tokens, count)
-
-
-def _num_led(run: Sequence[tuple[int, int, int]], max_tokens: int, text: str, is_lead: IsLead) -> int:
-    """How many pieces before the last of a run lead it in and fit beside it; the first of the run stays."""
-    (start, end, room), *before = reversed(run)
-    following, room, num_led = text[start:end].strip(), max_tokens - room, 0
-    for start, end, num_tokens in before[: min(MAX_LED, len(before) - 1)]:
-        piece = text[start:end].strip()
-        room -= num_tokens + 1
-        if room < 0 or not is_lead(piece, following):
-            break
-        following, num_led = piece, num_led + 1
-    return num_led
 
 
 def _close(run: list[tuple[int, int, int]], max_tokens: int, count: Count) -> list[tuple[int, int, int]]:

@@ -95,3 +95,12 @@ def test_a_heading_right_above_another_goes_with_what_stands_below_both() -> Non
     passages = make_passages(one, recipe="a", max_tokens=70, count_tokens=lambda text: len(text.split()))
     assert [p.text.split("\n")[0] for p in passages] == ["# Ferry", "## Ramps"]
     assert passages[1].heading_path == ("Ferry", "Ramps", "In the bow")
+
+
+def test_the_rest_of_a_section_that_was_cut_is_not_joined_to_the_next() -> None:
+    words = "The ramp is opened by the mate and closed by the master of the ferry."
+    text = f"# Ramps\n\n{words}\n\n{words}\n\n{words}\n\nIt rings.\n\n## Cars\n\nThey come at noon.\n"
+    parsed = _document(text)
+    passages = make_passages(parsed, recipe="a", max_tokens=45, count_tokens=lambda text: len(text.split()))
+    # 2 + 3 x 14 words and what parts them are more than 45; the last two have 16; "Cars" has 6, below a quarter of 45.
+    assert [p.text.split("\n")[0] for p in passages] == ["# Ramps", words, "## Cars"]

@@ -55,15 +55,27 @@ def test_a_cut_listing_has_both_its_fences_and_an_underline_is_none() -> None:
     assert as_read("State C\n~~~~~~~\n\nText.") == "State C\n~~~~~~~\n\nText."
 
 
-def test_the_middle_of_a_long_listing_gives_no_example() -> None:
+def test_no_part_of_a_listing_that_is_longer_than_a_passage_gives_an_example() -> None:
     rows = "\n".join(f"ramp {i} opens slowly and closes fast" for i in range(60))
-    parsed = parse_html(f"<h1>Ramps</h1><p>All ramps of the ferry stand here:</p><pre>{rows}</pre>")
+    prose = "The ramps are opened by the mate before the cars come to the ferry."
+    parsed = parse_html(f"<h1>Ramps</h1><p>{prose * 4}</p><p>{prose * 4}</p><pre>{rows}</pre><p>{prose * 4}</p>")
     document = Document("0:a.html", parsed.text, "a.html", "html", blocks=parsed.blocks)
-    recipe = Paragraph(max_chunk_tokens=120)
+    recipe = Paragraph(max_chunk_tokens=90)
     chunks = recipe.chunk(document, lambda text: len(text.split()))
-    assert len(chunks) > 3
-    assert chunks[1].text.startswith("```")
-    assert [e.chunk_id for e in recipe.examples(chunks, None)] == [chunks[1].id]
+    assert len(chunks) > 5
+    made = [e.completion for e in recipe.examples(chunks, None)]
+    assert len(made) == 2
+    assert not any("opens slowly" in text for text in made)
+
+
+def test_a_listing_without_the_words_above_it_gives_no_example() -> None:
+    rows = "\n".join(f"ramp {i} opens slowly" for i in range(10))
+    words = "The mate opens all the ramps of the ferry with this, one after the other."
+    parsed = parse_html(f"<h1>Ramps</h1><p>{words}</p><pre>{rows}</pre>")
+    document = Document("0:a.html", parsed.text, "a.html", "html", blocks=parsed.blocks)
+    for max_tokens, num_examples in ((80, 1), (44, 0)):
+        recipe = Paragraph(max_chunk_tokens=max_tokens)
+        assert len(recipe.examples(recipe.chunk(document, lambda text: len(text.split())), None)) == num_examples
 
 
 def test_a_part_of_a_sentence_gives_no_example_and_a_text_without_marks_does() -> None:
@@ -85,3 +97,5 @@ def test_the_beginning_of_what_is_not_in_the_passage_is_left_out() -> None:
     assert as_read(text) == "The ramp is opened before the cars come."
     assert as_read("The ramp is opened before the cars come and go:\n\n- one").endswith("- one")
     assert as_read("It is closed when:") == "It is closed when:"
+    wrapped = "The ramp is opened before the cars\ncome to the ferry. It is closed\nby the mate when:"
+    assert as_read(wrapped) == "The ramp is opened before the cars\ncome to the ferry."

@@ -1,0 +1,110 @@
+"""Where a section is best parted: its pieces are put together so that few passages are small or begin in mid-thought.
+
+What a cut costs is read from the shapes of the two pieces beside it alone. Whether a passage is worth an example is
+decided in worth.py.
+"""
+
+import re
+from collections.abc import Sequence
+from itertools import pairwise
+
+Piece = tuple[int, int, int]
+"""Start, end and tokens of a span of the text."""
+
+ENDS_OPEN = (":", "：")
+ENDS_CLOSED = (".", "!", "?", "…", "。", "！", "？", "|", "```", "~~~", ";", ",")
+BEGINS_OTHERWISE = re.compile(r"[ \t]*(?:[-*+•|>]|\d{1,3}[.)])(?:[ \t]|$)|```|~~~")
+MAX_TERM = 160  # characters of a line by itself that names what follows: a term, a function with its arguments
+ITEM = re.compile(r"[ \t]*(?:[-*+•]|\d{1,3}[.)]|#\.)[ \t]")
+HEADING = re.compile(r"#{1,6} [^\n]*|[^\n]+\n([=\-~^\"'*+])\1{2,}")
+FENCED = ("```", "~~~")
+LISTED = re.compile(r"(?: {4}|\t)")
+SAYS_LESS = re.compile(  # words that point at what was said before
+    r"(?:this|these|those|that|it|its|they|their|such|both|however|but|also|thus|therefore|then|so|otherwise|instead"
+    r"|likewise|similarly|conversely|again|finally|and|or|hence|here|in (?:this|that|these|those|such|addition|either)"
+    r"|for (?:example|instance|this|these)|as (?:a result|above|before)|the (?:above|latter|former|same|following))\b",
+    re.IGNORECASE,
+)
+LEAD, MID_SENTENCE, LISTING, LIST, POINTS_BACK, ROW, NESTED, SENTENCE, BEHIND, ITEMS = (
+    5.0, 4.0, 2.5, 2.0, 1.5, 1.0, 1.2, 0.6, 0.5, 0.3,
+)  # fmt: skip
+PASSAGE = 1.0  # what one more passage costs
+SMALL, TINY = 0.45, 2.5  # share of the budget below which a passage is small, and what an empty one would cost
+
+
+def best_parts(pieces: Sequence[Piece], max_tokens: int, text: str) -> list[list[Piece]]:
+    """Runs of neighbours, each within `max_tokens` by the sum of theirs, that cost least in all; of equals, long first.
+
+    Takes time in the number of pieces times those that fit into one passage.
+    """
+    joints = [0.0, *(cut_cost(text, a, b) for a, b in pairwise(pieces))]
+    least = [0.0] * (len(pieces) + 1)  # of the pieces from here on
+    ends = [0] * len(pieces)
+    for first in range(len(pieces) - 1, -1, -1):
+        total, best = -1, float("inf")
+        for last in range(first, len(pieces)):
+            total += pieces[last][2] + 1
+            if total > max_tokens and last > first:
+                break
+            behind = last + 1
+            cost = PASSAGE + _smallness(total / max_tokens) + least[behind]
+            cost += joints[behind] if behind < len(pieces) else 0.0
+            if cost <= best:
+                best, ends[first] = cost, behind
+        least[first] = best
+    runs, first = [], 0
+    while first < len(pieces):
+        runs.append(list(pieces[first : ends[first]]))
+        first = ends[first]
+    return runs
+
+
+def cut_cost(text: str, before: Piece, after: Piece) -> float:
+    """What it costs to part two neighbours: much behind what leads in, little between paragraphs that stand alone."""
+    a, b = text[before[0] : before[1]].strip("\n"), text[after[0] : after[1]].strip("\n")
+    if leads_in(a.strip(), b.strip()) or HEADING.fullmatch(a.rpartition("\n\n")[2].strip()):
+        return LEAD
+    cost = 0.0 if "\n\n" in text[before[1] : after[0] + 1] or ITEM.match(b) else SENTENCE
+    if is_listing(b):
+        return cost + (SENTENCE if is_listing(a) else LISTING)
+    if " | " in b.partition("\n")[0]:
+        return cost + (ROW if " | " in a.rpartition("\n")[2] else LIST)
+    if ITEM.match(b):
+        if not ITEM.match(a):
+            return cost + LIST
+        return cost + (NESTED if _indent(b) > _indent(a) else ITEMS)
+    if b[:1].isspace() and ITEM.match(a):
+        return cost + LIST  # a paragraph of the item
+    if (b[:1].islower() and b[:1].isascii()) and not a.endswith(ENDS_CLOSED[:7]):
+        return cost + MID_SENTENCE
+    if is_listing(a):
+        cost += BEHIND
+    return cost + (POINTS_BACK if SAYS_LESS.match(b) else 0.0)
+
+
+def leads_in(text: str, following: str) -> bool:
+    """Whether a paragraph ends as a lead does, or is a term or a title above what explains it."""
+    return text.endswith(ENDS_OPEN) or (is_term(text) and not is_term(following))
+
+
+def is_term(text: str) -> bool:
+    """Whether a piece is a line by itself that names what follows it."""
+    return (
+        len(text) <= MAX_TERM
+        and "\n" not in text
+        and not text.endswith(ENDS_CLOSED)
+        and BEGINS_OTHERWISE.match(text) is None
+    )
+
+
+def is_listing(piece: str) -> bool:
+    """Whether a piece of a document is a listing, by its fence or its indentation."""
+    return piece.lstrip().startswith(FENCED) or (LISTED.match(piece) is not None and not ITEM.match(piece))
+
+
+def _smallness(share: float) -> float:
+    return TINY * max(0.0, 1.0 - share / SMALL)
+
+
+def _indent(piece: str) -> int:
+    return len(piece) - len(piece.lstrip(" "))
