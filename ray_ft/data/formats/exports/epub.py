@@ -9,6 +9,7 @@ from urllib.parse import unquote
 
 from ray_ft.data.formats.assemble import Piece, assemble, pieces_of
 from ray_ft.data.formats.base import Parsed, Unreadable, still_working
+from ray_ft.data.formats.closed_xml import xml_tree
 from ray_ft.data.formats.html import read_html
 from ray_ft.data.formats.office import check_archive
 
@@ -30,10 +31,10 @@ def parse_epub(data: bytes) -> Parsed:
             raise Unreadable("encrypted")
         if CONTAINER not in names:
             raise Unreadable("damaged", f"it lacks {CONTAINER}", broken=True)
-        package = next((e.get("full-path", "") for e in _xml(archive.read(CONTAINER)).iter("{*}rootfile")), "")
+        package = next((e.get("full-path", "") for e in xml_tree(archive.read(CONTAINER)).iter("{*}rootfile")), "")
         if package not in names:
             raise Unreadable("damaged", f"it lacks its package document {package!r}", broken=True)
-        root = _xml(archive.read(package))
+        root = xml_tree(archive.read(package))
         title = next(((e.text or "").strip() for e in root.iter("{*}title")), "")
         folder = posixpath.dirname(package)
         pages = [(posixpath.normpath(posixpath.join(folder, href)), is_contents) for href, is_contents in _spine(root)]
@@ -65,13 +66,3 @@ def _pieces(archive: zipfile.ZipFile, pages: list[tuple[str, bool]]) -> Iterator
         blocks = read_html(archive.read(page).decode("utf-8", "replace")).blocks
         if not is_contents or any(b.type == "paragraph" and len(b.text) >= MIN_SENTENCE for b in blocks):
             yield from pieces_of(blocks, page=number)
-
-
-def _xml(source: bytes) -> Any:
-    """A tree of XML that fetches nothing and expands no entity."""
-    from lxml import etree
-
-    try:
-        return etree.fromstring(source, etree.XMLParser(resolve_entities=False, no_network=True, recover=False))
-    except etree.XMLSyntaxError as error:
-        raise Unreadable("damaged", str(error)[:200], broken=True) from None

@@ -2,10 +2,10 @@
 
 import re
 from collections.abc import Iterator
-from typing import Any
 
 from ray_ft.data.formats.assemble import Piece, assemble, pieces_of
 from ray_ft.data.formats.base import Parsed, Unreadable, still_working
+from ray_ft.data.formats.closed_xml import xml_elements
 from ray_ft.data.formats.html import read_html
 from ray_ft.data.formats.lightweight.mediawiki import wiki_pieces
 
@@ -36,7 +36,7 @@ def parse_xml(data: bytes) -> Parsed:
 
 def _dump(data: bytes) -> Iterator[Piece]:
     """The last revision of each page that is content, under its title."""
-    for number, page in enumerate(_elements(data, "{*}page"), start=1):
+    for number, page in enumerate(xml_elements(data, "{*}page"), start=1):
         still_working()
         if (page.findtext("{*}ns") or "0").strip() in CONTENT_NAMESPACES and page.find("{*}redirect") is None:
             revisions = [r for r in page.iter("{*}revision") if (r.findtext("{*}model") or "wikitext") == "wikitext"]
@@ -52,7 +52,7 @@ def _confluence(data: bytes) -> Iterator[Piece]:
     """Current pages and posts of a space, each under its title, in the order of the export."""
     titles: dict[str, str] = {}
     bodies: dict[str, str] = {}
-    for item in _elements(data, "object"):
+    for item in xml_elements(data, "object"):
         values = {e.get("name"): (e.text or "") for e in item.iterfind("property")}
         number = (item.findtext("id") or "").strip()
         if item.get("class") in ("Page", "BlogPost"):
@@ -88,18 +88,3 @@ def _title_of_link(match: re.Match[str]) -> str:
 
 def _escaped(code: str) -> str:
     return code.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-
-
-def _elements(data: bytes, tag: str) -> Iterator[Any]:
-    """Elements as they end, without holding the whole tree; nothing is fetched, no entity is expanded."""
-    import io
-
-    from lxml import etree
-
-    try:
-        for _, element in etree.iterparse(
-            io.BytesIO(data), tag=tag, resolve_entities=False, no_network=True, huge_tree=False
-        ):
-            yield element
-    except etree.XMLSyntaxError as error:
-        raise Unreadable("damaged", str(error)[:200], broken=True) from None

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from ray_ft.data.formats.assemble import Piece, row_lines
+from ray_ft.data.formats.closed_xml import xml_tree
 from ray_ft.data.formats.content.raised import lowered, raised
 from ray_ft.data.formats.office import row_text
 from ray_ft.data.formats.office.number_formats import shown_number
@@ -58,16 +59,15 @@ def chart_pieces(chart: Any, page: int) -> Iterator[Piece]:
 
 def diagram_pieces(shape: Any, page: int) -> Iterator[Piece]:
     """The points of a diagram such as SmartArt, which lie in a part of their own."""
-    from lxml import etree
-
     for node in shape._element.iter(f"{{{DIAGRAM}}}relIds"):
         relation = node.get(RELATION)
         if relation is None or relation not in shape.part.rels:
             continue
         part = shape.part.related_part(relation)
-        root = etree.fromstring(part.blob, etree.XMLParser(resolve_entities=False, no_network=True))
         points = [
-            _words(point) for point in root.iter(POINT) if point.get("type") not in ("pres", "parTrans", "sibTrans")
+            _words(point)
+            for point in xml_tree(part.blob).iter(POINT)
+            if point.get("type") not in ("pres", "parTrans", "sibTrans")
         ]
         lines = [f"- {words}" for words in points if words]
         if lines:
