@@ -36,14 +36,14 @@ def _run(document: Document, places: Iterable[int]) -> Iterator[Edge]:
     """Blocks from one end on, as long as they are short and text."""
     for number, place in enumerate(places):
         block = document.blocks[place]
-        plain = plain_words(block.text)
+        plain = folded(block.text)
         if number == MAX_AT_EDGE or block.type not in EDGES or len(plain) > MAX_EDGE_SIZE:
             return
         if any(c.isalnum() for c in plain):
             yield Edge(key_of(plain), place)
 
 
-def plain_words(text: str) -> str:
+def folded(text: str) -> str:
     """The words of a block without case and layout."""
     return " ".join(text.casefold().split())
 

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ray_ft.data.dedup.edges import edges_of, key_of, plain_words
+from ray_ft.data.dedup.edges import edges_of, folded, key_of
 from ray_ft.data.dedup.minhash import signature
 from ray_ft.data.dedup.shingles import rough_hashes, shingles
 from ray_ft.data.dedup.splits import content_key
@@ -124,7 +124,7 @@ def sections_of(document: Document) -> list[Section]:
     found = []
     for start, end, least in spans:
         words = document.text[start:end]
-        plain = plain_words(words)
+        plain = folded(words)
         start, end = end - len(words.lstrip()), start + len(words.rstrip())
         if len(plain) >= least:
             found.append(Section(key_of(plain), len(plain), start, end))

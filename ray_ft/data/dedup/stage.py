@@ -8,7 +8,7 @@ import numpy as np
 from ray_ft.config import DataConfig
 from ray_ft.data.dedup.clusters import Placement, Placing, place
 from ray_ft.data.dedup.containment import edge_counts
-from ray_ft.data.dedup.edges import key_of, plain_words
+from ray_ft.data.dedup.edges import folded, key_of
 from ray_ft.data.dedup.heads import EDGE, Head
 from ray_ft.data.dedup.splits import Bounds
 
@@ -60,4 +60,4 @@ def _line(key: int, heads: Sequence[Head], text_of: Callable[[int], str]) -> str
     """The words of a key, where they stand on one line."""
     number = next(i for i, h in enumerate(heads) if h.edges and key in np.frombuffer(h.edges, dtype=EDGE))
     found = (line.strip() for line in text_of(number).split("\n"))
-    return next((line[:MAX_SHOWN] for line in found if key_of(plain_words(line)) == key), "")
+    return next((line[:MAX_SHOWN] for line in found if key_of(folded(line)) == key), "")
