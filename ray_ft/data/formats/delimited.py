@@ -5,8 +5,8 @@ Long tables of measurements, whose rows say the same words with other numbers, a
 
 import csv
 import re
-from collections.abc import Iterator
-from itertools import islice
+from collections.abc import Iterable, Iterator
+from itertools import chain, islice
 
 from ray_ft.data.formats.base import Lines, Parsed, Unreadable
 from ray_ft.rows import Block
@@ -31,12 +31,16 @@ def parse_csv(text: str) -> Parsed:
     except csv.Error:
         dialect = csv.excel
     lines = Lines(text)
-    if _is_measured(list(islice(csv.reader((line + "\n" for line in lines.lines), dialect), 1, MAX_LOOKED_AT))):
+    reader = csv.reader((line + "\n" for line in lines.lines), dialect)
+    names = [name.strip() for name in next(reader, [])]
+    looked_at, ends = [], []
+    for record in islice(reader, MAX_LOOKED_AT):
+        looked_at.append(record)
+        ends.append(reader.line_num)
+    if _is_measured(looked_at):
         raise Unreadable("data, not text", "a table of measurements")
-    reader = csv.reader((line + "\n" for line in lines.lines), dialect, strict=False)
-    names = [name.strip() for name in next(iter(reader), [])]
     metadata = {"columns": ", ".join(names)[:1000]} if any(names) else {}
-    return Parsed(text, tuple(_blocks(lines, reader.line_num, reader)), metadata)
+    return Parsed(text, tuple(_blocks(lines, chain(ends, (reader.line_num for _ in reader)))), metadata)
 
 
 def _is_measured(records: list[list[str]]) -> bool:
@@ -53,17 +57,16 @@ def _is_measured(records: list[list[str]]) -> bool:
     return is_measured
 
 
-def _blocks(lines: Lines, position: int, reader: "csv._reader") -> Iterator[Block]:  # type: ignore[name-defined,unused-ignore]
-    """Blocks that end where a record does; `position` is the line after the first record."""
+def _blocks(lines: Lines, ends: Iterable[int]) -> Iterator[Block]:
+    """Blocks that end where a record does; `ends` are the lines after all records but the first."""
     first, num_records = 0, 1
-    for _ in reader:
-        position = reader.line_num
+    for end in ends:
         num_records += 1
         if num_records >= RECORDS_PER_BLOCK:
-            block = lines.block("table", first, min(position, len(lines)))
+            block = lines.block("table", first, min(end, len(lines)))
             if block is not None:
                 yield block
-            first, num_records = position, 0
+            first, num_records = end, 0
     block = lines.block("table", first, len(lines)) if first < len(lines) else None
     if block is not None:
         yield block

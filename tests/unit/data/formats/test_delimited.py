@@ -1,5 +1,9 @@
 """Tables as CSV: those of measurements are no text."""
 
+import csv
+from collections.abc import Iterable, Iterator
+from typing import Any
+
 import pytest
 
 from ray_ft.data.formats.base import Unreadable
@@ -20,3 +24,23 @@ def test_long_tables_that_only_change_their_numbers_are_no_text(text: str) -> No
 @pytest.mark.parametrize("text", [PRICES, TIMES, "\n".join(MEASURED.split("\n")[:40]), "a\n", ""])
 def test_other_tables_are_read(text: str) -> None:
     assert parse_csv(text).text == text
+
+
+def test_every_line_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    num_read, reader = 0, csv.reader
+
+    def counted(lines: Iterable[str], dialect: type[csv.Dialect], **settings: bool) -> Any:
+        def count() -> Iterator[str]:
+            nonlocal num_read
+            for line in lines:
+                num_read += 1
+                yield line
+
+        return reader(count(), dialect, **settings)
+
+    text = TIMES * 10  # 910 lines and the end of the last one
+    before = parse_csv(text)
+    monkeypatch.setattr(csv, "reader", counted)
+    monkeypatch.setattr(csv.Sniffer, "sniff", lambda *_, **__: csv.excel)  # it has a reader of its own
+    assert parse_csv(text) == before
+    assert num_read == 911
