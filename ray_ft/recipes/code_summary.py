@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from ray_ft.recipes.base import RECIPES, Recipe
-from ray_ft.recipes.chunking.code_worth import MIN_SUMMARY, MIN_TOLD, is_plain
+from ray_ft.recipes.chunking.code_worth import MIN_SUMMARY, is_plain, tells
 from ray_ft.recipes.chunking.functions import dedented, definition_spans, whole_chunks
-from ray_ft.recipes.chunking.summaries import summary_of
+from ray_ft.recipes.chunking.summaries import summary_of, with_more
 from ray_ft.recipes.grounding.check import missing_detail
 from ray_ft.recipes.questions.from_structure import QuestionAnswer
 from ray_ft.rows import Chunk, CountTokens, Document, Example, Generate, Origin
@@ -34,7 +34,7 @@ class CodeSummary(Recipe):
         spans = [
             span
             for d, span in zip(functions, definition_spans(document, functions), strict=True)
-            if not is_plain(document, d) or num_words(summary_of(span.metadata.get("docstring", ""))) >= MIN_TOLD
+            if (tells(document, d, told) if (told := span.metadata.get("docstring")) else not is_plain(document, d))
         ]
         return whole_chunks(
             document, spans, recipe=self.name, max_tokens=self.max_chunk_tokens, count_tokens=count_tokens
@@ -59,7 +59,7 @@ class CodeSummary(Recipe):
     def _example(self, chunk: Chunk, generated: str | None) -> Example | None:
         origin: Origin = "extractive"
         dropped = ""
-        summary = summary_of(chunk.metadata.get("docstring", ""))
+        summary = with_more(chunk.metadata.get("docstring", ""), chunk.metadata["name"])
         if generated is not None:
             origin = "generated"
             summary = generated.strip().split("\n\n")[0]

@@ -3,14 +3,24 @@
 import re
 from collections.abc import Mapping
 
-from ray_ft.recipes.chunking.summaries import name_words, summary_of
+from ray_ft.recipes.chunking.summaries import name_words, news_of, summary_of
 from ray_ft.rows import Definition, Document
-from ray_ft.words import num_words
 
 MIN_SUMMARY = 3  # words of a summary that asks by itself
-MIN_TOLD = 6  # words of one that says more than a plain body
 MIN_TEST_NAME = 3  # words of the name of a test that nothing else tells of
-MIN_TEST_LINES = 2
+MIN_TEST_LINES = 4
+MIN_LINES, MIN_WORDS = 3, 10  # of a function that nothing tells of but its name
+MIN_TOLD = 8  # words that are told of a function beside its name, where its body says nothing
+MIN_LINES_ALONE = 12  # where nothing of its file uses it or is used by it
+MIN_OF_LINE = 7  # words of a function of one line, and of what is told beside its name
+MAX_BARE_CLASS = 5  # lines of a class that nothing tells of but its name
+MAX_LOOKED_AT = 2000  # characters
+WORD = re.compile(r"[A-Za-z_]\w*+")
+HASH, DASH = ("#",), ("--",)
+COMMENTS = {
+    **dict.fromkeys(("python", "ruby", "bash", "perl", "terraform"), HASH),
+    **dict.fromkeys(("lua", "sql"), DASH),
+}
 ENDS = frozenset({"", "{", "}", "};", "});", "})", "end"})
 SHELLS = frozenset({"module", "namespace"})  # hold a file's classes
 TEST = re.compile(r"_?test", re.IGNORECASE)
@@ -27,26 +37,46 @@ PLAIN = re.compile(
 
 def is_worth(document: Document, definition: Definition, known: Mapping[str, str]) -> bool:
     """Whether a definition's metadata ask for something: code or words that are more than its name."""
-    docstring = known.get("docstring", "")
     if definition.kind not in ("function", "method", "class"):
         return True
     if known["kind"] in SHELLS and not has_functions(document, definition):
         return False
-    if _is_special(definition):
+    code = statements(document, definition)
+    if known.get("docstring") or known.get("comments"):
+        return tells(document, definition, known.get("docstring", ""))
+    is_used = bool(known.get("calls") or known.get("callers"))
+    if definition.kind == "class" and not is_used:
+        return False
+    if definition.kind == "class":
+        return len(code) > (MAX_BARE_CLASS if known["kind"] == "class" else 1)
+    if TEST.match(definition.name.rpartition(".")[2]) is not None or known["kind"] == "test":
+        words = [w for w in name_words(definition.name.rpartition(".")[2]) if w != "test"]
+        return len(code) >= MIN_TEST_LINES and len(words) >= MIN_TEST_NAME
+    return (
+        len(code) >= (MIN_LINES if is_used else MIN_LINES_ALONE)
+        and sum(len(WORD.findall(line)) for line in code) >= MIN_WORDS
+    )
+
+
+def tells(document: Document, definition: Definition, docstring: str) -> bool:
+    """Whether code and what is told of it are more than its name says twice."""
+    if definition.kind == "class":
         return True
+    code = statements(document, definition)
+    if len(code) > 1 and not is_plain(document, definition):
+        return True
+    news = news_of(summary_of(docstring), definition.name)
     if is_plain(document, definition):
-        return num_words(summary_of(docstring)) >= MIN_TOLD
-    if docstring or known.get("comments"):
-        return True
-    is_test = TEST.match(definition.name.rpartition(".")[2]) is not None or known["kind"] == "test"
-    if definition.kind != "class" and not is_test and (known.get("calls") or known.get("callers")):
-        return True
-    code = document.text[definition.body_start : definition.end]
-    lines = sum(1 for line in code.split("\n") if line.strip() not in ENDS)
-    if not is_test:
-        return lines > 1
-    words = [w for w in name_words(definition.name.rpartition(".")[2]) if w != "test"]
-    return lines >= MIN_TEST_LINES and len(words) >= MIN_TEST_NAME
+        return news >= MIN_TOLD
+    return len(WORD.findall(" ".join(code))) + news >= MIN_OF_LINE
+
+
+def statements(document: Document, definition: Definition) -> list[str]:
+    """The lines of a definition's code, without brackets alone and comments; of long code the first ones."""
+    code = document.text[definition.body_start : min(definition.end, definition.body_start + MAX_LOOKED_AT)]
+    marks = COMMENTS.get(document.language, ("//", "/*", "* ", "*/"))
+    lines = map(str.strip, code.split("\n"))
+    return [line for line in lines if line not in ENDS and not line.startswith(marks)]
 
 
 def has_functions(document: Document, definition: Definition) -> bool:

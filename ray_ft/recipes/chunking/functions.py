@@ -62,8 +62,9 @@ def definition_spans(
 
 
 def _code(document: Document, definition: Definition) -> str:
-    """A definition without the comment above it; "" where it is too long for an example."""
-    start = max(definition.head_start, definition.start)
+    """A definition without its documentation; "" where it is too long for an example."""
+    is_inside = document.language == "python" and definition.docstring
+    start = definition.body_start if is_inside else max(definition.head_start, definition.start)
     return document.text[start : definition.end] if definition.end - start <= MAX_COMMENTED else ""
 
 
@@ -120,19 +121,28 @@ def comments(code: str, language: str) -> list[str]:
 
 
 def _callers(definitions: Sequence[Definition], uses: Mapping[Place, Uses]) -> Mapping[Place, list[str]]:
-    """Who in the file uses a definition; of names that stand in several classes only types could tell the others."""
-    callers: dict[str, dict[str, None]] = defaultdict(dict)
+    """Who in the file uses a definition: a method its class, and what speaks of that; only types could tell others."""
+    callers: dict[str, dict[str, Uses]] = defaultdict(dict)
     scopes: dict[str, set[str]] = defaultdict(set)
     for d in definitions:
         scope, _, name = d.name.rpartition(".")
         scopes[name].add(scope)
         if d.kind != "class":
             for used in uses[place_of(d)].calls:
-                callers[used][d.name] = None
+                callers[used][d.name] = uses[place_of(d)]
     found: dict[Place, list[str]] = {}
     for d in definitions:
         scope, _, name = d.name.rpartition(".")
-        users = (c for c in callers.get(name, ()) if not c.startswith(f"{d.name}.") and c != d.name)
+        owner = scope.rpartition(".")[2].partition("<")[0]
+        if name == owner:  # a constructor, which its class would be taken for
+            continue
+        users = (
+            (c, made) for c, made in callers.get(name, {}).items() if not c.startswith(f"{d.name}.") and c != d.name
+        )
         is_known = len(scopes[name]) == 1
-        found[place_of(d)] = [c for c in users if is_known or c.rpartition(".")[0] == scope]
+        found[place_of(d)] = [
+            c
+            for c, made in users
+            if c.rpartition(".")[0] == scope or (is_known and (not scope or d.kind == "class" or owner in made.calls))
+        ]
     return found

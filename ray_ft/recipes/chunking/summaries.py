@@ -79,6 +79,13 @@ SEVERAL = re.compile(
     r"|shortcuts|variants|routines|overloads|aliases) (?:for|of|between|that|which|to|from|with|used)\b",
     re.IGNORECASE,
 )  # and of functions, where a class may be one of them
+TWIN = re.compile(
+    r"(?:the |an? )?(?:(?:base|default|internal|private|low-level|inner|actual|public|common) ){0,2}"
+    r"(?:implementation|version|variant|equivalent|wrapper|alias|counterpart|part|half|specialization)"
+    r" (?:of|for|around|to|from) \S{1,80}"
+    r"|(?:creates?|returns?|makes?|builds?) (?:a|the) (?:function|method|class|object|version) like \S{1,80}",
+    re.IGNORECASE,
+)  # names another and says nothing of it
 ADDS = re.compile(r"(?:the|this|these|if|when|note|an?|also|in addition|additionally)\b", re.IGNORECASE)
 """How words begin that come on top of inherited ones."""
 USAGE = re.compile(
@@ -92,9 +99,17 @@ MAX_WORD = 12  # characters of most words
 FILLERS = frozenset({
     "a", "an", "the", "of", "for", "thi", "that", "to", "in", "on", "from", "with", "by", "and", "or", "is", "are",
     "be", "it", "s", "current", "giv", "specifi", "new", "own", "as", "at", "return", "get", "set", "getter", "setter",
-    "valu", "object", "instanc", "helper", "func", "do", "doe", "use", "us",
+    "represent", "valu", "object", "instanc", "helper", "func", "do", "doe", "use", "us",
 })  # fmt: skip
 """Words that say nothing beside a name, as `_stem` gives them."""
+MIN_ANSWER = 12  # words of a docstring, and of its summary those that the name does not have
+MIN_NEWS = 4  # words of a summary beside the name's that need no more
+MAX_MORE = 400  # characters of what is put behind others
+ASIDE = re.compile(
+    r"[\w ]{1,30}:|(?:note|deprecated|see|for (?:example|more)|equivalent to|be warned|you (?:must|should|need)"
+    r"|this (?:method|function) (?:is|should|must|has been|was)|(?:do not|don't|never) (?:use|call)|unlike|since)\b",
+    re.IGNORECASE,
+)  # a paragraph behind the first that says nothing more of what is done
 KIND_WORDS = frozenset({"the", "a", "an", "method", "function", "class", "constructor", "this", "for", "of"})
 
 
@@ -111,6 +126,32 @@ def told(docstring: str, name: str, language: str = "", is_class: bool = False) 
         return ""
     is_all = "\n\n" not in _without_tags(words)
     return "" if is_all and _repeats(summary, name) else words
+
+
+def news_of(summary: str, name: str) -> int:
+    """How many words of a summary say something that the name does not."""
+    return len({*map(_stem, name_words(summary))} - FILLERS - {*map(_stem, name_words(name))})
+
+
+def answers(docstring: str, name: str) -> bool:
+    """Whether a docstring says enough of what is called `name` to answer what that does."""
+    if not _without_tags(docstring):
+        return False
+    num_told = len(docstring.split())
+    return num_told >= MIN_ANSWER or num_told + news_of(summary_of(docstring), name) >= MIN_ANSWER
+
+
+def with_more(docstring: str, name: str) -> str:
+    """The summary, with the paragraph behind it where it says little more than the name."""
+    summary = summary_of(docstring)
+    if not summary or news_of(summary, name) >= MIN_NEWS:
+        return summary
+    first, _, rest = _without_tags(docstring).lstrip("\n").partition("\n\n")
+    more = summary_of(rest) if " ".join(first.split()) == summary else ""
+    is_prose = more[:1].isalnum() and more.endswith((".", "!", "?")) and len(more) <= MAX_MORE
+    if not is_prose or ASIDE.match(more) or NO_SUMMARY.match(more) or REMARK.match(more):
+        return summary
+    return f"{summary.rstrip('.')}. {more}"
 
 
 def summary_of(docstring: str) -> str:
@@ -157,7 +198,9 @@ def _without_tags(docstring: str) -> str:
 
 def _says_nothing(summary: str, name: str) -> bool:
     """Whether a summary points to another, is to be written, heads a group, or repeats the name."""
-    if NO_SUMMARY.match(summary) or GROUP.fullmatch(summary) or REMARK.match(summary):
+    if NO_SUMMARY.match(summary) or REMARK.match(summary):
+        return True
+    if GROUP.fullmatch(summary) or USAGE.fullmatch(summary) or TWIN.fullmatch(summary):
         return True
     plain = summary.strip(" .!:;*-_\"'()[]{}<>/")
     if not any(c.isalpha() for c in plain) or LATER.match(plain):

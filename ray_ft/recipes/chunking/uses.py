@@ -1,7 +1,8 @@
 """What a definition uses of its file: imports, and other definitions; found among its words, without types."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
+from functools import lru_cache
 from typing import NamedTuple
 
 from ray_ft.rows import Definition, Document
@@ -14,6 +15,9 @@ BARE_CALLS = frozenset(
     {"ruby", "bash", "perl", "scala", "terraform", "sql"}
 )  # where a method is called without brackets
 BOUND = re.compile(r"(?<!\w)(\w++)\s*+(?:[;,}\"')=]|\bfrom\b|$)", re.MULTILINE)  # names that an import makes known
+
+
+MAX_IMPORT_LINE = 100  # characters; shorter ones are told as they are
 
 
 class Uses(NamedTuple):
@@ -32,11 +36,33 @@ def uses_of(document: Document) -> Mapping[Place, Uses]:
     members = _members(document.definitions)
     found: dict[Place, Uses] = {}
     for definition, used in zip(document.definitions, words, strict=True):
-        lines = tuple(i for i, known in zip(imports, known_by, strict=True) if known & used) if used else ()
+        lines = [_only(i, used) for i, known in zip(imports, known_by, strict=True) if known & used] if used else []
         # What it stands in and what stands in it is no use.
         calls = (used & own).difference(definition.name.encode().split(b"."), members.get(definition.name, ()))
-        found[place_of(definition)] = Uses(lines, tuple(sorted(word.decode() for word in calls)))
+        found[place_of(definition)] = Uses(tuple(lines), tuple(sorted(word.decode() for word in calls)))
     return found
+
+
+def _only(line: str, used: Set[bytes]) -> str:
+    """A long import line with those of its names that are used."""
+    if len(line) <= MAX_IMPORT_LINE:
+        return line
+    head, names, tail = _listed(line)
+    kept = [one for one, known in names if known & used]
+    return f"{head} {', '.join(kept)} {tail}".rstrip() if kept else line
+
+
+@lru_cache(maxsize=256)
+def _listed(line: str) -> tuple[str, tuple[tuple[str, frozenset[bytes]], ...], str]:
+    """The names of an import line, each with what it makes known, and what stands around them; none in nested lists."""
+    opening = max(line.find("("), line.find("{"))
+    start = opening + 1 if opening >= 0 else line.find("import ") + len("import ")
+    end = max(line.rfind(")"), line.rfind("}"), start) if opening >= 0 else len(line)
+    inside = line[start:end]
+    if "," not in inside or any(mark in inside for mark in "(){}"):
+        return line, (), ""
+    names = ((one.strip(), frozenset(word.encode() for word in BOUND.findall(one))) for one in inside.split(","))
+    return line[:start].rstrip(), tuple(names), line[end:]
 
 
 def _spellings(document: Document, imported: set[bytes]) -> Mapping[bytes, bytes]:
@@ -47,9 +73,9 @@ def _spellings(document: Document, imported: set[bytes]) -> Mapping[bytes, bytes
     is_bare = document.language in BARE_CALLS
     bare = {d.name.rpartition(".")[2].encode() for d in document.definitions if is_bare or d.kind != "method"}
     names = bare | {d.name.rpartition(".")[2].encode() for d in document.definitions} | imported
-    found = {name: name for name in bare | imported}
+    found = {name: name for name in bare | imported if len(name) > 1 or name in imported}  # a letter is a variable
     for name in names:
-        found |= dict.fromkeys((name + b"(", b"." + name, b"." + name + b"("), name)
+        found |= dict.fromkeys((name + b"(", b"." + name + b"(", *([b"." + name] if len(name) > 1 else [])), name)
     return found
 
 

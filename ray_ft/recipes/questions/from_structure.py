@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass
 
 from ray_ft.recipes.chunking.keywords import keywords
+from ray_ft.recipes.chunking.summaries import answers
 from ray_ft.recipes.questions.orders import as_asked, lacks_object, order_of
 from ray_ft.recipes.questions.topics import Topic, topic_of
 from ray_ft.recipes.questions.usual import of_its_document, usual_question
@@ -82,10 +83,10 @@ def evaluation_question(chunk: Chunk) -> str:
 
 def reference_answer(chunk: Chunk) -> str:
     """What a short, correct answer says: the docstring, or the section's leading prose; "" for too little."""
-    text = (
-        chunk.metadata.get("docstring", "").split("\n\n")[0] if "name" in chunk.metadata else leading_prose(chunk.text)
-    )
-    text = one_line(text)
+    docstring = chunk.metadata.get("docstring", "")
+    if "name" in chunk.metadata and not answers(docstring, chunk.metadata["name"]):
+        return ""
+    text = one_line(docstring.split("\n\n")[0] if "name" in chunk.metadata else leading_prose(chunk.text))
     return text if MIN_REFERENCE_WORDS <= num_words(text) <= 2 * MAX_REFERENCE_WORDS else ""
 
 

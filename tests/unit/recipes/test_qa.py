@@ -9,7 +9,7 @@ from ray_ft.rows import Chunk, Document
 
 TEXT = "The ferry leaves every 40 minutes from NorthPort. Check the ramp sensors before departure."
 CHUNK = Chunk("0:a#qa-0", "0:a", TEXT, 20, ("Ferry", "Times"), 0, len(TEXT), {"path": "a.md"})
-SOURCE = "def f(x):\n    return x + 1\n\n\ndef g():\n    '''Give 2, which is f of 1.'''\n    return f(1)\n"
+SOURCE = "def f(x):\n    return x + 1\n\n\ndef g():\n    '''Give 2, which is what follows 1.'''\n    return f(1)\n"
 DEFINITIONS = parse_code(SOURCE, language="python").definitions
 CODE = Document("0:b", SOURCE, "b.py", "python", "python", definitions=DEFINITIONS)
 
@@ -104,7 +104,7 @@ def test_an_engine_summarises_only_functions_without_docstring() -> None:
     assert "def f(x)" in asked[0]
     assert f.prompt == "Write the function `f` of b.py. Return x increased by 1."
     assert f.origin == "generated"
-    assert g.prompt == "Write the function `g` of b.py. Give 2, which is f of 1."
+    assert g.prompt == "Write the function `g` of b.py. Give 2, which is what follows 1."
     assert g.origin == "extractive"
 
 

@@ -64,22 +64,40 @@ def test_getters_and_what_nothing_tells_of_are_not_asked_for() -> None:
     text = (
         "class Pump:\n    def hours(self):\n        return self._hours\n\n    def left(self):\n"
         "        return 9 - self.hours()\n\n    def op(self):\n        return op('=')\n\n"
-        "    def wait(self):\n        '''Wait until all pumps of the hall stand still.'''\n        return stop(9)\n"
+        "    def wait(self):\n        '''Wait until all pumps of the hall stand still.'''\n        return stop(9)\n\n"
+        "    def drain(self, halls, limit):\n        for hall in halls:\n            if hall.level > limit:\n"
+        "                hall.open(self.left(), limit)\n        return self.wait()\n\n"
+        "    def alone(self, a, b):\n        c = fill(a, b)\n        d = fill(b, c)\n        return fill(c, d)\n"
     )
-    assert set(_metadata(text, "python")) == {"Pump", "Pump.left", "Pump.wait"}
+    assert set(_metadata(text, "python")) == {"Pump.wait", "Pump.drain"}
+
+
+def test_a_function_of_one_line_is_asked_for_where_much_is_told_of_it() -> None:
+    text = (
+        "/** Stops the pump. */\nfunction stop(p) { return halt(p); }\n\n"
+        "/** Lets water of the upper hall into the canal. */\nfunction drain(p) { return halt(p); }\n\n"
+        "/** Turns all valves by one. */\nfunction turn(p) { return p.valves.map(v => v.turn(v.angle + 1)); }\n"
+    )
+    assert set(_metadata(text, "javascript")) == {"drain", "turn"}
+    assert [e.prompt.split("`")[1] for e in _summaries(text, "javascript")] == ["drain", "turn"]
 
 
 def test_a_test_is_asked_for_where_its_name_or_its_words_tell_of_it() -> None:
+    code = "    a = b()\n    c = a.d(1)\n    assert a\n    assert c\n\n\n"
     text = (
-        "def test_commit():\n    a = b()\n    assert a\n\n\n"
-        "def test_commit_in_a_block():\n    a = b()\n    assert a\n\n\n"
-        "def test_other():\n    '''A commit in a block holds.'''\n    assert b()\n"
+        f"def test_commit():\n{code}def test_commit_in_a_block():\n{code}"
+        "def test_rollback_in_a_block():\n    assert b()\n\n\n"
+        f"def test_other():\n    '''A commit in a block holds until its end comes.'''\n{code}"
     )
     assert set(_metadata(text, "python")) == {"test_commit_in_a_block", "test_other"}
 
 
 def test_a_module_that_only_holds_classes_is_no_code_of_its_own() -> None:
-    text = "module Rack\n  class Head\n    def call(env)\n      x = app(env)\n      x.body\n    end\n  end\nend\n"
+    text = (
+        "module Rack\n  class Head\n    def call(env)\n      x = app(env)\n      y = x.body(env, 1)\n"
+        "      y.write(name)\n    end\n\n    def name\n      call(1)\n    end\n  end\n\n"
+        "  class Tail\n    def call(env)\n      Head.new(env)\n    end\n  end\nend\n"
+    )
     assert set(_metadata(text, "ruby")) == {"Rack.Head", "Rack.Head.call"}
 
 
@@ -89,26 +107,31 @@ def test_a_class_of_one_line_is_asked_for_where_it_is_described() -> None:
 
 
 def test_the_comment_above_is_told_once() -> None:
-    prompt = _metadata("// Opens the big valve.\nfunc open(v V) {\n\t// Slowly.\n\tv.turn(v.next())\n}\n", "go")["open"]
-    assert prompt.split("\n")[2:] == ["Docstring: Opens the big valve.", "Comments: Slowly."]
+    prompt = _metadata("// Opens big valves.\nfunc open(v V) {\n\t// Slowly.\n\tv.n = 1\n\tv.turn()\n}\n", "go")["open"]
+    assert prompt.split("\n")[2:] == ["Docstring: Opens big valves.", "Comments: Slowly."]
 
 
 def test_a_method_is_used_where_it_is_called_not_where_a_variable_has_its_name() -> None:
     text = (
-        "class It {\n  Slice key() const { return cut(rep_); }\n  bool ok() const { return key().size() > 0; }\n};\n"
-        "int put(Slice key) { return store(key); }\nclass Other {\n  int key() { return ok() + 1; }\n};\n"
+        "class It {\n  // Cuts what is left.\n  Slice key() const {\n    n = 1;\n    return cut(rep_);\n  }\n"
+        "  // Looks.\n  bool ok() const { return key().size() > 0; }\n};\n"
+        "int put(Slice key) { return store(key); }\nclass Other {\n"
+        "  // Counts.\n  int key() {\n    n = 1;\n    return ok() + 1;\n  }\n};\n"
+        "class Third {\n  // Opens valves.\n  int turn() {\n    n = 1;\n    return n + 2;\n  }\n};\n"
+        "int run(Third* t) {\n  return t->turn();\n}\nint go(Fourth* f) {\n  return f->turn();\n}\n"
     )
     prompts = _metadata(text, "cpp")
     assert "Used by: It.ok" in prompts["It.key"]
     assert "put" not in prompts["It.key"]
     assert "It.ok" not in prompts["Other.key"]  # two classes have such a method
+    assert "Used by: run\n" in prompts["Third.turn"] + "\n"  # `go` speaks of no Third
     assert "Uses" not in prompts["It"]  # its members are no others
 
 
 def test_imports_are_told_once_and_self_is_none() -> None:
     text = (
         "use std::io::{self, Write};\nuse a::B;\nmod t {\n    use a::B;\n}\n"
-        "fn f(self) -> B {\n    let x = B::new(self);\n    x\n}\n"
+        "/// Makes it.\nfn f(self) -> B {\n    let x = B::new(self);\n    x\n}\n"
     )
     assert "Imports: use a::B;\n" in _metadata(text, "rust")["f"]
 
@@ -118,7 +141,7 @@ def test_a_definition_is_called_what_its_language_calls_it() -> None:
     go = _metadata("// Pump moves water from hall to hall.\ntype Pump struct {\n\ta int\n\tb int\n}\n", "go")
     assert "Write the struct `Pump`" in go["Pump"]
     recipe = QA()
-    document = _document("/** Moves water from hall to hall. */\ninterface Pump { }", "java", "P.java")
+    document = _document("/** Moves water from one hall to the next. */\ninterface Pump { }", "java", "P.java")
     assert [e.prompt for e in recipe.examples(recipe.chunk(document, len), None)] == [
         "What is the interface `Pump` in P.java?"
     ]
@@ -126,8 +149,8 @@ def test_a_definition_is_called_what_its_language_calls_it() -> None:
 
 def test_overloads_that_are_told_alike_are_asked_for_once_and_short_summaries_not_at_all() -> None:
     text = (
-        "class A {\n/** Returns a map of these entries. */\nM of(K a) { return m(a); }\n"
-        "/** Returns a map of these entries. */\nM of(K a, K b) { return m(a, b); }\n"
+        "class A {\n/** Returns a sorted map of the entries of a table. */\nM of(K a) { return m(a); }\n"
+        "/** Returns a sorted map of the entries of a table. */\nM of(K a, K b) { return m(a, b); }\n"
         "/** Opens it. */\nM open(K a) { return m(a); }\n}"
     )
     assert [e.completion.split("\n")[1] for e in _summaries(text, "java")] == ["M of(K a) { return m(a); }"]

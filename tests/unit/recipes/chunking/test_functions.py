@@ -86,3 +86,28 @@ def test_code_is_dedented_as_the_standard_library_does() -> None:
     for _ in range(5000):
         code = "".join(rng.choices(parts, k=rng.randrange(9)))
         assert dedented(code) == textwrap.dedent(code)
+
+
+def test_of_a_long_import_only_the_names_that_are_used_are_told() -> None:
+    names = ", ".join(f"Name{i:02}" for i in range(30))
+    text = (
+        f"from a.models import ({names})\n\n\ndef f(x, y):\n    'Joins two of them.'\n    return Name07(x, Name21(y))\n"
+    )
+    parsed = parse_code(text, language="python")
+    document = Document("0:m.py", text, "m.py", "python", "python", (), parsed.metadata, parsed.definitions)
+    (span,) = definition_spans(document, parsed.definitions, with_context=True)
+    assert span.metadata["imports"] == "from a.models import ( Name07, Name21 )"
+    code = f"import {{ {names} }} from './models'\nfunction f(x) {{ return Name07(Name21(x)) }}\n"
+    parsed = parse_code(code, language="javascript")
+    document = Document("0:m.js", code, "m.js", "javascript", "javascript", (), parsed.metadata, parsed.definitions)
+    (span,) = definition_spans(document, parsed.definitions, with_context=True)
+    assert span.metadata["imports"] == "import { Name07, Name21 } from './models'"
+
+
+def test_comments_within_a_docstring_are_no_comments_and_a_letter_of_it_is_no_use() -> None:
+    text = "def f(x):\n    '''Day, i.e. 1.\n\n    # call it\n    '''\n    return g(x)\n\n\ndef e():\n    return 1\n"
+    parsed = parse_code(text, language="python")
+    document = Document("0:m.py", text, "m.py", "python", "python", (), parsed.metadata, parsed.definitions)
+    span = next(definition_spans(document, parsed.definitions, with_context=True))
+    assert "comments" not in span.metadata
+    assert "calls" not in span.metadata
