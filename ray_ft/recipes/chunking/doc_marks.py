@@ -21,6 +21,7 @@ REFERENCE = re.compile(
     r"<(?:code|c|tt)>([^<>]*+)</(?:code|c|tt)>"
     r"|<(?:see|seealso|paramref|typeparamref)\s++\w++=\"(?:\w:)?([^\"<>]*+)\"\s*+/>"
 )
+ROLE = re.compile(r":(?:[a-z]{1,20}:)?[a-z]{1,20}:`(?:([^`<>]{1,200}) <[^`<>]{1,200}>|(~)?([^`<>]{1,200}))`")
 INLINE = re.compile(r"\{@(\w++)(?:\s++([^{}]*+(?:\{[^{}]*+(?:\{[^{}]*+\}[^{}]*+)*+\}[^{}]*+)*+))?\}")
 TARGET = re.compile(r"([^\s()]++(?:\([^()]*+\))?)\s*+(.*)", re.DOTALL)  # of a link, and its label
 NAMED = re.compile(r"^([ \t]*+)[@\\](?:brief|description|desc|summary|details|remarks?|short)\b[ \t]*+", re.MULTILINE)
@@ -46,6 +47,8 @@ def without_marks(words: str) -> str:
 def plain_words(docstring: str, language: str = "") -> str:
     """A documentation comment as its readers see it; tags that tell of parameters and results stay."""
     words = without_marks(docstring)
+    if ":`" in words:
+        words = ROLE.sub(_role, words)
     if language == "bash" and ":" in words:
         words = MARKERS.sub("", words)
     if "{@" in words:
@@ -63,6 +66,13 @@ def plain_words(docstring: str, language: str = "") -> str:
     if any(mark in words for mark in TASKS):
         words = TASK.sub("", words)
     return docstring if words is docstring else _tidy(words)
+
+
+def _role(found: re.Match[str]) -> str:
+    """What a role of Sphinx shows: its label, or its target, the last name of one with a tilde."""
+    label, short, target = found.groups()
+    shown = label or (target.rpartition(".")[2] if short else target)
+    return f"`{shown.lstrip('!')}`"
 
 
 def _inline(found: re.Match[str]) -> str:

@@ -56,7 +56,12 @@ NO_SUMMARY = re.compile(
     re.IGNORECASE,
 )  # goes on with another comment, is a heading, or tells what to heed or where it comes from instead of what is done
 REMARK = re.compile(
-    r"(?:we|don't|hopefully|unfortunately|ideally|maybe|perhaps|technically|strictly speaking|looks like|relies on"
+    r"(?:on|as|unlike|because|while|although|though|due to|since) [^.,]{2,80},"
+    r"|[^.]{0,60}\b(?:was|were|is|are) (?:taken|copied|adapted|borrowed|ported|derived|stolen) from\b"
+    r"|(?:the |an? |all |these |only )?[\"'`+*]?[\w.-]{1,40}[\"'`+*]?(?: to be \w{1,20}| \w{1,20}){0,2}"
+    r" must (?:not |never |only |always )?(?:be|remain|have|stay|hold)\b"
+    r"|(?:can't|cannot|can not|these|below|no longer|place ?holder"
+    r"|we|don't|hopefully|unfortunately|ideally|maybe|perhaps|technically|strictly speaking|looks like|relies on"
     r"|i (?:think|guess|assume|am|don't|have)|not (?:strictly|really|actually|meant|intended)|global set|callback from"
     r"|for (?:historical|legacy|backwards?|compat\w*|tests?|testing|internal)|partial(?:ly)? implement\w+"
     r"|(?:an? |the |dirty |ugly |temporary |quick ){0,3}(?:work-?around|hack|kludge)|temporary (?:fix|measure|code)"

@@ -49,7 +49,8 @@ def _only(line: str, used: Set[bytes]) -> str:
         return line
     head, names, tail = _listed(line)
     kept = [one for one, known in names if known & used]
-    return f"{head} {', '.join(kept)} {tail}".rstrip() if kept else line
+    gap = "" if head[-1:] == "(" else " "
+    return f"{head}{gap}{', '.join(kept)}{gap}{tail}".rstrip() if kept else line
 
 
 @lru_cache(maxsize=256)

@@ -96,7 +96,7 @@ def test_of_a_long_import_only_the_names_that_are_used_are_told() -> None:
     parsed = parse_code(text, language="python")
     document = Document("0:m.py", text, "m.py", "python", "python", (), parsed.metadata, parsed.definitions)
     (span,) = definition_spans(document, parsed.definitions, with_context=True)
-    assert span.metadata["imports"] == "from a.models import ( Name07, Name21 )"
+    assert span.metadata["imports"] == "from a.models import (Name07, Name21)"
     code = f"import {{ {names} }} from './models'\nfunction f(x) {{ return Name07(Name21(x)) }}\n"
     parsed = parse_code(code, language="javascript")
     document = Document("0:m.js", code, "m.js", "javascript", "javascript", (), parsed.metadata, parsed.definitions)
