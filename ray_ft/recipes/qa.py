@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from ray_ft.recipes.base import RECIPES, Recipe
 from ray_ft.recipes.chunking.chunks import Span, make_chunks, sections
 from ray_ft.recipes.chunking.functions import definition_spans
-from ray_ft.recipes.chunking.worth import as_read, is_worth_it
+from ray_ft.recipes.chunking.worth import as_read
+from ray_ft.recipes.questions.answers import is_answer
 from ray_ft.recipes.questions.coverage import allot
 from ray_ft.recipes.questions.from_structure import (
     QuestionAnswer,
@@ -105,10 +106,9 @@ class QA(Recipe):
         """The first part of a section or docstring answers, when it has prose; later parts begin in mid-thought."""
         question = training_question(chunk) if chunk.metadata.get("part", "1") == "1" else ""
         answer = chunk.metadata.get("docstring", "")
-        if not question or not reference_answer(chunk) or not (answer or is_worth_it(chunk)):
+        if not question or not reference_answer(chunk) or not (answer or is_answer(chunk)):
             return None
-        answer = answer or as_read(chunk.text)
-        return Example(question, answer, chunk.id, chunk.document_id, self.name, "extractive")
+        return Example(question, answer or as_read(chunk.text), chunk.id, chunk.document_id, self.name, "extractive")
 
     def _in_context(self, examples: Sequence[Example], chunks: Sequence[Chunk]) -> list[Example]:
         return in_context(

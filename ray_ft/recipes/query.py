@@ -61,7 +61,7 @@ class Query(Recipe):
 
 def _by_heading(chunks: Sequence[Chunk]) -> list[tuple[Chunk, str]]:
     """Each passage with a question that no other of them has; "" where there is none."""
-    asked = [(c, training_question(c)) for c in chunks]
+    asked = [(c, training_question(c) or _about(c)) for c in chunks]
     times = Counter(question for _, question in asked)
     own = own_topics([c for c, question in asked if question and times[question] > 1])
     found: dict[str, Chunk] = {}
@@ -72,3 +72,9 @@ def _by_heading(chunks: Sequence[Chunk]) -> list[tuple[Chunk, str]]:
             question = question_about(replace(topic, words=named), chunk)
         found.setdefault(question, chunk)
     return [(chunk, question) for question, chunk in found.items()]
+
+
+def _about(chunk: Chunk) -> str:
+    """The question for a passage that no heading asks for, such as the first lines of a document."""
+    topic = topic_of(chunk)
+    return question_about(topic, chunk) if topic is not None else ""

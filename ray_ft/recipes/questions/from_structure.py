@@ -10,7 +10,7 @@ from ray_ft.recipes.chunking.keywords import keywords
 from ray_ft.recipes.chunking.summaries import answers
 from ray_ft.recipes.questions.orders import as_asked, lacks_object, order_of
 from ray_ft.recipes.questions.topics import Topic, topic_of
-from ray_ft.recipes.questions.usual import of_its_document, usual_question
+from ray_ft.recipes.questions.usual import USUAL, of_its_document, usual_question
 from ray_ft.recipes.questions.wordings import ENGLISH, wording_of
 from ray_ft.rows import Chunk
 from ray_ft.words import num_words
@@ -42,7 +42,7 @@ class QuestionAnswer:
 
 
 def training_question(chunk: Chunk) -> str:
-    """The wording that the `qa` recipe trains on; "" for a heading that nobody could ask about."""
+    """The wording that the `qa` recipe trains on; "" for a heading that nobody could ask about, and where none is."""
     if "name" in chunk.metadata:
         kind, name, path = (chunk.metadata[key] for key in ("kind", "name", "path"))
         is_function = kind in ("function", "method", "test", "procedure", "trigger")
@@ -57,8 +57,14 @@ def training_question(chunk: Chunk) -> str:
         return f"According to “{topic.document}”, h{asked}" if lacks_object(step) else f"H{asked}"
     if topic.title.endswith(ASKED):
         return of_its_document(topic)
-    usual = usual_question(chunk) if wording_of(chunk.text) is ENGLISH else ""
-    return usual or question_about(topic, chunk)
+    if not topic.is_told:
+        return ""
+    wording = wording_of(chunk.text)
+    if topic.title.lower() in USUAL and (wording is ENGLISH or "part" in chunk.metadata):
+        return usual_question(chunk) if wording is ENGLISH else ""
+    if topic.within and wording is ENGLISH:
+        return f"What does the section “{topic.within}” of “{topic.document}” say about “{topic.title}”?"
+    return question_about(topic, chunk)
 
 
 def question_about(topic: Topic, chunk: Chunk) -> str:

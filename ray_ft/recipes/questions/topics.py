@@ -15,17 +15,17 @@ from ray_ft.rows import Chunk
 from ray_ft.words import num_words
 
 NUMBERING = re.compile(
-    r"^(?:(?:(?:chapter|section|part|appendix|annex)\s+(?:\d+|[A-Z]|[IVX]+)[.:]|[A-Z](?:\.\d+)+\.?|(?:\d+\.)*\d+\.?)\s+)(?=\S)",
+    r"^(?:(?-i:[A-Z])\.\s+(?=\S{2})"
+    r"|(?:(?:chapter|section|part|appendix|annex)\s+(?:\d+|[A-Z]|[IVX]+)[.:]|[A-Z](?:\.\d+)+\.?|(?:\d+\.)*\d+\.?)\s+)(?=\S)",
     re.IGNORECASE,
 )
 SUFFIX = re.compile(r"(?<=\S)[\s:–—-]{1,3}(?:manual page|man page|documentation)$", re.IGNORECASE)
 MAX_TITLE_WORDS, MAX_TITLE = 14, 120
 MAX_SENTENCE_WORDS = 5  # of a title that ends with a full stop
 NUM_KEYWORDS = 8  # looked at for a passage's own topic
-NUM_FIRST_WORDS, MAX_FIRST = 6, 60
 _EMPTY = """
     acknowledgements acknowledgments appendix author authors bibliography bugs changelog changes colophon
-    contents copyright credits detail details example examples feedback footnotes general history index
+    contents copyright credits detail details discussion example examples feedback footnotes general history index
     introduction legal licence license links miscellaneous misc more note notes other others preface references
     related remark remarks reserved section sections summary tbd tip tips todo untitled warning warnings
     name synopsis git topics directives caution important sujets konular temas themen sommaire résumé özet resumen
@@ -33,8 +33,9 @@ _EMPTY = """
 """
 EMPTY = frozenset(_EMPTY.split()) | {
     "see also", "further reading", "table of contents", "more information", "learn more", "next steps", "read more",
-    "what's next", "what’s next", "related pages", "related topics", "on this page", "voir aussi", "siehe auch",
-    "ver también", "ayrıca bakınız", "veja também", "se også", "what's next?", "what’s next?", "what next?",
+    "related reading", "additional resources", "what's next", "what’s next", "related pages", "related topics",
+    "on this page", "voir aussi", "siehe auch", "ver también", "ayrıca bakınız", "veja também",
+    "se også", "what's next?", "what’s next?", "what next?",
 }  # fmt: skip
 DATE_OR_VERSION = re.compile(
     r"(?:v|version|release|rev\.?|r)?\s{0,2}[\d._/-]+(?:\s{0,2}(?:alpha|beta|rc|a|b)\s{0,2}\d{0,3})?", re.IGNORECASE
@@ -47,29 +48,51 @@ RELEASE = re.compile(
 )
 
 
+_UNNAMED = """
+    api changelog changes contributing documentation faq guide guidelines index installation install introduction
+    license news notes overview performance quickstart readme reference security settings support tests
+    testing todo usage utilities
+"""
+UNNAMED = frozenset(_UNNAMED.split()) | {
+    "getting started", "quick start", "user guide", "release notes", "contributing guidelines", "code of conduct",
+}  # fmt: skip
+"""Titles and names of files that do not say what they are about: the file's path names it."""
+
+
 @dataclass(frozen=True)
 class Topic:
-    """The title of a passage, its topic in words, and the title of its document."""
+    """The title of a passage, its topic in words, and the title of its document.
+
+    `within` is the title above where that is a section's and says something; `is_told` is False where no heading tells
+    the topic, and keywords stand for it.
+    """
 
     title: str
     words: str
     document: str
+    within: str = ""
+    is_told: bool = True
 
 
 def topic_of(chunk: Chunk) -> Topic | None:
     """The topic of a passage; None where its heading says nothing that could be asked about."""
     path = [clean_title(p) for p in chunk.heading_path] or [chunk.metadata.get("path", "the document")]
-    if (file := chunk.metadata.get("path", "")) and LISTS_CHANGES.search(file) and RELEASE.fullmatch(path[-1]):
-        return None if "part" in chunk.metadata else Topic(path[-1], path[-1], file)
-    if (file := chunk.metadata.get("file", "")) and path[0] != file:  # of no chapter's name
-        path = [file, *path]
-    title, document = named(path[-1]), named(path[0])
+    file = chunk.metadata.get("path", "")
+    if LISTS_CHANGES.search(file) and any(map(RELEASE.fullmatch, path)):
+        is_whole = "part" not in chunk.metadata and RELEASE.fullmatch(path[-1])
+        return Topic(path[-1], path[-1], file) if is_whole else None
+    if (name := chunk.metadata.get("file", "")) and path[0] != name:  # of no chapter's name
+        path = [file or name, *path]
+    title, document = named(path[-1]), named(path[0]) if path[0] != file else file
+    if document.lower().partition(".")[0] in UNNAMED:
+        document = file or document
     if len(path) == 1:
         found = keywords(chunk.text, 2)
-        return Topic(title, wording_of(chunk.text).both.join(found), document) if found else None
+        return Topic(title, wording_of(chunk.text).both.join(found), document, is_told=False) if found else None
     if not says_something(title):
         return None
-    return Topic(title, f"{title} ({named(path[-2])})" if len(path) > 2 else title, document)
+    above = named(path[-2]) if len(path) > 2 and says_something(named(path[-2])) else ""
+    return Topic(title, f"{title} ({above})" if above else title, document, above)
 
 
 def named(title: str) -> str:
@@ -113,9 +136,3 @@ def _keywords_below(chunk: Chunk) -> list[str]:
     above = " ".join(chunk.heading_path).lower()
     words = {word.lower(): word for word in keywords(chunk.text, NUM_KEYWORDS)}
     return [word for lowered, word in words.items() if lowered not in above]
-
-
-def first_words(chunk: Chunk) -> str:
-    """How a passage begins, in a few words."""
-    words = [word for word in chunk.text.split() if any(map(str.isalnum, word))]
-    return " ".join(words[:NUM_FIRST_WORDS])[:MAX_FIRST]

@@ -28,6 +28,7 @@ _WORDINGS = {
 }
 USUAL = {title: wording for wording, titles in _WORDINGS.items() for title in titles}
 """By title in small letters: how one asks for it."""
+ASKED_WHOLE = frozenset({"How is {subject} configured?"})
 ENTRY = re.compile(r"^(?:[-*+] \S|`[^`\n]+`|--?\w|<\w|[\w.-]+(?:::)?$|\S.* \| )", re.MULTILINE)
 """A line of a list or of terms."""
 FEW_WORDS = 5
@@ -44,7 +45,8 @@ def usual_question(chunk: Chunk) -> str:
     path = [named(clean_title(title)) for title in chunk.heading_path]
     wording = USUAL.get(path[-1].lower(), "") if len(path) > 1 else ""
     is_list = "part" not in chunk.metadata and len(ENTRY.findall(chunk.text)) > 1
-    if not wording or (wording.startswith("Which") and not is_list):
+    is_listed = wording.startswith("Which") or wording in ASKED_WHOLE
+    if not wording or (is_listed and not is_list):
         return ""
     of_document = f" according to “{path[0]}”" if len(path) > 2 else ""
     return wording.format(subject=f"“{path[-2]}”").removesuffix("?") + f"{of_document}?"

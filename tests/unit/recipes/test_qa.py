@@ -1,6 +1,7 @@
 """The qa recipe with an engine: what it asks, what it keeps, and why it drops."""
 
 import json
+from dataclasses import replace
 
 from ray_ft.data.formats.code import parse_code
 from ray_ft.recipes import QA, CodeSummary, Query
@@ -82,10 +83,11 @@ def test_evaluation_questions_of_an_engine_are_checked_too() -> None:
 
 
 def test_without_an_engine_the_heading_asks_and_the_label_says_so() -> None:
-    (example,) = QA().examples([CHUNK], None)
+    text = f"{TEXT} It waits for nobody, and on Sundays it leaves every hour from eight to six."
+    (example,) = QA().examples([replace(CHUNK, text=text)], None)
     assert (example.prompt, example.completion, example.origin) == (
         "What does “Ferry” say about “Times”?",
-        TEXT,
+        text,
         "extractive",
     )
 

@@ -202,7 +202,10 @@ def test_a_long_document_has_its_time_for_each_example(tmp_path: Path, monkeypat
 
     whole = WordEncoder.encode
     monkeypatch.setattr(WordEncoder, "encode", encode)
-    sections = "\n\n".join(f"# Pier {n}\n\nThe ferry of pier {n} leaves at {n} sharp every day." for n in range(24))
+    sections = "\n\n".join(
+        f"# Pier {n}\n\nThe ferry of pier {n} leaves at {n} sharp every day, and waits for no car that comes later."
+        for n in range(24)
+    )
     result = _run(tmp_path, {"a.md": sections}, limits=Limits(1.0, 2**30))
     assert dict(result.files) == {"ok": 1}
     assert sum(result.examples.values()) >= 24

@@ -90,27 +90,6 @@ LONG = "# Manual\n\n## Valves\n\n" + "\n\n".join(
 )
 
 
-def test_each_part_of_a_section_is_asked_for_by_its_own_topic() -> None:
-    recipe = Heading(max_chunk_tokens=24)
-    made = recipe.examples(recipe.chunk(document(LONG), lambda text: len(text.split())), None)
-    prompts = [e.prompt for e in made]
-    assert len(set(prompts)) == len(prompts) == 5
-    assert not any("(part" in prompt for prompt in prompts)
-    assert all(p.startswith("Write what the section “Manual > Valves” of a.md says about “") for p in prompts)
-    assert "silver valve" in prompts[2]
-
-
-def test_a_part_without_a_topic_is_asked_for_by_its_first_words() -> None:
-    rows = "\n\n".join(" ".join(str(100 * i + j) for j in range(12)) for i in range(1, 4))
-    recipe = Heading(max_chunk_tokens=12)
-    made = recipe.examples(
-        recipe.chunk(document(f"# Log\n\n## Rates\n\n{rows}\n"), lambda text: len(text.split())), None
-    )
-    assert made[1].prompt == (
-        "Write the passage of the section “Log > Rates” of a.md that begins with “200 201 202 203 204 205”."
-    )
-
-
 def test_a_whole_section_is_asked_for_by_its_headings() -> None:
     recipe = Heading()
     (made,) = recipe.examples(recipe.chunk(document(LONG), lambda text: len(text.split())), None)
@@ -145,15 +124,27 @@ def test_a_release_is_asked_of_the_file_that_lists_it(title: str) -> None:
     assert training_question(replace(one, metadata={**one.metadata, "part": "1"})) == ""  # a part of it is cut
 
 
-def test_a_document_of_several_chapters_is_asked_by_its_files_name() -> None:
-    text = "# PARAMETERS\n\n{0}\n\n## Special Parameters\n\n{0}\n\n# REDIRECTION\n\n{0}\n".format(
-        "The shell treats several of these names specially, and they may only be read by its commands."
+def test_a_document_of_several_chapters_is_asked_by_its_file() -> None:
+    text = "# EXPANSION\n\n{0}\n\n## Special Words\n\n{0}\n\n# REDIRECTION\n\n{0}\n".format(
+        "The shell treats several of these names specially, and they may only be read by its commands. "
+        "Who writes to one of them is told so by a message."
     )
     parsed = parse_markdown(text)
     document = Document("d", parsed.text, "man/shell.md", "markdown", blocks=tuple(parsed.blocks))
     asked = [e.prompt for e in QA().examples(QA().chunk(document, lambda words: len(words) // 4), None)]
     assert asked == [
-        "What does “shell.md” say about “PARAMETERS”?",
-        "What does “shell.md” say about “Special Parameters (PARAMETERS)”?",
-        "What does “shell.md” say about “REDIRECTION”?",
+        "What does “man/shell.md” say about “EXPANSION”?",
+        "What does the section “EXPANSION” of “man/shell.md” say about “Special Words”?",
+        "What does “man/shell.md” say about “REDIRECTION”?",
     ]
+
+
+def test_a_title_that_names_no_subject_is_not_asked_and_its_files_path_is() -> None:
+    assert training_question(chunk("User Guide", "Valves")) == "What does “docs/a.md” say about “Valves”?"
+    assert training_question(chunk("Pump", "Notes", "Valves")) == "What does “Pump” say about “Valves”?"
+    assert training_question(chunk("Pump", "B. Valves")) == "What does “Pump” say about “Valves”?"
+
+
+def test_a_kind_of_change_of_a_release_is_not_asked_about() -> None:
+    one = replace(chunk("v2.0.0", "API Change"), metadata={"path": "p/CHANGELOG.md"})
+    assert training_question(one) == evaluation_question(one) == ""

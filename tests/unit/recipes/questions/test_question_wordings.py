@@ -39,7 +39,7 @@ CODE = _chunk("src/a.py", "f", kind="function", name="f", docstring="Open the ra
         ),
         (
             _chunk("Ferry", "Safety", "2.1 Limits"),
-            "What does “Ferry” say about “Limits (Safety)”?",
+            "What does the section “Safety” of “Ferry” say about “Limits”?",
             "Explain “Limits (Safety)” as described in “Ferry”.",
         ),
         (
@@ -54,8 +54,9 @@ def test_headings_and_definitions_become_questions(chunk: Chunk, trained: str, a
     assert evaluation_question(chunk) == asked
 
 
-def test_a_passage_under_its_documents_title_is_asked_about_by_its_keywords() -> None:
-    assert training_question(_chunk("Ferry")) == "What does “Ferry” say about “ramp opens and green lamp”?"
+def test_a_passage_under_its_documents_title_is_not_asked_about_by_chance_words() -> None:
+    assert training_question(_chunk("Ferry")) == ""
+    assert evaluation_question(_chunk("Ferry")) == "Explain “ramp opens and green lamp” as described in “Ferry”."
 
 
 def test_the_reference_of_code_is_its_docstrings_first_paragraph() -> None:

@@ -37,9 +37,9 @@ def test_a_usual_section_is_asked_for_by_what_it_is_of(path: tuple[str, ...], qu
 
 def test_what_is_asked_for_one_by_one_stands_there() -> None:
     assert training_question(_chunk("ferry(1)", "OPTIONS", text=LIST)) == "Which options does “ferry(1)” take?"
-    plain = "What does “ferry(1)” say about “OPTIONS”?"
-    assert training_question(_chunk("ferry(1)", "OPTIONS")) == plain
-    assert training_question(_chunk("ferry(1)", "OPTIONS", text=LIST, part="1")) == plain
+    assert training_question(_chunk("ferry(1)", "OPTIONS")) == ""
+    assert training_question(_chunk("ferry(1)", "OPTIONS", text=LIST, part="1")) == ""
+    assert training_question(_chunk("ferry(1)", "Configuration", text=LIST, part="1")) == ""
 
 
 def test_a_document_is_named_without_what_says_that_it_is_one() -> None:
@@ -48,7 +48,8 @@ def test_a_document_is_named_without_what_says_that_it_is_one() -> None:
 
 
 def test_a_heading_that_says_nothing_asks_for_no_line() -> None:
-    name, usage = _chunk("ferry(1)", "NAME"), _chunk("ferry(1)", "Usage")
+    more = f"{BODY} Without any of both it takes ten."
+    name, usage = _chunk("ferry(1)", "NAME"), _chunk("ferry(1)", "Usage", text=more)
     assert [e.prompt for e in Heading().examples([name, usage], None)] == [
         "Write the section “ferry(1) > Usage” of a.md."
     ]
