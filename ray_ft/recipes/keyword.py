@@ -4,17 +4,17 @@ from dataclasses import dataclass
 
 from ray_ft.recipes.base import RECIPES, Recipe
 from ray_ft.recipes.chunking.chunks import titled
-from ray_ft.recipes.chunking.keywords import keywords
-from ray_ft.recipes.chunking.worth import as_read, worth_it
+from ray_ft.recipes.chunking.worth import below_its_heading, worth_it
+from ray_ft.recipes.questions.subjects import MIN_SUBJECTS, common_words, subjects
 from ray_ft.rows import Chunk, Example, Generate
 
-MIN_KEYWORDS = 3  # fewer tell no passage from another
+MIN_WORDS = 30  # of a passage that keywords can ask for
 
 
 @RECIPES.register("keyword")
 @dataclass(frozen=True)
 class Keyword(Recipe):
-    """RAKE keywords -> passage; passages with hardly any (tables of numbers, say) give nothing."""
+    """Keywords -> passage; passages with hardly any that name their subject give nothing."""
 
     name: str = "keyword"
     max_keywords: int = 6
@@ -23,10 +23,13 @@ class Keyword(Recipe):
     """Begin each passage with the path of its headings, which the model then learns to write too."""
 
     def examples(self, chunks: list[Chunk], generate: Generate | None) -> list[Example]:
-        found = [(c, keywords(c.text, self.max_keywords)) for c in worth_it(chunks)]
-        texts = {c.id: as_read(titled(c) if self.with_headings else c.text) for c, _ in found}
+        common = common_words(chunks)
+        found = [(c, text, subjects(c, self.max_keywords, common)) for c, text in worth_it(chunks, min_words=MIN_WORDS)]
         return [
-            Example(f"Write a passage about: {', '.join(words)}.", texts[c.id], c.id, c.document_id, self.name)
-            for c, words in found
-            if len(words) >= min(MIN_KEYWORDS, self.max_keywords)
+            Example(f"Write a passage about: {', '.join(words)}.", self._shown(c, text), c.id, c.document_id, self.name)
+            for c, text, words in found
+            if len(words) >= min(MIN_SUBJECTS, self.max_keywords)
         ]
+
+    def _shown(self, chunk: Chunk, text: str) -> str:
+        return titled(chunk, text) if self.with_headings else below_its_heading(chunk, text)

@@ -4,8 +4,10 @@ from dataclasses import dataclass
 
 from ray_ft.recipes.base import RECIPES, Recipe
 from ray_ft.recipes.chunking.chunks import titled
-from ray_ft.recipes.chunking.worth import as_read, worth_it
+from ray_ft.recipes.chunking.worth import below_its_heading, worth_it
 from ray_ft.rows import Chunk, Example, Generate
+
+MIN_WORDS = 20  # of a passage among others
 
 
 @RECIPES.register("paragraph")
@@ -18,5 +20,10 @@ class Paragraph(Recipe):
     """Begin each passage with the path of its headings, which the model then learns to write too."""
 
     def examples(self, chunks: list[Chunk], generate: Generate | None) -> list[Example]:
-        texts = [(c, as_read(titled(c) if self.with_headings else c.text)) for c in worth_it(chunks)]
-        return [Example("", text, c.id, c.document_id, self.name) for c, text in texts]
+        return [
+            Example("", self._shown(c, text), c.id, c.document_id, self.name)
+            for c, text in worth_it(chunks, min_words=MIN_WORDS)
+        ]
+
+    def _shown(self, chunk: Chunk, text: str) -> str:
+        return titled(chunk, text) if self.with_headings else below_its_heading(chunk, text)

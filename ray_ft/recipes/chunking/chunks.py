@@ -93,9 +93,10 @@ def clean_title(text: str) -> str:
     return " ".join(MARKS.sub("", LINK.sub(r"\1", text)).split())
 
 
-def titled(chunk: Chunk) -> str:
-    """A passage below the path of its headings."""
-    return f"{' > '.join(chunk.heading_path)}\n\n{chunk.text}" if chunk.heading_path else chunk.text
+def titled(chunk: Chunk, text: str = "") -> str:
+    """A passage, or what is shown of it, below the path of its headings."""
+    shown = text or chunk.text
+    return f"{' > '.join(chunk.heading_path)}\n\n{shown}" if chunk.heading_path else shown
 
 
 def has_one_title(document: Document) -> bool:

@@ -18,7 +18,7 @@ MAX_TERM = 160  # characters of a line by itself that names what follows: a term
 ITEM = re.compile(r"[ \t]*(?:[-*+•]|\d{1,3}[.)]|#\.)[ \t]")
 HEADING = re.compile(r"#{1,6} [^\n]*|[^\n]+\n([=\-~^\"'*+])\1{2,}")
 FENCED = ("```", "~~~")
-LISTED = re.compile(r"(?: {4}|\t)")
+LISTED = re.compile(r"(?: {4}|\t)[ \t]*+(?:[^\n]*[=(){};<>\[\]|$]|import )")
 SAYS_LESS = re.compile(  # words that point at what was said before
     r"(?:this|these|those|that|it|its|they|their|such|both|however|but|also|thus|therefore|then|so|otherwise|instead"
     r"|likewise|similarly|conversely|again|finally|and|or|hence|here|in (?:this|that|these|those|such|addition|either)"

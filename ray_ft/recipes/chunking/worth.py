@@ -6,12 +6,15 @@ all the same.
 
 import re
 from collections.abc import Sequence
+from pathlib import PurePosixPath
 
+from ray_ft.recipes.chunking.chunks import LINK, clean_title
+from ray_ft.recipes.chunking.joining import ITEM, is_listing
 from ray_ft.rows import Chunk
 from ray_ft.words import num_words
 
 MIN_WORDS = 8
-MIN_WORDS_ALONE, MIN_WORDS_OF_MANY = 4, 12  # of a document's only passage, and of one among others
+MIN_WORDS_ALONE = 4  # of a document's only passage
 MAX_SURE_WORDS = 100  # a body of four times as many characters has more words than are asked for
 MIN_ROWS = 3  # of a table, whose narrow rows say something together
 MIN_LINE_WORDS = 6  # of a line that says something; shorter ones are names, ways to pages or titles
@@ -20,13 +23,46 @@ FENCE = re.compile(r"^[ \t]*```", re.MULTILINE)
 LISTING = re.compile(r"^[ \t]*```|^[ \t]*[$>#%] \S|^(?: {4}|\t)\S.*[=(){};<>\[\]|$]", re.MULTILINE)
 OPEN = (":", "：")
 BREAK = re.compile(r"\n[ \t]*\n|\n(?=[ \t]*(?:[-*+•|]|\d{1,3}[.)])[ \t])|(?<=[.!?])[\"')\]]*\s(?=\S)|(?<=[。！？])")
+RULE = re.compile(r"([=\-~^\"'*+])\1{2,}\s")  # above a title
+URL = re.compile(r"https?://\S++")
+CREDITS = re.compile(r"\(#\d+\)|(?<!\w)[#@][\w-]++")
+SENTENCE_END = re.compile(r"[.!?](?=\s|$)|[。！？]")
+IS_HEAD = re.compile(r"^(?=[^\n]*---)[ |:=+-]++$", re.MULTILINE)  # the rule below the names of a table's columns
+BROKEN_OFF = re.compile(r"[^\W\d_][ ,]?$")
+MAX_TITLE = 60  # characters of a last line that may be a title, an item or a cell
 ENDS = (".", "!", "?", ":", "。", "！", "？", "।", "။", "|")
 
 
-def worth_it(chunks: Sequence[Chunk]) -> list[Chunk]:
-    """The passages of a document that are worth an example where no heading asks for them."""
-    least = MIN_WORDS_ALONE if len(chunks) == 1 else MIN_WORDS_OF_MANY
-    return [chunk for chunk in chunks if is_worth_it(chunk, min_words=least)]
+def worth_it(chunks: Sequence[Chunk], *, min_words: int) -> list[tuple[Chunk, str]]:
+    """The passages of a document that are worth an example where no heading asks for them, each as it is read.
+
+    `min_words` count beside headings, links and what is said of a change's author; a single sentence takes half more.
+    """
+    if len(chunks) == 1:
+        return [(chunk, as_read(chunk.text)) for chunk in chunks if is_worth_it(chunk, min_words=MIN_WORDS_ALONE)]
+    found = ((chunk, as_read(chunk.text)) for chunk in chunks if is_worth_it(chunk, min_words=min_words))
+    return [(chunk, text) for chunk, text in found if _stands_alone(text, min_words)]
+
+
+def below_its_heading(chunk: Chunk, text: str) -> str:
+    """A passage that goes on within a section, below that section's heading, which says what it is about."""
+    path = [title for title in chunk.heading_path if title != PurePosixPath(chunk.metadata.get("path", "")).name]
+    if not path or HEADING.match(text.lstrip()) or RULE.match(text) or path[-1] == clean_title(text.partition("\n")[0]):
+        return text
+    return f"{' > '.join(path[-2:])}\n\n{text}"
+
+
+def _stands_alone(text: str, min_words: int) -> bool:
+    """Whether a passage says enough beside what it links to, and neither begins nor ends within something."""
+    body = CREDITS.sub(" ", URL.sub(" ", LINK.sub(" ", HEADING.sub("", text)))).strip()
+    num_sentences = len(SENTENCE_END.findall(body))
+    if len(body) < 4 * MAX_SURE_WORDS and num_words(body) < (min_words if num_sentences > 1 else 1.5 * min_words):
+        return False
+    first, last = text.partition("\n")[0], text.rstrip().rpartition("\n")[2]
+    if is_listing(text) or (" | " in first and not IS_HEAD.search(text)):
+        return False
+    is_prose = num_sentences > 1 and len(last) > MAX_TITLE and ITEM.match(last) is None and " | " not in last
+    return not (is_prose and BROKEN_OFF.search(last))
 
 
 def is_worth_it(chunk: Chunk, *, min_words: int = MIN_WORDS) -> bool:

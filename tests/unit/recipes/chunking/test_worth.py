@@ -44,7 +44,7 @@ def test_sentences_listings_and_tables_are(text: str) -> None:
 
 def test_a_short_document_gives_its_only_passage() -> None:
     chunk = _chunk("The ramp is steep.")
-    assert [e.completion for e in Paragraph().examples([chunk], None)] == ["The ramp is steep."]
+    assert [e.completion for e in Paragraph().examples([chunk], None)] == ["Ferry > Ramp\n\nThe ramp is steep."]
     assert Paragraph().examples([chunk, chunk], None) == []
 
 
@@ -80,14 +80,14 @@ def test_a_listing_without_the_words_above_it_gives_no_example() -> None:
 
 def test_a_part_of_a_sentence_gives_no_example_and_a_text_without_marks_does() -> None:
     long = "The ramp " + "is opened by the mate of the ferry and " * 12 + "closed."
-    short = "It is steep. It is long and wide. It is red, and it is new."
+    short = "It is steep. It is long and wide. It is red, and it is green where the cars stand, and it is new."
     text = f"# Ramps\n\n{short}\n\n{long}\n\nThe bell rings twice. Then it goes."
     parsed = parse_html("".join(f"<p>{part}</p>" for part in text.split("\n\n")))
     document = Document("0:a.html", parsed.text, "a.html", "html", blocks=parsed.blocks)
     recipe = Paragraph(max_chunk_tokens=40)
     made = recipe.examples(recipe.chunk(document, lambda text: len(text.split())), None)
     assert [e.completion.split()[-1] for e in made] == ["new."]
-    words = parse_html(f"<p>{'word ' * 100}</p>")
+    words = parse_html(f"<p>{'word ' * 115}</p>")
     document = Document("0:b.html", words.text, "b.html", "html", blocks=words.blocks)
     assert len(recipe.examples(recipe.chunk(document, lambda text: len(text.split())), None)) == 3
 
@@ -99,3 +99,44 @@ def test_the_beginning_of_what_is_not_in_the_passage_is_left_out() -> None:
     assert as_read("It is closed when:") == "It is closed when:"
     wrapped = "The ramp is opened before the cars\ncome to the ferry. It is closed\nby the mate when:"
     assert as_read(wrapped) == "The ramp is opened before the cars\ncome to the ferry."
+
+
+LONG = "The mate opens the ramp when all the cars have come, and he closes it before the ferry leaves the pier at noon."
+
+
+def _chunks(*texts: str) -> list[Chunk]:
+    return [
+        Chunk(f"0#a-{i}", "0", text, 1, ("Ferry", "Ramp"), metadata={"path": "a.md"}) for i, text in enumerate(texts)
+    ]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "It opens slowly. It closes fast, and the bell rings.",  # eleven words
+        f"## Links\n\n- [{LONG}](https://example.org/ramps/of/the/ferry)\n- [{LONG}](https://example.org/b)",
+        "- The ramp is now opened with the bell on ([ferry/ramp#12](https://example.org/12), [@mate](https://example.org))",
+        f"```\nopen(ramp)\n```\n\n{LONG} {LONG}",
+        f"bow | {LONG}\nstern | {LONG}",
+        f"{LONG} {LONG} The ramp of the other ferry is opened by the mate and by the captain of the",
+    ],
+)
+def test_a_passage_among_others_that_does_not_stand_alone_gives_no_example(text: str) -> None:
+    made = Paragraph().examples(_chunks(text, f"## Ramp\n\n{LONG} {LONG}"), None)
+    assert [e.chunk_id for e in made] == ["0#a-1"]
+
+
+def test_a_table_with_the_names_of_its_columns_and_an_item_without_a_full_stop_stand_alone() -> None:
+    table = f"| place | what |\n|---|---|\n| bow | {LONG} |\n| stern | {LONG} |"
+    items = f"- {LONG}\n- the ramp of the other ferry, which is opened by the mate and by the captain"
+    assert len(Paragraph().examples(_chunks(table, items), None)) == 2
+
+
+def test_a_passage_within_a_section_stands_below_the_names_of_its_section() -> None:
+    inside, head = Paragraph().examples(_chunks(f"{LONG} {LONG}", f"## Ramp\n\n{LONG} {LONG}"), None)
+    assert inside.completion == f"Ferry > Ramp\n\n{LONG} {LONG}"
+    assert head.completion == f"## Ramp\n\n{LONG} {LONG}"
+    ruled = f"====\nRamp\n====\n\n{LONG} {LONG}"
+    assert Paragraph().examples(_chunks(ruled, LONG), None)[0].completion == ruled
+    untitled = Chunk("0#a-0", "0", LONG, 1, ("a.txt",), metadata={"path": "b/a.txt"})
+    assert Paragraph().examples([untitled], None)[0].completion == LONG

@@ -1,0 +1,170 @@
+"""Which of a passage's keywords name its subject: those that there is evidence for in how the passage is written.
+
+A phrase is taken where it comes again, stands in a heading, is set as code or marked, or is spelled as names are; what
+stands once among other words is there by chance. What is set in listings, tables' labels and credits is not looked at.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import PurePosixPath
+
+from ray_ft.recipes.chunking.chunks import LINK, clean_title
+from ray_ft.recipes.chunking.keywords import STOP_WORDS, keywords
+from ray_ft.recipes.questions.topics import named, says_something
+from ray_ft.rows import Chunk
+
+LISTINGS = re.compile(
+    r"^[ \t]*```[\s\S]*?(?:^[ \t]*```|\Z)|^(?: {4}|\t)[^\n]*[=(){};<>\[\]|$/][^\n]*$"
+    r"|^[ \t]*(?:>>>|\.\.\.|[$%#>]) [^\n]*$",
+    re.MULTILINE,
+)
+LABELS = re.compile(r"^[^|\n]{1,40}: \| |^[\w/ -]{1,30}:[ \t]*$", re.MULTILINE)
+CREDITS = re.compile(r"\(#\d+\)|(?<!\w)[#@][\w-]+|(?<![\w.-])[\w.-]++/[\w.-]++#\d+|(?:(?<=\) )|(?<=\)))\[[^\[\]\n]*+\]")
+MARKED = re.compile(
+    r"(?<!`)(`{1,2})(?! )([^`\n]{2,60})\1(?!`)|\*\*([^*\n]{2,60})\*\*|(?<![\w*])\*([^*\n ][^*\n]{1,50})\*(?!\*)"
+)
+NAME = re.compile(r"[a-z\d][A-Z]|\w\w[_.-]\w\w|^--?[a-z]|^[A-Z]{2}")  # in a word that is spelled as names are
+WORDS = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
+CODE_SIGNS = re.compile(r"[={}<>;$\\|,\"'\[\]]|\s.*\s.*\s")
+_GENERAL = """
+    able above actual addition additional alternative amount answer appropriate april area argument august author
+    bar basic basis baz behavior behaviour below best better big bit body boolean bug careful case cases certain
+    chance change changes choice clarify code comment comments common complete complex correct corresponding couple
+    course current data date day days december default description desired detail details different difficult
+    document documentation documents easy effect efficient empty end entire entry error errors everything exact
+    excellent existing explicit fact family faster feature features february few file files final fine first fix
+    fixes following foo form friday full further future general given great half hand head high hour hours idea
+    implementation important improvement info information input integer interesting invalid issue issues item items
+    january july june kind large last latest level line lines list little local long lot main major man march match
+    material matter meaning means message method minor minute minutes missing monday month name names natural
+    necessary new next nice none normal november null number numbers numeric object october old only option optional
+    options order original others output page pages part particular parts people perfect person place point points
+    possible practice present previous problem problems project proper purpose question quick quite rare real reason
+    reasons recent recommended regular relevant rest result results right rule rules same saturday seconds section
+    sections separate september serious set several short similar simple single situation situations size slower
+    small solution somewhat sort source special specific standard start state statement step steps string sufficient
+    suitable summary sunday support task term text things third thursday time times title today top total true
+    tuesday type types typical unable usage user users usual valid value values variety version versions way ways
+    wednesday week whole wide word words work worth year years yesterday
+"""
+GENERAL = frozenset(_GENERAL.split())
+"""Words that name no subject by themselves."""
+_TITLES = """
+    actions additions api apis arguments attributes backwards bugfixes changelog changes commands compatibility
+    configuration constraints constructor constructors deprecated deprecations faq fields fixed functions getting
+    history installation limitations methods minor miscellaneous new news operators optional overview parameters
+    performance properties purpose reference removed required requirements returns settings setup started syntax
+    tests usage variables
+"""
+TITLES = GENERAL | frozenset(_TITLES.split())
+"""Words that, by themselves, are the heading of many sections."""
+MANY = 0.5  # share of a document's passages that a word of its own subject stands in
+MIN_PASSAGES = 6  # of a document, below which that is not asked
+MIN_LETTERS = 3
+MAX_TITLE_WORDS = 7  # of a heading that is a name
+LOOKED_AT = 40  # of RAKE's phrases
+ENOUGH, FAIR = 2.0, 1.0  # evidence that names a subject, and that may stand beside those that do
+MIN_SUBJECTS, MIN_SURE = 3, 2  # fewer tell no passage from another; so many of them have evidence enough
+
+
+def subjects(chunk: Chunk, max_subjects: int, common: frozenset[str] = frozenset()) -> list[str]:
+    """The phrases that name what a passage is about, best first; `common` words are those of the whole document.
+
+    The heading above it comes first, where it is a name and no sentence.
+    """
+    prose = LABELS.sub(" ", LISTINGS.sub("\n", chunk.text))
+    prose = CREDITS.sub(" ", LINK.sub(r" \1 ", prose))
+    marked = [next(filter(None, m.groups()[1:])) for m in MARKED.finditer(prose)]
+    marked = [m.strip() for m in marked if not CODE_SIGNS.search(m) and m.lower() not in STOP_WORDS]
+    times = Counter(_stem(word) for word in WORDS.findall(prose.lower()))
+    above = {_stem(word) for word in WORDS.findall(" ".join(map(clean_title, chunk.heading_path)).lower())}
+    lowered = prose.lower()
+    found: dict[str, tuple[float, str]] = {}
+    phrases = [_trimmed(phrase) for phrase in keywords(prose, LOOKED_AT)]
+    again = [pair for phrase in phrases for pair in _pairs(phrase) if lowered.count(pair.lower()) > 1]
+    for rank, phrase in enumerate([*marked, *again, *phrases]):
+        key = phrase.lower().strip("`*")
+        if len(key) < MIN_LETTERS or key in found:
+            continue
+        score = _evidence(phrase, lowered.count(key), times, above, common) + (1.0 if rank < len(marked) else 0.0)
+        found[key] = (score, phrase.strip("`*"))
+    best = sorted((item for item in found.items() if item[1][0] >= FAIR), key=lambda item: -item[1][0])
+    chosen = _titles(chunk)[:1]
+    for key, (score, phrase) in best:
+        if len(chosen) == max_subjects or (score < ENOUGH and not MIN_SURE <= len(chosen) < MIN_SUBJECTS):
+            break
+        if not any(_is_same(key, other.lower()) for other in chosen):
+            chosen.append(phrase)
+    return chosen
+
+
+def _titles(chunk: Chunk) -> list[str]:
+    """The names among the two headings above a passage, the nearest first; none that any document has."""
+    titles = [named(clean_title(title)) for title in reversed(chunk.heading_path[-2:])]
+    return [
+        title for title in titles if _is_name(title) and title != PurePosixPath(chunk.metadata.get("path", "")).name
+    ]
+
+
+def _is_name(title: str) -> bool:
+    words = [word.lower() for word in WORDS.findall(title)]
+    is_short = len(title.split()) <= MAX_TITLE_WORDS and not title.endswith((".", "?", "!"))
+    return is_short and says_something(title) and not all(w in TITLES or w.isdigit() for w in words)
+
+
+def common_words(chunks: Sequence[Chunk]) -> frozenset[str]:
+    """Words that stand in most passages of a document, and tell none of them from the others."""
+    if len(chunks) < MIN_PASSAGES:
+        return frozenset()
+    times: Counter[str] = Counter()
+    for chunk in chunks:
+        times.update({_stem(word) for word in WORDS.findall(chunk.text.lower())})
+    return frozenset(word for word, n in times.items() if n > MANY * len(chunks))
+
+
+def _evidence(phrase: str, num_times: int, times: Counter[str], above: set[str], common: frozenset[str]) -> float:
+    words = [_stem(word) for word in WORDS.findall(phrase.lower())]
+    telling = [word for word in words if word not in GENERAL and word not in common and not word.isdigit()]
+    if not telling:
+        return 0.0
+    score = 0.0
+    if num_times > 1:
+        score += 2.0
+    elif all(times[word] > 1 for word in telling):
+        score += 1.5
+    elif times[words[-1]] > 1 and words[-1] in telling:
+        score += 1.0
+    if any(word in above for word in telling):
+        score += 1.0 if len(words) > 1 or num_times > 1 else 0.5
+    if " " not in phrase and NAME.search(phrase):
+        score += 1.0
+    if len(words) == 1 and phrase.isalpha() and not phrase.isupper() and phrase[1:].islower():
+        score -= 1.0  # a word of the language
+    score += 1.0 if 1 < len(words) < 4 else 0.0
+    return score - 0.75 * (len(words) - len(telling))
+
+
+def _trimmed(phrase: str) -> str:
+    """A phrase without words in front that name nothing: `existing file format`."""
+    words = phrase.split(" ")
+    while len(words) > 1 and words[0].lower() in GENERAL:
+        words = words[1:]
+    return " ".join(words)
+
+
+def _pairs(phrase: str) -> list[str]:
+    """Two words each of a longer phrase, which may come again where all of it does not: `bow ramp opens`."""
+    words = phrase.split(" ")
+    return [" ".join(words[i : i + 2]) for i in range(len(words) - 1)] if len(words) > 2 else []
+
+
+def _is_same(key: str, other: str) -> bool:
+    """Whether one of two phrases is in the other, whatever signs and endings they have: `--pre`, `pre flag`."""
+    a, b = (f" {' '.join(map(_stem, WORDS.findall(phrase)))} " for phrase in (key, other))
+    return a in b or b in a
+
+
+def _stem(word: str) -> str:
+    """A word without the plural's ending, so that both count as one."""
+    return word[:-1] if len(word) > 3 and word.endswith("s") and not word.endswith("ss") else word

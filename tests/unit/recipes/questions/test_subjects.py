@@ -1,0 +1,67 @@
+"""Which keywords name the subject of a passage: those with evidence in how it is written, and none by chance."""
+
+import pytest
+
+from ray_ft.recipes import Keyword
+from ray_ft.recipes.questions.subjects import common_words, subjects
+from ray_ft.rows import Chunk
+
+PROSE = "A crew that has little time can leave it to the master, who looks after it in the same way as before."
+
+
+def _chunk(text: str, *path: str, number: int = 0) -> Chunk:
+    return Chunk(f"0#k-{number}", "0", text, 1, path or ("Overview", "Notes"), metadata={"path": "a.md"})
+
+
+def test_what_comes_again_or_is_set_as_code_names_the_subject_and_what_stands_once_does_not() -> None:
+    text = f"The bow ramp opens with `open_ramp`. {PROSE} The bow ramp is closed by a **ramp motor** at the pier."
+    found = subjects(_chunk(text), 6)
+    assert {"bow ramp", "open_ramp", "ramp motor"} <= set(found)
+    assert not any("time" in words or "crew" in words or "way" in words for words in found)
+
+
+def test_the_heading_above_comes_first_unless_any_document_has_it() -> None:
+    text = f"The bow ramp opens slowly. {PROSE} The bow ramp closes fast with `close_ramp`."
+    assert subjects(_chunk(text, "Ferry", "Loading of cars"), 6)[0] == "Loading of cars"
+    assert "Overview" not in subjects(_chunk(text, "Ferry", "Overview"), 6)
+    assert "Why does the ramp open?" not in subjects(_chunk(text, "Ferry", "Why does the ramp open?"), 6)
+
+
+@pytest.mark.parametrize(
+    ("text", "wrong"),
+    [
+        ("The ramp opens.\n\n```\nlever_arm = 1\nlever_arm += 1\n```\n\nThe ramp closes.", "lever_arm"),
+        ("The ramp opens.\n\n    lever_arm = 1\n    lever_arm += 1\n\nThe ramp closes.", "lever_arm"),
+        (
+            "- Ramp opens (ferry/ramp#12, @janedoe) [Deck Crew]\n- Ramp closes (ferry/ramp#13, @janedoe) [Deck Crew]",
+            "Deck Crew",
+        ),
+        (
+            "- Ramp opens ([#12](https://e.org), [@janedoe](https://e.org))\n- Ramp closes [@janedoe](https://e.org)",
+            "janedoe",
+        ),
+        ("Module: | ramp\nStatus: | ramp\n\nThe ramp opens.", "Module"),
+    ],
+)
+def test_listings_labels_and_credits_give_no_keywords(text: str, wrong: str) -> None:
+    assert not any(wrong in words for words in subjects(_chunk(text), 6))
+
+
+def test_spellings_of_one_name_count_once() -> None:
+    text = (
+        "Use `--pre` for it. The pre flag is slow. The pre flag is new. `visible_fields()` is what visible_fields was."
+    )
+    assert sorted(subjects(_chunk(text), 6)) == ["--pre", "visible_fields()"]
+
+
+def test_a_word_of_the_whole_document_tells_no_passage_from_another() -> None:
+    chunks = [_chunk(f"The ferry has a ramp{i}. The ferry opens ramp{i} slowly.", number=i) for i in range(8)]
+    assert {"ferry", "ramp"} & common_words(chunks) == {"ferry"}
+    assert common_words(chunks[:3]) == frozenset()
+
+
+def test_a_passage_without_three_names_or_thirty_words_gives_no_keyword_example() -> None:
+    good = f"The bow ramp opens with `open_ramp`. {PROSE} The bow ramp is closed by a **side motor** at the pier."
+    made = Keyword().examples([_chunk(good), _chunk(f"{PROSE} {PROSE}", number=1), _chunk(good[:90], number=2)], None)
+    assert [e.chunk_id for e in made] == ["0#k-0"]
+    assert made[0].prompt.startswith("Write a passage about: ")
