@@ -21,6 +21,8 @@ REFERENCE = re.compile(
     r"<(?:code|c|tt)>([^<>]*+)</(?:code|c|tt)>"
     r"|<(?:see|seealso|paramref|typeparamref)\s++\w++=\"(?:\w:)?([^\"<>]*+)\"\s*+/>"
 )
+IMAGE = re.compile(r"^[ \t]*+!\[[^\]\n]*+\]\([^()\n]*+\)[ \t]*+$\n?", re.MULTILINE)
+STYLED = re.compile(r"^<span [^<>\n]*+>|</span>[ \t]*+$", re.MULTILINE)  # a paragraph
 ROLE = re.compile(r":(?:[a-z]{1,20}:)?[a-z]{1,20}:`(?:([^`<>]{1,200}) <[^`<>]{1,200}>|(~)?([^`<>]{1,200}))`")
 INLINE = re.compile(r"\{@(\w++)(?:\s++([^{}]*+(?:\{[^{}]*+(?:\{[^{}]*+\}[^{}]*+)*+\}[^{}]*+)*+))?\}")
 TARGET = re.compile(r"([^\s()]++(?:\([^()]*+\))?)\s*+(.*)", re.DOTALL)  # of a link, and its label
@@ -58,7 +60,9 @@ def plain_words(docstring: str, language: str = "") -> str:
         if language == "java":
             words = HTML.sub("", ITEM_TAG.sub("- ", words))
         elif language not in NO_HTML:
-            words = BREAKS.sub("", words)
+            words = STYLED.sub("", BREAKS.sub("", words))
+    if "![" in words:
+        words = IMAGE.sub("", words)
     if "&" in words and language == "java":
         words = html.unescape(words)
     if language != "python" and ("@" in words or "\\" in words):

@@ -60,7 +60,7 @@ REMARK = re.compile(
     r"|[^.]{0,60}\b(?:was|were|is|are) (?:taken|copied|adapted|borrowed|ported|derived|stolen) from\b"
     r"|(?:the |an? |all |these |only )?[\"'`+*]?[\w.-]{1,40}[\"'`+*]?(?: to be \w{1,20}| \w{1,20}){0,2}"
     r" must (?:not |never |only |always )?(?:be|remain|have|stay|hold)\b"
-    r"|(?:can't|cannot|can not|these|below|no longer|place ?holder"
+    r"|(?:can't|cannot|can not|these|below|no longer|place ?holder|the following|to be (?:called|used|overrid\w*)"
     r"|we|don't|hopefully|unfortunately|ideally|maybe|perhaps|technically|strictly speaking|looks like|relies on"
     r"|i (?:think|guess|assume|am|don't|have)|not (?:strictly|really|actually|meant|intended)|global set|callback from"
     r"|for (?:historical|legacy|backwards?|compat\w*|tests?|testing|internal)|partial(?:ly)? implement\w+"

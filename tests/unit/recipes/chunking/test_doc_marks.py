@@ -2,6 +2,7 @@
 
 import pytest
 
+from ray_ft.recipes.chunking.doc_marks import plain_words
 from ray_ft.recipes.chunking.summaries import summary_of, told
 
 SEEN = [
@@ -72,3 +73,8 @@ def test_what_is_no_description_of_its_definition_is_none(docstring: str, name: 
 )
 def test_more_than_the_name_is_told(docstring: str, name: str) -> None:
     assert told(docstring, name) == docstring
+
+
+def test_images_and_styles_of_a_paragraph_are_no_words() -> None:
+    words = 'Skips items.\n\n<span class="informal">Like filter,\nbut once.</span>\n\n![](skip.png)\n\nMore `![](x)`.'
+    assert plain_words(words, "typescript") == "Skips items.\n\nLike filter,\nbut once.\n\nMore `![](x)`."
