@@ -7,7 +7,14 @@ import html
 import re
 
 INHERITED = re.compile(r"\{?@inherit_?docs?\}?|</?inherit_?doc\b[^>]*+>|\binheritDoc\b", re.IGNORECASE)
-NO_WORDS = re.compile(r"#\s*(?:noqa|type:|pylint:|pragma:|nosec|fmt:|mypy:|ruff:)[^\n]*+|\bNOLINT\w*+", re.IGNORECASE)
+NO_WORDS = re.compile(
+    r"#\s*(?:noqa|type:|pylint:|pragma:|nosec|fmt:|mypy:|ruff:)[^\n]*+|\bNOLINT\w*+"
+    r"|\b(?:(?:swift|ts|style|ds|golangci-)lint:|eslint-[a-z]|rubocop:|phpcs:|ktlint-|detekt:|prettier-ignore|biome-ignore"
+    r"|(?:istanbul|c8|v8) ignore|lint:ignore|cspell:|go:(?:build|generate|embed|linkname|noinline|nosplit)\b)[^\n]*+",
+    re.IGNORECASE,
+)
+TOOLS = ("#", "<", "nherit", "NOLINT", "lint", "ignore", "rubocop", "phpcs", "detekt", "cspell", "go:")
+"""What stands in all of them."""
 MARKERS = re.compile(r"^[ \t]*+:(?:end )?docstring\b[^:\n]*+:[ \t]*+$\n?", re.MULTILINE)  # of scripts of a shell
 BREAKS = re.compile(r"<(?:/?p|br\s*/?|/?pre)>", re.IGNORECASE)
 NO_HTML = frozenset({"python", "ruby", "go", "rust", "bash"})  # where a tag is what is spoken of
@@ -24,6 +31,11 @@ REFERENCE = re.compile(
 IMAGE = re.compile(r"^[ \t]*+!\[[^\]\n]*+\]\([^()\n]*+\)[ \t]*+$\n?", re.MULTILINE)
 STYLED = re.compile(r"^<span [^<>\n]*+>|</span>[ \t]*+$", re.MULTILINE)  # a paragraph
 ROLE = re.compile(r":(?:[a-z]{1,20}:)?[a-z]{1,20}:`(?:([^`<>]{1,200}) <[^`<>]{1,200}>|(~)?([^`<>]{1,200}))`")
+XML_TAGS = (
+    (re.compile(r"<(?:type)?param name=\"(\w++)\"\s*+>\s*+([^<>]*+)</(?:type)?param>"), r"@param \1 \2"),
+    (re.compile(r"<(returns|value|remarks|example)>\s*+([^<>]*+)</\1>"), r"@\1 \2"),
+    (re.compile(r"<exception cref=\"(?:\w:)?([^\"<>]*+)\"\s*+>\s*+([^<>]*+)</exception>"), r"@throws \1 \2"),
+)  # of .NET, as others write them
 INLINE = re.compile(r"\{@(\w++)(?:\s++([^{}]*+(?:\{[^{}]*+(?:\{[^{}]*+\}[^{}]*+)*+\}[^{}]*+)*+))?\}")
 TARGET = re.compile(r"([^\s()]++(?:\([^()]*+\))?)\s*+(.*)", re.DOTALL)  # of a link, and its label
 NAMED = re.compile(r"^([ \t]*+)[@\\](?:brief|description|desc|summary|details|remarks?|short)\b[ \t]*+", re.MULTILINE)
@@ -42,7 +54,7 @@ TASK = re.compile(
 
 def without_marks(words: str) -> str:
     """Words without what only tools read, such as `# noqa` and {@inheritDoc}."""
-    is_marked = "#" in words or "<" in words or "nherit" in words or "NOLINT" in words
+    is_marked = any(mark in words for mark in TOOLS)
     return NO_WORDS.sub("", INHERITED.sub("", words)) if is_marked else words
 
 
@@ -57,6 +69,9 @@ def plain_words(docstring: str, language: str = "") -> str:
         words = INLINE.sub(_inline, words)
     if "<" in words:
         words = REFERENCE.sub(lambda found: found.group(1) or found.group(2) or "", words)
+        if "</" in words and language == "csharp":
+            for tag, spelled in XML_TAGS:
+                words = tag.sub(spelled, words)
         if language == "java":
             words = HTML.sub("", ITEM_TAG.sub("- ", words))
         elif language not in NO_HTML:

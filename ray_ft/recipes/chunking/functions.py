@@ -24,7 +24,9 @@ DIRECTIVE = re.compile(
     r"(?:type:|noqa|pragma|fmt:|mypy:|pylint|ruff:|eslint|clang-format|nolint|include\b|define\b|if|end|else)"
 )
 TEST_MACRO = re.compile(r"(?:\w{1,60}_)?TEST\w{0,60} ?\(")  # of C++
-CLASS_WORD = re.compile(r"(?<![\w.@])(?:class|interface|struct|enum|trait|union|module|record|namespace)\b")
+CLASS_WORD = re.compile(
+    r"(?<![\w.@])(?:class|interface|struct|enum|trait|union|module|record|namespace|protocol|extension|actor|object)\b"
+)
 DIRECTIVE_LINE = re.compile(
     r"^#[ \t]*(?:if|ifdef|ifndef|else|elif|endif|define|undef|include|pragma|error|region)\b", re.MULTILINE
 )

@@ -8,7 +8,8 @@ from ray_ft.recipes.chunking.doc_marks import INHERITED, plain_words
 TAG = re.compile(
     r"^[ \t]*+(?:@[A-Za-z]|\\(?:param|arg|returns?|retval|throws?|exception|raises|type|tparam|see|since|author"
     r"|version|deprecated|internal|private|public|link|example|class|todo)\b"
-    r"|:(?:param|type|returns?|rtype|raises|meta)\b|<(?:param|returns|exception|typeparam|value|response)\b)"
+    r"|:(?:param|type|returns?|rtype|raises|meta)\b|- (?:Parameters?|Returns?|Throws)\b[^:\n]*+:"
+    r"|<(?:param|returns|exception|typeparam|value|response)\b)"
     r".*(?:\n(?![ \t]*+[@\\:<]\w|[ \t]*+\n).*)*+",
     re.MULTILINE,
 )  # with the lines that go on
@@ -57,6 +58,7 @@ NO_SUMMARY = re.compile(
 )  # goes on with another comment, is a heading, or tells what to heed or where it comes from instead of what is done
 REMARK = re.compile(
     r"(?:on|as|unlike|because|while|although|though|due to|since) [^.,]{2,80},"
+    r"|[^.]{0,100}\b(?:so|since|because|as|here|where) we (?:should|must|need|have|can|do|don't|are|want|use|only)\b"
     r"|[^.]{0,60}\b(?:was|were|is|are) (?:taken|copied|adapted|borrowed|ported|derived|stolen) from\b"
     r"|(?:the |an? |all |these |only )?[\"'`+*]?[\w.-]{1,40}[\"'`+*]?(?: to be \w{1,20}| \w{1,20}){0,2}"
     r" must (?:not |never |only |always )?(?:be|remain|have|stay|hold)\b"

@@ -140,6 +140,8 @@ def test_a_definition_is_called_what_its_language_calls_it() -> None:
     assert "Write the struct `Pump`" in _metadata("// Moves water.\nstruct Pump { int a; int b; };", "cpp")["Pump"]
     go = _metadata("// Pump moves water from hall to hall.\ntype Pump struct {\n\ta int\n\tb int\n}\n", "go")
     assert "Write the struct `Pump`" in go["Pump"]
+    swift = _metadata("/// Moves water from hall to hall.\nprotocol Pump { func run() }\n", "swift")
+    assert "Write the protocol `Pump`" in swift["Pump"]
     recipe = QA()
     document = _document("/** Moves water from one hall to the next. */\ninterface Pump { }", "java", "P.java")
     assert [e.prompt for e in recipe.examples(recipe.chunk(document, len), None)] == [

@@ -78,3 +78,32 @@ def test_more_than_the_name_is_told(docstring: str, name: str) -> None:
 def test_images_and_styles_of_a_paragraph_are_no_words() -> None:
     words = 'Skips items.\n\n<span class="informal">Like filter,\nbut once.</span>\n\n![](skip.png)\n\nMore `![](x)`.'
     assert plain_words(words, "typescript") == "Skips items.\n\nLike filter,\nbut once.\n\nMore `![](x)`."
+
+
+def test_tags_of_net_are_spelled_as_others_write_them() -> None:
+    words = (
+        'Opens <see cref="T:Pump" />.\n\n<param name="by">Turns of it.</param>\n<returns>\nThe level.\n</returns>\n'
+        '<exception cref="T:System.Dry">No water.</exception>'
+    )
+    assert plain_words(words, "csharp") == (
+        "Opens Pump.\n\n@param by Turns of it.\n@returns The level.\n\n@throws System.Dry No water."
+    )
+    assert summary_of(plain_words("<returns>The level of all water.</returns>", "csharp")) == (
+        "Returns the level of all water."
+    )
+
+
+def test_what_linters_read_is_no_word_in_any_language() -> None:
+    for directive in (
+        "swiftlint:disable:next name",
+        "eslint-disable-next-line no-x",
+        "rubocop:disable Metrics",
+        "go:generate x",
+    ):
+        assert plain_words(f"Opens it.\n{directive}", "swift") == "Opens it."
+    assert plain_words("Lints files and ignores others.", "go") == "Lints files and ignores others."
+
+
+def test_parameters_of_swift_are_no_part_of_a_summary() -> None:
+    words = "Opens the valve.\n- Parameter by: Turns of it.\n- Returns: The level.\n- Throws: `Dry` without water."
+    assert summary_of(words) == "Opens the valve."
