@@ -14,7 +14,7 @@ MIN_TOLD = 8  # words that are told of a function beside its name, where its bod
 MIN_LINES_ALONE = 12  # where nothing of its file uses it or is used by it
 MIN_OF_LINE = 7  # words of a function of one line, and of what is told beside its name
 MAX_BARE_CLASS = 5  # lines of a class that nothing tells of but its name
-MAX_LOOKED_AT = 2000  # characters
+MAX_LOOKED_AT = 1500  # characters of code that may be short
 WORD = re.compile(r"[A-Za-z_]\w*+")
 HASH, DASH = ("#",), ("--",)
 COMMENTS = {
@@ -41,41 +41,40 @@ def is_worth(document: Document, definition: Definition, known: Mapping[str, str
         return True
     if known["kind"] in SHELLS and not has_functions(document, definition):
         return False
-    code = statements(document, definition)
     if known.get("docstring") or known.get("comments"):
         return tells(document, definition, known.get("docstring", ""))
     is_used = bool(known.get("calls") or known.get("callers"))
     if definition.kind == "class" and not is_used:
         return False
+    is_long = definition.end - definition.body_start > MAX_LOOKED_AT
+    code = [] if is_long else statements(document, definition)
     if definition.kind == "class":
-        return len(code) > (MAX_BARE_CLASS if known["kind"] == "class" else 1)
+        return is_long or len(code) > (MAX_BARE_CLASS if known["kind"] == "class" else 1)
     if TEST.match(definition.name.rpartition(".")[2]) is not None or known["kind"] == "test":
         words = [w for w in name_words(definition.name.rpartition(".")[2]) if w != "test"]
-        return len(code) >= MIN_TEST_LINES and len(words) >= MIN_TEST_NAME
-    return (
-        len(code) >= (MIN_LINES if is_used else MIN_LINES_ALONE)
-        and sum(len(WORD.findall(line)) for line in code) >= MIN_WORDS
-    )
+        return len(words) >= MIN_TEST_NAME and (is_long or len(code) >= MIN_TEST_LINES)
+    if is_long or len(code) < (MIN_LINES if is_used else MIN_LINES_ALONE):
+        return is_long
+    return sum(len(WORD.findall(line)) for line in code) >= MIN_WORDS
 
 
 def tells(document: Document, definition: Definition, docstring: str) -> bool:
     """Whether code and what is told of it are more than its name says twice."""
-    if definition.kind == "class":
+    if definition.kind == "class" or definition.end - definition.body_start > MAX_PLAIN:
         return True
-    code = statements(document, definition)
-    if len(code) > 1 and not is_plain(document, definition):
-        return True
-    news = news_of(summary_of(docstring), definition.name)
     if is_plain(document, definition):
-        return news >= MIN_TOLD
-    return len(WORD.findall(" ".join(code))) + news >= MIN_OF_LINE
+        return news_of(summary_of(docstring), definition.name) >= MIN_TOLD
+    code = statements(document, definition)
+    if len(code) > 1:
+        return True
+    num_words = len(WORD.findall(" ".join(code)))
+    return num_words >= MIN_OF_LINE or num_words + news_of(summary_of(docstring), definition.name) >= MIN_OF_LINE
 
 
 def statements(document: Document, definition: Definition) -> list[str]:
-    """The lines of a definition's code, without brackets alone and comments; of long code the first ones."""
-    code = document.text[definition.body_start : min(definition.end, definition.body_start + MAX_LOOKED_AT)]
+    """The lines of a definition's code, without brackets alone and comments."""
     marks = COMMENTS.get(document.language, ("//", "/*", "* ", "*/"))
-    lines = map(str.strip, code.split("\n"))
+    lines = map(str.strip, document.text[definition.body_start : definition.end].split("\n"))
     return [line for line in lines if line not in ENDS and not line.startswith(marks)]
 
 

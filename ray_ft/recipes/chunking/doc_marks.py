@@ -7,14 +7,13 @@ import html
 import re
 
 INHERITED = re.compile(r"\{?@inherit_?docs?\}?|</?inherit_?doc\b[^>]*+>|\binheritDoc\b", re.IGNORECASE)
-NO_WORDS = re.compile(
-    r"#\s*(?:noqa|type:|pylint:|pragma:|nosec|fmt:|mypy:|ruff:)[^\n]*+|\bNOLINT\w*+"
-    r"|\b(?:(?:swift|ts|style|ds|golangci-)lint:|eslint-[a-z]|rubocop:|phpcs:|ktlint-|detekt:|prettier-ignore|biome-ignore"
-    r"|(?:istanbul|c8|v8) ignore|lint:ignore|cspell:|go:(?:build|generate|embed|linkname|noinline|nosplit)\b)[^\n]*+",
-    re.IGNORECASE,
+NO_WORDS = re.compile(r"#\s*(?:noqa|type:|pylint:|pragma:|nosec|fmt:|mypy:|ruff:)[^\n]*+|\bNOLINT\w*+", re.IGNORECASE)
+LINTERS = re.compile(
+    r"\b(?:(?:swift|ts|style|ds|golangci-)lint:|eslint-[a-z]|rubocop:|phpcs:|ktlint-|detekt:|(?:prettier|biome)-ignore"
+    r"|(?:istanbul|c8|v8) ignore|lint:ignore|cspell:|go:(?:build|generate|embed|linkname|noinline|nosplit)\b)[^\n]*+"
 )
-TOOLS = ("#", "<", "nherit", "NOLINT", "lint", "ignore", "rubocop", "phpcs", "detekt", "cspell", "go:")
-"""What stands in all of them."""
+LINTED = ("lint:", "lint-", "cop:", "phpcs:", "detekt:", "-ignore", "l ignore", "8 ignore", "cspell:", "go:")
+"""One of them stands in each."""
 MARKERS = re.compile(r"^[ \t]*+:(?:end )?docstring\b[^:\n]*+:[ \t]*+$\n?", re.MULTILINE)  # of scripts of a shell
 BREAKS = re.compile(r"<(?:/?p|br\s*/?|/?pre)>", re.IGNORECASE)
 NO_HTML = frozenset({"python", "ruby", "go", "rust", "bash"})  # where a tag is what is spoken of
@@ -54,8 +53,9 @@ TASK = re.compile(
 
 def without_marks(words: str) -> str:
     """Words without what only tools read, such as `# noqa` and {@inheritDoc}."""
-    is_marked = any(mark in words for mark in TOOLS)
-    return NO_WORDS.sub("", INHERITED.sub("", words)) if is_marked else words
+    is_marked = "#" in words or "<" in words or "nherit" in words or "NOLINT" in words
+    words = NO_WORDS.sub("", INHERITED.sub("", words)) if is_marked else words
+    return LINTERS.sub("", words) if any(mark in words for mark in LINTED) else words
 
 
 def plain_words(docstring: str, language: str = "") -> str:

@@ -58,8 +58,6 @@ NO_SUMMARY = re.compile(
 )  # goes on with another comment, is a heading, or tells what to heed or where it comes from instead of what is done
 REMARK = re.compile(
     r"(?:on|as|unlike|because|while|although|though|due to|since) [^.,]{2,80},"
-    r"|[^.]{0,100}\b(?:so|since|because|as|here|where) we (?:should|must|need|have|can|do|don't|are|want|use|only)\b"
-    r"|[^.]{0,60}\b(?:was|were|is|are) (?:taken|copied|adapted|borrowed|ported|derived|stolen) from\b"
     r"|(?:the |an? |all |these |only )?[\"'`+*]?[\w.-]{1,40}[\"'`+*]?(?: to be \w{1,20}| \w{1,20}){0,2}"
     r" must (?:not |never |only |always )?(?:be|remain|have|stay|hold)\b"
     r"|(?:can't|cannot|can not|these|below|no longer|place ?holder|the following|to be (?:called|used|overrid\w*)"
@@ -74,6 +72,13 @@ REMARK = re.compile(
     r"|only|intended) (?:from|out|here|so|to|for|because|since|due|in order|until|when|rather|instead|used|meant))\b",
     re.IGNORECASE,
 )  # to authors: why it is written so, where and for whom, instead of what it does
+WE = re.compile(
+    r"[^.]{0,100}\b(?:so|since|because|as|here|where) we (?:should|must|need|have|can|do|don't|are|want|use|only)\b",
+    re.IGNORECASE,
+)
+TAKEN = re.compile(
+    r"[^.]{0,60}\b(?:was|were|is|are) (?:taken|copied|adapted|borrowed|ported|derived|stolen) from\b", re.IGNORECASE
+)
 GROUP = re.compile(
     r"(?!(?:\w+s|get|set|return|add|find|list|call|run|create|register|load|collect|build|make|resolve|define|check"
     r"|remove|print|generate|parse|apply|wrap|bind|invoke|import|export|install|patch|mock|test) )"
@@ -151,16 +156,17 @@ def answers(docstring: str, name: str) -> bool:
 def with_more(docstring: str, name: str) -> str:
     """The summary, with the paragraph behind it where it says little more than the name."""
     summary = summary_of(docstring)
-    if not summary or news_of(summary, name) >= MIN_NEWS:
+    if not summary or "\n\n" not in docstring or news_of(summary, name) >= MIN_NEWS:
         return summary
     first, _, rest = _without_tags(docstring).lstrip("\n").partition("\n\n")
     more = summary_of(rest) if " ".join(first.split()) == summary else ""
     is_prose = more[:1].isalnum() and more.endswith((".", "!", "?")) and len(more) <= MAX_MORE
-    if not is_prose or ASIDE.match(more) or NO_SUMMARY.match(more) or REMARK.match(more):
+    if not is_prose or ASIDE.match(more) or NO_SUMMARY.match(more) or _is_remark(more):
         return summary
     return f"{summary.rstrip('.')}. {more}"
 
 
+@lru_cache(maxsize=4096)
 def summary_of(docstring: str) -> str:
     """The first paragraph without tags such as @param, up to its last whole sentence; else what @return says."""
     plain = _without_tags(docstring)
@@ -199,13 +205,14 @@ def _typed(words: str) -> tuple[str, str]:
     return (words, "") if depth <= 0 else (words.partition(" ")[0], words.partition(" ")[2])
 
 
+@lru_cache(maxsize=4096)
 def _without_tags(docstring: str) -> str:
     return TAG.sub("", docstring).strip() if any(mark in docstring for mark in "@\\:<") else docstring
 
 
 def _says_nothing(summary: str, name: str) -> bool:
     """Whether a summary points to another, is to be written, heads a group, or repeats the name."""
-    if NO_SUMMARY.match(summary) or REMARK.match(summary):
+    if NO_SUMMARY.match(summary) or _is_remark(summary):
         return True
     if GROUP.fullmatch(summary) or USAGE.fullmatch(summary) or TWIN.fullmatch(summary):
         return True
@@ -216,6 +223,13 @@ def _says_nothing(summary: str, name: str) -> bool:
         return True
     said = name_words(plain)
     return said in (name_words(name), name_words(name.rpartition(".")[2])) or not said
+
+
+def _is_remark(summary: str) -> bool:
+    """Whether words are to authors: why something is written so, where it is from, what others must do."""
+    if " we " in summary and WE.match(summary):
+        return True
+    return (" from" in summary and TAKEN.match(summary) is not None) or REMARK.match(summary) is not None
 
 
 def _is_of_function(summary: str, name: str) -> bool:
@@ -238,6 +252,7 @@ def name_words(words: str) -> tuple[str, ...]:
     return tuple(w for w in map(str.lower, NAME_WORD.findall(words[:200])) if w not in KIND_WORDS)
 
 
+@lru_cache(maxsize=1 << 14)
 def _stem(word: str) -> str:
     """A word without the ending of its number or tense."""
     for ending in ("ing", "es", "ed", "s", "e"):
