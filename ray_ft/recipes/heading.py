@@ -7,20 +7,21 @@ from itertools import groupby
 
 from ray_ft.recipes.base import RECIPES, Recipe
 from ray_ft.recipes.chunking.chunks import Section, Span, make_chunks, sections
-from ray_ft.recipes.chunking.entries import ends_with_term, groups, named
+from ray_ft.recipes.chunking.entries import finished, groups, named
 from ray_ft.recipes.chunking.pieces import exact_counter
 from ray_ft.recipes.chunking.pointers import says_enough
 from ray_ft.recipes.chunking.worth import as_read, is_worth_it
 from ray_ft.recipes.questions.orders import order_of
-from ray_ft.recipes.questions.parts import own_subjects, stands_alone
-from ray_ft.recipes.questions.topics import says_something
+from ray_ft.recipes.questions.parts import begins_well, own_subjects
+from ray_ft.recipes.questions.topics import LISTS_CHANGES, RELEASE, says_something
 from ray_ft.rows import Chunk, CountTokens, Document, Example, Generate
 from ray_ft.words import num_words, script_language
 
 MIN_WORDS = 5  # a shorter body is a link or a leftover
 MIN_WORDS_UNNAMED = 15  # below a heading that says nothing by itself, such as “Name” and “See also”
+MIN_WORDS_OF_CHANGE = 25  # of a release, which says more than that one thing was mended
 MIN_WORDS_OF_PART = 25  # of a section that is too long for one example
-MIN_PROSE = 16  # of a text that shows no listing and no table, and is no instruction
+MIN_PROSE = 12  # of a text that shows no listing and no table, and is no instruction
 
 
 @RECIPES.register("heading")
@@ -55,7 +56,7 @@ class Heading(Recipe):
 
     def examples(self, chunks: list[Chunk], generate: Generate | None) -> list[Example]:
         return [
-            Example(prompt, as_read(c.text), c.id, c.document_id, self.name)
+            Example(prompt, finished(as_read(c.text)), c.id, c.document_id, self.name)
             for c, prompt in zip(chunks, _prompts(chunks), strict=True)
             if prompt and is_worth_it(c, min_words=_least(c)) and says_enough(c.text, min_words=_least_said(c))
         ]
@@ -83,6 +84,8 @@ def _least(chunk: Chunk) -> int:
 
 def _least_said(chunk: Chunk) -> int:
     """Words that its text has to have beside links; a line under `Open the ramp` tells how, and few characters may."""
+    if LISTS_CHANGES.search(chunk.metadata["path"]) and any(map(RELEASE.fullmatch, chunk.heading_path)):
+        return MIN_WORDS_OF_CHANGE
     is_told = bool(order_of(chunk.heading_path[-1])) or script_language(chunk.text)
     return MIN_WORDS if is_told else MIN_PROSE
 
@@ -99,10 +102,10 @@ def _prompts(chunks: list[Chunk]) -> Iterator[str]:
             if len(parts) == 1:
                 yield f"Write {section}."
             elif terms is not None:
-                is_told = terms and times[terms] == 1 and part == "1" and not ends_with_term(chunk.text)
+                is_told = terms and times[terms] == 1 and part == "1"
                 beginning = "the beginning of " if "part" in chunk.metadata else ""
                 yield f"Write {beginning}what {section} says about {terms}." if is_told else ""
             elif chunk.metadata.get("group", "0") == "0" and part == "1":
-                yield f"Write the beginning of {section}." if stands_alone(chunk.text) else ""
+                yield f"Write the beginning of {section}." if begins_well(chunk.text) else ""
             else:
                 yield f"Write what {section} says about “{subject}”." if (subject := subjects[chunk.id]) else ""

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from ray_ft.recipes.base import RECIPES, Recipe
 from ray_ft.recipes.chunking.chunks import Span, make_chunks, sections
 from ray_ft.recipes.chunking.functions import definition_spans
-from ray_ft.recipes.chunking.worth import as_read
-from ray_ft.recipes.questions.answers import is_answer
+from ray_ft.recipes.questions.answers import as_answer, is_answer
 from ray_ft.recipes.questions.coverage import allot
 from ray_ft.recipes.questions.from_structure import (
     QuestionAnswer,
@@ -108,7 +107,7 @@ class QA(Recipe):
         answer = chunk.metadata.get("docstring", "")
         if not question or not reference_answer(chunk) or not (answer or is_answer(chunk)):
             return None
-        return Example(question, answer or as_read(chunk.text), chunk.id, chunk.document_id, self.name, "extractive")
+        return Example(question, answer or as_answer(chunk), chunk.id, chunk.document_id, self.name, "extractive")
 
     def _in_context(self, examples: Sequence[Example], chunks: Sequence[Chunk]) -> list[Example]:
         return in_context(

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 MAX_TERM, MAX_TERM_WORDS, MAX_CALL = 120, 6, 40
 MAX_TERMS, MAX_TERMS_LENGTH = 4, 110  # that a prompt names, and their characters
 MIN_ENTRIES = 2  # of a section; one term by itself may be anything
+MAX_SAME_OPTIONS = 0.8  # share of a section's options that differ, or they are several commands'
 MIN_PLAIN = 4  # letters of a term that is a word in small letters and nothing else
 _LABELS = """
     note notes tip tips warning warnings caution important example examples see default defaults returns return raises
@@ -67,6 +68,8 @@ def groups(text: str, start: int, end: int, *, min_words: int) -> list[Group]:
         outer = min(one.indent for one in starts)
         starts = [one for one in starts if one.indent == outer]
         starts = [one for one in starts if one.is_item == starts[0].is_item]  # others are lists within an entry
+    if _has_options_of_several(starts):
+        starts = [one for one in starts if not one.term.startswith("-")]
     if len(starts) < MIN_ENTRIES:
         return [Group(start, end)]
     found = [Group(start, starts[0].at)] if text[start : starts[0].at].strip() else []
@@ -105,6 +108,19 @@ def ends_with_term(text: str) -> bool:
             or ((item := ITEM.fullmatch(last)) is not None and not last[item.end(2) :].strip() and bool(_term(item[2])))
         )
     )
+
+
+def finished(text: str) -> str:
+    """A text without terms at its end, whose entries are not in it: the labels of what comes next."""
+    while ends_with_term(text):
+        text = text.rstrip().rpartition("\n")[0].rstrip()
+    return text
+
+
+def _has_options_of_several(starts: Sequence[_Start]) -> bool:
+    """Whether options come again and again, as where the commands of a shell are described one after the other."""
+    options = [one.term.split()[0] for one in starts if one.term.startswith("-")]
+    return len(set(options)) < MAX_SAME_OPTIONS * len(options)
 
 
 def _joined(run: Sequence[Group]) -> Group:

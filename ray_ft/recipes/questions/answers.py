@@ -2,7 +2,7 @@
 
 import re
 
-from ray_ft.recipes.chunking.entries import BULLET
+from ray_ft.recipes.chunking.entries import BULLET, finished
 from ray_ft.recipes.chunking.pointers import says_enough
 from ray_ft.recipes.chunking.worth import MIN_WORDS, as_read, is_worth_it
 from ray_ft.recipes.questions.from_structure import ASKED
@@ -26,7 +26,7 @@ HEAD = 240  # characters in which a text says what it goes on from
 
 def is_answer(chunk: Chunk) -> bool:
     """Whether a passage of a document answers what its heading asks."""
-    text = as_read(chunk.text).rstrip()
+    text = as_answer(chunk).rstrip()
     if not is_worth_it(chunk) or not says_enough(text, min_words=_least(chunk)):
         return False
     if LEANS_ON.search(text[:HEAD]) or not is_finished(text):
@@ -34,8 +34,13 @@ def is_answer(chunk: Chunk) -> bool:
     return "part" not in chunk.metadata or not _ends_in_list(text)
 
 
+def as_answer(chunk: Chunk) -> str:
+    """The text of a passage as an answer has it."""
+    return finished(as_read(chunk.text))
+
+
 def _least(chunk: Chunk) -> int:
-    if "part" in chunk.metadata:
+    if "part" in chunk.metadata and not script_language(chunk.text):
         return MIN_WORDS_CUT
     title = topic.title if (topic := topic_of(chunk)) is not None else ""
     is_asked = title.endswith(ASKED) or bool(order_of(title)) or title.lower() in USUAL

@@ -7,12 +7,13 @@ stand somewhere in it do not: nobody could ask by them.
 import re
 from collections.abc import Sequence
 
-from ray_ft.recipes.chunking.entries import ends_with_term
+from ray_ft.recipes.chunking.entries import finished
 from ray_ft.recipes.chunking.keywords import keywords
 from ray_ft.recipes.questions.wordings import ENGLISH, wording_of
 from ray_ft.rows import Chunk
-from ray_ft.words import script_language
+from ray_ft.words import num_words, script_language
 
+MIN_WORDS = 12  # of a beginning, beside its listings
 NUM_PHRASES = 12  # looked at in a part
 MAX_PARTS = 40  # of a section whose parts are told apart so
 MIN_TIMES = 2  # that a phrase stands in its part
@@ -70,10 +71,15 @@ def stands_alone(text: str) -> bool:
     return not is_torn and is_finished(text)
 
 
+def begins_well(text: str) -> bool:
+    """Whether the beginning of a section stands alone and is more than a listing."""
+    return stands_alone(text) and num_words(LISTING.sub("\n", text)) >= MIN_WORDS
+
+
 def is_finished(text: str) -> bool:
-    """Whether a passage ends as a sentence, a listing or a table does, and names nothing that is not in it."""
-    ends = text.rstrip().endswith(ENDS) or script_language(text) in WITHOUT_ENDS
-    return ends and not ends_with_term(text)
+    """Whether a passage ends as a sentence, a listing or a table does, but for terms whose entries are not in it."""
+    text = finished(text)
+    return text.rstrip().endswith(ENDS) or script_language(text) in WITHOUT_ENDS
 
 
 def _subject(part: Chunk, prose: str, section: str) -> str:

@@ -37,6 +37,12 @@ def test_small_neighbours_stand_together_and_the_text_is_all_there() -> None:
     assert (found[0].start, found[-1].end) == (0, len(text))
 
 
+def test_options_that_come_again_are_those_of_several_commands() -> None:
+    one = "-d\n\nEnds the ramp's line.\n\n-f\n\nOpens it fast.\n\n"
+    assert _terms(one) == [("-d",), ("-f",)]
+    assert _terms(one + "bell\n\nRings it twice.\n\n" + one) == [()]
+
+
 def test_a_prompt_names_few_terms() -> None:
     assert named(("-f", "--fast", "-f")) == "“-f” and “--fast”"
     assert named(("a1", "b2", "c3")) == "“a1”, “b2” and “c3”"

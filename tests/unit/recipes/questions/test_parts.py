@@ -82,6 +82,22 @@ def test_links_a_few_words_and_a_title_that_names_nothing_give_no_example() -> N
     assert _prompts(links, 400) == _prompts(few, 400) == _prompts(unnamed, 400) == []
 
 
+def test_the_label_of_what_comes_next_is_left_out() -> None:
+    ramps = "The ramp is opened by the mate before the first car comes, and closed by him when all have left."
+    made = _prompts(f"# Ferry\n\n## Ramps\n\n{ramps}\n\n``ferry-bells``\n\n## Bells\n\n{ramps}\n", 400)
+    assert [text for _, text in made] == [ramps, ramps]
+
+
+def test_one_line_of_a_release_gives_no_example() -> None:
+    text = "# Changelog\n\n## v1.2.0\n\n### Bugs\n\n- The ramp opens again where the bell of the ferry rings twice at noon.\n"
+    parsed = parse_markdown(text)
+    for path, number in (("CHANGELOG.md", 0), ("handbook.md", 1)):
+        document = Document("0:a.md", parsed.text, path, "markdown", "", parsed.blocks)
+        recipe = Heading()
+        chunks = recipe.chunk(document, lambda words: len(words.split()))
+        assert len(recipe.examples(chunks, None)) == number
+
+
 def test_a_text_that_goes_on_or_breaks_off_does_not_stand_alone() -> None:
     assert stands_alone("The ramp is opened by the mate.")
     assert stands_alone("`open` opens the ramp.")
@@ -94,4 +110,4 @@ def test_a_text_that_goes_on_or_breaks_off_does_not_stand_alone() -> None:
     ):
         assert not stands_alone(text)
     assert not stands_alone("The ramp is opened by the mate of")
-    assert not stands_alone("The ramp is opened.\n\n`close`")
+    assert stands_alone("The ramp is opened.\n\n`close`")  # which is left out
