@@ -52,7 +52,8 @@ def is_worth(document: Document, definition: Definition, known: Mapping[str, str
         return is_long or len(code) > (MAX_BARE_CLASS if known["kind"] == "class" else 1)
     if TEST.match(definition.name.rpartition(".")[2]) is not None or known["kind"] == "test":
         words = [w for w in name_words(definition.name.rpartition(".")[2]) if w != "test"]
-        return len(words) >= MIN_TEST_NAME and (is_long or len(code) >= MIN_TEST_LINES)
+        is_placed = is_used or bool(known.get("enclosing"))
+        return is_placed and len(words) >= MIN_TEST_NAME and (is_long or len(code) >= MIN_TEST_LINES)
     if is_long or len(code) < (MIN_LINES if is_used else MIN_LINES_ALONE):
         return is_long
     return sum(len(WORD.findall(line)) for line in code) >= MIN_WORDS

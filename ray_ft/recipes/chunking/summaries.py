@@ -58,6 +58,11 @@ NO_SUMMARY = re.compile(
 )  # goes on with another comment, is a heading, or tells what to heed or where it comes from instead of what is done
 REMARK = re.compile(
     r"(?:on|as|unlike|because|while|although|though|due to|since) [^.,]{2,80},"
+    r"|(?:only )?(?:call|use|invoke) (?:this|it|only|when|with|before|after|from)\b|[\w-]{1,30} \w{1,6}n't\b"
+    r"|this (?:function|method|routine|macro) (?:may|must|should|needs? to|has to|assumes|requires|expects"
+    r"|is(?! (?:like|used|similar|the|an?|called|equivalent|identical|meant|designed|responsible)\b))\b"
+    r"|(?!test|check|ensur|verify|assert|making)\w{1,20}ing [^.]{3,80} (?:is|are|also|leads|causes|results in|means)\b"
+    r"|[^.]{0,50}\b(?:issue|bug|ticket|pull request)[ #-]{1,3}\d{1,6}\W{0,3}$"
     r"|(?:the |an? |all |these |only )?[\"'`+*]?[\w.-]{1,40}[\"'`+*]?(?: to be \w{1,20}| \w{1,20}){0,2}"
     r" must (?:not |never |only |always )?(?:be|remain|have|stay|hold)\b"
     r"|(?:can't|cannot|can not|these|below|no longer|place ?holder|the following|to be (?:called|used|overrid\w*)"
@@ -92,12 +97,13 @@ SEVERAL = re.compile(
     re.IGNORECASE,
 )  # and of functions, where a class may be one of them
 TWIN = re.compile(
-    r"(?:the |an? )?(?:(?:base|default|internal|private|low-level|inner|actual|public|common) ){0,2}"
+    r"(?:called|invoked|runs?|executed|used) (?:from|by|in|on|inside|within) (?![^.]{0,40}\b(?:to|as|and)\b)[^.]{1,40}\W?"
+    r"|(?:the |an? )?(?:(?:base|default|internal|private|low-level|inner|actual|public|common) ){0,2}"
     r"(?:implementation|version|variant|equivalent|wrapper|alias|counterpart|part|half|specialization)"
     r" (?:of|for|around|to|from) \S{1,80}"
     r"|(?:creates?|returns?|makes?|builds?) (?:a|the) (?:function|method|class|object|version) like \S{1,80}",
     re.IGNORECASE,
-)  # names another and says nothing of it
+)  # names another, or who calls it, and says nothing of it
 ADDS = re.compile(r"(?:the|this|these|if|when|note|an?|also|in addition|additionally)\b", re.IGNORECASE)
 """How words begin that come on top of inherited ones."""
 USAGE = re.compile(
