@@ -23,6 +23,7 @@ COMMENTS = {
 }
 ENDS = frozenset({"", "{", "}", "};", "});", "})", "end"})
 SHELLS = frozenset({"module", "namespace"})  # hold a file's classes
+FIXTURE = re.compile(r"(?:set|tear)_?(?:up|down)(?:_?(?:class|method|module|function|test|all|each))?", re.IGNORECASE)
 TEST = re.compile(r"_?test", re.IGNORECASE)
 MAX_PLAIN = 300  # characters of a body
 _PATH = r"[&*!]?+[$@]{0,2}+\w++(?:(?:\.|->|::|\?\.|:)[$@]?+\w++)*+[?!]?+"
@@ -44,7 +45,7 @@ def is_worth(document: Document, definition: Definition, known: Mapping[str, str
     if known.get("docstring") or known.get("comments"):
         return tells(document, definition, known.get("docstring", ""))
     is_used = bool(known.get("calls") or known.get("callers"))
-    if definition.kind == "class" and not is_used:
+    if FIXTURE.fullmatch(definition.name.rpartition(".")[2]) or (definition.kind == "class" and not is_used):
         return False
     is_long = definition.end - definition.body_start > MAX_LOOKED_AT
     code = [] if is_long else statements(document, definition)

@@ -97,7 +97,8 @@ SEVERAL = re.compile(
     re.IGNORECASE,
 )  # and of functions, where a class may be one of them
 TWIN = re.compile(
-    r"(?:called|invoked|runs?|executed|used) (?:from|by|in|on|inside|within) (?![^.]{0,40}\b(?:to|as|and)\b)[^.]{1,40}\W?"
+    r"(?:called|invoked|runs?|executed|used) (?:from|by|in|on|inside|within)"
+    r" (?![^.]{0,40} (?:to|as|and) )[^.]{1,40}\W?"
     r"|(?:the |an? )?(?:(?:base|default|internal|private|low-level|inner|actual|public|common) ){0,2}"
     r"(?:implementation|version|variant|equivalent|wrapper|alias|counterpart|part|half|specialization)"
     r" (?:of|for|around|to|from) \S{1,80}"

@@ -88,6 +88,7 @@ def test_a_test_is_asked_for_where_its_name_or_its_words_tell_of_it() -> None:
         f"def b():\n    return run(1)\n\n\ndef test_commit():\n{code}def test_commit_in_a_block():\n{code}"
         f"def test_of_what_nothing_tells():\n{code.replace('b()', 'c()')}"
         "def test_rollback_in_a_block():\n    assert b()\n\n\n"
+        f"def setup_module():\n{code}"
         f"def test_other():\n    '''A commit in a block holds until its end comes.'''\n{code}"
     )
     assert set(_metadata(text, "python")) == {"test_commit_in_a_block", "test_other"}
