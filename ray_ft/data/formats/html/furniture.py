@@ -9,22 +9,8 @@ from ray_ft.data.formats.html.text import words_of
 if TYPE_CHECKING:
     from selectolax.lexbor import LexborHTMLParser, LexborNode
 
-UNREAD = [
-    "script",
-    "style",
-    "noscript",
-    "template",
-    "svg",
-    "iframe",
-    "button",
-    "select",
-    "textarea",
-    "head",
-    "nav",
-    "dialog",
-]
-"""Elements that hold nothing to read."""
 UNSEEN = """
+    script, style, noscript, template, svg, iframe, button, select, textarea, head, nav, dialog,
     [hidden], [aria-hidden=true], span.lineno, span.linenos, td.linenos, td.gutter, td.blob-num, td.hljs-ln-numbers,
     pre.src-line-numbers, span.katex-html, span.rightside, a.src, span.mw-editsection,
     span.theme-doc-version-badge, span.viewcode-link, a.footnote-reference, a[role=doc-noteref],
@@ -33,7 +19,8 @@ UNSEEN = """
     table.heading td.extra, table.source_code, div[class*="language-"] > span.lang, p.post-meta, a.bookmark.source,
     tr[class*="property-row-created_"], tr[class*="property-row-last_edited_"]
 """
-"""What readers do not see, or see beside the text: numbers of lines, what one may click, and what it unfolds."""
+"""What holds nothing to read, and what readers do not see or see beside the text: numbers of lines, what one may click,
+and what it unfolds."""
 ANCHORS = 'a[href^="#"]'
 SIGNS_OF_ANCHORS = frozenset({"", "#", "¶", "§", "🔗", "\u200b", "link"})
 
@@ -48,7 +35,6 @@ MAX_LINKED = 0.5  # share of characters that are links
 
 def remove_unseen(tree: "LexborHTMLParser") -> None:
     """Take out of the tree what is not read, whatever stands in it."""
-    tree.strip_tags(UNREAD)
     for node in reversed(tree.css(UNSEEN)):  # what stands in another goes first
         node.decompose()
     entries: dict[int, LexborNode] = {}  # paragraphs of contents
