@@ -33,8 +33,14 @@ def is_wide(lines: Sequence[Line]) -> bool:
 
 def looked_at(lines: Sequence[Line]) -> list[int]:
     """A few of the widest lines, spread over the page."""
-    wide = [i for i, line in enumerate(lines) if line.right - line.left >= 0.55 * _width(lines)]
+    width = 0.55 * _width(lines)
+    wide = [i for i, line in enumerate(lines) if line.right - line.left >= width]
     return wide[:: max(1, len(wide) // NUM_LOOKED_AT)]
+
+
+def may_have_gutter(*, num_without: int, num_lines: int) -> bool:
+    """Whether a sample may have one, of which so many lines are known to have no gap."""
+    return num_lines - num_without >= MIN_SHARE * num_lines
 
 
 def gutter_of(lines: Sequence[Line], gaps: Mapping[int, Sequence[Gap]], *, is_sample: bool = False) -> float | None:

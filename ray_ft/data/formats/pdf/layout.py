@@ -4,7 +4,7 @@ What stands on pages and is no text of theirs is furniture.py's.
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from ray_ft.data.formats.assemble import Piece, assemble
@@ -41,10 +41,12 @@ def blocks_of(pages: Sequence[Page], outline: Sequence[tuple[int, int, str]]) ->
     """The text and its blocks; `outline` is (page, level, title) of the bookmarks."""
     kept = text_lines(pages, body_size(pages))
     style = _style(kept, body_size(pages))
-    titles = {(number, _plain(title)): level for number, level, title in outline}
+    titles: dict[int, dict[str, int]] = {}
+    for number, level, title in outline:
+        titles.setdefault(number, {})[_plain(title)] = level
     pieces: list[Piece] = []
     for page, lines in zip(pages, kept, strict=True):
-        pieces += _pieces(page, lines, style, titles)
+        pieces += _pieces(page, lines, style, titles.get(page.number, {}))
     return assemble(pieces)
 
 
@@ -62,16 +64,17 @@ def _style(pages: Sequence[Sequence[Line]], body: float) -> Style:
     return Style(body, levels, has_bold, has_mono, 0 if has_numbers or not sizes else len(levels))
 
 
-def _pieces(page: Page, lines: Sequence[Line], style: Style, titles: dict[tuple[int, str], int]) -> Iterator[Piece]:
-    """Blocks of one page; a table takes the place of the lines that it covers."""
+def _pieces(page: Page, lines: Sequence[Line], style: Style, titles: Mapping[str, int]) -> Iterator[Piece]:
+    """Blocks of one page; a table takes the place of the lines that it covers. `titles` are those that begin on it."""
     waiting = sorted(page.tables, key=lambda t: -t.top)
     run: list[Line] = []
     run_level, run_code = 0, False
     step = min(usual_step(lines), MAX_STEP * style.body) if style.body else usual_step(lines)
     for i, line in enumerate(lines):
-        table = next((t for t in page.tables if t.bottom <= (line.bottom + line.top) / 2 <= t.top), None)
+        table = _table_at(line, page.tables) if page.tables else None
         code = style.has_mono and line.is_mono
-        level = titles.get((page.number, _plain(line.text))) or (0 if code else _level(i, lines, style, step))
+        level = titles.get(_plain(line.text)) if titles else 0
+        level = level or (0 if code else _level(i, lines, style, step))
         other = table is not None or level != run_level or code != run_code
         if run and (other or (not code and _begins(line, run, step, level))):
             yield _joined(run, run_level, page.number, is_code=run_code)
@@ -84,6 +87,10 @@ def _pieces(page: Page, lines: Sequence[Line], style: Style, titles: dict[tuple[
     if run:
         yield _joined(run, run_level, page.number, is_code=run_code)
     yield from (Piece("table", table.text, page=page.number) for table in waiting)
+
+
+def _table_at(line: Line, tables: Sequence[Table]) -> Table | None:
+    return next((t for t in tables if t.bottom <= (line.bottom + line.top) / 2 <= t.top), None)
 
 
 def _begins(line: Line, run: Sequence[Line], step: float, level: int) -> bool:
@@ -146,14 +153,14 @@ MARKS_OF_ITEMS = ("•", "◦", "▪", "‣", "●", "○", "−", "–", "—")
 def _level(i: int, lines: Sequence[Line], style: Style, step: float) -> int:
     """The depth of a heading, 0 for other lines."""
     line = lines[i]
-    letters = sum(c.isalpha() for c in line.text)
-    if not style.body or len(line.text) > MAX_HEADING or letters < max(2, len(line.text) / 3):
+    is_large = line.size >= HEADING_SCALE * style.body
+    if not style.body or not (is_large or (style.has_bold and line.is_bold)) or len(line.text) > MAX_HEADING:
         return 0
-    if line.text.startswith(MARKS_OF_ITEMS):
+    if sum(map(str.isalpha, line.text)) < max(2, len(line.text) / 3) or line.text.startswith(MARKS_OF_ITEMS):
         return 0
-    if line.size >= HEADING_SCALE * style.body:
+    if is_large:
         return style.levels.get(line.size, 0)
-    if not (style.has_bold and line.is_bold and line.size >= style.body and _is_titled(line)):
+    if line.size < style.body or not _is_titled(line):
         return 0
     if not _stands_alone(i, lines, step):
         return 0
@@ -191,4 +198,4 @@ def _stands_alone(i: int, lines: Sequence[Line], step: float) -> bool:
 
 
 def _plain(text: str) -> str:
-    return "".join(c for c in text.lower() if c.isalnum())
+    return "".join(filter(str.isalnum, text.lower()))

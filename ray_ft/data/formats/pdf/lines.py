@@ -7,12 +7,14 @@ other, so that what follows sees lines as a reader does.
 import ctypes
 import re
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 from math import atan2, pi
 from typing import TYPE_CHECKING, NamedTuple
 
-from ray_ft.data.formats.pdf.columns import Gap, arranged, gutter_of, is_wide, looked_at
+from ray_ft.data.formats.pdf.columns import Gap, arranged, gutter_of, is_wide, looked_at, may_have_gutter
 from ray_ft.data.formats.pdf.page import Line
+from ray_ft.data.formats.pdf.places import Places
 from ray_ft.data.formats.pdf.spaces import Spaces
 
 if TYPE_CHECKING:
@@ -50,12 +52,18 @@ class _Reader:
         self.is_exact = len(self.text) == words.count_chars()
         self.box = [ctypes.c_double() for _ in range(4)]  # left, right, bottom, top
         self.refs = [ctypes.byref(value) for value in self.box]
+        self.places = Places(words.raw)
         self.loose, self.matrix = pdfium.FS_RECTF(), pdfium.FS_MATRIX()
+        self.loose_ref, self.matrix_ref = ctypes.byref(self.loose), ctypes.byref(self.matrix)
         self.name, self.flags = ctypes.create_string_buffer(NAME_BYTES), ctypes.c_int()
 
     def at(self, position: int) -> int:
         """PDFium's number of the character at a place of the text."""
         return position if self.is_exact else int(self.pdfium.FPDFText_GetCharIndexFromTextIndex(self.raw, position))
+
+    def numbers(self, positions: Sequence[int]) -> Sequence[int]:
+        """PDFium's numbers of characters."""
+        return positions if self.is_exact else [self.at(position) for position in positions]
 
     def sides(self, position: int) -> tuple[float, float]:
         """Left and right end of a character, in points."""
@@ -80,8 +88,8 @@ class _Reader:
         last, middle = first + len(shown) - 1, first + _letter_near_middle(shown)
         pdfium, loose, matrix = self.pdfium, self.loose, self.matrix
         index = self.at(middle)
-        pdfium.FPDFText_GetLooseCharBox(self.raw, index, ctypes.byref(loose))
-        pdfium.FPDFText_GetMatrix(self.raw, index, ctypes.byref(matrix))
+        pdfium.FPDFText_GetLooseCharBox(self.raw, index, self.loose_ref)
+        pdfium.FPDFText_GetMatrix(self.raw, index, self.matrix_ref)
         scale = (matrix.c**2 + matrix.d**2) ** 0.5 or 1.0
         size = round(2 * pdfium.FPDFText_GetFontSize(self.raw, index) * scale) / 2
         bold, mono = self.face(middle)
@@ -94,7 +102,7 @@ class _Reader:
             left, right, bottom, top = self.sides(first)[0], self.sides(last)[1], loose.bottom, loose.top
         else:
             left, right, bottom, top = self._turned(first, last, turned)
-        return _Part(text, offset, Line(shown.translate(CLEANED), size, bold, left, bottom, top, right, mono)), turned
+        return _Part(text, offset, Line(_cleaned(shown), size, bold, left, bottom, top, right, mono)), turned
 
     def _turned(self, first: int, last: int, turned: int) -> tuple[float, float, float, float]:
         """Left, right, bottom and top of a line as they are once the page is turned."""
@@ -140,7 +148,7 @@ def lines_of(
 def _spaced(part: _Part, reader: _Reader, spaces: Spaces) -> _Part:
     shown = part.text.strip(AROUND)
     mended = spaces.mended(shown, part.offset + part.text.find(shown[0]), part.line.size, reader)
-    return part if mended == shown else part._replace(line=replace(part.line, text=mended.translate(CLEANED)))
+    return part if mended == shown else part._replace(line=replace(part.line, text=_cleaned(mended)))
 
 
 def _by_columns(parts: list[_Part], reader: _Reader, depth: int) -> list[_Part]:
@@ -148,7 +156,12 @@ def _by_columns(parts: list[_Part], reader: _Reader, depth: int) -> list[_Part]:
     lines = [part.line for part in parts]
     if not depth or not is_wide(lines):
         return parts
-    asked = {i: _gaps(parts[i], reader) for i in looked_at(lines)}
+    asked: dict[int, list[Gap]] = {}
+    sample = looked_at(lines)
+    for i in sample:
+        asked[i] = _gaps(parts[i], reader)
+        if not may_have_gutter(num_without=sum(not gaps for gaps in asked.values()), num_lines=len(sample)):
+            return parts
     if gutter_of(lines, asked, is_sample=True) is None:
         return parts
     gaps = {i: asked[i] if i in asked else _gaps(part, reader) for i, part in enumerate(parts)}
@@ -170,15 +183,16 @@ def _by_columns(parts: list[_Part], reader: _Reader, depth: int) -> list[_Part]:
 
 def _gaps(part: _Part, reader: _Reader) -> list[Gap]:
     """Spaces of a line that are wider than between words."""
-    found = []
     text = part.text.rstrip(AROUND)
     start = len(text) - len(text.lstrip())
-    for match in re.finditer(r"[ \u00a0]+", text):
-        if match.start() > start and match.end() < len(text):
-            right, left = reader.sides(part.offset + match.start() - 1)[1], reader.sides(part.offset + match.end())[0]
-            if left - right >= part.line.size:
-                found.append(Gap(right, left, part.offset + match.end(), match.end() - start))
-    return found
+    spaces = [m.span() for m in re.finditer(r"[ \u00a0]+", text) if m.start() > start and m.end() < len(text)]
+    around = [part.offset + place for first, end in spaces for place in (first - 1, end)]
+    lefts, rights = reader.places.drawn(reader.numbers(around))
+    return [
+        Gap(right, left, part.offset + end, end - start)
+        for (_, end), right, left in zip(spaces, rights[0::2], lefts[1::2], strict=True)
+        if left - right >= part.line.size
+    ]
 
 
 def _quarter(a: float, b: float) -> int:
@@ -201,6 +215,12 @@ def _face(name: bytes) -> tuple[bool | None, bool]:
     return _FACES[name]
 
 
+def _cleaned(text: str) -> str:
+    return text if text.isascii() and text.isprintable() else text.translate(CLEANED)
+
+
 def _letter_near_middle(part: str) -> int:
     middle = len(part) // 2
+    if part[middle].isalnum():
+        return middle
     return next((i for i in (*range(middle, len(part)), *range(middle)) if part[i].isalnum()), middle)

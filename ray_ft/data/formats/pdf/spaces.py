@@ -5,25 +5,27 @@ letter of one word and the first of the next, as groff writes it; it also keeps 
 To ask for the place of every letter takes as long as all else: a sample of lines tells whether a file needs it.
 """
 
-import ctypes
-from typing import Any, Protocol
+import re
+from collections.abc import Sequence
+from operator import sub
+from typing import Protocol
+
+from ray_ft.data.formats.pdf.places import Places
 
 MIN_ROOM, MIN_INK_ROOM = 0.16, 0.1  # of the size: between two words, by the widths of letters and by what is drawn
 MAX_NO_ROOM = 0.05  # of the size: between two letters of a word
 FIRST_PAGES, EVERY_PAGE, EVERY_LINE = 3, 12, 6  # that are looked at until a space is missed
+SPACE = re.compile(" ")
 FIRST_UNSPACED = 0x2E80  # scripts from here on are set without spaces
 
 
 class Letters(Protocol):
     """What is asked about the letters of a page."""
 
-    pdfium: Any
-    raw: Any
-    loose: Any
-    is_exact: bool
+    places: Places
 
-    def at(self, position: int) -> int:
-        """PDFium's number of the character at a place of the text."""
+    def numbers(self, positions: Sequence[int]) -> Sequence[int]:
+        """PDFium's numbers of the characters at places of the text."""
         ...
 
     def sides(self, position: int) -> tuple[float, float]:
@@ -49,42 +51,31 @@ class Spaces:
 
         `text` begins and ends with no space.
         """
-        lefts, rights = _places(first, len(text), letters)
-        gaps = [left - right for left, right in zip(lefts[1:], rights, strict=False)]
-        room = MIN_ROOM * size
+        lefts, rights = letters.places.loose(letters.numbers(range(first, first + len(text))))
+        gaps = list(map(sub, lefts[1:], rights))
+        room, no_room = MIN_ROOM * size, MAX_NO_ROOM * size
         wide = [i for i, gap in enumerate(gaps) if gap >= room and _is_letter(text[i]) and _is_letter(text[i + 1])]
         covered = {
             i
-            for i, c in enumerate(text)
-            if c == " "
-            and abs(lefts[i + 1] - rights[i - 1]) <= MAX_NO_ROOM * size
-            and _is_letter(text[i - 1])
-            and _is_letter(text[i + 1])
+            for i in (found.start() for found in SPACE.finditer(text))
+            if abs(lefts[i + 1] - rights[i - 1]) <= no_room and _is_letter(text[i - 1]) and _is_letter(text[i + 1])
         }
-        if not (wide or covered) or 2 * sum(gap > MAX_NO_ROOM * size for gap in gaps) > len(gaps):
+        if not (wide or covered) or 2 * sum([gap > no_room for gap in gaps]) > len(gaps):
             return text  # or letters set wide, or widths that are not those of the letters
         missed = {i + 1 for i in wide if self._ink_room(first + i, letters) >= MIN_INK_ROOM * size}
         if missed or covered:
             self.since = self.page if self.since is None else self.since
-        return "".join(" " * (i in missed) + c for i, c in enumerate(text) if i not in covered)
+        parted = list(text)
+        for i in missed:
+            parted[i] = f" {text[i]}"
+        for i in covered:
+            parted[i] = ""
+        return "".join(parted)
 
     @staticmethod
     def _ink_room(position: int, letters: Letters) -> float:
         right = letters.sides(position)[1]
         return letters.sides(position + 1)[0] - right
-
-
-def _places(first: int, length: int, letters: Letters) -> tuple[list[float], list[float]]:
-    """Where each letter begins and ends, by its width and not by what is drawn of it."""
-    ask, raw, loose = letters.pdfium.FPDFText_GetLooseCharBox, letters.raw, letters.loose
-    box = ctypes.byref(loose)
-    numbers = range(first, first + length)
-    lefts, rights = [], []
-    for number in numbers if letters.is_exact else map(letters.at, numbers):
-        ask(raw, number, box)
-        lefts.append(loose.left)
-        rights.append(loose.right)
-    return lefts, rights
 
 
 def _is_letter(c: str) -> bool:
