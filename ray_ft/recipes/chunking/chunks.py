@@ -22,6 +22,10 @@ from ray_ft.rows import Block, Chunk, CountTokens, Document
 
 ENDS = tuple('.!?:;…。！？：；।။|`")”’»')
 AROUND = 1500  # characters in which sentences end, if they do in this text
+POINTS_ON = re.compile(
+    r"\b(?:examples?|below|following|follows|like (?:this|so)|here(?: is|'s|’s| are)|looks? like)\b", re.I
+)
+NEAR = 160  # characters before a listing in which words point at it
 SMALL_FRACTION = 0.25  # passages below this share of the budget are joined to a neighbour when both fit
 LINK = re.compile(r"!?\[([^\[\]]*+)\](?:\([^)\[]*+\)|\[[^\[\]]*+\])")
 MARKS = re.compile(r"[`*]+|\{#[^{}]*+\}|(?<!\w)_++|(?<!_)_++(?!\w)")
@@ -235,7 +239,8 @@ def _torn(document: Document, starts: Sequence[int], start: int, end: int) -> st
     if last >= 0 and blocks[last].type == "code" and text[end : blocks[last].end].strip():
         return "listing"
     goes_on = last + 1 < len(blocks) and not text[end : blocks[last + 1].start].strip()
-    if last > first and goes_on and (blocks[last].type, blocks[last + 1].type) == ("paragraph", "code"):
+    is_above = goes_on and (blocks[last].type, blocks[last + 1].type) == ("paragraph", "code")
+    if is_above and POINTS_ON.search(text, max(blocks[last].start, end - NEAR), end):
         return "listing"
     before, behind = text[max(0, start - 8) : start].rpartition("\n")[2], text[end : end + 8].partition("\n")[0]
     begins = before[-1:].isspace() and not before.isspace() and not before.rstrip().endswith(ENDS)

@@ -16,6 +16,7 @@ ENDS_CLOSED = (".", "!", "?", "…", "。", "！", "？", "|", "```", "~~~", ";"
 BEGINS_OTHERWISE = re.compile(r"[ \t]*(?:[-*+•|>]|\d{1,3}[.)])(?:[ \t]|$)|```|~~~")
 MAX_TERM = 160  # characters of a line by itself that names what follows: a term, a function with its arguments
 ITEM = re.compile(r"[ \t]*(?:[-*+•]|\d{1,3}[.)]|#\.)[ \t]")
+NAME_ALONE = re.compile(r"[ \t]*[-*+•] [^\s:]+:?")
 HEADING = re.compile(r"#{1,6} [^\n]*|[^\n]+\n([=\-~^\"'*+])\1{2,}")
 FENCED = ("```", "~~~")
 LISTED = re.compile(r"(?: {4}|\t)[ \t]*+(?:[^\n]*[=(){};<>\[\]|$]|import )")
@@ -72,9 +73,11 @@ def cut_cost(text: str, before: Piece, after: Piece) -> float:
     if ITEM.match(b):
         if not ITEM.match(a):
             return cost + LIST
+        if NAME_ALONE.fullmatch(a.rpartition("\n")[2]):
+            return cost + LEAD  # two names for one thing: `- -s`, `- --strip`
         return cost + (NESTED if _indent(b) > _indent(a) else ITEMS)
-    if b[:1].isspace() and ITEM.match(a):
-        return cost + LIST  # a paragraph of the item
+    if b[:1].isspace():  # a paragraph of an item, or below a term
+        return cost + (LIST if _indent(b) > _indent(a) or ITEM.match(a) else POINTS_BACK)
     if (b[:1].islower() and b[:1].isascii()) and not a.endswith(ENDS_CLOSED[:7]):
         return cost + MID_SENTENCE
     if is_listing(a):

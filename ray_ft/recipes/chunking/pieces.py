@@ -103,18 +103,44 @@ def cut_span(
         num_tokens = count(start, end)
         if num_tokens <= max_tokens or end - start == 1:
             return [(start, end, num_tokens)]
+    pieces = _smallest(text, start, end, max_tokens, count, boundaries, whole)
+    if boundaries is CODE:
+        return pieces
+    return [p for run in best_parts(pieces, max_tokens, text) for p in _close(run, max_tokens, count)]
+
+
+def _smallest(
+    text: str,
+    start: int,
+    end: int,
+    max_tokens: int,
+    count: Count,
+    boundaries: Sequence[re.Pattern[str]],
+    whole: Sequence[tuple[int, int]],
+) -> list[tuple[int, int, int]]:
+    """Pieces of a span that does not fit, between the coarsest boundaries that each needs.
+
+    Where only words are left to part, and in code, they are put together at once.
+    """
     kept = [(a, b) for a, b in whole if start <= a < b <= end and (a, b) != (start, end)]
     kept = [(a, b) for a, b in kept if b - a <= MAX_CHARACTERS_PER_TOKEN * max_tokens]
     kept = [(a, b) for a, b in kept if count(a, b) <= max_tokens]
     for i, boundary in enumerate(boundaries):
         if boundary is LINES and _is_wrapped(text[start:end]):
-            return cut_span(text, start, end, max_tokens, count, WRAPPED, kept)
+            return _smallest(text, start, end, max_tokens, count, WRAPPED, kept)
         cuts = _cut(text, start, end, boundary, kept)
-        if len(cuts) > 1:
+        if len(cuts) < 2:
+            continue
+        if boundary not in TEXTS:
             pieces = [p for a, b in cuts for p in cut_span(text, a, b, max_tokens, count, boundaries[i:], kept)]
-            if boundary not in TEXTS:
-                return _join(pieces, max_tokens, count)
-            return [p for run in best_parts(pieces, max_tokens, text) for p in _close(run, max_tokens, count)]
+            return _join(pieces, max_tokens, count)
+        pieces = []
+        for a, b in cuts:
+            a, b = trim(text, a, b)
+            fits = a < b and b - a <= MAX_CHARACTERS_PER_TOKEN * max_tokens and (n := count(a, b)) <= max_tokens
+            if a < b:
+                pieces += [(a, b, n)] if fits else _smallest(text, a, b, max_tokens, count, boundaries[i:], kept)
+        return pieces
     return _by_characters(start, end, max_tokens, count)
 
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import PurePosixPath
 
 from ray_ft.recipes.chunking.chunks import LINK, clean_title
-from ray_ft.recipes.chunking.joining import ITEM, is_listing
+from ray_ft.recipes.chunking.joining import ITEM, is_listing, is_term
 from ray_ft.rows import Chunk
 from ray_ft.words import num_words
 
@@ -27,6 +27,10 @@ RULE = re.compile(r"([=\-~^\"'*+])\1{2,}\s")  # above a title
 URL = re.compile(r"https?://\S++")
 CREDITS = re.compile(r"\(#\d+\)|(?<!\w)[#@][\w-]++")
 SENTENCE_END = re.compile(r"[.!?](?=\s|$)|[。！？]")
+RULE_ALONE = re.compile(r"[-=*_~]{3,}")
+MARKED = ("`", "**")
+GAP = re.compile(r"\n(?:[ \t]*\n){3,}")  # left by what is not shown
+ENDS_SURELY = (".", "!", "?", "。", "```")
 IS_HEAD = re.compile(r"^(?=[^\n]*---)[ |:=+-]++$", re.MULTILINE)  # the rule below the names of a table's columns
 BROKEN_OFF = re.compile(r"[^\W\d_][ ,]?$")
 MAX_TITLE = 60  # characters of a last line that may be a title, an item or a cell
@@ -82,15 +86,26 @@ def is_worth_it(chunk: Chunk, *, min_words: int = MIN_WORDS) -> bool:
 def as_read(text: str) -> str:
     """The text of a passage with the fence that a cut took from the listing at one of its ends.
 
-    The beginning of a sentence that goes on with what is not in the passage is left out, where more than it remains.
+    The beginning of a sentence that goes on with what is not in the passage is left out, where more than it remains,
+    and so is the name of what is not. Three blank lines and more become one.
     """
-    text = _without_lead(text)
+    text = _without_lead(_without_name(GAP.sub("\n\n", text)))
     marks = [match.start() for match in FENCE.finditer(text)]
     if len(marks) % 2 == 0:
         return text
     # A fence that closes stands right below the listing, and one that opens has a blank line above it.
     closes = marks[0] > 0 and not text[: marks[0]].endswith("\n\n")
     return f"```\n{text}" if closes else f"{text}\n```"
+
+
+def _without_name(text: str) -> str:
+    """Without a last heading, or a line by itself that is set as code or marked, and names what would follow it."""
+    kept, gap, last = text.rstrip().rpartition("\n\n")
+    kept, last = kept.rstrip(), last.strip()
+    ends = kept.endswith(ENDS_SURELY) or HEADING.fullmatch(kept.rpartition("\n\n")[2]) is not None
+    is_name = HEADING.fullmatch(last) or RULE_ALONE.fullmatch(last)
+    is_name = is_name or (ends and last.startswith(MARKED) and is_term(last))
+    return _without_name(kept) if gap and is_name and num_words(HEADING.sub("", kept)) >= MIN_WORDS else text
 
 
 def _without_lead(text: str) -> str:

@@ -19,8 +19,12 @@ LISTINGS = re.compile(
     r"|^[ \t]*(?:>>>|\.\.\.|[$%#>]) [^\n]*$",
     re.MULTILINE,
 )
-LABELS = re.compile(r"^[^|\n]{1,40}: \| |^[\w/ -]{1,30}:[ \t]*$", re.MULTILINE)
-CREDITS = re.compile(r"\(#\d+\)|(?<!\w)[#@][\w-]+|(?<![\w.-])[\w.-]++/[\w.-]++#\d+|(?:(?<=\) )|(?<=\)))\[[^\[\]\n]*+\]")
+LABELS = re.compile(r"^:[\w -]{1,30}:[^\n]*$|^[^|\n]{1,40}: \| |^[\w/ -]{1,30}:[ \t]*$", re.MULTILINE)
+CREDITS = re.compile(
+    r"\(#\d+\)|(?<!\w)[#@][\w-]+|(?<![\w.-])[\w.-]++/[\w.-]++#\d+|(?:(?<=\) )|(?<=\)))\[[^\[\]\n]*+\]"
+    r"|\b(?:contributed|reported|thanks|written|maintained) (?:by|to):? [^\n]*",
+    re.IGNORECASE,
+)
 MARKED = re.compile(
     r"(?<!`)(`{1,2})(?! )([^`\n]{2,60})\1(?!`)|\*\*([^*\n]{2,60})\*\*|(?<![\w*])\*([^*\n ][^*\n]{1,50})\*(?!\*)"
 )

@@ -23,6 +23,7 @@ ADMONITIONS = {
 VERSIONS = {
     "versionadded": "New in version", "versionchanged": "Changed in version", "deprecated": "Deprecated since version",
 }  # fmt: skip
+MAX_BLANK = 4  # lines between a directive and the heading that it names
 DIRECTIVE_LINE = re.compile(r"^([ \t]*)\.\. (?:\|[^|\n]+\| )?([\w:.-]+)::(?:[ \t]+(.*))?$")
 TARGET_LINE = re.compile(r"^[ \t]*(?:\.\. _.*:.*|__ \S+)$")
 OPTION = re.compile(r"^[ \t]+:([\w-]+):(?:[ \t]+(.*))?$")
@@ -90,8 +91,18 @@ def _explicit(rows: list[str], shown: list[str], i: int) -> int:
         caption = (option.group(2) or "").strip() if option.group(1) in ("caption", "name") and not caption else caption
         shown[end] = ""
         end += 1
-    shown[i] = f"{indent}{said}" if (said := _said(name, words, caption)) else ""
+    said = _said(name, words, caption)
+    if _body_end(rows, i) == end and (said == _next_row(rows, end) or said.strip("`") == _next_row(rows, end)):
+        said = ""  # a directive in front of a heading that says the same
+    elif name in VERSIONS and said.endswith(":") and _body_end(rows, i) == end:
+        said = f"{said[:-1]}."
+    shown[i] = f"{indent}{said}" if said else ""
     return end
+
+
+def _next_row(rows: list[str], i: int) -> str:
+    """The next line that is not blank, from line i on, without its indentation."""
+    return next((row.strip() for row in rows[i : i + MAX_BLANK] if row.strip()), "")
 
 
 def _said(name: str, words: str, caption: str) -> str:

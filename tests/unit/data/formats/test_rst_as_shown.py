@@ -82,3 +82,16 @@ def test_passages_have_no_marks_of_what_is_left_out() -> None:
 @pytest.mark.parametrize("text", ["a = b\n\n.. ", "..", "x::", "``a``\n..\n", ".. note::", ".. |a| image:: b\n"])
 def test_half_of_a_mark_is_no_error(text: str) -> None:
     assert parse_rst(text).text.count("\n") == text.count("\n")
+
+
+def test_a_directive_in_front_of_a_heading_that_says_the_same_is_not_shown_and_a_version_alone_leads_in_nothing() -> (
+    None
+):
+    text = (
+        "Ramps\n=====\n\nOpen them.\n\n.. versionadded:: 1.2\n\nClose them.\n\n.. setting:: RAMP_BELL\n\n"
+        "``RAMP_BELL``\n-------------\n\nRings.\n\n.. setting:: DOOR\n\nOpens.\n"
+    )
+    shown = parse_rst(text).text
+    assert shown.count("RAMP_BELL") == 1
+    assert "New in version 1.2.\n" in shown
+    assert "``DOOR``\n" in shown

@@ -42,6 +42,8 @@ def test_a_passage_does_not_begin_with_what_points_back_where_another_cut_does()
         ("The ramp is opened.", "- It opens."),
         ("The ramp is opened with", "which the mate can close it."),
         ("- It opens.", "  - It opens slowly."),
+        ("- -s", "- --slow: It opens slowly."),
+        ("  It opens the ramp.", "  It closes it, too."),
         ("The ramp is opened.", "However, it is closed at night."),
     ],
 )

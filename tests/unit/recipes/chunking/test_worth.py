@@ -58,7 +58,9 @@ def test_a_cut_listing_has_both_its_fences_and_an_underline_is_none() -> None:
 def test_no_part_of_a_listing_that_is_longer_than_a_passage_gives_an_example() -> None:
     rows = "\n".join(f"ramp {i} opens slowly and closes fast" for i in range(60))
     prose = "The ramps are opened by the mate before the cars come to the ferry."
-    parsed = parse_html(f"<h1>Ramps</h1><p>{prose * 4}</p><p>{prose * 4}</p><pre>{rows}</pre><p>{prose * 4}</p>")
+    parsed = parse_html(
+        f"<h1>Ramps</h1><p>{prose * 4}</p><p>{prose * 4} The following does it.</p><pre>{rows}</pre><p>{prose * 4}</p>"
+    )
     document = Document("0:a.html", parsed.text, "a.html", "html", blocks=parsed.blocks)
     recipe = Paragraph(max_chunk_tokens=90)
     chunks = recipe.chunk(document, lambda text: len(text.split()))
@@ -97,6 +99,13 @@ def test_the_beginning_of_what_is_not_in_the_passage_is_left_out() -> None:
     assert as_read(text) == "The ramp is opened before the cars come."
     assert as_read("The ramp is opened before the cars come and go:\n\n- one").endswith("- one")
     assert as_read("It is closed when:") == "It is closed when:"
+    for name in ("`--with-bell`", "**Ancestors**", "## Ramps", "`open` ( `text`, `text` ) → `date`"):
+        assert (
+            as_read(f"The ramp is opened before the cars come.\n\n{name}") == "The ramp is opened before the cars come."
+        )
+    assert as_read("The ramp is opened before the cars come.\n\nBells\n-----\n\n``RING``\n\n\n----").endswith("come.")
+    assert as_read("The ramp is steep.\n\n\n\nIt is red.") == "The ramp is steep.\n\nIt is red."
+    assert as_read("The ramps of the ferry are\n\n`bow`").endswith("`bow`")
     wrapped = "The ramp is opened before the cars\ncome to the ferry. It is closed\nby the mate when:"
     assert as_read(wrapped) == "The ramp is opened before the cars\ncome to the ferry."
 

@@ -40,6 +40,8 @@ def test_the_heading_above_comes_first_unless_any_document_has_it() -> None:
             "- Ramp opens ([#12](https://e.org), [@janedoe](https://e.org))\n- Ramp closes [@janedoe](https://e.org)",
             "janedoe",
         ),
+        ("Ramp opens.\n\nContributed by **Jane Doe**.\n\nRamp closes. Contributed by **Jane Doe**.", "Jane"),
+        (":release-by: Jane\n:release-date: today\n\nThe ramp opens, :release-by: Jane.", "release-date"),
         ("Module: | ramp\nStatus: | ramp\n\nThe ramp opens.", "Module"),
     ],
 )
