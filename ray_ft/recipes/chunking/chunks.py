@@ -25,6 +25,8 @@ AROUND = 1500  # characters in which sentences end, if they do in this text
 POINTS_ON = re.compile(
     r"\b(?:examples?|below|following|follows|like (?:this|so)|here(?: is|'s|’s| are)|looks? like)\b", re.I
 )
+MAX_NAME = 60  # characters of a line that may name what follows it
+OPEN_TOO = (*ENDS, ",", "|")
 NEAR = 160  # characters before a listing in which words point at it
 SMALL_FRACTION = 0.25  # passages below this share of the budget are joined to a neighbour when both fit
 LINK = re.compile(r"!?\[([^\[\]]*+)\](?:\([^)\[]*+\)|\[[^\[\]]*+\])")
@@ -245,10 +247,18 @@ def _torn(document: Document, starts: Sequence[int], start: int, end: int) -> st
     before, behind = text[max(0, start - 8) : start].rpartition("\n")[2], text[end : end + 8].partition("\n")[0]
     begins = before[-1:].isspace() and not before.isspace() and not before.rstrip().endswith(ENDS)
     stops = behind[:1].isspace() and not behind.isspace() and text[end - 1] not in ENDS
+    begins = begins or (text[start:end].lstrip()[:1].islower() and _is_open(text[max(0, start - AROUND) : start]))
+    stops = stops or (text[end : end + AROUND].lstrip()[:1].islower() and _is_open(text[start:end]))
     if not begins and not stops:
         return ""
     around = SENTENCES.finditer(text, max(0, start - AROUND), end + AROUND)
     return "sentence" if len(list(islice(around, 2))) == 2 else ""  # others have no marks between sentences
+
+
+def _is_open(text: str) -> bool:
+    """Whether a text ends with a long line that ends no sentence: a page ended there, or a column."""
+    last = text.rstrip().rpartition("\n")[2]
+    return len(last) > MAX_NAME and not last.endswith(OPEN_TOO)
 
 
 def _parted(document: Document, end: int, start: int) -> bool:

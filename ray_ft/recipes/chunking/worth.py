@@ -27,6 +27,11 @@ RULE = re.compile(r"([=\-~^\"'*+])\1{2,}\s")  # above a title
 URL = re.compile(r"https?://\S++")
 CREDITS = re.compile(r"\(#\d+\)|(?<!\w)[#@][\w-]++")
 SENTENCE_END = re.compile(r"[.!?](?=\s|$)|[。！？]")
+LICENCE = re.compile(  # the heading of a licence that stands in full, and not of what a project says of its own
+    r"\b(?:gnu|gpl|lgpl|apache|mit|bsd|isc|mozilla|creative commons|public|documentation)\b[^\n]{0,60}\blicen[cs]e\b",
+    re.IGNORECASE,
+)
+BULLETS = ("•", "*", "-", "–")  # of what is no heading, in a PDF
 RULE_ALONE = re.compile(r"[-=*_~]{3,}")
 MARKED = ("`", "**")
 GAP = re.compile(r"\n(?:[ \t]*\n){3,}")  # left by what is not shown
@@ -41,16 +46,19 @@ def worth_it(chunks: Sequence[Chunk], *, min_words: int) -> list[tuple[Chunk, st
     """The passages of a document that are worth an example where no heading asks for them, each as it is read.
 
     `min_words` count beside headings, links and what is said of a change's author; a single sentence takes half more.
+    The text of a licence is none of the document's own.
     """
     if len(chunks) == 1:
         return [(chunk, as_read(chunk.text)) for chunk in chunks if is_worth_it(chunk, min_words=MIN_WORDS_ALONE)]
-    found = ((chunk, as_read(chunk.text)) for chunk in chunks if is_worth_it(chunk, min_words=min_words))
+    own = [chunk for chunk in chunks if not any(map(LICENCE.search, chunk.heading_path))]
+    found = ((chunk, as_read(chunk.text)) for chunk in own if is_worth_it(chunk, min_words=min_words))
     return [(chunk, text) for chunk, text in found if _stands_alone(text, min_words)]
 
 
 def below_its_heading(chunk: Chunk, text: str) -> str:
     """A passage that goes on within a section, below that section's heading, which says what it is about."""
-    path = [title for title in chunk.heading_path if title != PurePosixPath(chunk.metadata.get("path", "")).name]
+    file = PurePosixPath(chunk.metadata.get("path", "")).name
+    path = [title for title in chunk.heading_path if title != file and not title.startswith(BULLETS)]
     if not path or HEADING.match(text.lstrip()) or RULE.match(text) or path[-1] == clean_title(text.partition("\n")[0]):
         return text
     return f"{' > '.join(path[-2:])}\n\n{text}"

@@ -149,3 +149,20 @@ def test_a_passage_within_a_section_stands_below_the_names_of_its_section() -> N
     assert Paragraph().examples(_chunks(ruled, LONG), None)[0].completion == ruled
     untitled = Chunk("0#a-0", "0", LONG, 1, ("a.txt",), metadata={"path": "b/a.txt"})
     assert Paragraph().examples([untitled], None)[0].completion == LONG
+
+
+def test_the_text_of_a_licence_gives_no_example_and_what_is_said_of_one_does() -> None:
+    for title, num_examples in (("GNU Free Documentation License", 0), ("License of your code", 2)):
+        chunks = [
+            Chunk(f"0#a-{i}", "0", f"{LONG} {LONG}", 1, ("Ferry", title), metadata={"path": "a.md"}) for i in range(2)
+        ]
+        assert len(Paragraph().examples(chunks, None)) == num_examples
+
+
+def test_a_sentence_that_a_page_tears_into_two_paragraphs_is_no_example() -> None:
+    first = f"{LONG} The mate knows all of the ramps of the ferry and of the other ferry, which"
+    parsed = parse_html(f"<h1>A</h1><p>{first}</p><p>is new. {LONG}</p><h1>B</h1><p>{LONG} {LONG}</p>")
+    document = Document("0:a.html", parsed.text, "a.html", "html", blocks=parsed.blocks)
+    recipe = Paragraph(max_chunk_tokens=60)
+    made = recipe.examples(recipe.chunk(document, lambda text: len(text.split())), None)
+    assert [e.completion.split()[1] for e in made] == ["B"]
