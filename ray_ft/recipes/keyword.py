@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from ray_ft.recipes.base import RECIPES, Recipe
 from ray_ft.recipes.chunking.chunks import titled
-from ray_ft.recipes.chunking.worth import below_its_heading, worth_it
+from ray_ft.recipes.chunking.worth import below_its_heading, num_rows, worth_it
 from ray_ft.recipes.questions.subjects import MIN_SUBJECTS, common_words, subjects
 from ray_ft.rows import Chunk, Example, Generate
 
@@ -14,7 +14,7 @@ MIN_WORDS = 30  # of a passage that keywords can ask for
 @RECIPES.register("keyword")
 @dataclass(frozen=True)
 class Keyword(Recipe):
-    """Keywords -> passage; passages with hardly any that name their subject give nothing."""
+    """Keywords -> passage; tables, and passages with hardly any that name their subject, give nothing."""
 
     name: str = "keyword"
     max_keywords: int = 6
@@ -28,7 +28,7 @@ class Keyword(Recipe):
         return [
             Example(f"Write a passage about: {', '.join(words)}.", self._shown(c, text), c.id, c.document_id, self.name)
             for c, text, words in found
-            if len(words) >= min(MIN_SUBJECTS, self.max_keywords)
+            if len(words) >= min(MIN_SUBJECTS, self.max_keywords) and not num_rows(text)
         ]
 
     def _shown(self, chunk: Chunk, text: str) -> str:

@@ -55,6 +55,13 @@ def worth_it(chunks: Sequence[Chunk], *, min_words: int) -> list[tuple[Chunk, st
     return [(chunk, text) for chunk, text in found if _stands_alone(text, min_words)]
 
 
+def num_rows(text: str) -> int:
+    """Rows of a table, where they are three or more and a third of all lines; else 0."""
+    lines = text.split("\n")
+    rows = sum(" | " in line for line in lines)
+    return rows if rows >= MIN_ROWS and MIN_ROWS * rows >= len(lines) else 0
+
+
 def below_its_heading(chunk: Chunk, text: str) -> str:
     """A passage that goes on within a section, below that section's heading, which says what it is about."""
     file = PurePosixPath(chunk.metadata.get("path", "")).name
@@ -70,9 +77,9 @@ def _stands_alone(text: str, min_words: int) -> bool:
     num_sentences = len(SENTENCE_END.findall(body))
     if len(body) < 4 * MAX_SURE_WORDS and num_words(body) < (min_words if num_sentences > 1 else 1.5 * min_words):
         return False
-    first, last = text.partition("\n")[0], text.rstrip().rpartition("\n")[2]
-    if is_listing(text) or (" | " in first and not IS_HEAD.search(text)):
+    if is_listing(text) or (num_rows(text) and HEADING.match(text) is None and not IS_HEAD.search(text)):
         return False
+    last = text.rstrip().rpartition("\n")[2]
     is_prose = num_sentences > 1 and len(last) > MAX_TITLE and ITEM.match(last) is None and " | " not in last
     return not (is_prose and BROKEN_OFF.search(last))
 

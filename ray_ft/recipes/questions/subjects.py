@@ -11,6 +11,7 @@ from pathlib import PurePosixPath
 
 from ray_ft.recipes.chunking.chunks import LINK, clean_title
 from ray_ft.recipes.chunking.keywords import STOP_WORDS, keywords
+from ray_ft.recipes.chunking.languages import european_language
 from ray_ft.recipes.questions.topics import named, says_something
 from ray_ft.rows import Chunk
 
@@ -66,6 +67,7 @@ TITLES = GENERAL | frozenset(_TITLES.split())
 MANY = 0.5  # share of a document's passages that a word of its own subject stands in
 MIN_PASSAGES = 6  # of a document, below which that is not asked
 MIN_LETTERS = 3
+MOSTLY = 0.9  # share of a text's letters that are ASCII in English
 MAX_TITLE_WORDS = 7  # of a heading that is a name
 LOOKED_AT = 40  # of RAKE's phrases
 ENOUGH, FAIR = 2.0, 1.0  # evidence that names a subject, and that may stand beside those that do
@@ -83,7 +85,7 @@ def subjects(chunk: Chunk, max_subjects: int, common: frozenset[str] = frozenset
     marked = [m.strip() for m in marked if not CODE_SIGNS.search(m) and m.lower() not in STOP_WORDS]
     times = Counter(_stem(word) for word in WORDS.findall(prose.lower()))
     above = {_stem(word) for word in WORDS.findall(" ".join(map(clean_title, chunk.heading_path)).lower())}
-    lowered = prose.lower()
+    lowered, is_foreign = prose.lower(), _is_foreign(prose)
     found: dict[str, tuple[float, str]] = {}
     phrases = [_trimmed(phrase) for phrase in keywords(prose, LOOKED_AT)]
     again = [pair for phrase in phrases for pair in _pairs(phrase) if lowered.count(pair.lower()) > 1]
@@ -92,6 +94,8 @@ def subjects(chunk: Chunk, max_subjects: int, common: frozenset[str] = frozenset
         if len(key) < MIN_LETTERS or key in found:
             continue
         score = _evidence(phrase, lowered.count(key), times, above, common) + (1.0 if rank < len(marked) else 0.0)
+        if is_foreign and rank >= len(marked) and not (NAME.search(phrase) or _is_above(phrase, above)):
+            continue
         found[key] = (score, phrase.strip("`*"))
     best = sorted((item for item in found.items() if item[1][0] >= FAIR), key=lambda item: -item[1][0])
     chosen = _titles(chunk)[:1]
@@ -125,6 +129,16 @@ def common_words(chunks: Sequence[Chunk]) -> frozenset[str]:
     for chunk in chunks:
         times.update({_stem(word) for word in WORDS.findall(chunk.text.lower())})
     return frozenset(word for word, n in times.items() if n > MANY * len(chunks))
+
+
+def _is_foreign(prose: str) -> bool:
+    """Whether a text is not English: of other languages nobody knows here which words are general."""
+    letters = [character for character in prose if character.isalpha()]
+    return sum(map(str.isascii, letters)) < MOSTLY * len(letters) or european_language(prose) != ""
+
+
+def _is_above(phrase: str, above: set[str]) -> bool:
+    return any(_stem(word) in above for word in WORDS.findall(phrase.lower()) if len(word) > MIN_LETTERS)
 
 
 def _evidence(phrase: str, num_times: int, times: Counter[str], above: set[str], common: frozenset[str]) -> float:

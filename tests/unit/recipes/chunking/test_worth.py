@@ -126,7 +126,7 @@ def _chunks(*texts: str) -> list[Chunk]:
         f"## Links\n\n- [{LONG}](https://example.org/ramps/of/the/ferry)\n- [{LONG}](https://example.org/b)",
         "- The ramp is now opened with the bell on ([ferry/ramp#12](https://example.org/12), [@mate](https://example.org))",
         f"```\nopen(ramp)\n```\n\n{LONG} {LONG}",
-        f"bow | {LONG}\nstern | {LONG}",
+        f"{LONG}\nbow | {LONG}\nstern | {LONG}\nside | {LONG}",
         f"{LONG} {LONG} The ramp of the other ferry is opened by the mate and by the captain of the",
     ],
 )

@@ -67,3 +67,11 @@ def test_a_passage_without_three_names_or_thirty_words_gives_no_keyword_example(
     made = Keyword().examples([_chunk(good), _chunk(f"{PROSE} {PROSE}", number=1), _chunk(good[:90], number=2)], None)
     assert [e.chunk_id for e in made] == ["0#k-0"]
     assert made[0].prompt.startswith("Write a passage about: ")
+
+
+def test_of_other_languages_only_names_marked_words_and_those_of_the_heading_are_taken() -> None:
+    text = (
+        "La rampe de proue est ouverte par `open_ramp`, et la directive suivante la ferme. Dans la directive suivante, "
+        "le moteur de la rampe est celui du bord, et les voitures sont dans le port avec le capitaine."
+    )
+    assert set(subjects(_chunk(text, "Rampe de proue"), 6)) == {"Rampe de proue", "open_ramp"}
