@@ -42,7 +42,7 @@ ASIDE = re.compile(
     r"^[ \t]*+@(?:author|since|version|internal|private|protected|public|static|member[oO]f|category|access|package"
     r"|subpackage|api|override|final|readonly|serial\w*+|hide|ignore|function|method|name|class|constructor|constructs"
     r"|constant|global|namespace|lends|group|covers\w*+|dataProvider|test|depends|before|after|noinspection"
-    r"|psalm-[\w-]++|phpstan-[\w-]++|codeCoverageIgnore\w*+|license|copyright|link)\b.*\n?",
+    r"|psalm-[\w-]++|phpstan-[\w-]++|codeCoverageIgnore\w*+|license|copyright|link)\b.*(?:\n[ \t]++(?!@)\S.*)*+\n?",
     re.MULTILINE,
 )  # lines about the code's place, not about what it does
 TASKS = ("TODO", "FIXME", "XXX", "HACK")

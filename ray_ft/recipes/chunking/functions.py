@@ -27,6 +27,7 @@ TEST_MACRO = re.compile(r"(?:\w{1,60}_)?TEST\w{0,60} ?\(")  # of C++
 CLASS_WORD = re.compile(
     r"(?<![\w.@])(?:class|interface|struct|enum|trait|union|module|record|namespace|protocol|extension|actor|object)\b"
 )
+ANNOTATIONS = re.compile(r"\A(?:@[\w.]++(?:\((?:[^()\"]|\"[^\"]*+\")*+\))?+ )++(?=\w)")  # of a class that is not shown
 DIRECTIVE_LINE = re.compile(
     r"^#[ \t]*(?:if|ifdef|ifndef|else|elif|endif|define|undef|include|pragma|error|region)\b", re.MULTILINE
 )
@@ -52,7 +53,7 @@ def definition_spans(
             used = uses[place_of(d)]
             context = {
                 "signature": d.signature,
-                "enclosing": d.enclosing,
+                "enclosing": ANNOTATIONS.sub("", d.enclosing),
                 "imports": "\n".join(used.imports),
                 "calls": ", ".join(used.calls),
                 "language": document.language,

@@ -138,6 +138,14 @@ def test_imports_are_told_once_and_self_is_none() -> None:
     assert "Imports: use a::B;\n" in _metadata(text, "rust")["f"]
 
 
+def test_a_class_is_told_without_its_annotations() -> None:
+    text = (
+        '@Gwt(emulated = true)\n@Suppress("raw (types)")\npublic final class Pump {\n'
+        "  /** Opens valves of the hall. */\n  int f(int a) {\n    int b = g(a);\n    return g(b);\n  }\n}\n"
+    )
+    assert "Enclosing class: public final class Pump\n" in _metadata(text, "java")["Pump.f"]
+
+
 def test_a_definition_is_called_what_its_language_calls_it() -> None:
     assert "Write the struct `Pump`" in _metadata("// Moves water.\nstruct Pump { int a; int b; };", "cpp")["Pump"]
     go = _metadata("// Pump moves water from hall to hall.\ntype Pump struct {\n\ta int\n\tb int\n}\n", "go")

@@ -107,3 +107,8 @@ def test_what_linters_read_is_no_word_in_any_language() -> None:
 def test_parameters_of_swift_are_no_part_of_a_summary() -> None:
     words = "Opens the valve.\n- Parameter by: Turns of it.\n- Returns: The level.\n- Throws: `Dry` without water."
     assert summary_of(words) == "Opens the valve."
+
+
+def test_a_tag_of_the_codes_place_goes_with_the_lines_that_it_goes_on() -> None:
+    words = "Opens it.\n\n@since 11.0 (but the bound was changed\n    in 15.0)\n@param by turns\n    of the valve"
+    assert plain_words(words, "java") == "Opens it.\n\n@param by turns\n    of the valve"
