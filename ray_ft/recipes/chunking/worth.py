@@ -65,9 +65,11 @@ def num_rows(text: str) -> int:
 def below_its_heading(chunk: Chunk, text: str) -> str:
     """A passage that goes on within a section, below that section's heading, which says what it is about."""
     file = PurePosixPath(chunk.metadata.get("path", "")).name
-    path = [title for title in chunk.heading_path if title != file and not title.startswith(BULLETS)]
+    path = [title for title in dict.fromkeys(chunk.heading_path) if title != file and not title.startswith(BULLETS)]
     if not path or HEADING.match(text.lstrip()) or RULE.match(text) or path[-1] == clean_title(text.partition("\n")[0]):
         return text
+    if any(path[-1] in match.group() for match in HEADING.finditer(text)):
+        return text  # what stands in front of a document's first heading
     return f"{' > '.join(path[-2:])}\n\n{text}"
 
 

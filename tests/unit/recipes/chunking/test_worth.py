@@ -147,6 +147,10 @@ def test_a_passage_within_a_section_stands_below_the_names_of_its_section() -> N
     assert head.completion == f"## Ramp\n\n{LONG} {LONG}"
     ruled = f"====\nRamp\n====\n\n{LONG} {LONG}"
     assert Paragraph().examples(_chunks(ruled, LONG), None)[0].completion == ruled
+    above = f"{LONG}\n\n## Ramp\n\n{LONG}"
+    assert Paragraph().examples(_chunks(above, LONG), None)[0].completion == above
+    twice = Chunk("0#a-0", "0", LONG, 1, ("Ramp", "Ramp"), metadata={"path": "b/a.txt"})
+    assert Paragraph().examples([twice], None)[0].completion == f"Ramp\n\n{LONG}"
     untitled = Chunk("0#a-0", "0", LONG, 1, ("a.txt",), metadata={"path": "b/a.txt"})
     assert Paragraph().examples([untitled], None)[0].completion == LONG
 
