@@ -247,7 +247,8 @@ def _torn(document: Document, starts: Sequence[int], start: int, end: int) -> st
     before, behind = text[max(0, start - 8) : start].rpartition("\n")[2], text[end : end + 8].partition("\n")[0]
     begins = before[-1:].isspace() and not before.isspace() and not before.rstrip().endswith(ENDS)
     stops = behind[:1].isspace() and not behind.isspace() and text[end - 1] not in ENDS
-    begins = begins or (text[start:end].lstrip()[:1].islower() and _is_open(text[max(0, start - AROUND) : start]))
+    is_low = text[start:end].lstrip()[:1].islower()
+    begins = begins or (is_low and (text[start].isspace() or _is_open(text[max(0, start - AROUND) : start])))
     stops = stops or (text[end : end + AROUND].lstrip()[:1].islower() and _is_open(text[start:end]))
     if not begins and not stops:
         return ""

@@ -33,6 +33,8 @@ LICENCE = re.compile(  # the heading of a licence that stands in full, and not o
 )
 BULLETS = ("•", "*", "-", "–")  # of what is no heading, in a PDF
 RULE_ALONE = re.compile(r"[-=*_~]{3,}")
+MARK = re.compile(r"#{1,6}(?= )")
+DEEP = 4  # spaces in front of a single line that is no paragraph's first
 MARKED = ("`", "**")
 GAP = re.compile(r"\n(?:[ \t]*\n){3,}")  # left by what is not shown
 ENDS_SURELY = (".", "!", "?", "。", "```")
@@ -53,6 +55,23 @@ def worth_it(chunks: Sequence[Chunk], *, min_words: int) -> list[tuple[Chunk, st
     own = [chunk for chunk in chunks if not any(map(LICENCE.search, chunk.heading_path))]
     found = ((chunk, as_read(chunk.text)) for chunk in own if is_worth_it(chunk, min_words=min_words))
     return [(chunk, text) for chunk, text in found if _stands_alone(text, min_words)]
+
+
+def _begins_within(text: str) -> bool:
+    """Whether a passage begins with what belongs to an item or a term that is not in it: further in than the others."""
+    first, gap, rest = text.strip("\n").partition("\n\n")
+    if ITEM.match(first):
+        return any(ITEM.match(line) and _depth(line) < _depth(first) for line in text.split("\n"))
+    lines = first.split("\n")
+    depth = min(map(_depth, lines))
+    if not depth or not gap:
+        return False
+    others = min((_depth(line) for line in rest.split("\n") if line.strip()), default=depth)
+    return others < depth and (len(lines) > 1 or depth >= DEEP)
+
+
+def _depth(line: str) -> int:
+    return len(line) - len(line.lstrip())
 
 
 def num_rows(text: str) -> int:
@@ -79,7 +98,11 @@ def _stands_alone(text: str, min_words: int) -> bool:
     num_sentences = len(SENTENCE_END.findall(body))
     if len(body) < 4 * MAX_SURE_WORDS and num_words(body) < (min_words if num_sentences > 1 else 1.5 * min_words):
         return False
-    if is_listing(text) or (num_rows(text) and HEADING.match(text) is None and not IS_HEAD.search(text)):
+    if (
+        is_listing(text)
+        or _begins_within(text)
+        or (num_rows(text) and HEADING.match(text) is None and not IS_HEAD.search(text))
+    ):
         return False
     last = text.rstrip().rpartition("\n")[2]
     is_prose = num_sentences > 1 and len(last) > MAX_TITLE and ITEM.match(last) is None and " | " not in last
@@ -104,15 +127,23 @@ def as_read(text: str) -> str:
     """The text of a passage with the fence that a cut took from the listing at one of its ends.
 
     The beginning of a sentence that goes on with what is not in the passage is left out, where more than it remains,
-    and so is the name of what is not. Three blank lines and more become one.
+    and so are the name of what is not and headings above nothing. Three blank lines and more become one.
     """
-    text = _without_lead(_without_name(GAP.sub("\n\n", text)))
+    text = _without_lead(_without_name(_without_bare_headings(GAP.sub("\n\n", text))))
     marks = [match.start() for match in FENCE.finditer(text)]
     if len(marks) % 2 == 0:
         return text
     # A fence that closes stands right below the listing, and one that opens has a blank line above it.
     closes = marks[0] > 0 and not text[: marks[0]].endswith("\n\n")
     return f"```\n{text}" if closes else f"{text}\n```"
+
+
+def _without_bare_headings(text: str) -> str:
+    """Without headings of Markdown right above one that is no part of theirs."""
+    parts = text.split("\n\n")
+    levels = [(mark.end() if (mark := MARK.match(part)) and "\n" not in part.strip() else 0) for part in parts]
+    pairs = zip(parts, levels, [*levels[1:], 0], strict=True)
+    return "\n\n".join(part for part, level, below in pairs if not (level and 0 < below <= level))
 
 
 def _without_name(text: str) -> str:

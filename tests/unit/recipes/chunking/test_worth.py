@@ -126,6 +126,8 @@ def _chunks(*texts: str) -> list[Chunk]:
         f"## Links\n\n- [{LONG}](https://example.org/ramps/of/the/ferry)\n- [{LONG}](https://example.org/b)",
         "- The ramp is now opened with the bell on ([ferry/ramp#12](https://example.org/12), [@mate](https://example.org))",
         f"```\nopen(ramp)\n```\n\n{LONG} {LONG}",
+        f"    {LONG}\n    {LONG}\n\n`close`\n\n    {LONG}",
+        f"  - {LONG}\n  - {LONG}\n- {LONG}",
         f"{LONG}\nbow | {LONG}\nstern | {LONG}\nside | {LONG}",
         f"{LONG} {LONG} The ramp of the other ferry is opened by the mate and by the captain of the",
     ],
@@ -170,3 +172,14 @@ def test_a_sentence_that_a_page_tears_into_two_paragraphs_is_no_example() -> Non
     recipe = Paragraph(max_chunk_tokens=60)
     made = recipe.examples(recipe.chunk(document, lambda text: len(text.split())), None)
     assert [e.completion.split()[1] for e in made] == ["B"]
+
+
+def test_a_text_that_is_set_in_as_a_whole_or_by_its_first_lines_gives_examples() -> None:
+    whole = f"   {LONG}\n   {LONG}\n\n   {LONG}"
+    first = f"  {LONG}\n{LONG}\n\n  {LONG}\n{LONG}"
+    assert len(Paragraph().examples(_chunks(whole, first), None)) == 2
+
+
+def test_headings_above_nothing_are_left_out() -> None:
+    text = f"## Ramps\n\n### Bow\n\n{LONG}\n\n### Stern\n\n### Side\n\n## Bells\n\n{LONG}"
+    assert as_read(text) == f"## Ramps\n\n### Bow\n\n{LONG}\n\n## Bells\n\n{LONG}"
