@@ -178,7 +178,7 @@ def make_chunks(
     overlap_tokens: int = 0,
 ) -> list[Chunk]:
     """Chunks of the spans, in order; a span that is too long becomes several, numbered in `metadata["part"]`.
-    `metadata["torn"]` says of which it is a part that means nothing by itself: a listing, or a sentence. A document
+    `metadata["torn"]` says of which it is a part that means nothing by itself: a listing, table or sentence. A document
     without a title of its own has its file's name in `metadata["file"]`.
 
     Each of these begins with up to `overlap_tokens` of the one before; how many characters says `metadata["overlap"]`.
@@ -227,23 +227,14 @@ def make_chunks(
 
 
 def _torn(document: Document, starts: Sequence[int], start: int, end: int) -> str:
-    """Of what a piece is a part that says nothing alone: a listing, or a sentence; "" for neither.
+    """Of what a piece is a part that says nothing alone: a listing, a table, or a sentence; "" for none.
 
-    Without the words above it a listing does not say what it shows, and they say little without it.
+    Without the words above it a listing does not say what it shows, and they say little without it. Rows of a table
+    say little without the first, which names the columns.
     """
-    text, blocks = document.text, document.blocks
-    first, last = bisect_right(starts, start) - 1, bisect_right(starts, end - 1) - 1
-    if first >= 0 and blocks[first].type == "code" and start < blocks[first].end:
-        if start > blocks[first].start and text[blocks[first].start : start].strip():
-            return "listing"
-        if first and blocks[first - 1].type in ("paragraph", "list"):
-            return "listing"
-    if last >= 0 and blocks[last].type == "code" and text[end : blocks[last].end].strip():
-        return "listing"
-    goes_on = last + 1 < len(blocks) and not text[end : blocks[last + 1].start].strip()
-    is_above = goes_on and (blocks[last].type, blocks[last + 1].type) == ("paragraph", "code")
-    if is_above and POINTS_ON.search(text, max(blocks[last].start, end - NEAR), end):
-        return "listing"
+    text = document.text
+    if kind := _torn_block(document, starts, start, end):
+        return kind
     before, behind = text[max(0, start - 8) : start].rpartition("\n")[2], text[end : end + 8].partition("\n")[0]
     begins = before[-1:].isspace() and not before.isspace() and not before.rstrip().endswith(ENDS)
     stops = behind[:1].isspace() and not behind.isspace() and text[end - 1] not in ENDS
@@ -254,6 +245,25 @@ def _torn(document: Document, starts: Sequence[int], start: int, end: int) -> st
         return ""
     around = SENTENCES.finditer(text, max(0, start - AROUND), end + AROUND)
     return "sentence" if len(list(islice(around, 2))) == 2 else ""  # others have no marks between sentences
+
+
+def _torn_block(document: Document, starts: Sequence[int], start: int, end: int) -> str:
+    """Of which block a piece holds a part that says nothing alone, or does not hold what belongs to it."""
+    text, blocks = document.text, document.blocks
+    first, last = max(0, bisect_right(starts, start) - 1), max(0, bisect_right(starts, end - 1) - 1)
+    if not blocks:
+        return ""
+    above, begun = blocks[first - 1] if first else None, text[blocks[first].start : start].strip()
+    if start < blocks[first].end:
+        if blocks[first].type == "table" and begun:
+            return "table"
+        if blocks[first].type == "code" and (begun or (above is not None and above.type in ("paragraph", "list"))):
+            return "listing"
+    if blocks[last].type == "code" and text[end : blocks[last].end].strip():
+        return "listing"
+    goes_on = last + 1 < len(blocks) and not text[end : blocks[last + 1].start].strip()
+    is_above = goes_on and (blocks[last].type, blocks[last + 1].type) == ("paragraph", "code")
+    return "listing" if is_above and POINTS_ON.search(text, max(blocks[last].start, end - NEAR), end) else ""
 
 
 def _is_open(text: str) -> bool:

@@ -35,7 +35,7 @@ BULLETS = ("•", "*", "-", "–")  # of what is no heading, in a PDF
 RULE_ALONE = re.compile(r"[-=*_~]{3,}")
 MARK = re.compile(r"#{1,6}(?= )")
 DEEP = 4  # spaces in front of a single line that is no paragraph's first
-MARKED = ("`", "**")
+MARKED = ("`", "**", "-", "<")
 GAP = re.compile(r"\n(?:[ \t]*\n){3,}")  # left by what is not shown
 ENDS_SURELY = (".", "!", "?", "。", "```")
 IS_HEAD = re.compile(r"^(?=[^\n]*---)[ |:=+-]++$", re.MULTILINE)  # the rule below the names of a table's columns
@@ -148,12 +148,19 @@ def _without_bare_headings(text: str) -> str:
 
 def _without_name(text: str) -> str:
     """Without a last heading, or a line by itself that is set as code or marked, and names what would follow it."""
-    kept, gap, last = text.rstrip().rpartition("\n\n")
-    kept, last = kept.rstrip(), last.strip()
-    ends = kept.endswith(ENDS_SURELY) or HEADING.fullmatch(kept.rpartition("\n\n")[2]) is not None
-    is_name = HEADING.fullmatch(last) or RULE_ALONE.fullmatch(last)
-    is_name = is_name or (ends and last.startswith(MARKED) and is_term(last))
-    return _without_name(kept) if gap and is_name and num_words(HEADING.sub("", kept)) >= MIN_WORDS else text
+    parts = text.rstrip().split("\n\n")
+    num_kept = len(parts)
+    while num_kept > 1 and (last := parts[num_kept - 1].strip()).startswith(MARKED) and is_term(last):
+        num_kept -= 1
+    if num_kept < len(parts) and not parts[num_kept - 1].rstrip().endswith(ENDS_SURELY):
+        num_kept = num_kept if HEADING.fullmatch(parts[num_kept - 1]) else len(parts)
+    last = parts[num_kept - 1].strip()
+    if num_kept > 1 and (HEADING.fullmatch(last) or RULE_ALONE.fullmatch(last)):
+        num_kept -= 1
+    if num_kept == len(parts):
+        return text
+    kept = "\n\n".join(parts[:num_kept]).rstrip()
+    return _without_name(kept) if num_words(HEADING.sub("", kept)) >= MIN_WORDS else text
 
 
 def _without_lead(text: str) -> str:

@@ -3,6 +3,7 @@
 import pytest
 
 from ray_ft.data.formats.html import parse_html
+from ray_ft.data.formats.lightweight.markdown.parse import parse_markdown
 from ray_ft.recipes import QA, Heading, Keyword, Paragraph
 from ray_ft.recipes.chunking.worth import as_read, is_worth_it
 from ray_ft.rows import Chunk, Document
@@ -99,7 +100,13 @@ def test_the_beginning_of_what_is_not_in_the_passage_is_left_out() -> None:
     assert as_read(text) == "The ramp is opened before the cars come."
     assert as_read("The ramp is opened before the cars come and go:\n\n- one").endswith("- one")
     assert as_read("It is closed when:") == "It is closed when:"
-    for name in ("`--with-bell`", "**Ancestors**", "## Ramps", "`open` ( `text`, `text` ) → `date`"):
+    for name in (
+        "`--with-bell`",
+        "**Ancestors**",
+        "## Ramps",
+        "`open` ( `text`, `text` ) → `date`",
+        "--bell\n\n--no-bell",
+    ):
         assert (
             as_read(f"The ramp is opened before the cars come.\n\n{name}") == "The ramp is opened before the cars come."
         )
@@ -183,3 +190,14 @@ def test_a_text_that_is_set_in_as_a_whole_or_by_its_first_lines_gives_examples()
 def test_headings_above_nothing_are_left_out() -> None:
     text = f"## Ramps\n\n### Bow\n\n{LONG}\n\n### Stern\n\n### Side\n\n## Bells\n\n{LONG}"
     assert as_read(text) == f"## Ramps\n\n### Bow\n\n{LONG}\n\n## Bells\n\n{LONG}"
+
+
+def test_only_the_first_part_of_a_table_gives_an_example() -> None:
+    rows = "\n".join(f"| ramp {i} | opens slowly and closes fast when the bell rings |" for i in range(20))
+    text = f"# Ramps\n\n| name | what it does |\n|---|---|\n{rows}\n"
+    parsed = parse_markdown(text)
+    document = Document("0:a.md", parsed.text, "a.md", "markdown", blocks=parsed.blocks)
+    recipe = Paragraph(max_chunk_tokens=90)
+    chunks = recipe.chunk(document, lambda text: len(text.split()))
+    assert len(chunks) > 2
+    assert [e.chunk_id for e in recipe.examples(chunks, None)] == [chunks[0].id]
