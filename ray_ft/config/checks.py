@@ -1,6 +1,7 @@
 """Ranges that types cannot say, section by section; the first value out of its range is the one that is named."""
 
 import dataclasses
+import re
 from collections.abc import Callable
 
 from ray_ft.config.keys import (
@@ -19,6 +20,8 @@ from ray_ft.engines import ENGINES, Engine
 from ray_ft.errors import ConfigError
 from ray_ft.recipes import RECIPES, Recipe
 from ray_ft.rows import MAX_NEW_TOKENS
+
+LANGUAGE = re.compile(r"[a-z]{2,3}")
 
 Require = Callable[[bool, str, object, str], None]
 """Of a condition, the key, the value given and what would work; ConfigError where the condition does not hold."""
@@ -69,6 +72,8 @@ def _check_data(data: DataConfig, require: Require, *, draft: bool) -> None:
     require(0 < similar <= 1, "data.near_copy_similarity", similar, "above 0 and at most 1")
     share = data.max_file_share
     require(0 < share <= 1, "data.max_file_share", share, "above 0 and at most 1")
+    for language in data.languages:
+        require(LANGUAGE.fullmatch(language) is not None, "data.languages", language, "a code of ISO 639, such as en")
     lines = data.common_lines
     require(lines == 0 or lines >= 2, "data.common_lines", lines, "0, or at least 2 documents")
     for f in dataclasses.fields(data.quality) if data.quality is not None else ():

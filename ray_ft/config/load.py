@@ -243,7 +243,7 @@ def _checked(
             name, wrong = next(_no_choice(given, hints), (name, "$VALUE"))
             said = said.replace("$VALUE", wrong)
         where = ".".join(part for part in (key, name) if part)
-        raise ConfigError(f"{source}: {where}: {said}") from None
+        raise ConfigError(f"{source}: {where}: {_no_list(given.get(name), hints.get(name)) or said}") from None
     plain = {n: OmegaConf.to_object(v) if OmegaConf.is_config(v) else v for n, v in values.items()}
     return {name: _tuples(value, hints[name]) for name, value in plain.items()}
 
@@ -254,6 +254,13 @@ def _no_choice(given: Mapping[str, Any], hints: Mapping[str, Any]) -> Iterator[t
         choices = typing.get_args(next(iter(typing.get_args(hints[name])), None))
         if isinstance(values, list) and choices:
             yield from ((name, str(value)) for value in values if value not in choices)
+
+
+def _no_list(value: Any, annotation: Any) -> str:
+    """What is wrong with one value where a list belongs, as many write it: OmegaConf tells of its own classes."""
+    if typing.get_origin(annotation) is not tuple or isinstance(value, list):
+        return ""
+    return f"{value!r} must be a list" + (f", such as [{value}]" if isinstance(value, str | int | float) else "")
 
 
 @functools.cache  # a sweep reads one configuration per trial; `merge` copies what it merges into

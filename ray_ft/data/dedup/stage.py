@@ -34,9 +34,9 @@ def place_documents(
     placed = place(every, how=how, text_of=lambda number: text_of(*owners[number]))
     if placed.num_clusters:
         log.info(
-            "%s sets of duplicates, each in one split; %s documents have a near duplicate",
-            f"{placed.num_clusters:,}",
-            f"{placed.num_near:,}",
+            "%s of duplicates, each in one split; %s a near duplicate",
+            "1 set" if placed.num_clusters == 1 else f"{placed.num_clusters:,} sets",
+            "1 document has" if placed.num_near == 1 else f"{placed.num_near:,} documents have",
         )
     if not data.common_lines:
         _tell_common(every, placed.all, lambda number: text_of(*owners[number]))

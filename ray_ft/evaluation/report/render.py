@@ -1,5 +1,6 @@
 """Writes a report for people: one HTML file without any reference to the outside, and the same in short as Markdown."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -11,6 +12,8 @@ from ray_ft.evaluation.report.findings import METRICS, STRATA, Metric, metric_of
 from ray_ft.evaluation.report.plots import forests, panels, present
 from ray_ft.evaluation.report.samples import Sample, choose_telling
 from ray_ft.evaluation.scores.scoring import BITS_PER_BYTE, PRIMARY_METRIC, RECALL_BAR, RETRIEVER, is_of_code
+
+CODE = re.compile(r"`([^`]++)`")
 
 
 def render_html(report: Report, samples: Sequence[Sample], *, seed: int) -> str:
@@ -37,8 +40,16 @@ def template(name: str, package: str = __package__) -> Any:
         lstrip_blocks=True,
     )
     # Markdown passes HTML through, and a line break would end a list item.
+    environment.filters["marked"] = _marked
     environment.filters["line"] = lambda text: " ".join(str(text).split()).replace("<", "&lt;")
     return environment.get_template(name)
+
+
+def _marked(text: str) -> str:
+    """A sentence for HTML, with the commands that it names in backticks set as code."""
+    from markupsafe import Markup, escape
+
+    return Markup(CODE.sub(r"<code>\1</code>", str(escape(text))))
 
 
 def _view(report: Report) -> dict[str, Any]:

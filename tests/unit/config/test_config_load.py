@@ -139,3 +139,15 @@ def test_an_override_without_an_equals_sign_is_explained() -> None:
 def test_the_stratum_own_is_understood_with_one_line(caplog: pytest.LogCaptureFixture) -> None:
     assert parse_config({**MINIMAL, "sweep": {"stratum": "own"}}).sweep.stratum == "user"
     assert [record.getMessage() for record in caplog.records] == ["config: sweep.stratum: own is called user now"]
+
+
+def test_one_value_where_a_list_belongs_is_told_in_the_words_of_the_file() -> None:
+    with pytest.raises(ConfigError, match=r"^config: data\.sources: 'docs' must be a list, such as \[docs\]$"):
+        parse_config(MINIMAL, ["data.sources=docs"])
+
+
+def test_a_language_is_named_by_its_code() -> None:
+    """The name of one is the code of no document: all that are in a known language would be left out."""
+    assert parse_config(MINIMAL, ["data.languages=[en,haw]"]).data.languages == ("en", "haw")
+    with pytest.raises(ConfigError, match=r"data\.languages: 'english' must be a code of ISO 639, such as en"):
+        parse_config(MINIMAL, ["data.languages=[english]"])

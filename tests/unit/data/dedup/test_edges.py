@@ -98,3 +98,12 @@ def test_the_log_names_lines_of_many_pages_and_the_key_that_leaves_them_out(capl
         place_documents(heads, text_of, DataConfig(sources=("a",)), 0)
     assert f"'{FOOT}' in 25" in caplog.text
     assert "data.common_lines=20 trains each once" in caplog.text
+
+
+def test_one_set_of_duplicates_is_told_as_one(caplog: pytest.LogCaptureFixture) -> None:
+    heads: list[tuple[Head, ...]] = [
+        (head,) for head in heads_of([_read(f"{i}.md", _text(7)) for i in range(2)], Runs({}))
+    ]
+    with caplog.at_level(logging.INFO, logger="ray_ft"):
+        place_documents(heads, lambda item, document: _text(7), DataConfig(sources=("a",)), 0)
+    assert "1 set of duplicates, each in one split; 0 documents have a near duplicate" in caplog.text

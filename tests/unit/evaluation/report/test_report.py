@@ -120,6 +120,11 @@ def test_the_page_is_html_without_a_parse_error(make_report: ReportMaker) -> Non
         validator.parse(make_report.html.replace("</section>", "", 1))
 
 
+def test_commands_that_sentences_name_are_set_as_code(make_report: ReportMaker) -> None:
+    make_report()
+    assert "<code>ray-ft sweep</code> with" in make_report.html
+
+
 def test_answers_and_names_are_escaped(make_report: ReportMaker) -> None:
     make_report()
     page = Page(make_report.html)
@@ -141,7 +146,7 @@ def test_the_page_holds_every_figure_of_the_report(make_report: ReportMaker) -> 
         difference, low, high = (metric.format_difference(x) for x in (c.difference, c.low, c.high))
         assert f"{difference} [{low}, {high}]" in text or f"{difference}, 95% interval {low} to {high}" in text, c
     for note in report.notes:
-        assert note in text
+        assert note.replace("`", "") in text
     for value in report.details.values():
         assert " ".join(value.split()) in text
 
