@@ -8,5 +8,8 @@ MARKS = ("pyvenv.cfg", "CACHEDIR.TAG", "training_set.json")
 
 
 def is_marked(folder: Path) -> bool:
-    """Whether a file in it says that the folder is nobody's source."""
-    return any((folder / mark).exists() for mark in MARKS)
+    """Whether a file in it says that the folder is nobody's source; one that cannot be looked into is somebody's."""
+    try:
+        return any((folder / mark).exists() for mark in MARKS)
+    except PermissionError:
+        return False

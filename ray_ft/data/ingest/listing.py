@@ -29,6 +29,7 @@ SKIPPED_FOLDERS = TOOL_FOLDERS | {
 }  # fmt: skip
 READ_AHEAD = 8  # threads that hash files
 UNKNOWN_FORMAT, LINK_OUT = "unknown format", "link out of its source"
+CLOSED = "a folder that cannot be read"
 SCRIPT_HEAD = b"#!/bin/sh"
 
 
@@ -90,13 +91,17 @@ def _files_of(source: str, data: DataConfig, prefix: str) -> Iterator[SourceFile
 
 
 def _walk(root: Path, data: DataConfig) -> Iterator[tuple[Path, str]]:
-    """Files below a folder with their paths there, links last; a file itself, with "". Raises OSError."""
+    """Files below a folder with their paths there, then links, then folders that cannot be looked into; a file itself,
+    with "". Raises OSError.
+    """
     if not stat.S_ISDIR(root.stat().st_mode):
         yield root, ""
         return
     chosen = _chosen(data)
+    drop = _patterns(data.exclude, "data.exclude")
     links: list[tuple[Path, str]] = []
-    for folder, subfolders, names in os.walk(root, followlinks=False):
+    closed: list[OSError] = []
+    for folder, subfolders, names in os.walk(root, onerror=closed.append, followlinks=False):
         subfolders[:] = sorted(s for s in subfolders if not _is_skipped(Path(folder) / s))
         for name in sorted(names):
             location = Path(folder) / name
@@ -106,6 +111,12 @@ def _walk(root: Path, data: DataConfig) -> Iterator[tuple[Path, str]]:
             elif chosen(relative):
                 yield location, relative
     yield from (link for link in links if chosen(link[1]))
+    for error in closed:
+        relative = Path(error.filename).relative_to(root).as_posix()
+        if relative == ".":
+            raise error
+        if drop is None or not drop.match_file(f"{relative}/"):
+            yield root / relative, relative
 
 
 def source_files(source: str, data: DataConfig) -> Iterator[tuple[Path, str]]:
@@ -157,6 +168,8 @@ def _source_file(location: Path, path: str, data: DataConfig, relative: str, sou
         return SourceFile(path, str(location.absolute()), 0, f"unreadable: {error.strerror}")
     if relative and location.is_symlink() and not leads_inside(real, source):
         return SourceFile(path, str(location.absolute()), 0, LINK_OUT)
+    if stat.S_ISDIR(status.st_mode):  # what walking could not look into
+        return SourceFile(path, real, 0, CLOSED)
     is_file = stat.S_ISREG(status.st_mode)
     head = _head(real) if is_file and may_be_script(path) else b""
     reason = _reason(path, status.st_size, data, relative, head) if is_file else "not a regular file"

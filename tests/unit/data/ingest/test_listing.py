@@ -1,7 +1,10 @@
 """Listing and reading: every file is accounted for, and a bad one gives a reason instead of an exception."""
 
+import errno
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -101,6 +104,29 @@ def test_a_link_in_the_place_of_a_listed_file_is_not_followed(tmp_path: Path) ->
     (root / "a.md").unlink()
     (root / "a.md").symlink_to("../private.md")
     assert [read_file(f).reason for f in files] == ["unreadable: Too many levels of symbolic links", ""]
+
+
+def test_a_folder_that_cannot_be_looked_into_is_accounted_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tests may run as root, whom no mode stops: the system's answer is put in its place."""
+    root = _write(tmp_path / "s", {"a.md": "Ferry", "locked/b.md": "Harbour"})
+
+    def refused(ask: Callable[..., Any]) -> Callable[..., Any]:
+        def answer(path: Any, *given: Any, **named: Any) -> Any:
+            looks_into = ask is scandir or Path(path).name != "locked"
+            if looks_into and "locked" in Path(path).parts:
+                raise PermissionError(errno.EACCES, "Permission denied", str(path))
+            return ask(path, *given, **named)
+
+        return answer
+
+    scandir = os.scandir
+    monkeypatch.setattr(os, "scandir", refused(os.scandir))
+    monkeypatch.setattr(os, "stat", refused(os.stat))
+    found = {Path(f.path).name: f.reason for f in list_files(_data(root))}
+    assert found == {"a.md": "", "locked": "a folder that cannot be read"}
+    assert [Path(f.path).name for f in list_files(_data(root, exclude=("locked/",)))] == ["a.md"]
+    with pytest.raises(ConfigError, match=r"cannot read '.*locked' \(Permission denied, from "):
+        list_files(_data(root / "locked"))
 
 
 def test_a_single_file_may_be_a_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
