@@ -18,9 +18,7 @@ if TYPE_CHECKING:
 TRIVIAL = re.compile(rb"[\s{};]*+(?:pass|\.\.\.|end)?+[\s{};]*+")
 MAX_TRIVIAL = 200  # bytes of a body that may be nothing
 SPACES_OF_BREAKS = re.compile(r"(?<=[(\[])\s++|(?:,|(?<!\s))\s++(?=[)\]])")
-COMMENT_MARKS = re.compile(
-    r"^[ \t]*(?:/\*+!?|\*+/|\*|//+!?|#+|--\[=*+\[|--+)?[ \t]?|(?<!\s)\s*+(?<!\*)\*++/[ \t]*+$", re.MULTILINE
-)
+COMMENT_MARKS = re.compile(r"^[ \t]*(?:/\*+!?|\*+/|\*|//+!?|#+|--\[=*+\[|--+)?[ \t]?", re.MULTILINE)
 LONG_COMMENT_END = re.compile(r"(?<!\s)\s*+\]=*+\]\s*+\Z")  # of Lua
 IS_DOCUMENTATION = re.compile(r"/\*[*!](?![*/])|//[/!](?!/)")  # where it is told from other comments
 XML_TAG = re.compile(r"</?(?:summary|remarks|para)>")
@@ -211,13 +209,14 @@ class Source:
 
     def _comment(self, nodes: Sequence["Node"]) -> str:
         """The words of comments, without their marks."""
-        each = [self._text(n).rstrip("\n") for n in nodes if n.type in self.grammar.comments]
+        each = [_open(self._text(n).rstrip()) for n in nodes if n.type in self.grammar.comments]
         if len(each) > 1:  # a remark beside the documentation is for authors
             each = [one for one in each if IS_DOCUMENTATION.match(one)] or each
         if self.comment_mark == "--":
             each = [LONG_COMMENT_END.sub("", one) if one.startswith("--[") else one for one in each]
         words = "\n".join(each)
-        return cleandoc(XML_TAG.sub("", COMMENT_MARKS.sub("", words))) if words else ""
+        words = COMMENT_MARKS.sub("", words)
+        return cleandoc(XML_TAG.sub("", words) if "<" in words else words) if words else ""
 
     def _text(self, node: "Node") -> str:
         return self.data[node.start_byte : node.end_byte].decode("utf-8", "replace")
@@ -232,6 +231,12 @@ class Source:
 
     def _char(self, byte: int) -> int:
         return byte if self.to_char is None else int(self.to_char[byte])
+
+
+def _open(comment: str) -> str:
+    """A comment without the mark that ends it."""
+    is_closed = comment.startswith("/*") and comment.endswith("*/") and len(comment) > len("/**/")
+    return comment[:-2].rstrip("*").rstrip() if is_closed else comment
 
 
 def _offsets(data: bytes) -> "np.ndarray[tuple[int], np.dtype[np.int64]]":

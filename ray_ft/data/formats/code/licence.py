@@ -102,7 +102,7 @@ def _comments(head: str) -> Iterator[Stretch]:
     position, number = 0, 0
     begin: int | None = None
     is_block, close = False, 0  # and where a block ends
-    for line in head.splitlines(keepends=True):
+    for line in _lines(head):
         start, position = position, position + len(line)
         if begin is not None and is_block:
             if close < position:
@@ -128,6 +128,15 @@ def _comments(head: str) -> Iterator[Stretch]:
                 return
     if begin is not None and not is_block:
         yield Stretch(begin, position)
+
+
+def _lines(text: str) -> Iterator[str]:
+    """The lines of a text one by one, since few are looked at."""
+    start = 0
+    while start < len(text):
+        end = text.find("\n", start) + 1 or len(text)
+        yield text[start:end]
+        start = end
 
 
 def _paragraphs(comment: str) -> Iterator[Stretch]:

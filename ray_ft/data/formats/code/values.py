@@ -15,6 +15,7 @@ CLASS_VALUES = frozenset({"class", "class_declaration"})
 AROUND = frozenset(
     {"parenthesized_expression", "as_expression", "satisfies_expression", "non_null_expression", "unary_expression"}
 )
+MAY_DEFINE = FUNCTION_VALUES | CLASS_VALUES | AROUND | {"object", "call_expression"}
 UNSAID = frozenset({"", "exports", "module", "prototype", "this", "window", "global", "globalThis", "self", "root"})
 WRAPS = re.compile(
     r"(?:^|\.)(?:memo|memoi[sz]e|forwardRef|observer|debounce|throttle|once|curry|partial|promisify|callbackify|inject"
@@ -43,11 +44,17 @@ def values_of(node: "Node") -> Iterator[Value]:
     """What a statement, declaration, member of a class or of an object defines; nothing for all others."""
     kind = node.type
     if kind == "variable_declarator":
+        if not _may_define(node.child_by_field_name("value")):
+            return
         name = node.child_by_field_name("name")
         yield from _named(_text(name) if name is not None and name.type == "identifier" else "", node, "value")
     elif kind == "pair":
+        if not _may_define(node.child_by_field_name("value")):
+            return
         yield from _named(_member(node.child_by_field_name("key")), node, "value")
     elif kind in ("field_definition", "public_field_definition"):
+        if not _may_define(node.child_by_field_name("value")):
+            return
         yield from _named(
             _member(node.child_by_field_name("property") or node.child_by_field_name("name")), node, "value"
         )
@@ -59,6 +66,14 @@ def values_of(node: "Node") -> Iterator[Value]:
             yield from _assigned(first)
         else:
             yield from _called(first)
+
+
+def _may_define(value: "Node | None") -> bool:
+    """Whether a value is of a kind that defines something; most are not, and most calls load a module."""
+    if value is None or value.type not in MAY_DEFINE:
+        return False
+    callee = value.child_by_field_name("function") if value.type == "call_expression" else None
+    return callee is None or callee.type != "identifier" or callee.text != b"require"
 
 
 def _named(name: str, node: "Node", field: str, *, unsaid: str = "", is_module: bool = False) -> Iterator[Value]:
@@ -85,6 +100,8 @@ def _assigned(node: "Node") -> Iterator[Value]:
     while (right := last.child_by_field_name("right")) is not None and right.type == "assignment_expression":
         names.append(right.child_by_field_name("left"))
         last = right
+    if not _may_define(right):
+        return
     said = [name for name in map(_target, names) if name is not None]
     if len(said) == len(names):
         yield from _named(next(filter(None, said), ""), last, "right", unsaid="exports", is_module=True)

@@ -263,6 +263,10 @@ def test_a_remark_beside_documentation_is_none(language: str, text: str) -> None
 def test_closing_brackets_at_the_end_of_a_line_belong_to_an_example() -> None:
     ruby = parse_code('# Answers:\n#\n#   [200, {}, ["OK"]]\ndef f\n  g(1)\nend\n', language="ruby").definitions[0]
     assert ruby.docstring == 'Answers:\n\n[200, {}, ["OK"]]'
+    ruby = parse_code(
+        "# Takes what is accepted, e.g. a/*\n# or */*/\n#\ndef f\n  g(1)\nend\n", language="ruby"
+    ).definitions[0]
+    assert ruby.docstring == "Takes what is accepted, e.g. a/*\nor */*/"
     lua = parse_code("--[==[ Adds x[y[1]]\nto all. ]==]\nfunction f(x) return g(x) end\n", language="lua").definitions[
         0
     ]
