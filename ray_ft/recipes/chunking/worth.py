@@ -32,6 +32,7 @@ LICENCE = re.compile(  # the heading of a licence that stands in full, and not o
     re.IGNORECASE,
 )
 BULLETS = ("•", "*", "-", "–")  # of what is no heading, in a PDF
+LEADS_ON = re.compile(r"\.(?:x?html?|php|aspx?)(?:#[^\s#]*+)?[)\]>]?[ \t]*$")  # a line of an index: a name and its page
 RULE_ALONE = re.compile(r"[-=*_~]{3,}")
 MARK = re.compile(r"#{1,6}(?= )")
 DEEP = 4  # spaces in front of a single line that is no paragraph's first
@@ -103,6 +104,9 @@ def _stands_alone(text: str, min_words: int) -> bool:
         or _begins_within(text)
         or (num_rows(text) and HEADING.match(text) is None and not IS_HEAD.search(text))
     ):
+        return False
+    lines = body.split("\n")
+    if 2 * sum(LEADS_ON.search(line) is not None for line in lines) > len(lines):
         return False
     last = text.rstrip().rpartition("\n")[2]
     is_prose = num_sentences > 1 and len(last) > MAX_TITLE and ITEM.match(last) is None and " | " not in last

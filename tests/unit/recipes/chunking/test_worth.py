@@ -135,6 +135,7 @@ def _chunks(*texts: str) -> list[Chunk]:
         f"```\nopen(ramp)\n```\n\n{LONG} {LONG}",
         f"    {LONG}\n    {LONG}\n\n`close`\n\n    {LONG}",
         f"  - {LONG}\n  - {LONG}\n- {LONG}",
+        "\n".join(f"- Ramp number {i} of the ferry - ramps.html#ramp{i}" for i in range(6)),
         f"{LONG}\nbow | {LONG}\nstern | {LONG}\nside | {LONG}",
         f"{LONG} {LONG} The ramp of the other ferry is opened by the mate and by the captain of the",
     ],
