@@ -178,8 +178,8 @@ def make_chunks(
     overlap_tokens: int = 0,
 ) -> list[Chunk]:
     """Chunks of the spans, in order; a span that is too long becomes several, numbered in `metadata["part"]`.
-    `metadata["torn"]` says of which it is a part that means nothing by itself: a listing, table or sentence. A document
-    without a title of its own has its file's name in `metadata["file"]`.
+    `metadata["torn"]` says of what it is a part that means nothing by itself, such as a listing or a sentence. A
+    document without a title of its own has its file's name in `metadata["file"]`.
 
     Each of these begins with up to `overlap_tokens` of the one before; how many characters says `metadata["overlap"]`.
     """
@@ -227,7 +227,7 @@ def make_chunks(
 
 
 def _torn(document: Document, starts: Sequence[int], start: int, end: int) -> str:
-    """Of what a piece is a part that says nothing alone: a listing, a table, or a sentence; "" for none.
+    """Of what a piece is a part that says nothing alone: a listing, table, item or sentence; "" for none.
 
     Without the words above it a listing does not say what it shows, and they say little without it. Rows of a table
     say little without the first, which names the columns.
@@ -238,8 +238,8 @@ def _torn(document: Document, starts: Sequence[int], start: int, end: int) -> st
     before, behind = text[max(0, start - 8) : start].rpartition("\n")[2], text[end : end + 8].partition("\n")[0]
     begins = before[-1:].isspace() and not before.isspace() and not before.rstrip().endswith(ENDS)
     stops = behind[:1].isspace() and not behind.isspace() and text[end - 1] not in ENDS
-    is_low = text[start:end].lstrip()[:1].islower()
-    begins = begins or (is_low and (text[start].isspace() or _is_open(text[max(0, start - AROUND) : start])))
+    is_low, above = text[start:end].lstrip()[:1].islower(), text[max(0, start - AROUND) : start].rstrip()
+    begins = begins or (is_low and (text[start].isspace() or above.endswith("```") or _is_open(above)))
     stops = stops or (text[end : end + AROUND].lstrip()[:1].islower() and _is_open(text[start:end]))
     if not begins and not stops:
         return ""
@@ -257,6 +257,8 @@ def _torn_block(document: Document, starts: Sequence[int], start: int, end: int)
     if start < blocks[first].end:
         if blocks[first].type == "table" and begun:
             return "table"
+        if begun and text[start].isspace() and not text[blocks[first].start].isspace():
+            return blocks[first].type  # of an item or a definition
         if blocks[first].type == "code" and (begun or (above is not None and above.type in ("paragraph", "list"))):
             return "listing"
     if blocks[last].type == "code" and text[end : blocks[last].end].strip():

@@ -34,6 +34,7 @@ LICENCE = re.compile(  # the heading of a licence that stands in full, and not o
 BULLETS = ("•", "*", "-", "–")  # of what is no heading, in a PDF
 LEADS_ON = re.compile(r"\.(?:x?html?|php|aspx?)(?:#[^\s#]*+)?[)\]>]?[ \t]*$")  # a line of an index: a name and its page
 RULE_ALONE = re.compile(r"[-=*_~]{3,}")
+NAMED = re.compile(r"^`++[^`\n]++`++$", re.MULTILINE)  # a line that only names what is told below
 MARK = re.compile(r"#{1,6}(?= )")
 DEEP = 4  # spaces in front of a single line that is no paragraph's first
 MARKED = ("`", "**", "-", "<")
@@ -95,7 +96,7 @@ def below_its_heading(chunk: Chunk, text: str) -> str:
 
 def _stands_alone(text: str, min_words: int) -> bool:
     """Whether a passage says enough beside what it links to, and neither begins nor ends within something."""
-    body = CREDITS.sub(" ", URL.sub(" ", LINK.sub(" ", HEADING.sub("", text)))).strip()
+    body = CREDITS.sub(" ", URL.sub(" ", LINK.sub(" ", NAMED.sub("", HEADING.sub("", text))))).strip()
     num_sentences = len(SENTENCE_END.findall(body))
     if len(body) < 4 * MAX_SURE_WORDS and num_words(body) < (min_words if num_sentences > 1 else 1.5 * min_words):
         return False

@@ -4,6 +4,7 @@ import pytest
 
 from ray_ft.data.formats.html import parse_html
 from ray_ft.data.formats.lightweight.markdown.parse import parse_markdown
+from ray_ft.data.formats.rst import parse_rst
 from ray_ft.recipes import QA, Heading, Keyword, Paragraph
 from ray_ft.recipes.chunking.worth import as_read, is_worth_it
 from ray_ft.rows import Chunk, Document
@@ -133,6 +134,7 @@ def _chunks(*texts: str) -> list[Chunk]:
         f"## Links\n\n- [{LONG}](https://example.org/ramps/of/the/ferry)\n- [{LONG}](https://example.org/b)",
         "- The ramp is now opened with the bell on ([ferry/ramp#12](https://example.org/12), [@mate](https://example.org))",
         f"```\nopen(ramp)\n```\n\n{LONG} {LONG}",
+        "``int ramp_open(ferry* f, ramp* r, bell* b, char* name, int slow, int fast)``\n\nOpens it. Rings, too.",
         f"    {LONG}\n    {LONG}\n\n`close`\n\n    {LONG}",
         f"  - {LONG}\n  - {LONG}\n- {LONG}",
         "\n".join(f"- Ramp number {i} of the ferry - ramps.html#ramp{i}" for i in range(6)),
@@ -202,3 +204,15 @@ def test_only_the_first_part_of_a_table_gives_an_example() -> None:
     chunks = recipe.chunk(document, lambda text: len(text.split()))
     assert len(chunks) > 2
     assert [e.chunk_id for e in recipe.examples(chunks, None)] == [chunks[0].id]
+
+
+def test_what_goes_on_within_a_definition_or_behind_a_listing_gives_no_example() -> None:
+    inside = f"Ramps\n=====\n\n``open``\n\n    {LONG} {LONG}\n\n    {LONG} {LONG}\n"
+    behind = f"# Ramps\n\n{LONG} It is opened with the words\n\n```\nopen {LONG}\n```\n\nwhich the mate says. {LONG}\n"
+    for name, parse, text in (("a.rst", parse_rst, inside), ("a.md", parse_markdown, behind)):
+        parsed = parse(text)
+        document = Document(f"0:{name}", parsed.text, name, "", blocks=parsed.blocks)
+        recipe = Paragraph(max_chunk_tokens=60)
+        chunks = recipe.chunk(document, lambda text: len(text.split()))
+        assert [e.chunk_id for e in recipe.examples(chunks, None)] == [chunks[0].id]
+        assert len(chunks) == 2
