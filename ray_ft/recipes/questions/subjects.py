@@ -34,24 +34,25 @@ WORDS = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
 CODE_SIGNS = re.compile(r"[={}<>;$\\|,\"'\[\]]|\s.*\s.*\s")
 _GENERAL = """
     able above actual addition additional alternative amount answer appropriate april area argument august author
-    bar basic basis baz behavior behaviour below best better big bit body boolean bug careful case cases certain
-    chance change changes choice clarify code comment comments common complete complex correct corresponding couple
-    course current data date day days december default description desired detail details different difficult
-    document documentation documents easy effect efficient empty end entire entry error errors everything exact
-    excellent existing explicit fact family faster feature features february few file files final fine first fix
-    fixes following foo form friday full further future general given great half hand head high hour hours idea
-    implementation important improvement info information input integer interesting invalid issue issues item items
-    january july june kind large last latest level line lines list little local long lot main major man march match
-    material matter meaning means message method minor minute minutes missing monday month name names natural
-    necessary new next nice none normal november null number numbers numeric object october old only option optional
-    options order original others output page pages part particular parts people perfect person place point points
-    possible practice present previous problem problems project proper purpose question quick quite rare real reason
-    reasons recent recommended regular relevant rest result results right rule rules same saturday seconds section
-    sections separate september serious set several short similar simple single situation situations size slower
-    small solution somewhat sort source special specific standard start state statement step steps string sufficient
-    suitable summary sunday support task term text things third thursday time times title today top total true
-    tuesday type types typical unable usage user users usual valid value values variety version versions way ways
-    wednesday week whole wide word words work worth year years yesterday
+    bar basic basis baz behavior behaviour below best better big bit body boolean breaking bug careful case cases
+    caution certain chance change changes choice clarify code comment comments common complete complex correct
+    corresponding couple course current data date day days december default description desired detail details
+    different difficult document documentation documents easy effect efficient empty end entire entry error errors
+    everything exact excellent existing explicit fact family faster feature features february few file files final
+    fine first fix fixes fixme following foo form friday full further future general given great half hand head high
+    hour hours idea implementation important improvement info information input integer interesting invalid issue
+    issues item items january july june kind large last latest level line lines list little local long lot main
+    major man march match material matter meaning means message method minor minute minutes missing monday month
+    name names natural necessary new next nice none normal note november null number numbers numeric object october
+    old only option optional options order original others output page pages part particular parts people perfect
+    person place point points possible practice present previous problem problems project proper purpose question
+    quick quite rare real realize reason reasons recent recommended regular relevant rest result results right rule
+    rules same saturday seconds section sections separate september serious set several short similar simple single
+    situation situations size slower small solution somewhat sort source special specific standard start state
+    statement step steps string sufficient suitable summary sunday support task term text things third thursday time
+    times tip title today todo top total true tuesday type types typical unable usage user users usual valid value
+    values variety version versions warning way ways wednesday week whole wide word words work worth year years
+    yesterday
 """
 GENERAL = frozenset(_GENERAL.split())
 """Words that name no subject by themselves."""
@@ -82,7 +83,7 @@ def subjects(chunk: Chunk, max_subjects: int, common: frozenset[str] = frozenset
     prose = LABELS.sub(" ", LISTINGS.sub("\n", chunk.text))
     prose = CREDITS.sub(" ", LINK.sub(r" \1 ", prose))
     marked = [next(filter(None, m.groups()[1:])) for m in MARKED.finditer(prose)]
-    marked = [m.strip() for m in marked if not CODE_SIGNS.search(m) and m.lower() not in STOP_WORDS]
+    marked = [m.strip().rstrip(":") for m in marked if not CODE_SIGNS.search(m) and m.lower() not in STOP_WORDS]
     times = Counter(_stem(word) for word in WORDS.findall(prose.lower()))
     above = {_stem(word) for word in WORDS.findall(" ".join(map(clean_title, chunk.heading_path)).lower())}
     lowered, is_foreign = prose.lower(), _is_foreign(prose)
@@ -102,6 +103,8 @@ def subjects(chunk: Chunk, max_subjects: int, common: frozenset[str] = frozenset
     for key, (score, phrase) in best:
         if len(chosen) == max_subjects or (score < ENOUGH and not MIN_SURE <= len(chosen) < MIN_SUBJECTS):
             break
+        if score < ENOUGH and " " not in phrase and not NAME.search(phrase):
+            continue
         if not any(_is_same(key, other.lower()) for other in chosen):
             chosen.append(phrase)
     return chosen
@@ -145,7 +148,7 @@ def _evidence(phrase: str, num_times: int, times: Counter[str], above: set[str],
     words = [_stem(word) for word in WORDS.findall(phrase.lower())]
     telling = [word for word in words if word not in GENERAL and word not in common and not word.isdigit()]
     if not telling:
-        return 0.0
+        return -FAIR  # whatever marks it
     score = 0.0
     if num_times > 1:
         score += 2.0

@@ -75,3 +75,8 @@ def test_of_other_languages_only_names_marked_words_and_those_of_the_heading_are
         "le moteur de la rampe est celui du bord, et les voitures sont dans le port avec le capitaine."
     )
     assert set(subjects(_chunk(text, "Rampe de proue"), 6)) == {"Rampe de proue", "open_ramp"}
+
+
+def test_what_only_warns_and_a_single_word_with_little_evidence_fill_no_prompt() -> None:
+    text = "**WARNING:** The bow ramp opens with `open_ramp`. The bow ramp is old. It is for crews, and those crews."
+    assert set(subjects(_chunk(text), 6)) == {"bow ramp", "open_ramp"}
