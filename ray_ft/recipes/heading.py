@@ -12,8 +12,8 @@ from ray_ft.recipes.chunking.pieces import exact_counter
 from ray_ft.recipes.chunking.pointers import says_enough
 from ray_ft.recipes.chunking.worth import as_read, is_worth_it
 from ray_ft.recipes.questions.orders import order_of
-from ray_ft.recipes.questions.parts import begins_well, own_subjects
-from ray_ft.recipes.questions.topics import LISTS_CHANGES, RELEASE, says_something
+from ray_ft.recipes.questions.parts import begins_well, ends_in_list, own_subjects
+from ray_ft.recipes.questions.topics import LISTS_CHANGES, RELEASE, is_torn, says_something
 from ray_ft.rows import Chunk, CountTokens, Document, Example, Generate
 from ray_ft.words import num_words, script_language
 
@@ -43,6 +43,7 @@ class Heading(Recipe):
             and num_words(document.text[s.body_start : s.end]) >= MIN_WORDS
             and s.blocks
             and (len(s.path) > 1 or says_something(s.path[0]))
+            and not any(map(is_torn, s.path))
             for span in _spans(document, s, i, max_tokens=self.max_chunk_tokens, count_tokens=count_tokens)
         ]
         return make_chunks(
@@ -106,6 +107,7 @@ def _prompts(chunks: list[Chunk]) -> Iterator[str]:
                 beginning = "the beginning of " if "part" in chunk.metadata else ""
                 yield f"Write {beginning}what {section} says about {terms}." if is_told else ""
             elif chunk.metadata.get("group", "0") == "0" and part == "1":
-                yield f"Write the beginning of {section}." if begins_well(chunk.text) else ""
+                begins = begins_well(chunk.text) and not ("part" in chunk.metadata and ends_in_list(chunk.text))
+                yield f"Write the beginning of {section}." if begins else ""
             else:
                 yield f"Write what {section} says about “{subject}”." if (subject := subjects[chunk.id]) else ""

@@ -7,6 +7,7 @@ stand somewhere in it do not: nobody could ask by them.
 import re
 from collections.abc import Sequence
 
+from ray_ft.recipes.chunking.entries import BULLET as LIST_ITEM
 from ray_ft.recipes.chunking.entries import finished
 from ray_ft.recipes.chunking.keywords import keywords
 from ray_ft.recipes.questions.wordings import ENGLISH, wording_of
@@ -80,6 +81,16 @@ def is_finished(text: str) -> bool:
     """Whether a passage ends as a sentence, a listing or a table does, but for terms whose entries are not in it."""
     text = finished(text)
     return text.rstrip().endswith(ENDS) or script_language(text) in WITHOUT_ENDS
+
+
+def ends_in_list(text: str) -> bool:
+    """Whether a text ends within a list, a table or a listing, which may go on in the next part."""
+    for line in reversed(text.rstrip().split("\n")):
+        if LIST_ITEM.match(line) or " | " in line or line.lstrip().startswith("```"):
+            return True
+        if line.strip() and not line[0].isspace():
+            return False
+    return False
 
 
 def _subject(part: Chunk, prose: str, section: str) -> str:

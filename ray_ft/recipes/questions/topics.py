@@ -20,6 +20,7 @@ NUMBERING = re.compile(
     re.IGNORECASE,
 )
 SUFFIX = re.compile(r"(?<=\S)[\s:–—-]{1,3}(?:manual page|man page|documentation)$", re.IGNORECASE)
+BULLETS, DASHES = ("•", "◦", "▪", "‣"), ("-", "−", "–")
 MAX_TITLE_WORDS, MAX_TITLE = 14, 120
 MAX_SENTENCE_WORDS = 5  # of a title that ends with a full stop
 NUM_KEYWORDS = 8  # looked at for a passage's own topic
@@ -29,6 +30,7 @@ _EMPTY = """
     introduction legal licence license links miscellaneous misc more note notes other others preface references
     related remark remarks reserved section sections summary tbd tip tips todo untitled warning warnings
     name synopsis git topics directives caution important sujets konular temas themen sommaire résumé özet resumen
+    exemple exemples beispiel beispiele ejemplo ejemplos exemplo exemplos örnek örnekler 예제 例
     zusammenfassung sumário resumo 개요 요약 概要 要約 主题 참고 参照 トピック ディレクティブ
 """
 EMPTY = frozenset(_EMPTY.split()) | {
@@ -110,7 +112,14 @@ def says_something(title: str) -> bool:
         and not (title.endswith((".", ",", ";")) and size > MAX_SENTENCE_WORDS)
         and title.lower().strip("*_ .:") not in EMPTY
         and not DATE_OR_VERSION.fullmatch(title)
+        and not is_torn(title)
     )
+
+
+def is_torn(title: str) -> bool:
+    """Whether a title is none: an item of a list, the end of a sentence, a line of a synopsis."""
+    is_synopsis = title.startswith(DASHES) and "[" in title and " " in title
+    return title.startswith(BULLETS) or is_synopsis or (title.endswith(".") and title[:1].islower())
 
 
 def own_topics(chunks: Sequence[Chunk]) -> dict[str, str]:

@@ -182,3 +182,13 @@ def test_of_an_answer_that_breaks_off_the_whole_pairs_are_kept() -> None:
     assert read_pairs(cut) == [Pair("When?", "At noon {sharp}.", "", ("At what time?",))]
     assert read_pairs(cut[: len(whole)]) == []
     assert read_pairs('{"pairs": [' + '{"a":' * 5000) == []
+
+
+def test_the_answer_from_a_cut_section_ends_before_the_list_that_goes_on_elsewhere() -> None:
+    lead = (
+        "The ramp has levers for the mate of the ferry. " + "Each of them opens one door of the ramp and no other. " * 4
+    )
+    text = f"{lead}\n\n`first`\n\nOpens the door at the bow.\n\n`second`\n\nOpens the door at the stern."
+    cut = replace(CHUNK, text=text, heading_path=("Ferry", "Levers"), metadata={"path": "a.md", "part": "1"})
+    assert [e.completion for e in QA().examples([cut], None)] == [lead.strip()]
+    assert QA().examples([replace(cut, text=text.partition("Each")[0] + text[len(lead) :])], None) == []

@@ -64,7 +64,8 @@ def test_one_asks_for_oneself() -> None:
 
 @pytest.mark.parametrize(
     "title", ["Notes", "See also", "3.2.1", "v2.0", "2024-03-01", "1.", "*", "Table of Contents", "NOTE:", "word " * 20,
-              "The pump is started when the valve is closed."],
+              "The pump is started when the valve is closed.", "• brace expansion", "environment.", "Exemple",
+              "−F function −X pattern [−S suffix] name"],
 )  # fmt: skip
 def test_a_heading_that_says_nothing_is_not_asked_about(title: str) -> None:
     assert not says_something(title.strip())

@@ -89,13 +89,28 @@ def test_the_label_of_what_comes_next_is_left_out() -> None:
 
 
 def test_one_line_of_a_release_gives_no_example() -> None:
-    text = "# Changelog\n\n## v1.2.0\n\n### Bugs\n\n- The ramp opens again where the bell of the ferry rings twice at noon.\n"
+    text = (
+        "# Changelog\n\n## v1.2.0\n\n### Ramps\n\n- The ramp opens again where the bell of the ferry rings at noon.\n"
+    )
     parsed = parse_markdown(text)
     for path, number in (("CHANGELOG.md", 0), ("handbook.md", 1)):
         document = Document("0:a.md", parsed.text, path, "markdown", "", parsed.blocks)
         recipe = Heading()
         chunks = recipe.chunk(document, lambda words: len(words.split()))
         assert len(recipe.examples(chunks, None)) == number
+
+
+def test_a_beginning_that_ends_within_a_list_is_left_out() -> None:
+    lead = "The ramp of the ferry is opened in two ways, of which the mate takes the one that he likes best:\n\n"
+    items = "".join(
+        f"- Way {i} is to pull the lever {i} times and to wait until the lamp is lit again.\n" for i in range(9)
+    )
+    assert _prompts(f"# Ferry\n\n## Ramps\n\n{lead}{items}", 60) == []
+
+
+def test_a_title_that_is_an_item_of_a_list_or_the_end_of_a_sentence_heads_nothing() -> None:
+    text = "The ramp is opened by the mate before the first car comes, and closed by him when all have left."
+    assert _prompts(f"# Ferry\n\n## • ramps\n\n{text}\n\n## of the ferry.\n\n{text}\n", 400) == []
 
 
 def test_a_text_that_goes_on_or_breaks_off_does_not_stand_alone() -> None:
