@@ -73,7 +73,7 @@ def _inspect(arguments: argparse.Namespace) -> int:
     else:
         from ray_ft.data.report.inspection_text import render
 
-        print(render(about))
+        print(render(about, of_dropped=arguments.dropped))
         if arguments.to:
             print(f"Written to {arguments.to}")
     return 0

@@ -9,11 +9,15 @@ SPLITS = ("train", "validation", "test")
 WIDTH, MAX_BAR, MAX_TEXT, MAX_LEAKS = 100, 40, 600, 20
 
 
-def render(about: Inspection) -> str:
-    """Counts by recipe, split and reason, a histogram of lengths, and the drawn examples with their passages."""
+def render(about: Inspection, *, of_dropped: bool = False) -> str:
+    """Counts by recipe, split and reason, a histogram of lengths, and the drawn examples with their passages.
+
+    `of_dropped` says that examples were drawn from those that were left out, of which there may be none.
+    """
+    none = ["", "no example was left out"] if of_dropped and not any(about.dropped.values()) else []
     rated = ["", *_quality(about)] if about.quality else []
     return "\n".join(
-        [*_counts(about), "", *_histogram(about), *rated, *(line for s in about.samples for line in _sample(s))]
+        [*_counts(about), "", *_histogram(about), *rated, *(line for s in about.samples for line in _sample(s)), *none]
     )
 
 

@@ -90,6 +90,13 @@ def test_examples_that_were_left_out_are_shown_with_their_reason(made: TrainingS
     assert f"{'8192+':<12}{1:>10}  {20 * '#'}" in text  # half as many as the longest bar of 40
 
 
+def test_where_nothing_was_left_out_that_is_said(made: TrainingSet) -> None:
+    about = inspect_training_set(made, num_examples=9, dropped=True, seed=0)
+    none = replace(about, dropped={}, samples=())
+    assert render(none, of_dropped=True).endswith("\n\nno example was left out")
+    assert "no example was left out" not in render(none) + render(about, of_dropped=True)
+
+
 def test_the_set_can_be_opened_by_datasets_and_read_as_messages(made: TrainingSet, tmp_path: Path) -> None:
     from datasets import load_dataset
 
