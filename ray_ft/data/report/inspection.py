@@ -55,7 +55,7 @@ def inspect_training_set(made: TrainingSet, *, num_examples: int, dropped: bool,
         examples={name: dict(counts) for name, counts in sorted(recipes.items())},
         dropped={name: dict(counts.most_common()) for name, counts in sorted(reasons.items())},
         kept_rates={n: round(c["kept"] / c.total(), 4) for n, c in sorted(generated.items())},
-        files=dict(sorted({**made.files, **made.records}.items(), key=lambda item: -item[1])),
+        files=dict((Counter(made.files) + Counter(made.records)).most_common()),  # lines of datasets may be ok as well
         token_histogram={str(low): histogram[low] for low in BINS},
         samples=tuple(_samples(made, sorted(drawn))),
         leaks=tuple(find_leaks(Path(made.path), thorough=True)),

@@ -58,6 +58,12 @@ def test_counts_are_by_recipe_split_and_reason(made: TrainingSet) -> None:
     assert about.samples == ()
 
 
+def test_files_and_lines_of_datasets_that_ended_alike_are_counted_together(made: TrainingSet) -> None:
+    both = replace(made, files={"ok": 19, "skipped: empty": 1}, records={"ok": 60, "skipped: no text": 2})
+    files = inspect_training_set(both, num_examples=0, dropped=False, seed=0).files
+    assert files == {"ok": 79, "skipped: no text": 2, "skipped: empty": 1}
+
+
 def test_what_stands_in_two_splits_is_shown(made: TrainingSet) -> None:
     clean = inspect_training_set(made, num_examples=0, dropped=False, seed=0)
     assert "no text of one stands in another" in render(clean)
