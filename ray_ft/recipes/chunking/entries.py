@@ -136,7 +136,8 @@ def _starts(text: str, start: int, end: int) -> list[_Start]:
     lines = list(_lines(text, start, end))
     found: list[_Start] = []
     for i, (at, line) in enumerate(lines):
-        blank_before = i == 0 or not lines[i - 1][1].strip() or lines[i - 1][0] < 0
+        above = lines[i - 1] if i else (-1, "")
+        blank_before = above[0] < 0 or not above[1].strip() or (bool(found) and found[-1].at == above[0])
         if at < 0 or not line.strip():
             continue
         if item := ITEM.fullmatch(line):
@@ -146,7 +147,8 @@ def _starts(text: str, start: int, end: int) -> list[_Start]:
                 found.append(_Start(at, len(item[1].expandtabs(4)), term, True))
         elif blank_before and len(line) <= MAX_TERM and (alone := ALONE.fullmatch(line)):
             following = next((text_ for _, text_ in lines[i + 1 :] if text_.strip()), "")
-            is_above = i + 1 < len(lines) and (not lines[i + 1][1].strip() or following.startswith((" ", "\t")))
+            below = lines[i + 1][1] if i + 1 < len(lines) else "."
+            is_above = not below.strip() or following.startswith((" ", "\t")) or ALONE.fullmatch(below) is not None
             term = _term(alone[2])
             if term and is_above and following:
                 found.append(_Start(at, len(alone[1].expandtabs(4)), term, False))

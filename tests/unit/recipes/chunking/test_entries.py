@@ -18,6 +18,11 @@ def test_terms_stand_alone_above_their_text_or_at_the_head_of_an_item() -> None:
     assert _terms(rst) == [("open(ramp)",), ("close(ramp)",)]
 
 
+def test_terms_in_lines_of_one_paragraph_have_one_text() -> None:
+    text = "`SPEED`\n\nHow fast the ramp opens.\n\n`WIDTH`\n`LENGTH`\n\nBoth sides of the ramp."
+    assert _terms(text) == [("SPEED",), ("WIDTH", "LENGTH")]
+
+
 def test_what_is_no_list_of_definitions_stays_whole() -> None:
     assert _terms("Note:\n\nThe ramp is steep.\n\nExample\n\nIt is opened by hand.") == [()]
     assert _terms("- Open the ramp.\n- Close the ramp.\n- Ring the bell.") == [()]
