@@ -15,7 +15,7 @@ MIN_LINES_ALONE = 12  # where nothing of its file uses it or is used by it
 MIN_OF_LINE = 7  # words of a function of one line, and of what is told beside its name
 MAX_BARE_CLASS = 5  # lines of a class that nothing tells of but its name
 MAX_LOOKED_AT = 1500  # characters of code that may be short
-WORD = re.compile(r"[A-Za-z_]\w*+")
+WORD = re.compile(r"[^\W\d]\w*+")
 HASH, DASH = ("#",), ("--",)
 COMMENTS = {
     **dict.fromkeys(("python", "ruby", "bash", "perl", "terraform"), HASH),

@@ -8,6 +8,8 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from ray_ft.words import num_words
+
 MAX_TERM, MAX_TERM_WORDS, MAX_CALL = 120, 6, 40
 MAX_TERMS, MAX_TERMS_LENGTH = 4, 110  # that a prompt names, and their characters
 MIN_ENTRIES = 2  # of a section; one term by itself may be anything
@@ -129,7 +131,7 @@ def _joined(run: Sequence[Group]) -> Group:
 
 def _words(text: str, run: Sequence[Group]) -> int:
     """Words of the entries but for their terms."""
-    return sum(len(text[g.start : g.end].split()) - len(g.terms[0].split()) for g in run)
+    return sum(num_words(text[g.start : g.end]) - num_words(g.terms[0]) for g in run)
 
 
 def _starts(text: str, start: int, end: int) -> list[_Start]:
@@ -178,7 +180,7 @@ def _term(found: str) -> str:
     if len(term) > MAX_CALL and (call := CALL.fullmatch(term)):
         term = f"{call[1]}()"
     first = term.partition(" ")[0]
-    is_label = term.lower().strip(".:") in LABELS or "@" in term or len(term.split()) > MAX_TERM_WORDS
+    is_label = term.lower().strip(".:") in LABELS or "@" in term or num_words(term) > MAX_TERM_WORDS
     is_short = len(found) < MIN_PLAIN and found.isalpha() and found.islower()
     return "" if is_label or is_short or not any(map(str.isalnum, first)) or term[0] in "/\\(" else term
 

@@ -4,6 +4,7 @@ import re
 from functools import lru_cache
 
 from ray_ft.recipes.chunking.doc_marks import INHERITED, plain_words
+from ray_ft.words import num_words
 
 TAG = re.compile(
     r"^[ \t]*+(?:@[A-Za-z]|\\(?:param|arg|returns?|retval|throws?|exception|raises|type|tparam|see|since|author"
@@ -149,14 +150,15 @@ def told(docstring: str, name: str, language: str = "", is_class: bool = False) 
 
 def news_of(summary: str, name: str) -> int:
     """How many words of a summary say something that the name does not."""
-    return len({*map(_stem, name_words(summary))} - FILLERS - {*map(_stem, name_words(name))})
+    words = {*map(_stem, name_words(summary))} - FILLERS - {*map(_stem, name_words(name))}
+    return sum(map(num_words, words))  # a run of a script without spaces is several
 
 
 def answers(docstring: str, name: str) -> bool:
     """Whether a docstring says enough of what is called `name` to answer what that does."""
     if not _without_tags(docstring):
         return False
-    num_told = len(docstring.split())
+    num_told = num_words(docstring)
     return num_told >= MIN_ANSWER or num_told + news_of(summary_of(docstring), name) >= MIN_ANSWER
 
 
@@ -187,7 +189,7 @@ def summary_of(docstring: str) -> str:
     if not words.endswith((":", "::")):
         return words
     whole, _, announced = words.rpartition(". ")
-    return f"{whole}." if whole else words if len(announced.split()) >= MIN_ANNOUNCED else ""
+    return f"{whole}." if whole else words if num_words(announced) >= MIN_ANNOUNCED else ""
 
 
 def _returned(words: str) -> str:
@@ -197,7 +199,7 @@ def _returned(words: str) -> str:
     is_said = IS_ARTICLE.fullmatch(typed) or IS_CASE.match(words)
     if not is_said and (IS_TYPE.fullmatch(typed) or not rest or rest[0].isupper()):
         words = rest
-    if len(words.split()) < MIN_RETURNED:
+    if num_words(words) < MIN_RETURNED:
         return ""
     return f"Returns {words[0].lower() if words[1:2].islower() else words[0]}{words[1:]}"
 
@@ -226,7 +228,7 @@ def _says_nothing(summary: str, name: str) -> bool:
     plain = summary.strip(" .!:;*-_\"'()[]{}<>/")
     if not any(c.isalpha() for c in plain) or LATER.match(plain):
         return True
-    if POINTS.match(plain) and len(plain.split()) <= MAX_POINTER_WORDS and ELSEWHERE.search(plain):
+    if POINTS.match(plain) and num_words(plain) <= MAX_POINTER_WORDS and ELSEWHERE.search(plain):
         return True
     said = name_words(plain)
     return said in (name_words(name), name_words(name.rpartition(".")[2])) or not said

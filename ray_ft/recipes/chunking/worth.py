@@ -26,7 +26,8 @@ BREAK = re.compile(r"\n[ \t]*\n|\n(?=[ \t]*(?:[-*+•|]|\d{1,3}[.)])[ \t])|(?<=[
 RULE = re.compile(r"([=\-~^\"'*+])\1{2,}\s")  # above a title
 URL = re.compile(r"https?://\S++")
 CREDITS = re.compile(r"\(#\d+\)|(?<!\w)[#@][\w-]++")
-SENTENCE_END = re.compile(r"[.!?](?=\s|$)|[。！？]")
+SENTENCE_END = re.compile(r"[.!?](?=\s|$)|[。！？।။។]")
+UNMARKED = re.compile("[\u0e00-\u0eff]")  # Thai and Lao, whose sentences end with a space or nothing
 LICENCE = re.compile(  # the heading of a licence that stands in full, and not of what a project says of its own
     r"\b(?:gnu|gpl|lgpl|apache|mit|bsd|isc|mozilla|creative commons|public|documentation)\b[^\n]{0,60}\blicen[cs]e\b",
     re.IGNORECASE,
@@ -98,7 +99,8 @@ def _stands_alone(text: str, min_words: int) -> bool:
     """Whether a passage says enough beside what it links to, and neither begins nor ends within something."""
     body = CREDITS.sub(" ", URL.sub(" ", LINK.sub(" ", NAMED.sub("", HEADING.sub("", text))))).strip()
     num_sentences = len(SENTENCE_END.findall(body))
-    if len(body) < 4 * MAX_SURE_WORDS and num_words(body) < (min_words if num_sentences > 1 else 1.5 * min_words):
+    is_several = num_sentences > 1 or UNMARKED.search(body) is not None
+    if len(body) < 4 * MAX_SURE_WORDS and num_words(body) < (min_words if is_several else 1.5 * min_words):
         return False
     if (
         is_listing(text)
@@ -111,7 +113,7 @@ def _stands_alone(text: str, min_words: int) -> bool:
         return False
     last = text.rstrip().rpartition("\n")[2]
     is_prose = num_sentences > 1 and len(last) > MAX_TITLE and ITEM.match(last) is None and " | " not in last
-    return not (is_prose and BROKEN_OFF.search(last))
+    return not (is_prose and BROKEN_OFF.search(last) and not UNMARKED.search(last))
 
 
 def is_worth_it(chunk: Chunk, *, min_words: int = MIN_WORDS) -> bool:

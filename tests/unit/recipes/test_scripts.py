@@ -2,9 +2,14 @@
 
 import pytest
 
+from ray_ft.data.formats import FORMATS
 from ray_ft.data.formats.lightweight.markdown.parse import parse_markdown
-from ray_ft.recipes import QA, Heading, Query
+from ray_ft.recipes import QA, CodeSummary, Heading, Query
+from ray_ft.recipes.chunking.code_worth import MIN_TOLD
+from ray_ft.recipes.chunking.entries import groups
 from ray_ft.recipes.chunking.keywords import keywords
+from ray_ft.recipes.chunking.summaries import news_of
+from ray_ft.recipes.chunking.worth import worth_it
 from ray_ft.recipes.grounding.check import off_topic, ungrounded
 from ray_ft.recipes.questions.from_structure import evaluation_question, reference_answer, training_question
 from ray_ft.recipes.questions.written import exam_request, pairs_request, questions_request
@@ -145,3 +150,39 @@ def test_keywords_stand_between_function_words() -> None:
     assert keywords(JAPANESE, 4) == ["五秒間押", "三十秒", "ポンプ", "ボタン"]
     assert "指示灯" in keywords(CHINESE, 8)
     assert "Python" in keywords("使用 Python 编写脚本。", 3)
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        "计算所有水泵的运行小时总数，并忽略正在维修的水泵。",
+        "すべてのポンプの運転時間を合計し、修理中のものは除く。",
+        "คำนวณชั่วโมงการทำงานรวมของปั๊มทั้งหมดโดยไม่นับปั๊มที่กำลังซ่อม",
+    ],
+    ids=["Chinese", "Japanese", "Thai"],
+)
+def test_what_is_told_of_code_counts_as_so_many_words(told: str) -> None:
+    text = f'def run(pumps):\n    """{told}"""\n    return sum(p.hours for p in pumps if not p.in_repair)\n'
+    parsed = FORMATS[".py"].parse(text)
+    one = Document("0:a.py", parsed.text, "a.py", "python", "python", tuple(parsed.blocks), {}, parsed.definitions)
+    qa, summary = QA(), CodeSummary()
+    assert [e.completion for e in qa.examples(qa.chunk(one, count), None)] == [told]
+    (made,) = summary.examples(summary.chunk(one, count), None)
+    assert made.prompt == f"Write the function `run` of a.py. {told}"
+    assert (news_of(told, "run") >= MIN_TOLD, news_of("水泵", "run")) == (True, 1)
+
+
+def test_passages_without_marks_of_sentences_stand_alone() -> None:
+    told = "ตัวควบคุมจะบันทึกความเร็วรอบทุกหนึ่งนาที หากความเร็วรอบต่ำเกินไป ตัวควบคุมจะส่งสัญญาณเตือนให้ปิดวาล์วแล้วตรวจสอบ"
+    mixed = f"รุ่น No. 5 และ No. 7 ใช้วาล์วสีแดงแบบเดียวกันทั้งหมด\n\n{told}กรอง"
+    assert 20 <= num_words(told) < 30  # as many as two sentences need
+    chunks = [chunk(told, "คู่มือ"), chunk(mixed, "คู่มือ")]
+    assert [text for _, text in worth_it(chunks, min_words=20)] == [told, mixed]
+    torn = "The pump is started. It runs until the lever is moved to the other side of the hall and the mate of the"
+    assert worth_it([chunk(torn, "Manual")] * 2, min_words=20) == []
+
+
+def test_entries_are_parted_by_the_length_of_their_text() -> None:
+    told = "启动之前请确认阀门已经关闭。确认之后按住红色按钮五秒钟，等待指示灯变成绿色。"  # 18 words, in one piece
+    text = f"- `--start`: {told}\n- `--stop`: {told}\n- `--wait`: {told}\n"
+    assert [g.terms for g in groups(text, 0, len(text), min_words=15)] == [("--start",), ("--stop",), ("--wait",)]
