@@ -78,8 +78,9 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "python2.py": b"print 'hello'\nx = = 1\n",
         "photo.jpg": b"\xff\xd8",
         "pkg/__init__.py": b'"""The package."""\n',
-        "page.html": b"<html><body><nav>menu</nav><h1>Page</h1><p>The ferry has a page about its ramps and doors."
-        b"</p></body></html>",
+        "page.html": b"<html><body><nav>menu</nav><h1>Bow ramp</h1><p>The bow ramp is opened by the deck crew. Before "
+        b"the deck crew opens the bow ramp, the harbour pilot calls the bridge by radio. The harbour pilot leaves the "
+        b"ferry when the deck crew has closed the bow ramp and the bridge has answered.</p></body></html>",
         "manual.rst": b"Manual\n======\n\nThe :ref:`ferry` manual tells how the ramp is opened.\n\n"
         b".. raw:: html\n\n   <x>\n",
     }
@@ -90,7 +91,7 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ).encode()
         files[f"pkg/route_{i}.py"] = (
             f'def minutes_{i}(distance):\n    """Minutes that route {i} takes over a distance."""\n'
-            f"    return distance * {i} + 1\n\n\ndef helper_{i}():\n    return {i}\n"
+            f"    waiting = {i} + 1\n    return distance * {i} + waiting\n\n\ndef helper_{i}():\n    return {i}\n"
         ).encode()
     files["docs/copy.md"] = files["docs/guide_3.md"]
     for name, content in files.items():

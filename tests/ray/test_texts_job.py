@@ -85,7 +85,7 @@ def prepared(ray_cluster: None, tiny_model_path: str, tmp_path_factory: pytest.T
         made = prepare_training_set(
             DataConfig(
                 sources=(str(root),),
-                recipes=(Heading(max_chunk_tokens=120), QA(max_chunk_tokens=200), Query(), Paragraph()),
+                recipes=(Heading(max_chunk_tokens=400), QA(max_chunk_tokens=200), Query(), Paragraph()),
                 validation_fraction=0,
                 test_fraction=0,
             ),

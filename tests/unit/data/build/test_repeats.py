@@ -15,7 +15,10 @@ from ray_ft.overlap import Runs
 from ray_ft.recipes import CodeMetadata, CodeSummary, Paragraph, Recipe
 from ray_ft.rows import Document, Example
 
-BODY = "    def __str__(self):\n        return self.name\n"
+BODY = (
+    '    def __str__(self):\n        """The names of all parts, in the order of the alphabet."""\n'
+    "        names = sorted(part.name for part in self.parts)\n        return self.joint.join(names)\n"
+)
 NOTICE = "Copies of this manual need the written consent of the maker, who is not liable for damage.\n\n"
 
 
@@ -35,15 +38,18 @@ def kept(edged: list[Edged]) -> list[str]:
 
 
 def test_equal_bodies_of_one_file_count_once() -> None:
-    text = "".join(f"class Pump{i}:\n    size = {i}\n\n{BODY}\n" for i in range(133))
+    text = "".join(f'class Pump{i}:\n    """Pump {i} of a ferry."""\n\n    size = {i}\n\n{BODY}\n' for i in range(133))
     answers = kept(made("a.py", text, CodeMetadata()))
     assert sum(answer.startswith("def __str__") for answer in answers) == 1
     assert sum(answer.startswith("class ") for answer in answers) == 133
 
 
 def test_summaries_of_equal_methods_count_once_and_others_stay() -> None:
-    doc = '    def to_dict(self):\n        """Returns the model as a dict."""\n        return dict(self.items)\n\n'
-    run = "    def run{0}(self):\n        'Runs the pump of ferry {0}.'\n        return start({0})\n\n"
+    doc = (
+        '    def to_dict(self):\n        """Returns the model as a dict."""\n'
+        "        found = dict(self.items)\n        return found | self.more\n\n"
+    )
+    run = "    def run{0}(self):\n        'Runs the pump of ferry {0}.'\n        open_valve()\n        start({0})\n\n"
     text = "".join(f"class Pump{i}:\n{doc}{run.format(i)}" for i in range(9))
     answers = kept(made("a.py", text, CodeSummary()))
     assert sum("to_dict" in answer for answer in answers) == 1

@@ -16,7 +16,7 @@ Settings of a pump
 
 .. contents::
 
-``rate`` says how much a pump moves.
+``rate`` says how much a pump moves, and ``delay`` how long it waits for its valve.
 
 Rate
 ====
