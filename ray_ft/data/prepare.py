@@ -82,7 +82,7 @@ def prepare_training_set(
                 "%d files changed while they were read and are taken as they were then, e.g. %s; run prepare again "
                 "with --force once they rest", len(work.changed), work.changed[0],
             )  # fmt: skip
-        placements = place_documents(work.heads, work.text, data, seed)
+        placements = place_documents(work.heads, work.text, data, seed, folder)
         job = group_job(
             work,
             encoder,
@@ -94,6 +94,7 @@ def prepare_training_set(
             chat_problem=chat_problem,
         )
         groups = name_groups(work, placements, job, data, tokenizer)
+        placements.placements.documents.close()
         total = write_groups(groups, job, data.generator)
         require_examples(total, data)
         made = publish(

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from ray_ft.artifacts import to_json
 from ray_ft.data.build.mixture import Mixture
-from ray_ft.data.dedup.clusters import Placement
+from ray_ft.data.dedup.placements import Placement
 from ray_ft.data.generation.response_cache import ResponseCache
 from ray_ft.data.ingest.items import Item
 from ray_ft.data.ingest.sandbox import Limits

@@ -9,7 +9,7 @@ from typing import Any
 from ray_ft.artifacts import to_json
 from ray_ft.config import DataConfig, ModelConfig
 from ray_ft.data.build.job import GroupJob, Placed
-from ray_ft.data.dedup.clusters import Placement
+from ray_ft.data.dedup.placements import Placement
 from ray_ft.data.generation.response_cache import ResponseCache
 from ray_ft.data.ingest.manifest import code_digest, digest_of, group_items, source_of
 from ray_ft.data.ingest.sandbox import Limits

@@ -22,7 +22,7 @@ from ray_ft.data.build.plan import GROUPS
 from ray_ft.data.build.publish import published_shard
 from ray_ft.data.build.questions import make_questions, record_questions
 from ray_ft.data.build.repeats import within_share, without_common, without_repeated
-from ray_ft.data.dedup.clusters import Placement
+from ray_ft.data.dedup.placements import Placement
 from ray_ft.data.dedup.splits import position
 from ray_ft.data.documents import ReadFile, Record
 from ray_ft.data.formats.text import parse_plain

@@ -1,35 +1,22 @@
 """Which documents are duplicates, which of them stay, and the split of each: drawn for a cluster as a whole."""
 
-from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Literal, NamedTuple
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
-from ray_ft.data.dedup.containment import common_edges, contained_in, joined, repeated_sections
+from ray_ft.data.dedup.columns import NONE_GIVEN, SPLITS, Columns, Flags, differs
+from ray_ft.data.dedup.containment import Lists, common_edges, contained_in, joined, repeated_sections
 from ray_ft.data.dedup.file_share import kept_shares
 from ray_ft.data.dedup.heads import Head
-from ray_ft.data.dedup.minhash import NUM_PERMUTATIONS, Indices, NearDuplicates
+from ray_ft.data.dedup.minhash import Indices, NearDuplicates
+from ray_ft.data.dedup.placements import CONTAMINATED, DUPLICATE, LEAK, NEAR_DUPLICATE, REASONS, Placements
 from ray_ft.data.dedup.splits import Bounds, position
-from ray_ft.rows import Split
 
 Deduplicate = Literal["near", "exact", "none"]
-GIVEN: tuple[Split, ...] = ("test", "validation", "train")  # a cluster goes with the first that one of it was given
-DUPLICATE, NEAR_DUPLICATE, CONTAMINATED = "copy of another file", "near copy of another file", "in an evaluation set"
-LEAK = "copy of a held-out line"
-
-
-class Placement(NamedTuple):
-    """What becomes of a document; `reason` says why it is left out."""
-
-    split: Split
-    reason: str = ""
-    note: str = ""
-    cluster: str = ""  # equal for duplicates and near duplicates, and for lines of one conversation
-    repeated: tuple[int, ...] = ()  # sections of it that are trained, or tested, as another document's
-    common: tuple[int, ...] = ()  # blocks at its head or foot that many documents have, and another one keeps
-    kept: float = 1.0  # the share of its examples that is trained
+TRAIN = SPLITS.index("train")
 
 
 @dataclass(frozen=True)
@@ -44,138 +31,168 @@ class Placing:
     common_lines: int = 0
 
 
-@dataclass
-class Placements:
-    """One placement for each document, and what was found on the way."""
-
-    all: list[Placement]
-    num_clusters: int = 0  # that hold more than one document
-    num_near: int = 0  # documents that share a cluster without being equal
-    bounds: Bounds = field(default_factory=lambda: Bounds(0.0, 0.0))
-
-
-def place(heads: Sequence[Head], *, how: Placing, text_of: Callable[[int], str]) -> Placements:
+def place(
+    heads: Iterable[Head], *, how: Placing, text_of: Callable[[int], str], folder: Path | None = None
+) -> Placements:
     """The placement of every document, in their order; those that cannot be used have a split all the same.
 
-    The same documents are placed alike in any order, up to which of two equal ones comes first.
+    The same documents are placed alike in any order, up to which of two equal ones comes first. What is too long for
+    memory lies below `folder` until the placements' `documents` are closed.
     """
-    usable = np.array([i for i, head in enumerate(heads) if head.is_usable], dtype=np.int64)
-    equal = _equal(heads, usable)
-    contained = contained_in(heads, how.threshold) if how.deduplicate == "near" else {}
-    labels = joined(_with_near_duplicates(heads, equal, how, text_of), heads, contained)
-    clusters: dict[int, list[int]] = defaultdict(list)
-    for i in usable.tolist():
-        clusters[int(labels[i])].append(i)
-    keys = {label: min(heads[i].key for i in members) for label, members in clusters.items()}
-    places = {label: position(key, seed=how.seed) for label, key in keys.items()}
-    bounds = _fitted(heads, clusters, places, how.bounds)
-    placed: list[Placement] = [Placement("train")] * len(heads)
-    near = _Near(heads, how, text_of, contained)
-    for label, members in clusters.items():
-        split = _given(heads, members) or bounds.split(places[label])
-        reasons = _reasons(heads, members, equal, near)
-        for i in members:
-            given = heads[i].given
-            reason, note = reasons.get(i, ("", ""))
-            if given and given != split:
-                reason, note = LEAK, f"its copies are in {split}"
-            placed[i] = Placement(split, reason, note, keys[label][:16])
-    if how.deduplicate != "none":
-        for i, again in repeated_sections(heads, placed).items():
-            placed[i] = placed[i]._replace(repeated=again)
-    if how.common_lines:
-        for i, common in common_edges(heads, placed, how.common_lines).items():
-            placed[i] = placed[i]._replace(common=common)
-    for i, kept in kept_shares(heads, placed, how.max_file_share).items():
-        placed[i] = placed[i]._replace(kept=kept)
-    several = [m for m in clusters.values() if len(m) > 1]
-    num_near = sum(len({int(equal[i]) for i in m}) for m in several if len({int(equal[i]) for i in m}) > 1)
-    return Placements(placed, len(several), num_near, bounds)
+    return place_columns(Columns.of(heads, folder), how=how, text_of=text_of)
 
 
-def _equal(heads: Sequence[Head], usable: Indices) -> Indices:
-    """For each document the first one of equal content."""
-    first: dict[str, int] = {}
-    equal = np.arange(len(heads), dtype=np.int64)
-    for i in usable.tolist():
-        equal[i] = first.setdefault(heads[i].key, i)
-    return equal
-
-
-def _with_near_duplicates(
-    heads: Sequence[Head], equal: Indices, how: Placing, text_of: Callable[[int], str]
-) -> Indices:
-    """For each document the first of its cluster. What is left out for another reason joins nothing."""
-    signed = [i for i, h in enumerate(heads) if h.signature and int(equal[i]) == i and not h.is_contaminated]
-    if not signed:
-        return equal
-    signatures = np.frombuffer(b"".join(heads[i].signature for i in signed), dtype=np.uint32)
-    near = NearDuplicates(
-        signatures.reshape(len(signed), NUM_PERMUTATIONS), lambda i: text_of(signed[i]), how.threshold
+def place_columns(documents: Columns, *, how: Placing, text_of: Callable[[int], str]) -> Placements:
+    """As `place`, of what is told of documents."""
+    equal = documents.equal()
+    contained = contained_in(documents, how.threshold) if how.deduplicate == "near" else {}
+    clusters = _Clusters(
+        documents, equal, joined(_with_near_duplicates(documents, equal, how, text_of), documents, contained)
     )
-    labels = np.arange(len(heads), dtype=np.int64)
-    indices = np.array(signed, dtype=np.int64)
-    labels[indices] = indices[near.clusters()]
-    joined: Indices = labels[equal]
-    return joined
+    split, bounds = clusters.splits(how)
+    number = len(documents)
+    reason, stays = np.zeros(number, dtype=np.uint8), np.full(number, -1, dtype=np.int64)
+    contaminated = documents.is_usable & documents.is_contaminated
+    reason[contaminated] = REASONS.index(CONTAMINATED)
+    if how.deduplicate != "none":
+        near = _Near(documents, how, text_of, contained)
+        for members in clusters.several(documents.is_file & ~contaminated):
+            for i, (why, kept) in _left_out(documents, members, equal, near).items():
+                reason[i], stays[i] = REASONS.index(why), kept
+    leaks = documents.is_usable & (documents.given < NONE_GIVEN) & (documents.given != split)
+    reason[leaks], stays[leaks] = REASONS.index(LEAK), -1
+    used, is_train = reason == 0, split == TRAIN
+    lists = Lists(number)
+    return Placements(
+        documents,
+        split,
+        reason,
+        stays,
+        clusters.leaders(),
+        repeated=repeated_sections(documents, used, is_train) if how.deduplicate != "none" else lists,
+        common=common_edges(documents, used, is_train, how.common_lines) if how.common_lines else lists,
+        kept=kept_shares(documents, used & is_train & documents.is_usable, how.max_file_share),
+        num_clusters=int((clusters.counts > 1).sum()),
+        num_near=clusters.num_near(),
+        bounds=bounds,
+    )
 
 
-def _fitted(heads: Sequence[Head], clusters: dict[int, list[int]], places: dict[int, float], bounds: Bounds) -> Bounds:
-    """Bounds that leave no split of a tiny corpus empty. Only what is divided by lot counts."""
-    drawn = {label for label, members in clusters.items() if not _given(heads, members)}
-    if not drawn:
-        return bounds
-    lots = [places[label] for label in drawn]
-    num_documents = sum(len(clusters[label]) for label in drawn)
-    return bounds.fitted(lowest=min(lots), highest=max(lots), num_documents=num_documents)
+class _Clusters:
+    """The usable documents in the order of their clusters."""
+
+    def __init__(self, documents: Columns, equal: Indices, labels: Indices) -> None:
+        self.documents, self.equal = documents, equal
+        usable = np.flatnonzero(documents.is_usable)
+        self.members = usable[np.lexsort((documents.second[usable], documents.first[usable], labels[usable]))]
+        ordered = labels[self.members]
+        self.is_first = differs(ordered)
+        self.starts = np.flatnonzero(self.is_first)
+        self.counts = np.diff(np.append(self.starts, len(ordered)))
+
+    def leaders(self) -> Indices:
+        """For each document the one whose key names its cluster: the least of all; -1 for what cannot be used."""
+        leader = np.full(len(self.documents), -1, dtype=np.int64)
+        leader[self.members] = np.repeat(self.members[self.starts], self.counts)
+        return leader
+
+    def splits(self, how: Placing) -> tuple[np.ndarray[tuple[int, ...], np.dtype[np.uint8]], Bounds]:
+        """The split of each document, the training split where it cannot be used, and the bounds they are drawn by.
+
+        Bounds leave no split of a tiny corpus empty. Only what is divided by lot counts for them.
+        """
+        split = np.full(len(self.documents), TRAIN, dtype=np.uint8)
+        if not len(self.members):
+            return split, how.bounds
+        given = np.minimum.reduceat(self.documents.given[self.members], self.starts)
+        lots = np.array([position(self.documents.key(i), seed=how.seed) for i in self.members[self.starts].tolist()])
+        is_drawn = given == NONE_GIVEN
+        bounds = how.bounds
+        if is_drawn.any():
+            drawn = lots[is_drawn]
+            bounds = bounds.fitted(
+                lowest=float(drawn.min()), highest=float(drawn.max()), num_documents=int(self.counts[is_drawn].sum())
+            )
+        by_lot = (lots >= bounds.test).astype(np.uint8) + (lots >= bounds.validation)
+        split[self.members] = np.repeat(np.where(is_drawn, by_lot, given), self.counts)
+        return split, bounds
+
+    def several(self, chosen: Flags) -> Iterator[list[int]]:
+        """The chosen documents of each cluster that has more than one of them, by their numbers."""
+        large = self.counts > 1
+        for start, count in zip(self.starts[large].tolist(), self.counts[large].tolist(), strict=True):
+            members = self.members[start : start + count]
+            members = np.sort(members[chosen[members]])
+            if len(members) > 1:
+                yield members.tolist()
+
+    def num_near(self) -> int:
+        """Documents that differ, of the clusters that hold several such."""
+        if not len(self.members):
+            return 0
+        differing = np.add.reduceat(self.is_first | differs(self.equal[self.members]), self.starts, dtype=np.int64)
+        return int(differing[differing > 1].sum())
 
 
-def _given(heads: Sequence[Head], members: Sequence[int]) -> Split | None:
-    """The split that a dataset gives to one of the cluster, the held-out ones first."""
-    given = {heads[i].given for i in members}
-    return next((split for split in GIVEN if split in given), None)
+def _with_near_duplicates(documents: Columns, equal: Indices, how: Placing, text_of: Callable[[int], str]) -> Indices:
+    """For each document the first of its cluster. What is left out for another reason joins nothing."""
+    signed = np.flatnonzero((documents.signed >= 0) & (equal == np.arange(len(documents))) & ~documents.is_contaminated)
+    if not len(signed):
+        return equal
+    near = NearDuplicates(
+        len(signed),
+        lambda some: documents.signatures(documents.signed[signed[some]]),
+        lambda i: text_of(int(signed[i])),
+        how.threshold,
+        documents.folder,
+    )
+    labels = np.arange(len(documents), dtype=np.int64)
+    labels[signed] = signed[near.clusters()]
+    made: Indices = labels[equal]
+    return made
 
 
 class _Near:
     """Whether a document is itself near to the one that stays: clusters join chains, whose ends may differ."""
 
     def __init__(
-        self, heads: Sequence[Head], how: Placing, text_of: Callable[[int], str], contained: Mapping[int, int]
+        self, documents: Columns, how: Placing, text_of: Callable[[int], str], contained: Mapping[int, int]
     ) -> None:
-        self.heads, self.how, self.text_of, self.contained = heads, how, text_of, contained
+        self.documents, self.how, self.text_of, self.contained = documents, how, text_of, contained
 
     def __call__(self, first: int, second: int) -> bool:
         if self.contained.get(second) == first:
             return True
-        signatures = [np.frombuffer(self.heads[i].signature, dtype=np.uint32) for i in (first, second)]
-        if not all(len(s) for s in signatures):
+        pair = np.array([first, second])
+        rows = self.documents.signed[pair]
+        if (rows < 0).any():
             return False
-        pair = (first, second)
-        return NearDuplicates(np.stack(signatures), lambda i: self.text_of(pair[i]), self.how.threshold).near(0, 1)
+        return NearDuplicates(
+            2, lambda some: self.documents.signatures(rows[some]), lambda i: self.text_of(int(pair[i])),
+            self.how.threshold,
+        ).near(0, 1)  # fmt: skip
 
 
-def _reasons(heads: Sequence[Head], members: Sequence[int], equal: Indices, near: _Near) -> dict[int, tuple[str, str]]:
-    """Why files of a cluster are left out: of those that differ the best structured stays, then the longest; of equal
+def _left_out(documents: Columns, files: Sequence[int], equal: Indices, near: _Near) -> Mapping[int, tuple[str, int]]:
+    """Why files of a cluster are left out, and for which: of those that differ the best structured stays, then the
 
-    ones the first. What stands in another is never the one that stays. Lines of datasets stay as they were given.
+    longest; of equal ones the first. What stands in another is never the one that stays. Lines of datasets stay as they
+    were given.
     """
-    left_out = {i: (CONTAMINATED, "") for i in members if heads[i].is_contaminated}
-    files = [i for i in members if heads[i].is_file and i not in left_out]
-    if near.how.deduplicate == "none" or len(files) < 2:
-        return left_out
+    left_out: dict[int, tuple[str, int]] = {}
     stays: dict[int, int] = {}  # of equal files
     for i in files:
         kept = stays.setdefault(int(equal[i]), i)
         if kept != i:
-            left_out[i] = (DUPLICATE, f"of {heads[kept].name}")
-    if near.how.deduplicate == "near":
-        distinct = sorted(stays.values(), key=lambda i: (i in near.contained, *_worth(heads[i])))
-        for i in distinct[1:]:
-            if near(distinct[0], i):
-                left_out[i] = (NEAR_DUPLICATE, f"of {heads[distinct[0]].name}")
+            left_out[i] = DUPLICATE, kept
+    if near.how.deduplicate == "near" and len(stays) > 1:
+        best, *others = sorted(stays.values(), key=lambda i: (i in near.contained, *_worth(documents, i)))
+        for i in others:
+            if near(best, i):
+                left_out[i] = NEAR_DUPLICATE, best
     return left_out
 
 
-def _worth(head: Head) -> tuple[int, int, str]:
+def _worth(documents: Columns, i: int) -> tuple[int, int, str]:
     """What is to stay comes first: a page with its headings before the same words without."""
-    return -head.structure, -head.size, head.name
+    return -int(documents.structure[i]), -int(documents.size[i]), documents.name(i)

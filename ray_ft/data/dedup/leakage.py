@@ -76,7 +76,7 @@ def _near(path: Path, threshold: float) -> Iterator[str]:
     if not signatures:
         return
     matrix = np.stack(signatures).reshape(len(signatures), NUM_PERMUTATIONS)
-    labels = NearDuplicates(matrix, lambda i: texts[i][2], threshold).clusters()
+    labels = NearDuplicates(len(matrix), matrix.__getitem__, lambda i: texts[i][2], threshold).clusters()
     for i, label in enumerate(labels.tolist()):
         name, split, text = texts[label]
         if texts[i][1] != split and content_key(texts[i][2]) != content_key(text):

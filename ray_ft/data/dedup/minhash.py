@@ -4,8 +4,11 @@ A pair is near when the Jaccard similarity of its shingles reaches the threshold
 clear; where they are not, the texts themselves are compared, so that luck of a signature neither joins nor parts.
 """
 
+import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from functools import lru_cache
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -21,7 +24,7 @@ MIN_SHINGLES = 8  # of shorter texts, nothing but equality tells duplicates
 WANTED_RECALL = 0.995  # of pairs right at the threshold, among candidates
 UNCLEAR = 0.1  # around the threshold; three standard deviations of a signature's estimate: 3 * sqrt(0.8 * 0.2 / 128)
 MAX_BUCKET = 64  # documents of one bucket that are all compared with each other
-CHUNK = 1 << 16  # pairs compared at a time
+CHUNK = 1 << 14  # pairs or documents whose signatures are in memory
 KEPT_SHINGLES = 2048  # documents whose shingles stay in memory while pairs are compared
 
 
@@ -48,65 +51,107 @@ def rows_per_band(threshold: float) -> int:
 
 
 class NearDuplicates:
-    """Compares documents by signature and, where that is unclear, by the texts that `text_of` fetches."""
+    """Compares documents by signature and, where that is unclear, by the texts that `text_of` fetches.
 
-    def __init__(self, signatures: Signatures, text_of: Callable[[int], str], threshold: float) -> None:
+    `signatures` gives the rows of some of the `number` documents, a portion at a time, so that they may lie on disk.
+    Bands are kept in a file below `folder`, or in memory where there is none.
+    """
+
+    def __init__(
+        self,
+        number: int,
+        signatures: Callable[[Indices], Signatures],
+        text_of: Callable[[int], str],
+        threshold: float,
+        folder: Path | None = None,
+    ) -> None:
+        self.number = number
         self.signatures = signatures
         self.threshold = threshold
+        self.folder = folder
         self._shingles = lru_cache(KEPT_SHINGLES)(lambda i: np.unique(shingles(text_of(i))))
 
     def clusters(self) -> Indices:
         """For each document the lowest index of its cluster; its own where it has no near duplicate."""
-        parent = np.arange(len(self.signatures), dtype=np.int64)
+        parent = np.arange(self.number, dtype=np.int64)
         rejected: set[tuple[int, int]] = set()
-        rows = rows_per_band(self.threshold)
-        for band in range(NUM_PERMUTATIONS // rows):
-            for pairs in _candidates(self.signatures[:, band * rows : (band + 1) * rows]):
-                roots = _roots(parent)
-                pairs = pairs[roots[pairs[:, 0]] != roots[pairs[:, 1]]]
+        for keys in self._bands():
+            for pairs in _candidates(keys):
                 self._join(parent, pairs, rejected)
-        return _roots(parent)
+        return roots_of(parent)
 
     def near(self, first: int, second: int) -> bool:
         """Whether two documents are near duplicates."""
-        agreement = float((self.signatures[first] == self.signatures[second]).mean())
+        signatures = self.signatures(np.array([first, second]))
+        agreement = float((signatures[0] == signatures[1]).mean())
         if abs(agreement - self.threshold) > UNCLEAR:
             return agreement > self.threshold
+        return self._similar(first, second)
+
+    def _similar(self, first: int, second: int) -> bool:
         return similarity(self._shingles(first), self._shingles(second)) >= self.threshold
+
+    def _bands(self) -> Iterator[Hashes]:
+        """One number for each document's rows of a band, band after band."""
+        rows = rows_per_band(self.threshold)
+        shape = (NUM_PERMUTATIONS // rows, self.number)
+        if 0 in shape:
+            return
+        with tempfile.TemporaryDirectory(dir=self.folder) if self.folder else nullcontext() as folder:
+            path = Path(folder, "bands") if folder else None
+            keys = np.empty(shape, np.uint64) if path is None else np.memmap(path, np.uint64, "w+", shape=shape)
+            for start in range(0, shape[1], CHUNK):
+                some = self.signatures(np.arange(start, min(start + CHUNK, self.number)))
+                if path is not None:
+                    keys = np.memmap(path, np.uint64, "r+", shape=shape)  # what was written leaves memory
+                for band in range(shape[0]):
+                    keys[band, start : start + CHUNK] = _band_keys(some[:, band * rows : (band + 1) * rows])
+            for band in range(shape[0]):
+                yield np.array(keys[band])
 
     def _join(self, parent: Indices, pairs: Indices, rejected: set[tuple[int, int]]) -> None:
         """Join the near pairs among candidates; the lower root becomes the root of both."""
-        same = self.signatures[pairs[:, 0]] == self.signatures[pairs[:, 1]]
-        possible = pairs[same.mean(axis=1) >= self.threshold - UNCLEAR]
-        for first, second in map(tuple, possible.tolist()):
+        pairs = pairs[_above(parent, pairs[:, 0]) != _above(parent, pairs[:, 1])]
+        if not len(pairs):
+            return
+        agreement = (self.signatures(pairs[:, 0]) == self.signatures(pairs[:, 1])).mean(axis=1)
+        possible = agreement >= self.threshold - UNCLEAR
+        is_clear = agreement[possible] > self.threshold + UNCLEAR
+        for (first, second), clear in zip(pairs[possible].tolist(), is_clear.tolist(), strict=True):
             a, b = _root(parent, first), _root(parent, second)
             if a == b or (first, second) in rejected:
                 continue
-            if self.near(first, second):
+            if clear or self._similar(first, second):
                 parent[max(a, b)] = min(a, b)
             else:
                 rejected.add((first, second))
 
 
-def _candidates(band: Signatures) -> Iterator[Indices]:
+def _candidates(keys: Hashes) -> Iterator[Indices]:
     """Pairs of documents, lower index first, that agree in a whole band, some thousands at a time."""
-    keys = _band_keys(band)
     order = np.argsort(keys, kind="stable").astype(np.int64)
     ordered = keys[order]
     edges = np.flatnonzero(np.concatenate(([True], ordered[1:] != ordered[:-1], [True])))
     sizes = np.diff(edges)
-    twos = edges[:-1][sizes == 2]  # nearly all of them, and all at once
-    yield np.stack([order[twos], order[twos + 1]], axis=1)
+    twos = edges[:-1][sizes == 2]  # nearly all of them
+    for start in range(0, len(twos), CHUNK):
+        some = twos[start : start + CHUNK]
+        yield np.stack([order[some], order[some + 1]], axis=1)
     pairs: list[Indices] = []
     size = 0
     for bucket in np.flatnonzero(sizes > 2):
         pairs.append(_pairs_of(order[edges[bucket] : edges[bucket + 1]]))
         size += len(pairs[-1])
         if size >= CHUNK:
-            yield np.concatenate(pairs)
+            yield from _portions(np.concatenate(pairs))
             pairs, size = [], 0
     if pairs:
-        yield np.concatenate(pairs)
+        yield from _portions(np.concatenate(pairs))
+
+
+def _portions(pairs: Indices) -> Iterator[Indices]:
+    for start in range(0, len(pairs), CHUNK):
+        yield pairs[start : start + CHUNK]
 
 
 def _pairs_of(members: Indices) -> Indices:
@@ -128,13 +173,22 @@ def _band_keys(band: Signatures) -> Hashes:
     return keys
 
 
-def _roots(parent: Indices) -> Indices:
+def roots_of(parent: Indices) -> Indices:
     """The root of every document, by following the parents of all at once."""
     while True:
         above = parent[parent]
         if np.array_equal(above, parent):
             return above
         parent = above
+
+
+def _above(parent: Indices, indices: Indices) -> Indices:
+    """The roots of some documents."""
+    while True:
+        above = parent[indices]
+        if np.array_equal(above, indices):
+            return above
+        indices = above
 
 
 def _root(parent: Indices, index: int) -> int:

@@ -13,8 +13,9 @@ from typing import Any, TypeVar
 
 from ray_ft.artifacts import CorpusProfile, TrainingSet
 from ray_ft.config import DataConfig
-from ray_ft.data.dedup.clusters import DUPLICATE, NEAR_DUPLICATE, Placing, place
+from ray_ft.data.dedup.clusters import Placing, place
 from ray_ft.data.dedup.heads import Head, text_of
+from ray_ft.data.dedup.placements import DUPLICATE, NEAR_DUPLICATE
 from ray_ft.data.dedup.shingles import rough_hashes
 from ray_ft.data.dedup.splits import Bounds
 from ray_ft.data.documents import ReadFile, Record, SourceFile

@@ -84,7 +84,7 @@ def _recall(texts: list[str]) -> str:
     pairs = itertools.combinations(range(len(copies)), 2)
     true = [(i, j) for i, j in pairs if _possible(sets[i], sets[j]) and similarity(sets[i], sets[j]) >= THRESHOLD]
     signatures = np.stack([s for hashes in sets if (s := signature(hashes)) is not None])
-    labels = NearDuplicates(signatures, copies.__getitem__, THRESHOLD).clusters()
+    labels = NearDuplicates(len(signatures), signatures.__getitem__, copies.__getitem__, THRESHOLD).clusters()
     found = sum(labels[i] == labels[j] for i, j in true)
     together = {(i, j) for i, j in itertools.combinations(range(len(copies)), 2) if labels[i] == labels[j]}
     wrong = sum(similarity(sets[i], sets[j]) < THRESHOLD / 2 for i, j in together)
@@ -104,7 +104,7 @@ def _clustering() -> str:
     signatures = np.random.default_rng(0).integers(0, 1 << 32, (NUM_RANDOM, NUM_PERMUTATIONS), dtype=np.uint32)
     signatures[10::10] = signatures[9:-1:10]
     started = time.process_time()
-    labels = NearDuplicates(signatures, lambda i: "", THRESHOLD).clusters()
+    labels = NearDuplicates(len(signatures), signatures.__getitem__, lambda i: "", THRESHOLD).clusters()
     seconds = time.process_time() - started
     assert (labels[10::10] == labels[9:-1:10]).all()
     return f"{NUM_RANDOM:,} signatures clustered in {seconds:.1f} s of one core"

@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from ray_ft.data.dedup.clusters import Placements, Placing, place
+from ray_ft.data.dedup.clusters import Placing, place
 from ray_ft.data.dedup.heads import Head
 from ray_ft.data.dedup.minhash import signature
+from ray_ft.data.dedup.placements import Placements
 from ray_ft.data.dedup.shingles import shingles
 from ray_ft.data.dedup.splits import Bounds, content_key
 

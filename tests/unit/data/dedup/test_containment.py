@@ -8,9 +8,10 @@ import numpy as np
 
 from ray_ft.data.build.packing import Edged
 from ray_ft.data.build.repeats import REPEATED, without_repeated
-from ray_ft.data.dedup.clusters import Placement, Placing, place
+from ray_ft.data.dedup.clusters import Placing, place
 from ray_ft.data.dedup.heads import SECTION, Head, heads_of, sections_of
-from ray_ft.data.dedup.splits import Bounds
+from ray_ft.data.dedup.placements import Placement
+from ray_ft.data.dedup.splits import Bounds, content_key
 from ray_ft.data.documents import ReadFile, Record, SourceFile
 from ray_ft.data.formats.text import parse_text
 from ray_ft.overlap import Runs
@@ -28,7 +29,7 @@ def chat(name: str, *turns: str) -> Record:
     roles = ("user", "assistant")
     messages = tuple(Message(roles[i % 2], turn, trained=bool(i % 2)) for i, turn in enumerate(turns))  # type: ignore[arg-type]
     example = Example(turns[0], turns[-1], "", "", "chat", messages=messages)
-    return Record(name, "d", 9, key=f"{abs(hash(turns)):064x}"[:64], examples=(example,))
+    return Record(name, "d", 9, key=content_key(str(turns)), examples=(example,))
 
 
 def heads_of_records(records: list[Record]) -> list[Head]:

@@ -6,9 +6,10 @@ import pytest
 
 from ray_ft.config import DataConfig
 from ray_ft.data.build.repeats import without_common
-from ray_ft.data.dedup.clusters import Placement, Placing, place
+from ray_ft.data.dedup.clusters import Placing, place
 from ray_ft.data.dedup.edges import edges_of
 from ray_ft.data.dedup.heads import Head, heads_of
+from ray_ft.data.dedup.placements import Placement
 from ray_ft.data.dedup.splits import Bounds
 from ray_ft.data.dedup.stage import place_documents
 from ray_ft.data.documents import ReadFile, SourceFile

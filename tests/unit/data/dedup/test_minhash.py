@@ -31,7 +31,7 @@ def _corpus(seed: int) -> list[str]:
 def _near(texts: list[str]) -> NearDuplicates:
     signatures: Signatures = np.stack([s for t in texts if (s := signature(shingles(t))) is not None])
     assert len(signatures) == len(texts)
-    return NearDuplicates(signatures, texts.__getitem__, THRESHOLD)
+    return NearDuplicates(len(signatures), signatures.__getitem__, texts.__getitem__, THRESHOLD)
 
 
 def _similarities(texts: list[str]) -> npt.NDArray[np.float64]:
@@ -91,9 +91,8 @@ def test_an_unclear_pair_is_settled_by_its_texts() -> None:
     for num_changed, expected in ((9, False), (8, True)):
         other = [f"other{i}" if i % 40 == 20 and i < 40 * num_changed else word for i, word in enumerate(words)]
         texts = [" ".join(words), " ".join(other)]
-        near = NearDuplicates(
-            np.stack([s for t in texts if (s := signature(shingles(t))) is not None]), text_of, THRESHOLD
-        )
+        signatures = np.stack([s for t in texts if (s := signature(shingles(t))) is not None])
+        near = NearDuplicates(2, signatures.__getitem__, text_of, THRESHOLD)
         assert near.near(0, 1) is expected
     assert asked == [0, 1, 0, 1]
 

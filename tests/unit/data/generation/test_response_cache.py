@@ -12,7 +12,7 @@ import pytest
 from ray_ft.data.build import stage as group_module
 from ray_ft.data.build.job import GroupJob, GroupResult, Placed
 from ray_ft.data.build.stage import requests_of, write_group
-from ray_ft.data.dedup.clusters import Placement
+from ray_ft.data.dedup.placements import Placement
 from ray_ft.data.documents import ReadFile, SourceFile
 from ray_ft.data.generation.requests import Answerer
 from ray_ft.data.generation.response_cache import (

@@ -19,8 +19,8 @@ from ray_ft.config import DataConfig
 from ray_ft.data.build import stage as group_module
 from ray_ft.data.build.job import RESULT, GroupJob, Placed
 from ray_ft.data.build.stage import write_group
-from ray_ft.data.dedup.clusters import Placement
 from ray_ft.data.dedup.heads import text_of
+from ray_ft.data.dedup.placements import Placement
 from ray_ft.data.ingest.items import Item
 from ray_ft.data.ingest.manifest import keyed, list_items
 from ray_ft.data.ingest.stage import ParseJob, find_kept, load, parse_batch

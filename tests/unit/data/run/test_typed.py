@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from ray_ft.data.build.job import Placed
-from ray_ft.data.dedup.clusters import Placement
 from ray_ft.data.dedup.heads import Head
+from ray_ft.data.dedup.placements import Placement
 from ray_ft.data.documents import ReadFile, Record, SourceFile
 from ray_ft.data.formats.base import Parsed
 from ray_ft.data.ingest.datasets import DatasetFile, Slice
