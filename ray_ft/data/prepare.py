@@ -8,6 +8,7 @@ number of deaths, writes the same set.
 
 import logging
 import time
+from itertools import chain
 from pathlib import Path
 
 from ray_ft.artifacts import TrainingSet, digest
@@ -21,9 +22,9 @@ from ray_ft.data.generation.rehearsal import rehearse
 from ray_ft.data.ingest.datasets import datasets_digest
 from ray_ft.data.ingest.listing import sources_digest
 from ray_ft.data.ingest.manifest import files_read, list_items, slices_of
-from ray_ft.data.ingest.stage import read_items
+from ray_ft.data.ingest.stage import SCRATCH, read_items
 from ray_ft.data.report.summary import report, require_examples
-from ray_ft.data.run.lock import locked
+from ray_ft.data.run.lock import locked, scratch
 from ray_ft.data.tokenization.chat import ChatEncoder
 from ray_ft.engines import Engine
 from ray_ft.models.tokenizer import load_tokenizer
@@ -55,12 +56,12 @@ def prepare_training_set(
     """
     started = time.monotonic()
     common = read_common(data.common)
-    items = list_items(data, model.max_seq_len)
     tokenizer = load_tokenizer(model_path, model.chat_template)
     encoder = ChatEncoder(tokenizer, system_prompt=model.system_prompt, max_seq_len=model.max_seq_len)
     chat_problem = template_problem(encoder, data)
     folder = Path(f"{output_path}.work")
-    with locked(folder):
+    with locked(folder), scratch(folder / SCRATCH):
+        items = list_items(data, model.max_seq_len)
         if data.rehearsal is not None:
             assert engine is not None
             answers = answers_of(engine, data, model, model_path, Path(output_path).parent / ANSWERS)
@@ -74,7 +75,7 @@ def prepare_training_set(
                 folder=folder,
                 seed=seed,
             )
-            items += slices_of([asked], model.max_seq_len)
+            items = chain(items, slices_of([asked], model.max_seq_len))
         work = read_items(items, data, folder, retry_quarantined=retry_quarantined)
         if work.changed:
             inputs_digest = digest(inputs_digest, work.changed)
@@ -82,7 +83,7 @@ def prepare_training_set(
                 "%d files changed while they were read and are taken as they were then, e.g. %s; run prepare again "
                 "with --force once they rest", len(work.changed), work.changed[0],
             )  # fmt: skip
-        placements = place_documents(work.heads, work.text, data, seed, folder)
+        placements = place_documents(work.heads(), work.text, data, seed, folder / SCRATCH)
         job = group_job(
             work,
             encoder,
@@ -94,11 +95,10 @@ def prepare_training_set(
             chat_problem=chat_problem,
         )
         groups = name_groups(work, placements, job, data, tokenizer)
-        placements.placements.documents.close()
         total = write_groups(groups, job, data.generator)
         require_examples(total, data)
         made = publish(
-            groups,
+            groups.names,
             folder / GROUPS,
             Path(output_path),
             total,
@@ -109,6 +109,6 @@ def prepare_training_set(
             inputs_digest=inputs_digest,
             common=common,
         )
-        tidy(work, groups, data)
+        tidy(work, groups.names, data)
     report(total, made, time.monotonic() - started)
     return made

@@ -1,10 +1,12 @@
 """What the groups of a run are made with, and which document goes into which: all that names a group's folder."""
 
 import uuid
-from collections.abc import Mapping, Sequence
-from dataclasses import fields
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from ray_ft.artifacts import to_json
 from ray_ft.config import DataConfig, ModelConfig
@@ -69,16 +71,37 @@ def group_job(
     )
 
 
+@dataclass(frozen=True)
+class Groups:
+    """The groups of a run in order; what each is made of is put together when it is asked for."""
+
+    work: Work
+    placements: Sequence[tuple[Placement, ...]]
+    names: list[str]  # each holds all that its group is made of and with
+    members: list[range]
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def placed(self, number: int) -> list[Placed]:
+        """The items of a group."""
+        return [Placed(self.work.items[i], self.work.ref(i), self.placements[i]) for i in self.members[number]]
+
+    def sizes(self) -> list[int]:
+        """Bytes of each group's items, [groups]."""
+        ends = np.concatenate(([0], np.cumsum(self.work.items.sizes)))
+        return [int(ends[one.stop] - ends[one.start]) for one in self.members]
+
+
 def name_groups(
     work: Work, placements: Sequence[tuple[Placement, ...]], job: GroupJob, data: DataConfig, tokenizer: Any
-) -> Mapping[str, list[Placed]]:
+) -> Groups:
     """The groups in order, by the name that holds all they are made of and with."""
     how = _digest(job, data, tokenizer)
-    groups: dict[str, list[Placed]] = {}
-    for members in group_items(work.items, job.max_seq_len):
-        name = digest_of([how, [[work.keys[i].hex(), placements[i]] for i in members]])
-        groups[name] = [Placed(work.items[i], work.kept[i].ref, placements[i]) for i in members]
-    return groups
+    members = group_items(work.items, job.max_seq_len)
+    keys = work.items.keys
+    names = [digest_of([how, [[keys[i].hex(), placements[i]] for i in group]]) for group in members]
+    return Groups(work, placements, names, members)
 
 
 def seen_fraction(num_files: int) -> float:

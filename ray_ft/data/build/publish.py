@@ -190,11 +190,17 @@ def decontaminate_questions(folder: Path, common: Sequence[str]) -> tuple[int, d
 
 def write_quarantine(folder: Path) -> int:
     """Write the table of what the training set below `folder` put aside, in the order of paths; returns its rows."""
+    import pyarrow as pa
     import pyarrow.compute as pc
+    import pyarrow.dataset as ds
     import pyarrow.parquet as pq
 
-    documents = pq.read_table(folder / DOCUMENTS, columns=[*QUARANTINE_COLUMNS, "status"])
-    table = documents.filter(pc.equal(documents["status"], "quarantined")).select(QUARANTINE_COLUMNS).sort_by("path")
+    documents = ds.dataset(folder / DOCUMENTS, format="parquet")
+    put_aside = pc.field("status") == "quarantined"
+    found = documents.scanner(
+        columns=list(QUARANTINE_COLUMNS), filter=put_aside, batch_readahead=1, fragment_readahead=1
+    )
+    table = pa.Table.from_batches(found.to_batches(), schema=found.projected_schema).sort_by("path")
     pq.write_table(table, folder / QUARANTINE)
     return int(table.num_rows)
 

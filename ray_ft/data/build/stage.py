@@ -7,18 +7,20 @@ earlier run wrote of equal groups is taken as it is.
 import logging
 import shutil
 import uuid
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import replace
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from ray_ft import progress
 from ray_ft.config import DataConfig
 from ray_ft.data.build.job import MAX_NAMED_LINES, RESULT, GroupJob, GroupResult, Placed
 from ray_ft.data.build.packing import Edged, GroupRows
-from ray_ft.data.build.plan import GROUPS
+from ray_ft.data.build.plan import GROUPS, Groups
 from ray_ft.data.build.publish import published_shard
 from ray_ft.data.build.questions import make_questions, record_questions
 from ray_ft.data.build.repeats import within_share, without_common, without_repeated
@@ -28,12 +30,12 @@ from ray_ft.data.documents import ReadFile, Record
 from ray_ft.data.formats.text import parse_plain
 from ray_ft.data.generation.requests import ask_engine
 from ray_ft.data.generation.response_cache import Answered, ResponseCache
-from ray_ft.data.ingest.items import size_of
-from ray_ft.data.ingest.stage import PARSED, Work, load
+from ray_ft.data.ingest.stage import PARSED, SCRATCH, Work, load
 from ray_ft.data.run.budget import OutOfTime, budget, budgets_in_turn, renew
 from ray_ft.data.run.journal import compact
+from ray_ft.data.run.keys import Keys
 from ray_ft.data.run.progress import Counts
-from ray_ft.data.run.tasks import run_tasks
+from ray_ft.data.run.tasks import run_tasks, written
 from ray_ft.data.run.typed import dump
 from ray_ft.data.run.typed import load as load_typed
 from ray_ft.data.tokenization.chat import ChatEncoder, TokenCounter, token_counter
@@ -49,53 +51,58 @@ from ray_ft.rows import Chunk, CountTokens, Document, Generate, Question, Split
 log = logging.getLogger("ray_ft")
 
 
-def write_groups(groups: Mapping[str, list[Placed]], job: GroupJob, generator: Engine | None) -> GroupResult:
+def write_groups(groups: Groups, job: GroupJob, generator: Engine | None) -> GroupResult:
     """Write the groups that no earlier run finished; returns the sum of all."""
-    folder = Path(job.output_path)
+    folder, scratch = Path(job.output_path), groups.work.folder / SCRATCH
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise DataError(f"cannot write {folder}: {error.strerror}") from None
-    left = {name: group for name, group in groups.items() if not (folder / name / RESULT).is_file()}
-    sizes = [size_of(placed.item) for group in left.values() for placed in group]
+    sizes = groups.sizes()
+    left = [i for i, name in enumerate(groups.names) if not (folder / name / RESULT).is_file()]
     # The largest first: no long task is left for the end, when most processors have nothing to do.
-    ordered = sorted(left.items(), key=lambda named: -sum(size_of(placed.item) for placed in named[1]))
-    rows = [{"name": name, "work": dump(group)} for name, group in ordered]
-    if rows:
+    left.sort(key=lambda i: -sizes[i])
+
+    def rows() -> Iterator[dict[str, Any]]:
+        return ({"name": groups.names[i], "work": dump(groups.placed(i))} for i in left)
+
+    if left:
         if generator is not None:
             assert job.answers is not None
-            answers = ask_engine(
-                rows,
-                partial(requests_of, job=job),
-                answers=job.answers,
-                engine=generator,
-                model_path=job.model_path,
-                chat_template=job.chat_template,
-            )
+            with written(rows(), scratch) as places:
+                answers = ask_engine(
+                    places,
+                    partial(requests_of, job=job),
+                    answers=job.answers,
+                    engine=generator,
+                    model_path=job.model_path,
+                    chat_template=job.chat_template,
+                )
             job = replace(job, answers=answers)
-        with progress.task("write", "files", len(sizes)) as task:
-            counts = Counts(task, num_bytes=sum(sizes))
-            for result in map(GroupResult.from_text, run_tasks(rows, write_group, job)):
+        with progress.task("write", "files", sum(len(groups.members[i]) for i in left)) as task:
+            counts = Counts(task, num_bytes=sum(sizes[i] for i in left))
+            for result in map(GroupResult.from_text, run_tasks(rows(), write_group, job, folder=scratch)):
                 if result.error:
                     raise DataError(f"prepare stopped: {result.error}")
                 counts.add(result.num_items, result.num_bytes, result.files + result.records)
     total = GroupResult()
-    for number, name in enumerate(groups):
+    for number, name in enumerate(groups.names):
         one = GroupResult.from_text((folder / name / RESULT).read_text(encoding="utf-8"))
         total.add(replace(one, shards=[published_shard(shard, number) for shard in one.shards]))
     return total
 
 
-def tidy(work: Work, groups: Mapping[str, list[Placed]], data: DataConfig) -> None:
-    """Keep what the next run can take over: no documents of files that are gone, no groups of another cut."""
+def tidy(work: Work, names: Collection[str], data: DataConfig) -> None:
+    """Keep what the next run can take over: no documents of files that are gone, no groups but those named."""
+    named = frozenset(names)
     try:
         for folder in (work.folder / GROUPS).iterdir():
-            if folder.name not in groups or not data.keep_parsed:
+            if folder.name not in named or not data.keep_parsed:
                 # First what says that the group is whole: half of a removal must not look like a group.
                 (folder / RESULT).unlink(missing_ok=True)
                 shutil.rmtree(folder, ignore_errors=True)
         if data.keep_parsed:
-            live = {key for key, kept in zip(work.keys, work.kept, strict=True) if kept.ref}
+            live = Keys.of(work.items.keys[i] for i in np.flatnonzero(work.kept.is_there).tolist())
             compact(work.folder / PARSED, live)
         else:
             shutil.rmtree(work.folder, ignore_errors=True)

@@ -81,6 +81,8 @@ class PlacedItems(Sequence[tuple[Placement, ...]]):
         return len(self.ends)
 
     def __getitem__(self, item: Any) -> Any:
+        if not 0 <= item < len(self):
+            raise IndexError(item)
         start = int(self.ends[item - 1]) if item else 0
         return tuple(self.placements.of(number) for number in range(start, int(self.ends[item])))
 

@@ -16,6 +16,7 @@ from typing import Any
 from ray_ft import progress
 from ray_ft.data.generation.response_cache import ResponseCache, as_row, from_rows
 from ray_ft.data.run.journal import Journal
+from ray_ft.data.run.tasks import with_work
 from ray_ft.engines import Engine, Writer, WriteRequest
 from ray_ft.errors import EngineStoppedError, GenerationError, RayFTError
 from ray_ft.quiet import quiet_ray_data, restarts_of_actors
@@ -38,7 +39,7 @@ def ask_engine(
     model_path: str,
     chat_template: str | None,
 ) -> ResponseCache:
-    """Answer all that the rows ask for; returns where the answers lie. Ray must be up.
+    """Answer all that the rows ask for, written to a file or not; returns where the answers lie. Ray must be up.
 
     Raises GenerationError when the engine cannot go on; what it answered until then is kept.
     """
@@ -94,7 +95,7 @@ def _round(
 
 def _wanted(row: dict[str, Any], *, requests_of: Requests, at: ResponseCache) -> Iterator[dict[str, str]]:
     """The requests of a row, on their way to those who answer."""
-    yield from map(as_row, requests_of(row, at))
+    yield from map(as_row, requests_of(with_work(row), at))
 
 
 class Answerer:

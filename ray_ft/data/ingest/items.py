@@ -1,14 +1,18 @@
 """What one task reads at a time: a file or a slice of a dataset, under a key, several to a batch."""
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 
 from ray_ft.data.documents import SourceFile
 from ray_ft.data.ingest.datasets import Slice
 
 Item = SourceFile | Slice
+Numbers = npt.NDArray[Any]
 
 
 @dataclass(frozen=True)
@@ -42,25 +46,26 @@ def size_of(item: Item) -> int:
     return item.end - item.start if item.file.kind == "lines" else BATCH_BYTES
 
 
-def batches(items: Iterable[Todo], num_cpus: int = 1) -> list[list[Todo]]:
-    """Items in batches of one task each, the largest first, so that no large one is left for the end.
+def batches(sizes: Numbers, order: Numbers, num_cpus: int = 1) -> Iterator[list[int]]:
+    """Numbers of items in batches of one task each, the largest first, so that no large one is left for the end.
 
-    There are several for each processor, as long as a batch is worth a task. What is made does not depend on it.
+    `sizes` are the bytes of each, and `order` decides between equal ones. There are several batches for each processor,
+    as long as a batch is worth a task. What is made does not depend on it.
     """
-    ordered = sorted(items, key=lambda todo: (-size_of(todo.item), todo.key))
     wanted = max(MIN_BATCHES, BATCHES_PER_CPU * num_cpus)
-    most_bytes = min(BATCH_BYTES, max(MIN_BATCH_BYTES, sum(size_of(todo.item) for todo in ordered) // wanted))
-    most_files = min(BATCH_FILES, max(MIN_BATCH_FILES, len(ordered) // wanted))
-    made: list[list[Todo]] = []
+    most_bytes = min(BATCH_BYTES, max(MIN_BATCH_BYTES, int(sizes.sum()) // wanted))
+    most_files = min(BATCH_FILES, max(MIN_BATCH_FILES, len(sizes) // wanted))
+    batch: list[int] = []
     num_bytes = 0
-    for todo in ordered:
-        size = size_of(todo.item)
-        if not made or num_bytes + size > most_bytes or len(made[-1]) >= most_files:
-            made.append([])
-            num_bytes = 0
-        made[-1].append(todo)
+    for number in np.lexsort((order, -sizes.astype(np.int64))).tolist():
+        size = int(sizes[number])
+        if batch and (num_bytes + size > most_bytes or len(batch) >= most_files):
+            yield batch
+            batch, num_bytes = [], 0
+        batch.append(number)
         num_bytes += size
-    return made
+    if batch:
+        yield batch
 
 
 def batch_name(batch: Sequence[Todo]) -> str:

@@ -1,14 +1,17 @@
 """Lists the files under the sources, each with the reason when it will not be read; reading.py reads the others."""
 
 import hashlib
+import heapq
 import os
 import re
 import stat
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
+from itertools import islice, pairwise
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ray_ft.config import DataConfig
 from ray_ft.data.documents import SourceFile
@@ -27,46 +30,83 @@ SKIPPED_FOLDERS = TOOL_FOLDERS | {
     ".bzr", ".tox", ".nox", ".eggs", ".mypy_cache", ".ruff_cache", ".pytest_cache", ".import_linter_cache",
     ".ipynb_checkpoints", ".idea", ".vscode",
 }  # fmt: skip
-READ_AHEAD = 8  # threads that hash files
+READ_AHEAD, HASHED_AT_A_TIME = 8, 4096  # threads that hash files, and files of theirs
 UNKNOWN_FORMAT, LINK_OUT = "unknown format", "link out of its source"
-CLOSED = "a folder that cannot be read"
 SCRIPT_HEAD = b"#!/bin/sh"
 
 
 def list_files(data: DataConfig) -> list[SourceFile]:
-    """Every file below the sources, sorted by path, each once; those that cannot be read carry the reason.
+    """All of `each_file`, for sources of a few thousand files."""
+    return list(each_file(data))
+
+
+def each_file(data: DataConfig) -> Iterator[SourceFile]:
+    """Every file below the sources, in the order of paths, each once; those that cannot be read carry the reason.
 
     Folders of version control, caches and environments are not entered, links to folders not followed, links to files
-    only within their source, and what data.include and data.exclude leave out is not listed. Raises ConfigError for a
-    source that does not exist, DataError for one without a file that ray_ft reads.
+    only within their source, and what data.include and data.exclude leave out is not listed. Files come as folders
+    are gone through, so that no list of them all is needed.
+    Raises ConfigError for a source that does not exist, DataError for one without a file that ray_ft reads.
     """
     if not data.sources:
         raise ConfigError("data.sources is empty; give at least one file or folder, e.g. [docs, README.md]")
-    found: dict[str, SourceFile] = {}
-    seen: set[tuple[str, str]] = set()
     prefixes: set[str] = set()
-    for source in data.sources:
-        files = list(_files_of(source, data, unique_prefix(source, prefixes)))
-        if not any(not f.reason for f in files):
-            raise DataError(_nothing_in(source, files, data))
-        for file in files:
-            if (file.location, file.reason) not in seen:  # overlapping sources and links give a file twice
+    streams = [_checked(source, data, unique_prefix(source, prefixes)) for source in data.sources]
+    # Sources that lie in each other give a file twice.
+    seen: set[tuple[str, str]] | None = set() if _overlap(data.sources) else None
+    last: SourceFile | None = None
+    for file in _in_turn(streams, seen):
+        if last is not None and last.path != file.path:
+            yield last
+        last = file  # of two sources that name files alike the later one counts
+    if last is not None:
+        yield last
+
+
+def _in_turn(streams: Sequence[Iterator[SourceFile]], seen: set[tuple[str, str]] | None) -> Iterator[SourceFile]:
+    """The files of all sources by path; of those in several, the one of the first source."""
+    if seen is None:
+        yield from heapq.merge(*streams, key=lambda file: file.path)
+        return
+    found: list[SourceFile] = []
+    for stream in streams:
+        for file in stream:
+            if (file.location, file.reason) not in seen:
                 seen.add((file.location, file.reason))
-                found[file.path] = file
-    return [found[path] for path in sorted(found)]
+                found.append(file)
+    yield from sorted(found, key=lambda file: file.path)
+
+
+def _overlap(sources: Sequence[str]) -> bool:
+    """Whether one of the sources lies in another."""
+    roots = sorted(Path(os.path.realpath(Path(s).expanduser())).parts for s in sources if not kind_of(s))
+    return any(after[: len(before)] == before for before, after in pairwise(roots)) or len(set(sources)) < len(sources)
+
+
+def _checked(source: str, data: DataConfig, prefix: str) -> Iterator[SourceFile]:
+    """The files of one source, the last of which ends in an error where none can be read."""
+    reasons: Counter[str] = Counter()
+    for file in _files_of(source, data, prefix):
+        reasons[file.reason] += 1
+        yield file
+    if not reasons[""]:
+        raise DataError(_nothing_in(source, reasons, data))
 
 
 def sources_digest(data: DataConfig) -> dict[str, Any]:
     """What the sources hold now: {"digest", "num_files", "num_bytes"} over paths and contents of the files to be read.
 
-    Raises as `list_files`.
+    Raises as `each_file`.
     """
-    files = [f for f in list_files(data) if not f.reason]
     hasher = hashlib.sha256()
-    for file, content in zip(files, content_hashes(files), strict=True):
-        hasher.update(f"{file.path}\0{content}\n".encode("utf-8", "surrogateescape"))
-    num_bytes = sum(f.num_bytes for f in files)
-    return {"digest": hasher.hexdigest()[:16], "num_files": len(files), "num_bytes": num_bytes}
+    num_files = num_bytes = 0
+    readable = (file for file in each_file(data) if not file.reason)
+    while some := list(islice(readable, HASHED_AT_A_TIME)):
+        for file, content in zip(some, content_hashes(some), strict=True):
+            hasher.update(f"{file.path}\0{content}\n".encode("utf-8", "surrogateescape"))
+            num_bytes += file.num_bytes
+        num_files += len(some)
+    return {"digest": hasher.hexdigest()[:16], "num_files": num_files, "num_bytes": num_bytes}
 
 
 def content_hashes(files: Sequence[SourceFile]) -> list[str]:
@@ -76,13 +116,12 @@ def content_hashes(files: Sequence[SourceFile]) -> list[str]:
 
 
 def _files_of(source: str, data: DataConfig, prefix: str) -> Iterator[SourceFile]:
-    """Files of one source, named below `prefix`."""
+    """Files of one source, named below `prefix`, in the order of their paths."""
     if kind := kind_of(source):
-        yield from _entries_of(source, kind, data, prefix)
+        yield from sorted(_entries_of(source, kind, data, prefix), key=lambda file: file.path)
         return
     try:
-        for location, relative in _walk(Path(source).expanduser(), data):
-            yield _source_file(location, str(PurePosixPath(prefix) / relative), data, relative, source)
+        yield from _files_below(source, data, prefix)
     except OSError as error:
         raise ConfigError(
             f"data.sources: cannot read {source!r} ({error.strerror}, from {Path.cwd()}); "
@@ -90,37 +129,74 @@ def _files_of(source: str, data: DataConfig, prefix: str) -> Iterator[SourceFile
         ) from None
 
 
-def _walk(root: Path, data: DataConfig) -> Iterator[tuple[Path, str]]:
-    """Files below a folder with their paths there, then links, then folders that cannot be looked into; a file itself,
-    with "". Raises OSError.
-    """
-    if not stat.S_ISDIR(root.stat().st_mode):
-        yield root, ""
-        return
+def _files_below(source: str, data: DataConfig, prefix: str) -> Iterator[SourceFile]:
+    """Files of a folder or a file of this machine. A link to a file that is listed itself gives nothing new."""
+    root = Path(source).expanduser()
+    linked: set[tuple[str, str]] = set()
     chosen = _chosen(data)
-    drop = _patterns(data.exclude, "data.exclude")
-    links: list[tuple[Path, str]] = []
-    closed: list[OSError] = []
-    for folder, subfolders, names in os.walk(root, onerror=closed.append, followlinks=False):
-        subfolders[:] = sorted(s for s in subfolders if not _is_skipped(Path(folder) / s))
-        for name in sorted(names):
-            location = Path(folder) / name
-            relative = location.relative_to(root).as_posix()
-            if location.is_symlink():
-                links.append((location, relative))
-            elif chosen(relative):
-                yield location, relative
-    yield from (link for link in links if chosen(link[1]))
-    for error in closed:
-        relative = Path(error.filename).relative_to(root).as_posix()
-        if relative == ".":
-            raise error
-        if drop is None or not drop.match_file(f"{relative}/"):
-            yield root / relative, relative
+    for found in _walk(root, data):
+        path = str(PurePosixPath(prefix) / found.relative)
+        if found.problem:
+            yield SourceFile(_printable(path), str(found.location.absolute()), 0, found.problem)
+            continue
+        file = _source_file(found.location, path, data, found.relative, source)
+        if found.is_link and found.relative:
+            told = (file.location, file.reason)
+            if told in linked or file.reason == _reason_of_target(file, root, data, chosen):
+                continue
+            linked.add(told)
+        yield file
+
+
+def _reason_of_target(link: SourceFile, root: Path, data: DataConfig, chosen: Callable[[str], bool]) -> str | None:
+    """Why what a link leads to is not read under its own name; None where it is not listed at all."""
+    real = Path(os.path.realpath(root))
+    target = Path(link.location)
+    if not target.is_file() or target.is_symlink() or not target.is_relative_to(real):
+        return None
+    relative = target.relative_to(real)
+    if any(_is_skipped(real / folder) for folder in relative.parents if folder.name):
+        return None
+    name = relative.as_posix()
+    return _source_file(target, name, data, name, str(root)).reason if chosen(name) else None
+
+
+class Found(NamedTuple):
+    """A file below a folder, or a folder that cannot be looked into."""
+
+    location: Path
+    relative: str  # its path below the folder; "" for a source that is a file itself
+    is_link: bool = False
+    problem: str = ""
+
+
+def _walk(root: Path, data: DataConfig) -> Iterator[Found]:
+    """Files below a folder in the order of their paths; a file itself, with "". Raises OSError for the folder."""
+    if stat.S_ISDIR(root.stat().st_mode):
+        yield from _below(root, "", _chosen(data))
+    else:
+        yield Found(root, "", root.is_symlink())
+
+
+def _below(folder: Path, prefix: str, chosen: Callable[[str], bool]) -> Iterator[Found]:
+    with os.scandir(folder) as entries:
+        named = sorted((f"{e.name}/" if e.is_dir(follow_symlinks=False) else e.name, e.is_symlink()) for e in entries)
+    for name, is_link in named:
+        location, relative = folder / name, prefix + name
+        if not name.endswith("/"):
+            if (not is_link or not location.is_dir()) and chosen(relative):
+                yield Found(location, relative, is_link)
+        elif not _is_skipped(location):
+            try:
+                yield from _below(location, relative, chosen)
+            except OSError as error:
+                if Path(error.filename or "") != location:
+                    raise
+                yield Found(location, relative[:-1], problem=f"unreadable: {error.strerror}")
 
 
 def source_files(source: str, data: DataConfig) -> Iterator[tuple[Path, str]]:
-    """What `list_files` finds of a source of this machine, each file as the source names it, with why it is not read.
+    """What `each_file` finds of a source of this machine, each file as the source names it, with why it is not read.
 
     Files that tell of others, licences and .gitattributes, are read for that.
     """
@@ -129,7 +205,11 @@ def source_files(source: str, data: DataConfig) -> Iterator[tuple[Path, str]]:
         yield root, "" if kind_of(source) == "archive" else "not a folder of this machine"
         return
     seen: set[str] = set()
-    for location, relative in _walk(root, data):
+    for found in sorted(_walk(root, data), key=lambda found: found.is_link):
+        location, relative = found.location, found.relative
+        if found.problem:
+            yield location, found.problem
+            continue
         file = _source_file(location, relative or location.name, data, relative, source)
         reason = file.reason or ("a link to another one" if file.location in seen else "")
         if not reason:
@@ -168,8 +248,6 @@ def _source_file(location: Path, path: str, data: DataConfig, relative: str, sou
         return SourceFile(path, str(location.absolute()), 0, f"unreadable: {error.strerror}")
     if relative and location.is_symlink() and not leads_inside(real, source):
         return SourceFile(path, str(location.absolute()), 0, LINK_OUT)
-    if stat.S_ISDIR(status.st_mode):  # what walking could not look into
-        return SourceFile(path, real, 0, CLOSED)
     is_file = stat.S_ISREG(status.st_mode)
     head = _head(real) if is_file and may_be_script(path) else b""
     reason = _reason(path, status.st_size, data, relative, head) if is_file else "not a regular file"
@@ -266,14 +344,11 @@ def _hash_file(location: str, inode: int, num_bytes: int, changed_ns: int) -> st
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def _nothing_in(source: str, files: list[SourceFile], data: DataConfig) -> str:
+def _nothing_in(source: str, reasons: Counter[str], data: DataConfig) -> str:
     """Why a source gives nothing, and what would."""
     formats = " ".join(sorted(FORMATS))
-    if not files:
+    if not reasons.total():
         filtered = " that data.include and data.exclude leave" if data.include or data.exclude else ""
         return f"data.sources: {source!r} holds no files{filtered}; ray_ft reads {formats}"
-    counts: dict[str, int] = {}
-    for file in files:
-        counts[file.reason] = counts.get(file.reason, 0) + 1
-    reasons = ", ".join(f"{n} {reason}" for reason, n in sorted(counts.items()))
-    return f"data.sources: no file of {source!r} can be used ({reasons}); ray_ft reads {formats}"
+    told = ", ".join(f"{n} {reason}" for reason, n in sorted(reasons.items()) if n)
+    return f"data.sources: no file of {source!r} can be used ({told}); ray_ft reads {formats}"

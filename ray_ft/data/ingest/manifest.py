@@ -8,11 +8,14 @@ import hashlib
 import inspect
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
+from itertools import islice
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from ray_ft.artifacts import to_json
 from ray_ft.config import DataConfig
@@ -26,8 +29,9 @@ from ray_ft.data.ingest.datasets import (
     has_changed,
     list_datasets,
 )
-from ray_ft.data.ingest.items import Item, Todo, item_key, size_of
-from ray_ft.data.ingest.listing import content_hashes, list_files, source_files
+from ray_ft.data.ingest.items import Item, Numbers, Todo, item_key
+from ray_ft.data.ingest.listed import Listed
+from ray_ft.data.ingest.listing import HASHED_AT_A_TIME, content_hashes, each_file, source_files
 from ray_ft.errors import DataError
 
 ROWS_PER_GROUP = 256  # of packed training data for each recipe, at most; the last row of a group is not full
@@ -50,10 +54,11 @@ LIBRARIES = (
 )  # fmt: skip
 
 
-def list_items(data: DataConfig, max_seq_len: int) -> list[Item]:
+def list_items(data: DataConfig, max_seq_len: int) -> Iterator[Item]:
     """Files of data.sources in the order of their paths, then slices of data.datasets."""
-    files: list[Item] = [*list_files(data)] if data.sources else []
-    return [*files, *slices_of(list_datasets(data), max_seq_len)]
+    if data.sources:
+        yield from each_file(data)
+    yield from slices_of(list_datasets(data), max_seq_len)
 
 
 def slices_of(files: list[DatasetFile], max_seq_len: int) -> list[Item]:
@@ -74,27 +79,32 @@ def parse_digest(settings: Any) -> str:
     return digest_of({"settings": settings, "code": code_digest()})
 
 
-def keyed(items: Sequence[Item], how: str) -> list[Todo]:
+def keyed(items: Iterable[Item], how: str) -> Iterator[Todo]:
     """The items, each under a key from its content, its name and how it is parsed.
 
     Raises DataError for a dataset that changed since it was listed and cut.
     """
-    files = [item for item in items if isinstance(item, SourceFile) and not item.reason]
-    contents = dict(zip((f.path for f in files), content_hashes(files), strict=True))
-    tables = {item.file.name: item.file for item in items if isinstance(item, Slice)}
-    for name, file in tables.items():
-        contents[name] = content_of(file)
-        if has_changed(file, ""):
+    tables: dict[str, str] = {}
+    remaining = iter(items)
+    while some := list(islice(remaining, HASHED_AT_A_TIME)):
+        files = [item for item in some if isinstance(item, SourceFile) and not item.reason]
+        contents = dict(zip((f.path for f in files), content_hashes(files), strict=True))
+        for item in some:
+            if isinstance(item, Slice):
+                yield _keyed_slice(item, how, tables)
+            else:
+                content = contents.get(item.path, "")
+                yield Todo(item_key(item, content, how), item, "" if item.content else content)
+
+
+def _keyed_slice(item: Slice, how: str, tables: dict[str, str]) -> Todo:
+    """A slice under its key; `tables` holds what is known of files by now."""
+    name = item.file.name
+    if name not in tables:
+        tables[name] = content_of(item.file)
+        if has_changed(item.file, ""):
             raise DataError(f"data.datasets: {name} changed while it was listed; run prepare again")
-    return [_todo(item, contents, how) for item in items]
-
-
-def _todo(item: Item, contents: Mapping[str, str], how: str) -> Todo:
-    if isinstance(item, Slice):
-        content = contents[item.file.name]
-        return Todo(item_key(item, content, how), item, content)
-    content = contents.get(item.path, "")
-    return Todo(item_key(item, content, how), item, "" if item.content else content)
+    return Todo(item_key(item, tables[name], how), item, tables[name])
 
 
 def group_bytes(max_seq_len: int) -> int:
@@ -102,38 +112,32 @@ def group_bytes(max_seq_len: int) -> int:
     return min(max(ROWS_PER_GROUP * max_seq_len * BYTES_PER_TOKEN, MIN_GROUP_BYTES), MAX_GROUP_BYTES)
 
 
-def group_items(items: Sequence[Item], max_seq_len: int) -> list[list[int]]:
+def group_items(items: Listed, max_seq_len: int) -> list[range]:
     """Numbers of the items of each group: neighbours, at most `group_bytes` together; a slice is a group of its own."""
-    budget = group_bytes(max_seq_len)
-    fills = [max(_weight(item) / budget, 1 / MAX_GROUP_FILES) for item in items]
-    one_in = _one_in(fills)
-    groups: list[list[int]] = []
-    fill = 1.0
-    for i, item in enumerate(items):
-        is_slice = isinstance(item, Slice)
-        if fill + fills[i] > 1 + 1e-9 or is_slice:
-            groups.append([])
-            fill = 0.0
-        groups[-1].append(i)
-        fill += fills[i]
-        if is_slice or (fill >= LEAST_FILL and _lot(item) % one_in == 0):
-            fill = 1.0
+    weights = np.where(items.is_read, items.sizes, 0)
+    fills = np.maximum(weights / group_bytes(max_seq_len), 1 / MAX_GROUP_FILES)
+    ends = items.lots % np.uint64(_one_in(fills)) == 0
+    groups: list[range] = []
+    first, fill = 0, 0.0
+    for i, (own, is_slice, may_end) in enumerate(
+        zip(fills.tolist(), items.is_slice.tolist(), ends.tolist(), strict=True)
+    ):
+        if i > first and (fill + own > 1 + 1e-9 or is_slice):
+            groups.append(range(first, i))
+            first, fill = i, 0.0
+        fill += own
+        if is_slice or (fill >= LEAST_FILL and may_end):
+            groups.append(range(first, i + 1))
+            first, fill = i + 1, 0.0
+    if first < len(fills):
+        groups.append(range(first, len(fills)))
     return groups
 
 
-def _weight(item: Item) -> int:
-    return 0 if isinstance(item, SourceFile) and item.reason else size_of(item)
-
-
-def _one_in(fills: Sequence[float]) -> int:
+def _one_in(fills: Numbers) -> int:
     """Of how many names one ends a group, so that groups are about half full: a power of two, which rarely changes."""
-    mean = sum(fills) / max(len(fills), 1)
+    mean = float(fills.sum()) / max(len(fills), 1)
     return 1 << max(0, round(math.log2(max(LEAST_FILL / max(mean, 1e-9), 1))))
-
-
-def _lot(item: Item) -> int:
-    name = item.path if isinstance(item, SourceFile) else item.file.name
-    return int.from_bytes(hashlib.sha256(name.encode("utf-8", "surrogateescape")).digest()[:8], "big")
 
 
 def digest_of(value: Any) -> str:

@@ -8,10 +8,12 @@ import json
 import logging
 import uuid
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
+
+import numpy as np
 
 from ray_ft import progress
 from ray_ft.config import DataConfig
@@ -21,12 +23,15 @@ from ray_ft.data.documents import ReadFile, Record, SourceFile
 from ray_ft.data.filters.apply import Cleaning, clean_file, clean_record
 from ray_ft.data.ingest.datasets import Slice, has_changed, read_slice
 from ray_ft.data.ingest.items import Item, Todo, batch_name, batches, item_key, size_of
+from ray_ft.data.ingest.kept import Kept, find_kept
+from ray_ft.data.ingest.listed import Listed
 from ray_ft.data.ingest.manifest import keyed, parse_digest
 from ray_ft.data.ingest.reading import read_file
 from ray_ft.data.ingest.sandbox import Limits
 from ray_ft.data.run.budget import OutOfTime, budget, budgets_in_turn, renew
 from ray_ft.data.run.journal import Journal, Ref, read_body, read_journal, strike
 from ray_ft.data.run.progress import Counts
+from ray_ft.data.run.spilled import Spilled
 from ray_ft.data.run.tasks import num_cpus, run_tasks
 from ray_ft.data.run.typed import dump
 from ray_ft.data.run.typed import load as load_typed
@@ -36,6 +41,7 @@ from ray_ft.overlap import Runs
 log = logging.getLogger("ray_ft")
 
 PARSED = "parsed"  # folder of the journals
+SCRATCH = "scratch"  # folder of what only a run that is under way needs
 MAX_STRIKES = 5  # deaths of workers at one file, after which it is left out; fewer may be bad luck
 KILLER, TOOK_LONG, TOOK_MEMORY = "killed its worker", "took too long", "took too much memory"
 RETRY_TIME, RETRY_MEMORY = 4, 2  # times what a parser gets at its first attempt
@@ -44,80 +50,84 @@ Parsed = list[ReadFile] | list[Record]
 
 
 @dataclass(frozen=True)
-class Kept:
-    """An item that is done: what is told of its documents, and where they lie."""
-
-    heads: tuple[Head, ...]
-    ref: Ref | None  # None: nothing lies anywhere, since the item is not read at all
-
-
-@dataclass(frozen=True)
 class Work:
     """What there is to do, and where what is finished of it lies."""
 
-    items: list[Item]
-    keys: list[bytes]
-    kept: list[Kept]
+    items: Listed
+    kept: Kept
     folder: Path
+    evaluation: Runs = field(default_factory=lambda: Runs({}))
     changed: tuple[str, ...] = ()  # files that were read as something else than what was listed
 
-    @property
-    def heads(self) -> list[tuple[Head, ...]]:
-        """What is told of each item's documents."""
-        return [kept.heads for kept in self.kept]
+    def heads(self) -> Iterator[tuple[Head, ...]]:
+        """What is told of each item's documents, in order."""
+        for number in range(len(self.items)):
+            kept = number in self.kept
+            yield self.kept.heads(number) if kept else heads_of(load(self.items[number], None), self.evaluation)
+
+    def ref(self, number: int) -> Ref | None:
+        """Where an item's documents lie; None where it is not read at all."""
+        return self.kept.ref(number) if number in self.kept else None
 
     @property
     def num_files(self) -> int:
         """Files that were read."""
-        return sum(len(kept.heads) for kept in self.kept if kept.ref and kept.heads and kept.heads[0].is_file)
+        return int((self.items.is_read & ~self.items.is_slice).sum())
 
     def text(self, item: int, document: int) -> str:
         """All words of an item's document, from its journal."""
-        return text_of(load(self.items[item], self.kept[item].ref)[document])
+        return text_of(load(self.items[item], self.ref(item))[document])
 
 
-def read_items(items: list[Item], data: DataConfig, folder: Path, *, retry_quarantined: bool) -> Work:
-    """Parse what no earlier run kept; a file that changes meanwhile counts as what was read of it."""
+def read_items(items: Iterable[Item], data: DataConfig, folder: Path, *, retry_quarantined: bool) -> Work:
+    """Parse what no earlier run kept; a file that changes meanwhile counts as what was read of it.
+
+    The list of the items lies below `folder` until it is closed.
+    """
     evaluation = read_evaluation_sets(data.decontaminate)
-    cleaning = Cleaning.of(data, [item for item in items if isinstance(item, SourceFile)])
+    found: Spilled[Item] = Spilled(cast(Any, Item), folder / SCRATCH / "found")
+    found.extend(items)
+    cleaning = Cleaning.of(data, (item for item in found if isinstance(item, SourceFile)))
     settings = {
         "evaluation": {size: runs.tobytes().hex() for size, runs in evaluation.hashes.items()},
         "cleaning": cleaning,
     }
     how = parse_digest(settings)
-    todo = keyed(items, how)
-    items, keys = list(items), [one.key for one in todo]
-    wanted = {key: i for i, key in enumerate(keys) if not _is_unread(items[i])}
-    kept = find_kept(folder / PARSED, wanted)
+    listed = Listed.of(keyed(found, how), folder / SCRATCH)
+    found.close()
+    kept = find_kept(folder / PARSED, listed.keys)
     limits = Limits(data.parse_seconds, int(data.parse_memory_gib * 2**30))
     if retry_quarantined:
-        kept = release(folder / PARSED, kept, items, keys)
+        kept = release(folder / PARSED, kept, listed)
         limits = Limits(RETRY_TIME * limits.seconds, RETRY_MEMORY * limits.memory_bytes)
-    left = [todo[i] for i in wanted.values() if i not in kept]
+    left = np.flatnonzero(listed.is_read & ~kept.is_there)
     changed: list[str] = []
-    if kept and left:
-        log.info("taking over %s of %s files, reading %s", f"{len(kept):,}", f"{len(wanted):,}", f"{len(left):,}")
-    if left:
+    if len(kept) and len(left):
+        log.info(
+            "taking over %s of %s files, reading %s", f"{len(kept):,}", f"{listed.is_read.sum():,}", f"{len(left):,}"
+        )
+    if len(left):
         job = ParseJob(str(folder / PARSED), uuid.uuid4().hex, evaluation, cleaning, limits, how)
-        rows = [{"work": dump(batch)} for batch in batches(left, num_cpus())]
+        sizes = listed.sizes[left]
+        rows = (
+            {"work": dump([listed.todo(int(left[i])) for i in batch])}
+            for batch in batches(sizes, listed.keys.prefixes()[left], num_cpus())
+        )
         with progress.task("read", "files", len(left)) as task:
-            counts = Counts(task, num_bytes=sum(size_of(one.item) for one in left))
-            for result in map(json.loads, run_tasks(rows, parse_batch, job, retries=-1)):
+            counts = Counts(task, num_bytes=int(sizes.sum()))
+            done = run_tasks(rows, parse_batch, job, folder=folder / SCRATCH, retries=-1)
+            as_read: dict[bytes, tuple[bytes, int]] = {}
+            for result in map(json.loads, done):
                 if result["error"]:
                     raise DataError(f"prepare stopped: {result['error']}")
                 counts.add(result["num_items"], result["num_bytes"], result["states"])
-                for listed, (key, num_bytes) in result["changed"].items():
-                    i = wanted.pop(bytes.fromhex(listed))
-                    keys[i] = bytes.fromhex(key)
-                    wanted[keys[i]] = i
-                    item = items[i]
-                    assert isinstance(item, SourceFile)
-                    items[i] = replace(item, num_bytes=num_bytes)
-                    changed.append(item.path)
-        kept |= find_kept(folder / PARSED, {key: i for key, i in wanted.items() if i not in kept})
-    unread = {i: Kept(heads_of(load(item, None), evaluation), None) for i, item in enumerate(items) if _is_unread(item)}
-    whole = [unread[i] if i in unread else kept[i] for i in range(len(items))]
-    return Work(items, keys, whole, folder, tuple(sorted(changed)))
+                for before, (after, num_bytes) in result["changed"].items():
+                    as_read[bytes.fromhex(before)] = bytes.fromhex(after), num_bytes
+        for number, (key, num_bytes) in zip(listed.keys.numbers_of(list(as_read)), list(as_read.values()), strict=True):
+            listed.was_read_as(number, key, num_bytes)
+            changed.append(listed[number].path)
+        find_kept(folder / PARSED, listed.keys, kept)
+    return Work(listed, kept, folder, evaluation, tuple(sorted(changed)))
 
 
 # --- one task ---------------------------------------------------------------------------------------------------------
@@ -265,19 +275,6 @@ def _count(result: ParseResult, parsed: Parsed) -> None:
 # --- what is kept -----------------------------------------------------------------------------------------------------
 
 
-def find_kept(folder: Path, wanted: dict[bytes, int]) -> dict[int, Kept]:
-    """Of the wanted keys, those that some journal holds: their number -> what is kept."""
-    found: dict[int, Kept] = {}
-    for path in sorted(folder.glob("*.log")):
-        for entry in read_journal(path):
-            number = wanted.get(entry.key)
-            if entry.ref is not None and number is not None and number not in found:
-                heads = entry.head_as(tuple[Head, ...])
-                if heads is not None:
-                    found[number] = Kept(heads, entry.ref)
-    return found
-
-
 def load(item: Item, ref: Ref | None) -> Parsed:
     """The documents of an item, from its journal; an item that is not read is its own account."""
     if ref is None:
@@ -286,20 +283,17 @@ def load(item: Item, ref: Ref | None) -> Parsed:
     return read_body(ref, list[ReadFile]) if isinstance(item, SourceFile) else read_body(ref, list[Record])
 
 
-def release(folder: Path, kept: Mapping[int, Kept], items: Sequence[Item], keys: Sequence[bytes]) -> dict[int, Kept]:
+def release(folder: Path, kept: Kept, items: Listed) -> Kept:
     """What is kept without what is in quarantine, which the journals below `folder` forget: it will be read again."""
-    held = {i for i, one in kept.items() if _is_quarantined(items[i], one)}
+    held = {items.keys[i] for i in np.flatnonzero(kept.is_there).tolist() if _is_quarantined(items[i], kept, i)}
     if not held:
-        return dict(kept)
-    strike(folder, {keys[i] for i in held})
-    return find_kept(folder, {keys[i]: i for i in kept if i not in held})  # some lie elsewhere now
+        return kept
+    strike(folder, held)
+    return find_kept(folder, items.keys)  # some lie elsewhere now
 
 
-def _is_quarantined(item: Item, kept: Kept) -> bool:
-    if kept.ref is None or any(head.is_usable for head in kept.heads):
+def _is_quarantined(item: Item, kept: Kept, number: int) -> bool:
+    if any(head.is_usable for head in kept.heads(number)):
         return False
-    return any(isinstance(one, ReadFile) and one.status == "quarantined" for one in load(item, kept.ref))
-
-
-def _is_unread(item: Item) -> bool:
-    return isinstance(item, SourceFile) and bool(item.reason)
+    documents = load(item, kept.ref(number))
+    return any(isinstance(one, ReadFile) and one.status == "quarantined" for one in documents)

@@ -16,12 +16,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
 
+from ray_ft.data.run.keys import Keys
 from ray_ft.data.run.typed import Malformed, dump, load
 from ray_ft.errors import DataError
 
 Kind = TypeVar("Kind")
 
-KEY_BYTES = 32
 FRAME = struct.Struct("<4sB32sIIII")  # mark, kind, key, bytes of head, body, body unpacked, checksum of key and head
 MARK = b"rft2"
 BEGIN, DONE = 0, 1
@@ -36,6 +36,7 @@ class Ref:
     offset: int
     num_bytes: int  # as compressed
     full_bytes: int
+    head_bytes: int = 0  # of what is told of it, which lies just before
 
 
 @dataclass(frozen=True)
@@ -122,7 +123,7 @@ def read_journal(path: Path) -> Iterator[Entry]:
             if kind == BEGIN:
                 yield Entry(key, run=head.decode("utf-8", "replace"))
             else:
-                yield Entry(key, head, Ref(str(path), body, body_bytes, full_bytes))
+                yield Entry(key, head, Ref(str(path), body, body_bytes, full_bytes, head_bytes))
             stream.seek(offset)
 
 
@@ -133,22 +134,42 @@ def read_body(ref: Ref, kind: type[Kind]) -> Kind:
     try:
         return load(kind, pa.Codec("zstd").decompress(_packed(ref), ref.full_bytes, asbytes=True))
     except (OSError, ValueError) as error:  # pyarrow's are among them
-        what = str(error).strip().split("\n")[0]
-        raise DataError(f"{ref.journal} is damaged ({what}); delete it and run prepare again") from None
+        raise _damaged(ref, error) from None
+
+
+def read_head(ref: Ref, kind: type[Kind]) -> Kind:
+    """What is told of a document. Raises DataError where it is not of the type."""
+    try:
+        return load(kind, _bytes_of(ref.journal, ref.offset - ref.head_bytes, ref.head_bytes))
+    except (OSError, Malformed) as error:
+        raise _damaged(ref, error) from None
 
 
 def _packed(ref: Ref) -> bytes:
-    with Path(ref.journal).open("rb") as stream:
-        stream.seek(ref.offset)
-        return stream.read(ref.num_bytes)
+    return _bytes_of(ref.journal, ref.offset, ref.num_bytes)
 
 
-def compact(folder: Path, live: set[bytes]) -> None:
+def _bytes_of(journal: str, offset: int, size: int) -> bytes:
+    with Path(journal).open("rb") as stream:
+        stream.seek(offset)
+        return stream.read(size)
+
+
+def _damaged(ref: Ref, error: Exception) -> DataError:
+    what = str(error).strip().split("\n")[0]
+    return DataError(f"{ref.journal} is damaged ({what}); delete it and run prepare again")
+
+
+def compact(folder: Path, live: Keys) -> None:
     """Free the space of entries that nobody wants any more, where they are half of a journal or all of it."""
-    taken: set[bytes] = set()
+    taken = bytearray(len(live))
     for path in sorted(folder.glob("*.log")):
-        entries = [e for e in read_journal(path) if e.ref and e.key in live and e.key not in taken]
-        taken |= {e.key for e in entries}
+        done = [entry for entry in read_journal(path) if entry.ref]
+        entries = []
+        for entry, number in zip(done, live.numbers_of([entry.key for entry in done]), strict=True):
+            if number >= 0 and not taken[number]:
+                taken[number] = True
+                entries.append(entry)
         num_bytes = sum(e.ref.num_bytes for e in entries if e.ref)
         if entries and 2 * num_bytes >= path.stat().st_size - FRAME.size * len(entries):
             continue

@@ -1,5 +1,6 @@
 """One run at a time in a work folder: two would clean up after each other."""
 
+import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -22,3 +23,13 @@ def locked(folder: Path) -> Iterator[None]:
                 f"another `ray-ft prepare` is at work in {folder.parent}; wait for it, or choose another run_name"
             )
         yield
+
+
+@contextmanager
+def scratch(folder: Path) -> Iterator[None]:
+    """An empty folder for what a run needs while it is under way; what a killed one left in it goes first."""
+    shutil.rmtree(folder, ignore_errors=True)
+    try:
+        yield
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)

@@ -1,9 +1,11 @@
 """How prepare hands work to the cluster: a Ray Data job over rows, whose results come as they are ready."""
 
 import gc
-from collections.abc import Iterator
+import uuid
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 from ray_ft.quiet import quiet_ray_data
@@ -11,25 +13,54 @@ from ray_ft.quiet import quiet_ray_data
 YOUNG_OBJECTS = 100_000  # that a process may make before it looks for cycles among them
 
 
-def run_tasks(rows: list[dict[str, Any]], function: Any, job: Any, *, retries: int | None = None) -> Iterator[str]:
+def run_tasks(
+    rows: Iterable[dict[str, Any]], function: Any, job: Any, *, folder: Path, retries: int | None = None
+) -> Iterator[str]:
     """What the function says of each row, as it comes.
 
     Rows are tasks, as many at a time as the cluster has processors at the moment, and a task's process serves the next
-    ones too.
+    ones too. What a row's "work" holds travels by a file in `folder`, which all nodes see.
     """
     import ray
 
-    with quiet_ray_data():
+    with quiet_ray_data(), written(rows, folder) as places:
         more = {} if retries is None else {"max_retries": retries}
-        dataset = ray.data.from_items(rows, override_num_blocks=len(rows))
+        dataset = ray.data.from_items(places, override_num_blocks=len(places))
         dataset = dataset.map(_run, fn_kwargs={"function": function, "job": job}, **more)
         for row in dataset.iter_rows():
             yield row["result"]
 
 
+@contextmanager
+def written(rows: Iterable[dict[str, Any]], folder: Path) -> Iterator[list[dict[str, Any]]]:
+    """The rows with their "work" in a file below `folder` instead of memory; `with_work` reads it where it is done."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"tasks-{uuid.uuid4().hex}"
+    places = []
+    try:
+        with path.open("wb") as stream:
+            for row in rows:
+                start = stream.tell()
+                stream.write(row["work"])
+                others = {key: value for key, value in row.items() if key != "work"}
+                places.append({**others, "file": str(path), "start": start, "size": len(row["work"])})
+        yield places
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def with_work(row: dict[str, Any]) -> dict[str, Any]:
+    """A row as it was before it was written; one that never was stays as it is."""
+    if "file" not in row:
+        return row
+    with Path(row["file"]).open("rb") as stream:
+        stream.seek(row["start"])
+        return {**row, "work": stream.read(row["size"])}
+
+
 def _run(row: dict[str, Any], *, function: Any, job: Any) -> dict[str, Any]:
     with rare_collections():
-        made: dict[str, Any] = function(row, job=job)
+        made: dict[str, Any] = function(with_work(row), job=job)
         return made
 
 

@@ -11,7 +11,10 @@ from ray_ft.data.build.job import RESULT
 from ray_ft.data.build.plan import GROUPS, seen_fraction
 from ray_ft.data.build.stage import tidy
 from ray_ft.data.documents import SourceFile
-from ray_ft.data.ingest.stage import PARSED, Kept, Work, find_kept
+from ray_ft.data.ingest.items import Todo
+from ray_ft.data.ingest.kept import find_kept
+from ray_ft.data.ingest.listed import Listed
+from ray_ft.data.ingest.stage import PARSED, SCRATCH, Work
 from ray_ft.data.run.journal import Journal, read_journal
 from ray_ft.data.run.lock import locked
 from ray_ft.errors import ConfigError
@@ -27,18 +30,18 @@ def work(tmp_path: Path) -> Work:
     for key in (KEY, GONE):
         with Journal(tmp_path / PARSED, key.hex()[:4]) as journal:
             journal.done(key, (), "body")
-    ref = find_kept(tmp_path / PARSED, {KEY: 0})[0].ref
-    return Work([SourceFile("a.md", "/a.md", 4)], [KEY], [Kept((), ref)], tmp_path)
+    listed = Listed.of([Todo(KEY, SourceFile("a.md", "/a.md", 4))], tmp_path / SCRATCH)
+    return Work(listed, find_kept(tmp_path / PARSED, listed.keys), tmp_path)
 
 
 def test_groups_of_another_cut_and_documents_that_are_gone_are_removed(work: Work) -> None:
-    tidy(work, {"live": []}, DataConfig())
+    tidy(work, ["live"], DataConfig())
     assert [folder.name for folder in (work.folder / GROUPS).iterdir()] == ["live"]
     assert [e.key for path in (work.folder / PARSED).iterdir() for e in read_journal(path)] == [KEY]
 
 
 def test_nothing_stays_where_nothing_is_to_be_kept(work: Work) -> None:
-    tidy(work, {"live": []}, DataConfig(keep_parsed=False))
+    tidy(work, ["live"], DataConfig(keep_parsed=False))
     assert not work.folder.exists()
 
 
@@ -48,7 +51,7 @@ def test_a_group_whose_removal_is_killed_does_not_look_whole(work: Work, monkeyp
 
     monkeypatch.setattr(shutil, "rmtree", killed)
     with pytest.raises(KeyboardInterrupt):
-        tidy(work, {"live": []}, DataConfig())
+        tidy(work, ["live"], DataConfig())
     removed = [f for f in (work.folder / GROUPS).iterdir() if not (f / RESULT).exists()]
     assert len(removed) == 1
     assert removed[0].name != "live"

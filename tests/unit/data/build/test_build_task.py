@@ -22,10 +22,12 @@ from ray_ft.data.dedup.heads import text_of
 from ray_ft.data.dedup.splits import Bounds
 from ray_ft.data.ingest.datasets import cut_into_slices, list_datasets
 from ray_ft.data.ingest.items import Item
+from ray_ft.data.ingest.kept import find_kept
 from ray_ft.data.ingest.listing import list_files
 from ray_ft.data.ingest.manifest import keyed
 from ray_ft.data.ingest.sandbox import Limits
-from ray_ft.data.ingest.stage import ParseJob, find_kept, load, parse_batch
+from ray_ft.data.ingest.stage import ParseJob, load, parse_batch
+from ray_ft.data.run.keys import Keys
 from ray_ft.data.run.typed import dump
 from ray_ft.data.tokenization.document_tokens import Verbatim
 from ray_ft.data.tokenization.encoded import Encoded
@@ -93,18 +95,16 @@ def _job(output: Path, **settings: Any) -> GroupJob:
 
 def _parsed(folder: Path, items: list[Item], split: Split | None = "train") -> dict[str, Any]:
     """The row of a group of these items, parsed and placed; None leaves the split to the placement."""
-    batch = keyed(items, "how")
+    batch = list(keyed(items, "how"))
     done = parse_batch({"work": dump(batch)}, job=ParseJob(str(folder), "run", how="how"))
     assert json.loads(done["result"])["error"] == ""
-    found = find_kept(folder, {todo.key: i for i, todo in enumerate(batch)})
-    kept = [found[i] for i in range(len(items))]
-    texts = [text_of(one) for item, k in zip(items, kept, strict=True) for one in load(item, k.ref)]
+    kept = find_kept(folder, Keys.of(todo.key for todo in batch))
+    heads = [kept.heads(i) for i in range(len(items))]
+    texts = [text_of(one) for i, item in enumerate(items) for one in load(item, kept.ref(i))]
     how = Placing(Bounds(0.0, 0.0), seed=0)
-    made = place([head for k in kept for head in k.heads], how=how, text_of=lambda i: texts[i]).all
+    made = place([head for of_item in heads for head in of_item], how=how, text_of=lambda i: texts[i]).all
     placements = iter(p._replace(split=split or p.split) for p in made)
-    placed = [
-        Placed(item, k.ref, tuple(next(placements) for _ in k.heads)) for item, k in zip(items, kept, strict=True)
-    ]
+    placed = [Placed(item, kept.ref(i), tuple(next(placements) for _ in heads[i])) for i, item in enumerate(items)]
     return {"name": "group", "work": dump(placed)}
 
 

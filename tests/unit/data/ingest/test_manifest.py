@@ -1,11 +1,16 @@
 """Groups and keys change where files change, and nowhere else."""
 
+import tempfile
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+
+import numpy as np
 
 from ray_ft.config import DataConfig
 from ray_ft.data.documents import SourceFile
 from ray_ft.data.ingest.items import BATCH_BYTES, BATCH_FILES, Item, Todo, batches, size_of
+from ray_ft.data.ingest.listed import Listed
 from ray_ft.data.ingest.manifest import (
     MAX_GROUP_FILES,
     digest_of,
@@ -15,6 +20,7 @@ from ray_ft.data.ingest.manifest import (
     list_items,
     parse_digest,
 )
+from ray_ft.data.run.keys import Keys
 
 
 def _files(sizes: list[int], prefix: str = "docs/page") -> list[Item]:
@@ -22,7 +28,15 @@ def _files(sizes: list[int], prefix: str = "docs/page") -> list[Item]:
 
 
 def _groups(items: list[Item]) -> list[list[Item]]:
-    return [[items[i] for i in group] for group in group_items(items, 64)]
+    with tempfile.TemporaryDirectory() as folder:
+        listed = Listed.of((Todo(b"k" * 32, item) for item in items), Path(folder))
+        return [[items[i] for i in group] for group in group_items(listed, 64)]
+
+
+def _batches(todo: Sequence[Todo], num_cpus: int = 1) -> list[list[Todo]]:
+    sizes = np.array([size_of(one.item) for one in todo])
+    keys = Keys.of(one.key for one in todo).prefixes()
+    return [[todo[i] for i in batch] for batch in batches(sizes, keys, num_cpus)]
 
 
 def test_groups_are_neighbours_within_the_budget_and_hold_every_item_once() -> None:
@@ -61,33 +75,33 @@ def _keys(items: list[Item], settings: object) -> list[bytes]:
 def test_a_key_tells_content_name_and_settings(tmp_path: Path) -> None:
     for name in ("a.md", "b.md"):
         (tmp_path / name).write_text("Equal words.\n")
-    items = list_items(DataConfig(sources=(str(tmp_path),)), 64)
+    items = list(list_items(DataConfig(sources=(str(tmp_path),)), 64))
     keys = _keys(items, {"clean": 1})
     assert len(set(keys)) == 2
     assert _keys(items, {"clean": 1}) == keys
     assert not set(_keys(items, {"clean": 2})) & set(keys)
     (tmp_path / "a.md").write_text("Other words.\n")  # as long as before
-    changed = _keys(list_items(DataConfig(sources=(str(tmp_path),)), 64), {"clean": 1})
+    changed = _keys(list(list_items(DataConfig(sources=(str(tmp_path),)), 64)), {"clean": 1})
     assert [new == old for new, old in zip(changed, keys, strict=True)] == [False, True]
 
 
 def test_batches_hold_every_item_once_the_largest_first() -> None:
     items = _files([(7919 * i) % 400_000 for i in range(1000)] + [3 * BATCH_BYTES])
-    todo = [Todo(i.to_bytes(32, "big"), item) for i, item in enumerate(items)]
-    made = batches(todo)
+    todo = [Todo(i.to_bytes(8, "big") * 4, item) for i, item in enumerate(items)]
+    made = _batches(todo)
     assert sorted((one for batch in made for one in batch), key=lambda one: one.key) == todo
     assert size_of(made[0][0].item) == 3 * BATCH_BYTES
     assert all(len(batch) <= BATCH_FILES for batch in made)
     assert all(sum(size_of(one.item) for one in batch) <= BATCH_BYTES for batch in made[1:])
-    assert batches(reversed(todo)) == made
+    assert _batches(todo[::-1]) == made
 
 
 def test_more_processors_get_more_batches_until_these_are_too_small_for_a_task() -> None:
-    todo = [Todo(i.to_bytes(32, "big"), item) for i, item in enumerate(_files([100_000] * 4000))]
+    todo = [Todo(i.to_bytes(8, "big") * 4, item) for i, item in enumerate(_files([100_000] * 4000))]
     # 400 MB in 64 batches are 62 files in each; in 8 for each of 64 processors 7; and two fit into the least 256 KiB.
-    assert len(batches(todo, 1)) == len(batches(todo, 4)) == -(-4000 // 62)
-    assert len(batches(todo, 64)) == -(-4000 // 7)
-    assert len(batches(todo[:64], 64)) == 32
+    assert len(_batches(todo, 1)) == len(_batches(todo, 4)) == -(-4000 // 62)
+    assert len(_batches(todo, 64)) == -(-4000 // 7)
+    assert len(_batches(todo[:64], 64)) == 32
 
 
 def test_digests_take_dataclasses_and_tell_values_apart() -> None:

@@ -20,10 +20,12 @@ from ray_ft.data.formats.text import parse_text
 from ray_ft.data.ingest import reading
 from ray_ft.data.ingest import stage as stage_module
 from ray_ft.data.ingest.items import Item
+from ray_ft.data.ingest.kept import find_kept
 from ray_ft.data.ingest.manifest import keyed, list_items, parse_digest
 from ray_ft.data.ingest.sandbox import Limits
-from ray_ft.data.ingest.stage import ParseJob, find_kept, load, parse_batch
+from ray_ft.data.ingest.stage import ParseJob, load, parse_batch
 from ray_ft.data.run.budget import OutOfTime, budget, renew
+from ray_ft.data.run.keys import Keys
 from ray_ft.data.run.typed import dump
 
 SLOW = re.compile("(?:a|a)*b")  # takes for ever over a row of a's
@@ -118,18 +120,18 @@ def items(tmp_path: Path) -> list[Item]:
     lines = [json.dumps({"text": words}) for words in ("one", ROW, "three")]
     (tmp_path / "lines.jsonl").write_text("\n".join(lines) + "\n")
     data = DataConfig(sources=(str(tmp_path / "docs"),), datasets=(DatasetConfig(path=str(tmp_path / "lines.jsonl")),))
-    return list_items(data, 64)
+    return list(list_items(data, 64))
 
 
 def _states(items: list[Item], folder: Path, limits: Limits) -> list[list[str]]:
     how = parse_digest({})
-    todo = keyed(items, how)
+    todo = list(keyed(items, how))
     job = ParseJob(str(folder), "run", limits=limits, how=how)
     result: dict[str, Any] = json.loads(parse_batch({"work": dump(todo)}, job=job)["result"])
     assert not result["error"]
     assert not result["changed"]
-    kept = find_kept(folder, {one.key: i for i, one in enumerate(todo)})
-    return [[one.reason for one in load(item, kept[i].ref)] for i, item in enumerate(items)]
+    kept = find_kept(folder, Keys.of(one.key for one in todo))
+    return [[one.reason for one in load(item, kept.ref(i))] for i, item in enumerate(items)]
 
 
 @pytest.mark.parametrize(

@@ -22,9 +22,11 @@ from ray_ft.data.build.stage import write_group
 from ray_ft.data.dedup.heads import text_of
 from ray_ft.data.dedup.placements import Placement
 from ray_ft.data.ingest.items import Item
+from ray_ft.data.ingest.kept import find_kept
 from ray_ft.data.ingest.manifest import keyed, list_items
-from ray_ft.data.ingest.stage import ParseJob, find_kept, load, parse_batch
+from ray_ft.data.ingest.stage import ParseJob, load, parse_batch
 from ray_ft.data.run.journal import read_journal
+from ray_ft.data.run.keys import Keys
 from ray_ft.data.run.typed import dump
 from ray_ft.data.tokenization.document_tokens import Verbatim
 from ray_ft.data.tokenization.encoded import Encoded
@@ -41,7 +43,7 @@ def items(tmp_path_factory: pytest.TempPathFactory) -> list[Item]:
         draw = random.Random(number)
         words = " ".join(f"word{draw.randrange(5000)}" for _ in range(40))
         (folder / f"page_{number:04d}.md").write_text(f"# Page {number}\n\n{words}.\n\n## More\n\n{words[::-1]}.\n")
-    return list_items(DataConfig(sources=(str(folder),)), 64)
+    return list(list_items(DataConfig(sources=(str(folder),)), 64))
 
 
 def _killed(work: Callable[[], Any], is_time: Callable[[], bool]) -> bool:
@@ -61,7 +63,7 @@ def _killed(work: Callable[[], Any], is_time: Callable[[], bool]) -> bool:
 def test_reading_killed_twenty_times_keeps_every_document_and_reads_hardly_any_twice(
     items: list[Item], tmp_path: Path
 ) -> None:
-    batch = keyed(items, "how")
+    batch = list(keyed(items, "how"))
     keys = [todo.key for todo in batch]
     row = {"work": dump(batch)}
     parse_batch(row, job=ParseJob(str(tmp_path / "undisturbed"), "run", how="how"))
@@ -79,8 +81,8 @@ def test_reading_killed_twenty_times_keeps_every_document_and_reads_hardly_any_t
     parse_batch(row, job=ParseJob(str(killed), "run", how="how"))
 
     def texts(folder: Path) -> list[str]:
-        kept = find_kept(folder, {key: i for i, key in enumerate(keys)})
-        return [text_of(load(item, kept[i].ref)[0]) for i, item in enumerate(items)]
+        kept = find_kept(folder, Keys.of(keys))
+        return [text_of(load(item, kept.ref(i))[0]) for i, item in enumerate(items)]
 
     assert texts(killed) == texts(tmp_path / "undisturbed")
     begun = Counter(e.key for path in killed.glob("*.log") for e in read_journal(path) if e.ref is None)
@@ -105,10 +107,10 @@ def test_writing_killed_twenty_times_leaves_a_group_that_is_whole_or_none(
     items: list[Item], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(group_module, "_encoder", lambda *arguments: WordEncoder())
-    batch = keyed(items[:100], "how")
+    batch = list(keyed(items[:100], "how"))
     parse_batch({"work": dump(batch)}, job=ParseJob(str(tmp_path / "p"), "run", how="how"))
-    kept = find_kept(tmp_path / "p", {todo.key: i for i, todo in enumerate(batch)})
-    placed = [Placed(item, kept[i].ref, (Placement("train"),)) for i, item in enumerate(items[:100])]
+    kept = find_kept(tmp_path / "p", Keys.of(todo.key for todo in batch))
+    placed = [Placed(item, kept.ref(i), (Placement("train"),)) for i, item in enumerate(items[:100])]
     row = {"name": "group", "work": dump(placed)}
 
     def job(folder: str) -> GroupJob:
