@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
-from itertools import islice, pairwise
+from itertools import chain, islice, pairwise
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -30,7 +30,8 @@ SKIPPED_FOLDERS = TOOL_FOLDERS | {
     ".bzr", ".tox", ".nox", ".eggs", ".mypy_cache", ".ruff_cache", ".pytest_cache", ".import_linter_cache",
     ".ipynb_checkpoints", ".idea", ".vscode",
 }  # fmt: skip
-READ_AHEAD, HASHED_AT_A_TIME = 8, 4096  # threads that hash files, and files of theirs
+READ_AHEAD = 8  # threads that hash files
+HASHED_AT_A_TIME, HASHED_TOGETHER = 4096, 64  # files of all threads, and of one
 UNKNOWN_FORMAT, LINK_OUT = "unknown format", "link out of its source"
 SCRIPT_HEAD = b"#!/bin/sh"
 
@@ -111,8 +112,9 @@ def sources_digest(data: DataConfig) -> dict[str, Any]:
 
 def content_hashes(files: Sequence[SourceFile]) -> list[str]:
     """SHA-256 of each file's bytes, or why they cannot be read; a file that did not change is read once a process."""
+    portions = [files[start : start + HASHED_TOGETHER] for start in range(0, len(files), HASHED_TOGETHER)]
     with ThreadPoolExecutor(READ_AHEAD) as threads:
-        return list(threads.map(_content_hash, files))
+        return list(chain.from_iterable(threads.map(lambda some: [*map(_content_hash, some)], portions)))
 
 
 def _files_of(source: str, data: DataConfig, prefix: str) -> Iterator[SourceFile]:
@@ -135,11 +137,11 @@ def _files_below(source: str, data: DataConfig, prefix: str) -> Iterator[SourceF
     linked: set[tuple[str, str]] = set()
     chosen = _chosen(data)
     for found in _walk(root, data):
-        path = str(PurePosixPath(prefix) / found.relative)
+        path = "/".join(part for part in (prefix, found.relative) if part)
         if found.problem:
-            yield SourceFile(_printable(path), str(found.location.absolute()), 0, found.problem)
+            yield SourceFile(_printable(path), str(Path(found.location).absolute()), 0, found.problem)
             continue
-        file = _source_file(found.location, path, data, found.relative, source)
+        file = _source_file(found, path, data, source)
         if found.is_link and found.relative:
             told = (file.location, file.reason)
             if told in linked or file.reason == _reason_of_target(file, root, data, chosen):
@@ -158,41 +160,42 @@ def _reason_of_target(link: SourceFile, root: Path, data: DataConfig, chosen: Ca
     if any(_is_skipped(real / folder) for folder in relative.parents if folder.name):
         return None
     name = relative.as_posix()
-    return _source_file(target, name, data, name, str(root)).reason if chosen(name) else None
+    return _source_file(Found(str(target), name), name, data, str(root)).reason if chosen(name) else None
 
 
 class Found(NamedTuple):
     """A file below a folder, or a folder that cannot be looked into."""
 
-    location: Path
+    location: str
     relative: str  # its path below the folder; "" for a source that is a file itself
     is_link: bool = False
+    real: str = ""  # its path without links, where it is known
     problem: str = ""
 
 
 def _walk(root: Path, data: DataConfig) -> Iterator[Found]:
     """Files below a folder in the order of their paths; a file itself, with "". Raises OSError for the folder."""
     if stat.S_ISDIR(root.stat().st_mode):
-        yield from _below(root, "", _chosen(data))
+        yield from _below(str(root), "", os.path.realpath(root), _chosen(data))
     else:
-        yield Found(root, "", root.is_symlink())
+        yield Found(str(root), "", root.is_symlink())
 
 
-def _below(folder: Path, prefix: str, chosen: Callable[[str], bool]) -> Iterator[Found]:
+def _below(folder: str, prefix: str, real: str, chosen: Callable[[str], bool]) -> Iterator[Found]:
     with os.scandir(folder) as entries:
         named = sorted((f"{e.name}/" if e.is_dir(follow_symlinks=False) else e.name, e.is_symlink()) for e in entries)
     for name, is_link in named:
-        location, relative = folder / name, prefix + name
+        location, relative = f"{folder}/{name}", prefix + name
         if not name.endswith("/"):
-            if (not is_link or not location.is_dir()) and chosen(relative):
-                yield Found(location, relative, is_link)
-        elif not _is_skipped(location):
+            if (not is_link or not Path(location).is_dir()) and chosen(relative):
+                yield Found(location, relative, is_link, "" if is_link else f"{real}/{name}")
+        elif not _is_skipped(Path(location)):
             try:
-                yield from _below(location, relative, chosen)
+                yield from _below(location[:-1], relative, f"{real}/{name[:-1]}", chosen)
             except OSError as error:
-                if Path(error.filename or "") != location:
+                if error.filename != location[:-1]:
                     raise
-                yield Found(location, relative[:-1], problem=f"unreadable: {error.strerror}")
+                yield Found(location[:-1], relative[:-1], problem=f"unreadable: {error.strerror}")
 
 
 def source_files(source: str, data: DataConfig) -> Iterator[tuple[Path, str]]:
@@ -206,11 +209,11 @@ def source_files(source: str, data: DataConfig) -> Iterator[tuple[Path, str]]:
         return
     seen: set[str] = set()
     for found in sorted(_walk(root, data), key=lambda found: found.is_link):
-        location, relative = found.location, found.relative
+        location = Path(found.location)
         if found.problem:
             yield location, found.problem
             continue
-        file = _source_file(location, relative or location.name, data, relative, source)
+        file = _source_file(found, found.relative or location.name, data, source)
         reason = file.reason or ("a link to another one" if file.location in seen else "")
         if not reason:
             seen.add(file.location)
@@ -236,18 +239,16 @@ def _chosen(data: DataConfig) -> Callable[[str], bool]:
     return lambda path: (keep is None or keep.match_file(path)) and not (drop is not None and drop.match_file(path))
 
 
-def _source_file(location: Path, path: str, data: DataConfig, relative: str, source: str) -> SourceFile:
-    """What can be told of a file without opening it; `relative` is its path below the source, "" for a source.
-
-    It is read where its links lead to now, for a link may be changed.
-    """
-    path, real = _printable(path), os.path.realpath(location)
+def _source_file(found: Found, path: str, data: DataConfig, source: str) -> SourceFile:
+    """What can be told of a file without opening it. It is read where links lead to now, for a link may be changed."""
+    path, relative = _printable(path), found.relative
+    real = found.real or os.path.realpath(found.location)
     try:
-        status = location.stat()
+        status = Path(found.real or found.location).stat()
     except OSError as error:
-        return SourceFile(path, str(location.absolute()), 0, f"unreadable: {error.strerror}")
-    if relative and location.is_symlink() and not leads_inside(real, source):
-        return SourceFile(path, str(location.absolute()), 0, LINK_OUT)
+        return SourceFile(path, str(Path(found.location).absolute()), 0, f"unreadable: {error.strerror}")
+    if relative and found.is_link and not leads_inside(real, source):
+        return SourceFile(path, str(Path(found.location).absolute()), 0, LINK_OUT)
     is_file = stat.S_ISREG(status.st_mode)
     head = _head(real) if is_file and may_be_script(path) else b""
     reason = _reason(path, status.st_size, data, relative, head) if is_file else "not a regular file"

@@ -20,6 +20,7 @@ PARTS = {
     "redaction": ("redaction", "precision and recall of redaction on labelled snippets"),
     "content": ("rivals.content", "words of marked pages that are kept, beside trafilatura"),
     "kills": ("kills", "prepare with workers, nodes and drivers killed"),
+    "size": ("size", "what the driver holds at any number of documents"),
     "autoscaling": ("autoscaling", "prepare on a cluster that grows"),
 }
 """By part: the module below bench.data whose `main` takes the arguments, and what it measures."""

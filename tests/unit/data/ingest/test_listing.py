@@ -219,3 +219,32 @@ def test_an_id_holds_content_and_path(tmp_path: Path) -> None:
     assert b is not None
     # sha256("same")[:16], and what follows differs.
     assert (a.id, b.id) == ("0967115f2813a354:s/a.md", "0967115f2813a354:s/b.md")
+
+
+def test_files_come_in_the_order_of_their_paths_and_a_link_to_a_listed_one_does_not(tmp_path: Path) -> None:
+    names = ("a.md", "a/b.md", "a-b.md", "a/b/c.md", "B.md", "z.md", "old/y.md")
+    root = _write(tmp_path / "s", dict.fromkeys(names, "x"))
+    (root / "0.md").symlink_to("z.md")  # it comes before what it leads to
+    (root / "1.md").symlink_to("old/y.md")
+    (root / "2.md").symlink_to("old/y.md")
+    listed = [f.path for f in list_files(_data(root))]
+    assert listed == sorted(f"s/{name}" for name in names)
+    # What is left out under its own name is read once under a link's.
+    kept = [f.path for f in list_files(_data(root, exclude=("old/",)))]
+    assert kept == sorted([f"s/{name}" for name in names if name != "old/y.md"] + ["s/1.md"])
+
+
+def test_a_folder_that_cannot_be_looked_into_is_listed_with_the_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = _write(tmp_path / "s", {"a.md": "x", "closed/b.md": "x", "z.md": "x"})
+    look = os.scandir
+
+    def scandir(folder: str) -> Any:
+        if str(folder).endswith("closed"):
+            raise PermissionError(13, "Permission denied", folder)
+        return look(folder)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    reasons = {f.path: f.reason for f in list_files(_data(root))}
+    assert reasons == {"s/a.md": "", "s/closed": "unreadable: Permission denied", "s/z.md": ""}
