@@ -15,7 +15,8 @@ from ray_ft.artifacts import TrainingSet, digest
 from ray_ft.config import DataConfig, ModelConfig
 from ray_ft.data.build.plan import ANSWERS, GROUPS, answers_of, group_job, name_groups, template_problem
 from ray_ft.data.build.publish import publish
-from ray_ft.data.build.stage import tidy, write_groups
+from ray_ft.data.build.stage import write_groups
+from ray_ft.data.build.tidy import tidy
 from ray_ft.data.dedup.decontamination import read_common
 from ray_ft.data.dedup.stage import place_documents
 from ray_ft.data.generation.rehearsal import rehearse

@@ -14,13 +14,10 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from ray_ft import progress
-from ray_ft.config import DataConfig
 from ray_ft.data.build.job import MAX_NAMED_LINES, RESULT, GroupJob, GroupResult, Placed
 from ray_ft.data.build.packing import Edged, GroupRows
-from ray_ft.data.build.plan import GROUPS, Groups
+from ray_ft.data.build.plan import Groups
 from ray_ft.data.build.publish import published_shard
 from ray_ft.data.build.questions import make_questions, record_questions
 from ray_ft.data.build.repeats import within_share, without_common, without_repeated
@@ -30,10 +27,8 @@ from ray_ft.data.documents import ReadFile, Record
 from ray_ft.data.formats.text import parse_plain
 from ray_ft.data.generation.requests import ask_engine
 from ray_ft.data.generation.response_cache import Answered, ResponseCache
-from ray_ft.data.ingest.stage import PARSED, SCRATCH, Work, load
+from ray_ft.data.ingest.stage import SCRATCH, load
 from ray_ft.data.run.budget import OutOfTime, budget, budgets_in_turn, renew
-from ray_ft.data.run.journal import compact
-from ray_ft.data.run.keys import Keys
 from ray_ft.data.run.progress import Counts
 from ray_ft.data.run.tasks import run_tasks, written
 from ray_ft.data.run.typed import dump
@@ -90,24 +85,6 @@ def write_groups(groups: Groups, job: GroupJob, generator: Engine | None) -> Gro
         one = GroupResult.from_text((folder / name / RESULT).read_text(encoding="utf-8"))
         total.add(replace(one, shards=[published_shard(shard, number) for shard in one.shards]))
     return total
-
-
-def tidy(work: Work, names: Collection[str], data: DataConfig) -> None:
-    """Keep what the next run can take over: no documents of files that are gone, no groups but those named."""
-    named = frozenset(names)
-    try:
-        for folder in (work.folder / GROUPS).iterdir():
-            if folder.name not in named or not data.keep_parsed:
-                # First what says that the group is whole: half of a removal must not look like a group.
-                (folder / RESULT).unlink(missing_ok=True)
-                shutil.rmtree(folder, ignore_errors=True)
-        if data.keep_parsed:
-            live = Keys.of(work.items.keys[i] for i in np.flatnonzero(work.kept.is_there).tolist())
-            compact(work.folder / PARSED, live)
-        else:
-            shutil.rmtree(work.folder, ignore_errors=True)
-    except OSError as error:  # the set itself is whole
-        log.warning("cannot tidy up %s: %s", work.folder, error.strerror)
 
 
 # --- one task ---------------------------------------------------------------------------------------------------------

@@ -6,30 +6,23 @@ import os
 import re
 import stat
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from itertools import chain, islice, pairwise
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any
 
 from ray_ft.config import DataConfig
 from ray_ft.data.documents import SourceFile
 from ray_ft.data.filters.license import LICENCE_FILE
 from ray_ft.data.filters.rules import dropped_by_path
 from ray_ft.data.formats import FORMATS, HEAD_BYTES, format_of, may_be_script
+from ray_ft.data.ingest.walk import Found, chosen_paths, is_skipped, is_tools, walk
 from ray_ft.data.sources import KINDS, kind_of, read_bytes
 from ray_ft.data.sources.git import split
 from ray_ft.errors import ConfigError, DataError
-from ray_ft.source_folders import TOOL_FOLDERS, is_marked
 
-if TYPE_CHECKING:
-    from pathspec import PathSpec
-
-SKIPPED_FOLDERS = TOOL_FOLDERS | {
-    ".bzr", ".tox", ".nox", ".eggs", ".mypy_cache", ".ruff_cache", ".pytest_cache", ".import_linter_cache",
-    ".ipynb_checkpoints", ".idea", ".vscode",
-}  # fmt: skip
 READ_AHEAD = 8  # threads that hash files
 HASHED_AT_A_TIME, HASHED_TOGETHER = 4096, 64  # files of all threads, and of one
 UNKNOWN_FORMAT, LINK_OUT = "unknown format", "link out of its source"
@@ -135,8 +128,8 @@ def _files_below(source: str, data: DataConfig, prefix: str) -> Iterator[SourceF
     """Files of a folder or a file of this machine. A link to a file that is listed itself gives nothing new."""
     root = Path(source).expanduser()
     linked: set[tuple[str, str]] = set()
-    chosen = _chosen(data)
-    for found in _walk(root, data):
+    chosen = chosen_paths(data)
+    for found in walk(root, data):
         path = "/".join(part for part in (prefix, found.relative) if part)
         if found.problem:
             yield SourceFile(_printable(path), str(Path(found.location).absolute()), 0, found.problem)
@@ -157,45 +150,10 @@ def _reason_of_target(link: SourceFile, root: Path, data: DataConfig, chosen: Ca
     if not target.is_file() or target.is_symlink() or not target.is_relative_to(real):
         return None
     relative = target.relative_to(real)
-    if any(_is_skipped(real / folder) for folder in relative.parents if folder.name):
+    if any(is_skipped(real / folder) for folder in relative.parents if folder.name):
         return None
     name = relative.as_posix()
     return _source_file(Found(str(target), name), name, data, str(root)).reason if chosen(name) else None
-
-
-class Found(NamedTuple):
-    """A file below a folder, or a folder that cannot be looked into."""
-
-    location: str
-    relative: str  # its path below the folder; "" for a source that is a file itself
-    is_link: bool = False
-    real: str = ""  # its path without links, where it is known
-    problem: str = ""
-
-
-def _walk(root: Path, data: DataConfig) -> Iterator[Found]:
-    """Files below a folder in the order of their paths; a file itself, with "". Raises OSError for the folder."""
-    if stat.S_ISDIR(root.stat().st_mode):
-        yield from _below(str(root), "", os.path.realpath(root), _chosen(data))
-    else:
-        yield Found(str(root), "", root.is_symlink())
-
-
-def _below(folder: str, prefix: str, real: str, chosen: Callable[[str], bool]) -> Iterator[Found]:
-    with os.scandir(folder) as entries:
-        named = sorted((f"{e.name}/" if e.is_dir(follow_symlinks=False) else e.name, e.is_symlink()) for e in entries)
-    for name, is_link in named:
-        location, relative = f"{folder}/{name}", prefix + name
-        if not name.endswith("/"):
-            if (not is_link or not Path(location).is_dir()) and chosen(relative):
-                yield Found(location, relative, is_link, "" if is_link else f"{real}/{name}")
-        elif not _is_skipped(Path(location)):
-            try:
-                yield from _below(location[:-1], relative, f"{real}/{name[:-1]}", chosen)
-            except OSError as error:
-                if error.filename != location[:-1]:
-                    raise
-                yield Found(location[:-1], relative[:-1], problem=f"unreadable: {error.strerror}")
 
 
 def source_files(source: str, data: DataConfig) -> Iterator[tuple[Path, str]]:
@@ -208,7 +166,7 @@ def source_files(source: str, data: DataConfig) -> Iterator[tuple[Path, str]]:
         yield root, "" if kind_of(source) == "archive" else "not a folder of this machine"
         return
     seen: set[str] = set()
-    for found in sorted(_walk(root, data), key=lambda found: found.is_link):
+    for found in sorted(walk(root, data), key=lambda found: found.is_link):
         location = Path(found.location)
         if found.problem:
             yield location, found.problem
@@ -223,20 +181,14 @@ def source_files(source: str, data: DataConfig) -> Iterator[tuple[Path, str]]:
 
 def _entries_of(source: str, kind: str, data: DataConfig, prefix: str) -> Iterator[SourceFile]:
     """Files of a source that is no folder; the same are left out as of a folder."""
-    chosen = _chosen(data)
+    chosen = chosen_paths(data)
     for entry in KINDS[kind].list(source):
-        if not chosen(entry.relative) or any(_is_tools(part) for part in PurePosixPath(entry.relative).parts[:-1]):
+        if not chosen(entry.relative) or any(is_tools(part) for part in PurePosixPath(entry.relative).parts[:-1]):
             continue
         path = _printable(str(PurePosixPath(prefix) / entry.relative))
         head = _head(entry.location, kind) if may_be_script(path) else b""
         reason = entry.reason or _reason(path, entry.num_bytes, data, entry.relative, head)
         yield SourceFile(path, entry.location, entry.num_bytes, reason, kind, entry.content)
-
-
-def _chosen(data: DataConfig) -> Callable[[str], bool]:
-    """Whether data.include and data.exclude leave a path below a source."""
-    keep, drop = _patterns(data.include, "data.include"), _patterns(data.exclude, "data.exclude")
-    return lambda path: (keep is None or keep.match_file(path)) and not (drop is not None and drop.match_file(path))
 
 
 def _source_file(found: Found, path: str, data: DataConfig, source: str) -> SourceFile:
@@ -306,26 +258,6 @@ def source_name(source: str) -> str:
         name = PurePosixPath(source.partition("?")[0].rstrip("/")).name
         return "" if format_of(name) else name
     return re.sub(r"\.(?:zip|tar(?:\.\w+)?|tgz)$", "", source, flags=re.IGNORECASE) if kind == "archive" else source
-
-
-def _is_skipped(folder: Path) -> bool:
-    return _is_tools(folder.name) or is_marked(folder)
-
-
-def _is_tools(name: str) -> bool:
-    """A folder that some tool made for itself."""
-    return name in SKIPPED_FOLDERS or name.endswith((".egg-info", ".dist-info"))
-
-
-def _patterns(globs: Iterable[str], key: str) -> "PathSpec[Any] | None":
-    """Patterns with the meaning they have in .gitignore: `*.md` at any depth, `docs/` with all below it."""
-    from pathspec import GitIgnoreSpec
-
-    globs = list(globs)
-    try:
-        return GitIgnoreSpec.from_lines(globs) if globs else None
-    except ValueError as error:
-        raise ConfigError(f"{key}: {error}; write patterns as in .gitignore, e.g. docs/**/*.md") from None
 
 
 def _content_hash(file: SourceFile) -> str:

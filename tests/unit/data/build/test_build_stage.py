@@ -9,7 +9,7 @@ import pytest
 from ray_ft.config import DataConfig
 from ray_ft.data.build.job import RESULT
 from ray_ft.data.build.plan import GROUPS, seen_fraction
-from ray_ft.data.build.stage import tidy
+from ray_ft.data.build.tidy import tidy
 from ray_ft.data.documents import SourceFile
 from ray_ft.data.ingest.items import Todo
 from ray_ft.data.ingest.kept import find_kept
