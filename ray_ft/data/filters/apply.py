@@ -11,8 +11,8 @@ from typing import Any, Literal
 
 from ray_ft.config import DataConfig, QualityConfig
 from ray_ft.data.documents import ReadFile, Record, SourceFile
-from ray_ft.data.filters.gitattributes import Marked, marked_files, reason_of
-from ray_ft.data.filters.license import folder_licences, is_allowed, licence_of_file
+from ray_ft.data.filters.gitattributes import ATTRIBUTES, Marked, marked_files, reason_of
+from ray_ft.data.filters.license import LICENCE_FILE, folder_licences, is_allowed, licence_of_file
 from ray_ft.data.filters.notices import without_notice
 from ray_ft.data.filters.pii import find_by_presidio, find_pii
 from ray_ft.data.filters.quality import broken_rule
@@ -46,7 +46,7 @@ class Cleaning:
             _language_identifier()
         if data.personal_data == "presidio":
             list(find_by_presidio(""))
-        files = list(files)
+        files = [file for file in files if tells_of_others(file)]
         return Cleaning(
             data.secrets,
             data.personal_data,
@@ -56,6 +56,12 @@ class Cleaning:
             data.quality,
             marked_files(files),
         )
+
+
+def tells_of_others(file: SourceFile) -> bool:
+    """Whether a file may say something of those around it, read itself or not: a licence, or .gitattributes."""
+    name = file.path.rpartition("/")[2]
+    return name == ATTRIBUTES or bool(LICENCE_FILE.match(name))
 
 
 def clean_file(read: ReadFile, how: Cleaning) -> ReadFile:

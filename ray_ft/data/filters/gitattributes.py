@@ -14,6 +14,7 @@ from ray_ft.data.sources import read_bytes
 if TYPE_CHECKING:
     from pathspec import PathSpec
 
+ATTRIBUTES = ".gitattributes"
 REASONS = {"linguist-generated": "generated", "linguist-vendored": "vendored"}
 SET = re.compile(r"^(-?)(linguist-generated|linguist-vendored)(?:=(\w+))?$")
 MAX_BYTES = 200_000
@@ -41,7 +42,7 @@ def marked_files(files: Iterable[SourceFile]) -> tuple[Marked, ...]:
     found: list[Marked] = []
     for file in files:
         path = PurePosixPath(file.path)
-        if path.name == ".gitattributes" and file.num_bytes <= MAX_BYTES:
+        if path.name == ATTRIBUTES and file.num_bytes <= MAX_BYTES:
             try:
                 lines = read_bytes(file.kind, file.location).decode("utf-8", "replace").splitlines()
             except Exception:  # of archives and stores, whose errors share no base: what is not read tells nothing
