@@ -1,8 +1,9 @@
 """How prepare hands work to the cluster: a Ray Data job over rows, whose results come as they are ready."""
 
 import gc
+import json
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 
 from ray_ft.quiet import quiet_ray_data
 
+MAX_TASKS, TASKS_PER_CPU = 1000, 8  # of one job
 YOUNG_OBJECTS = 100_000  # that a process may make before it looks for cycles among them
 
 
@@ -18,17 +20,29 @@ def run_tasks(
 ) -> Iterator[str]:
     """What the function says of each row, as it comes.
 
-    Rows are tasks, as many at a time as the cluster has processors at the moment, and a task's process serves the next
-    ones too. What a row's "work" holds travels by a file in `folder`, which all nodes see.
+    A task takes some rows, one after another; there are as many tasks at a time as the cluster has processors at the
+    moment, and a task's process serves the next ones too. What a row's "work" holds travels by a file in `folder`,
+    which all nodes see.
     """
     import ray
 
     with quiet_ray_data(), written(rows, folder) as places:
         more = {} if retries is None else {"max_retries": retries}
-        dataset = ray.data.from_items(places, override_num_blocks=len(places))
-        dataset = dataset.map(_run, fn_kwargs={"function": function, "job": job}, **more)
+        tasks = [{"rows": json.dumps(some)} for some in in_tasks(places, num_cpus())]
+        dataset = ray.data.from_items(tasks, override_num_blocks=len(tasks))
+        dataset = dataset.flat_map(_run, fn_kwargs={"function": function, "job": job}, **more)
         for row in dataset.iter_rows():
             yield row["result"]
+
+
+def in_tasks(rows: Sequence[Any], num_cpus: int) -> list[Sequence[Any]]:
+    """The rows of each task: one where they are few, and never more tasks than the driver can look after.
+
+    Each costs it some 7 ms, so a task for every row would be a limit for any cluster. Rows that stand next to each
+    other, the largest of all among them, go to different tasks.
+    """
+    number = min(len(rows), max(MAX_TASKS, TASKS_PER_CPU * num_cpus))
+    return [rows[i::number] for i in range(number)]
 
 
 @contextmanager
@@ -58,10 +72,11 @@ def with_work(row: dict[str, Any]) -> dict[str, Any]:
         return {**row, "work": stream.read(row["size"])}
 
 
-def _run(row: dict[str, Any], *, function: Any, job: Any) -> dict[str, Any]:
-    with rare_collections():
-        made: dict[str, Any] = function(with_work(row), job=job)
-        return made
+def _run(task: dict[str, Any], *, function: Any, job: Any) -> Iterator[dict[str, Any]]:
+    for row in json.loads(task["rows"]):
+        with rare_collections():
+            made: dict[str, Any] = function(with_work(row), job=job)
+        yield made
 
 
 @contextmanager

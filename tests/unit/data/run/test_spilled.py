@@ -14,7 +14,7 @@ from ray_ft.data.ingest.listed import Listed
 from ray_ft.data.run.journal import Journal
 from ray_ft.data.run.keys import KEY_BYTES, Keys
 from ray_ft.data.run.spilled import Spilled
-from ray_ft.data.run.tasks import with_work, written
+from ray_ft.data.run.tasks import MAX_TASKS, in_tasks, with_work, written
 
 LINES = DatasetFile("d/a.jsonl", "/d/a.jsonl", "lines", Origin("d", "d", "text", None, 1.0), ())
 
@@ -79,6 +79,16 @@ def test_a_head_of_another_form_is_as_if_it_were_not_there(tmp_path: Path) -> No
     with Journal(tmp_path, "old") as journal:
         journal.done(b"k" * KEY_BYTES, {"name": "as an earlier version wrote it"}, "body")
     assert not len(find_kept(tmp_path, Keys.of([b"k" * KEY_BYTES])))
+
+
+def test_the_number_of_tasks_does_not_grow_with_the_rows_and_neighbours_go_to_different_ones() -> None:
+    assert in_tasks(["a", "b"], 2) == [["a"], ["b"]]
+    tasks = in_tasks(range(10 * MAX_TASKS), 2)
+    assert len(tasks) == MAX_TASKS
+    assert {len(task) for task in tasks} == {10}
+    assert sorted(row for task in tasks for row in task) == list(range(10 * MAX_TASKS))
+    assert [task[0] for task in tasks] == list(range(MAX_TASKS))
+    assert len(in_tasks(range(10 * MAX_TASKS), 500)) == 4000
 
 
 def test_the_work_of_tasks_lies_in_a_file_as_long_as_they_run(tmp_path: Path) -> None:
