@@ -99,7 +99,7 @@ def undisturbed(
 @pytest.fixture
 def untidy(monkeypatch: pytest.MonkeyPatch) -> None:
     """Journals stay as they were written, so that beginnings can be counted."""
-    monkeypatch.setattr("ray_ft.data.build.stage.compact", lambda *arguments: None)
+    monkeypatch.setattr("ray_ft.data.build.tidy.compact", lambda *arguments: None)
 
 
 def _workers() -> Iterator[Any]:

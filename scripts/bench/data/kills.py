@@ -161,12 +161,12 @@ def _prepare(corpus: Path, output: Path, model: Path) -> None:
     """Small batches and groups, so that a small corpus has many; journals stay as they were written, to be counted."""
     from ray_ft.config import DataConfig, ModelConfig
     from ray_ft.data import prepare
-    from ray_ft.data.build import stage
+    from ray_ft.data.build import tidy
     from ray_ft.data.ingest import items, manifest
     from ray_ft.recipes import Heading, Paragraph
 
     items.BATCH_FILES, manifest.MAX_GROUP_FILES = 50, 50
-    stage.compact = lambda *arguments: None
+    tidy.compact = lambda *arguments: None
     prepare.prepare_training_set(
         DataConfig(sources=(str(corpus),), recipes=(Paragraph(), Heading())),
         model=ModelConfig(name="builtin:tiny", max_seq_len=256),
