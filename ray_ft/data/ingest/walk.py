@@ -19,6 +19,9 @@ SKIPPED_FOLDERS = TOOL_FOLDERS | {
 }  # fmt: skip
 
 
+CLOSED = "a folder that cannot be read"
+
+
 class Found(NamedTuple):
     """A file below a folder, or a folder that cannot be looked into."""
 
@@ -32,7 +35,10 @@ class Found(NamedTuple):
 def walk(root: Path, data: DataConfig) -> Iterator[Found]:
     """Files below a folder in the order of their paths; a file itself, with "". Raises OSError for the folder."""
     if stat.S_ISDIR(root.stat().st_mode):
-        yield from _below(str(root), "", os.path.realpath(root), chosen_paths(data))
+        drop = _patterns(data.exclude, "data.exclude")
+        for found in _below(str(root), "", os.path.realpath(root), chosen_paths(data)):
+            if not found.problem or drop is None or not drop.match_file(f"{found.relative}/"):
+                yield found
     else:
         yield Found(str(root), "", root.is_symlink())
 
@@ -51,7 +57,7 @@ def _below(folder: str, prefix: str, real: str, chosen: Callable[[str], bool]) -
             except OSError as error:
                 if error.filename != location[:-1]:
                     raise
-                yield Found(location[:-1], relative[:-1], problem=f"unreadable: {error.strerror}")
+                yield Found(location[:-1], relative[:-1], problem=CLOSED)
 
 
 def chosen_paths(data: DataConfig) -> Callable[[str], bool]:

@@ -232,19 +232,3 @@ def test_files_come_in_the_order_of_their_paths_and_a_link_to_a_listed_one_does_
     # What is left out under its own name is read once under a link's.
     kept = [f.path for f in list_files(_data(root, exclude=("old/",)))]
     assert kept == sorted([f"s/{name}" for name in names if name != "old/y.md"] + ["s/1.md"])
-
-
-def test_a_folder_that_cannot_be_looked_into_is_listed_with_the_reason(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    root = _write(tmp_path / "s", {"a.md": "x", "closed/b.md": "x", "z.md": "x"})
-    look = os.scandir
-
-    def scandir(folder: str) -> Any:
-        if str(folder).endswith("closed"):
-            raise PermissionError(13, "Permission denied", folder)
-        return look(folder)
-
-    monkeypatch.setattr(os, "scandir", scandir)
-    reasons = {f.path: f.reason for f in list_files(_data(root))}
-    assert reasons == {"s/a.md": "", "s/closed": "unreadable: Permission denied", "s/z.md": ""}
