@@ -13,9 +13,10 @@ from ray_ft.config import DataConfig, ModelConfig
 from ray_ft.data.build.job import GroupJob, Placed
 from ray_ft.data.dedup.placements import Placement
 from ray_ft.data.generation.response_cache import ResponseCache
-from ray_ft.data.ingest.manifest import code_digest, digest_of, group_items, source_of
+from ray_ft.data.ingest.manifest import group_items
 from ray_ft.data.ingest.sandbox import Limits
 from ray_ft.data.ingest.stage import Work
+from ray_ft.data.run.digests import code_digest, digest_of, source_of
 from ray_ft.data.tokenization.chat import ChatEncoder
 from ray_ft.data.tokenization.conversation import multi_turn_problem
 from ray_ft.data.tokenization.tokenizer_cache import save_lean
@@ -119,7 +120,7 @@ def _digest(job: GroupJob, data: DataConfig, tokenizer: Any) -> str:
             "template": template_digest(tokenizer),
             "generator": job.answers.identity if job.answers else "",
             "sources": [source_of(one) for one in data.recipes],
-            "code": code_digest(),
+            "code": code_digest("write"),
         }
     )
 

@@ -4,20 +4,13 @@ Groups end where the names of their files say so, as far as sizes allow: a file 
 around it and leaves the others as they are.
 """
 
-import hashlib
-import inspect
-import json
 import math
-from collections.abc import Iterable, Iterator, Mapping
-from functools import cache
-from importlib.metadata import PackageNotFoundError, version
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from ray_ft.artifacts import to_json
 from ray_ft.config import DataConfig
 from ray_ft.data.documents import SourceFile
 from ray_ft.data.ingest.datasets import (
@@ -40,19 +33,6 @@ MIN_GROUP_BYTES, MAX_GROUP_BYTES = 512 * 2**10, 32 * 2**20
 MAX_GROUP_FILES = 1000
 LEAST_FILL = 0.25  # of a group, before a name may end it
 
-PACKAGE = Path(__file__).parents[2]
-# That decides what a document becomes.
-CODE = ("data", "recipes", "rows.py", "models/tokenizer.py", "models/chat_text.py")
-LIBRARIES = (
-    "ray_ft", "charset-normalizer", "docutils", "markdown-it-py", "nbformat", "openpyxl", "pypdf", "pypdfium2",
-    "python-docx", "python-pptx", "rensa", "selectolax", "tokenizers", "transformers", "tree-sitter", "numpy",
-    "pyarrow",
-    *(f"tree-sitter-{language}" for language in (
-        "bash", "c", "c-sharp", "cpp", "go", "hcl", "java", "javascript", "kotlin", "lua", "php", "python",
-        "ruby", "rust", "scala", "swift", "typescript",
-    )),
-)  # fmt: skip
-
 
 def list_items(data: DataConfig, max_seq_len: int) -> Iterator[Item]:
     """Files of data.sources in the order of their paths, then slices of data.datasets."""
@@ -72,11 +52,6 @@ def files_read(data: DataConfig, named: str) -> Iterator[tuple[Path, str]]:
         yield from source_files(named, data)
     else:
         yield from ((file, "") for file in dataset_files(named))
-
-
-def parse_digest(settings: Any) -> str:
-    """Of all that parsing depends on beside the item."""
-    return digest_of({"settings": settings, "code": code_digest()})
 
 
 def keyed(items: Iterable[Item], how: str) -> Iterator[Todo]:
@@ -138,39 +113,3 @@ def _one_in(fills: Numbers) -> int:
     """Of how many names one ends a group, so that groups are about half full: a power of two, which rarely changes."""
     mean = float(fills.sum()) / max(len(fills), 1)
     return 1 << max(0, round(math.log2(max(LEAST_FILL / max(mean, 1e-9), 1))))
-
-
-def digest_of(value: Any) -> str:
-    """Of the JSON form of a value."""
-    text = json.dumps(to_json(value), sort_keys=True, default=str)
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]
-
-
-@cache
-def code_digest() -> str:
-    """Of the code and the libraries that decide what a document becomes: what other code kept is not taken over."""
-    hasher = hashlib.sha256()
-    for part in CODE:
-        path = PACKAGE / part
-        for file in sorted(path.rglob("*.py")) if path.is_dir() else [path]:
-            hasher.update(file.read_bytes())
-    hasher.update(json.dumps(_versions()).encode())
-    return hasher.hexdigest()[:32]
-
-
-def source_of(value: Any) -> str:
-    """The code of a recipe or an engine, which may stand outside this package; its name where it cannot be read."""
-    try:
-        return inspect.getsource(type(value))
-    except (OSError, TypeError):
-        return f"{type(value).__module__}.{type(value).__qualname__}"
-
-
-def _versions() -> Mapping[str, str]:
-    found = {}
-    for name in LIBRARIES:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            found[name] = ""
-    return found

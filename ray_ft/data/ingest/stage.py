@@ -25,10 +25,11 @@ from ray_ft.data.ingest.datasets import Slice, has_changed, read_slice
 from ray_ft.data.ingest.items import Item, Todo, batch_name, batches, item_key, size_of
 from ray_ft.data.ingest.kept import Kept, find_kept
 from ray_ft.data.ingest.listed import Listed
-from ray_ft.data.ingest.manifest import keyed, parse_digest
+from ray_ft.data.ingest.manifest import keyed
 from ray_ft.data.ingest.reading import read_file
 from ray_ft.data.ingest.sandbox import Limits
 from ray_ft.data.run.budget import OutOfTime, budget, budgets_in_turn, renew
+from ray_ft.data.run.digests import parse_digest
 from ray_ft.data.run.journal import Journal, Ref, read_body, read_journal, strike
 from ray_ft.data.run.progress import Counts
 from ray_ft.data.run.spilled import Spilled

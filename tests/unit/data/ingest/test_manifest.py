@@ -13,13 +13,12 @@ from ray_ft.data.ingest.items import BATCH_BYTES, BATCH_FILES, Item, Todo, batch
 from ray_ft.data.ingest.listed import Listed
 from ray_ft.data.ingest.manifest import (
     MAX_GROUP_FILES,
-    digest_of,
     group_bytes,
     group_items,
     keyed,
     list_items,
-    parse_digest,
 )
+from ray_ft.data.run.digests import digest_of, parse_digest
 from ray_ft.data.run.keys import Keys
 
 

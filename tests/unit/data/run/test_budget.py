@@ -21,10 +21,11 @@ from ray_ft.data.ingest import reading
 from ray_ft.data.ingest import stage as stage_module
 from ray_ft.data.ingest.items import Item
 from ray_ft.data.ingest.kept import find_kept
-from ray_ft.data.ingest.manifest import keyed, list_items, parse_digest
+from ray_ft.data.ingest.manifest import keyed, list_items
 from ray_ft.data.ingest.sandbox import Limits
 from ray_ft.data.ingest.stage import ParseJob, load, parse_batch
 from ray_ft.data.run.budget import OutOfTime, budget, renew
+from ray_ft.data.run.digests import parse_digest
 from ray_ft.data.run.keys import Keys
 from ray_ft.data.run.typed import dump
 
