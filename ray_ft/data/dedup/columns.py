@@ -6,6 +6,7 @@ than that; they are written once, in the order of the documents, and read in por
 
 import shutil
 import tempfile
+import weakref
 from array import array
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
@@ -83,12 +84,16 @@ def _of_used(rows: Numbers, used: Flags | None) -> Numbers:
 
 
 class Columns:
-    """One place for each document, in their order; `folder` holds what is too long for memory until `close`."""
+    """One place for each document, in their order.
+
+    `folder` holds what is too long for memory until `close`, or until nobody holds the columns.
+    """
 
     def __init__(self, folder: Path | None = None) -> None:
         if folder is not None:
             folder.mkdir(parents=True, exist_ok=True)
         self.folder = Path(tempfile.mkdtemp(prefix="placing-", dir=folder))
+        self._removed = weakref.finalize(self, shutil.rmtree, self.folder, ignore_errors=True)
         self._numbers = {
             name: array(code)
             for name, code in (
@@ -201,7 +206,7 @@ class Columns:
         """Remove the files."""
         for stream in (self._signatures, self._words, self.sections.stream, self.edges.stream):
             stream.close()
-        shutil.rmtree(self.folder, ignore_errors=True)
+        self._removed()
 
 
 def _add_held(records: Records, found: Numbers, owner: int) -> int:

@@ -88,6 +88,8 @@ def test_what_was_written_goes_with_the_documents(tmp_path: Path) -> None:
     made = place(heads, how=Placing(Bounds(0.0, 0.0), 0), text_of=texts.__getitem__, folder=tmp_path / "scratch")
     made.documents.close()
     assert list((tmp_path / "scratch").iterdir()) == []
+    Columns.of(heads, tmp_path / "scratch")  # held by nobody
+    assert list((tmp_path / "scratch").iterdir()) == []
 
 
 def test_parts_hold_every_record_once_with_equal_keys_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
