@@ -29,7 +29,7 @@ WRITE_CODE = (
     "models/chat_text.py", "models/tokenizer.py", "recipes",
 )  # fmt: skip
 READ_LIBRARIES = (
-    "ray_ft", "charset-normalizer", "docutils", "markdown-it-py", "mwparserfromhell", "nbformat", "numpy", "openpyxl",
+    "ray_ft", "charset-normalizer", "datasets", "docutils", "markdown-it-py", "mwparserfromhell", "nbformat", "numpy", "openpyxl",
     "pathspec", "py3langid", "pyarrow", "pylatexenc", "pypdf", "pypdfium2", "python-docx", "python-pptx", "rensa",
     "selectolax", "tree-sitter",
     *(f"tree-sitter-{language}" for language in (
