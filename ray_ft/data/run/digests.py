@@ -29,15 +29,15 @@ WRITE_CODE = (
     "models/chat_text.py", "models/tokenizer.py", "recipes",
 )  # fmt: skip
 READ_LIBRARIES = (
-    "ray_ft", "charset-normalizer", "datasets", "docutils", "markdown-it-py", "mwparserfromhell", "nbformat", "numpy", "openpyxl",
-    "pathspec", "py3langid", "pyarrow", "pylatexenc", "pypdf", "pypdfium2", "python-docx", "python-pptx", "rensa",
-    "selectolax", "tree-sitter",
+    "ray_ft", "charset-normalizer", "datasets", "docutils", "lxml", "markdown-it-py", "mwparserfromhell", "nbformat",
+    "numpy", "openpyxl", "pathspec", "py3langid", "pyarrow", "pylatexenc", "pypdf", "pypdfium2", "python-docx",
+    "python-pptx", "pyyaml", "rensa", "selectolax", "tree-sitter",
     *(f"tree-sitter-{language}" for language in (
         "bash", "c", "c-sharp", "cpp", "go", "hcl", "java", "javascript", "kotlin", "lua", "php", "python", "ruby",
         "rust", "scala", "swift", "typescript",
     )),
 )  # fmt: skip
-WRITE_LIBRARIES = (*READ_LIBRARIES, "tokenizers", "transformers")
+WRITE_LIBRARIES = (*READ_LIBRARIES, "rapidfuzz", "tokenizers", "transformers")
 PARTS: Mapping[Step, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "read": (READ_CODE, READ_LIBRARIES),
     "write": (WRITE_CODE, WRITE_LIBRARIES),
