@@ -26,7 +26,7 @@ Numbers = npt.NDArray[Any]
 SPLITS: tuple[Split, ...] = ("test", "validation", "train")  # a cluster goes with the first that one of it was given
 NONE_GIVEN = len(SPLITS)
 HELD = np.dtype([("key", "<u8"), ("size", "<u4"), ("owner", "<u4")])  # a section or an edge, and the document it is of
-IN_MEMORY = 1 << 22  # records that are sorted at a time; as many take some 200 MB while they are
+IN_MEMORY, MAX_PARTS = 1 << 20, 256  # records that are sorted at a time, a hundred bytes each; files of more of them
 KEY_CHARACTERS = 32  # of a document's key that tell it from others: 128 bits
 IS_FILE, IS_USABLE, IS_CONTAMINATED = 1, 2, 4
 
@@ -58,7 +58,7 @@ class Records:
 
         `end` lies above all values of the field. Within a part the order is that in which the rows came.
         """
-        count = -(-len(self) // IN_MEMORY)
+        count = min(-(-len(self) // IN_MEMORY), MAX_PARTS)
         if count <= 1:
             for rows in self.portions():
                 yield _of_used(rows, used)
