@@ -5,8 +5,10 @@ decided in worth.py.
 """
 
 import re
+from bisect import bisect_right
 from collections.abc import Sequence
-from itertools import pairwise
+from functools import lru_cache
+from itertools import accumulate, pairwise, takewhile
 
 Piece = tuple[int, int, int]
 """Start, end and tokens of a span of the text."""
@@ -36,23 +38,27 @@ SMALL, TINY = 0.45, 2.5  # share of the budget below which a passage is small, a
 def best_parts(pieces: Sequence[Piece], max_tokens: int, text: str) -> list[list[Piece]]:
     """Runs of neighbours, each within `max_tokens` by the sum of theirs, that cost least in all; of equals, long first.
 
-    Takes time in the number of pieces times those that fit into one passage.
+    Takes time in the number of pieces times those that make a small passage, and hardly any for the others.
     """
-    joints = [0.0, *(cut_cost(text, a, b) for a, b in pairwise(pieces))]
+    joints = [0.0, *(cut_cost(text, a, b) for a, b in pairwise(pieces)), 0.0]
+    tokens = [0, *accumulate(n + 1 for _, _, n in pieces)]  # in front of each piece
+    small = _costs_of_small(max_tokens)
     least = [0.0] * (len(pieces) + 1)  # of the pieces from here on
+    behind_large = [PASSAGE] * (len(pieces) + 1)  # what a passage that is not small costs with all behind
     ends = [0] * len(pieces)
     for first in range(len(pieces) - 1, -1, -1):
-        total, best = -1, float("inf")
-        for last in range(first, len(pieces)):
-            total += pieces[last][2] + 1
-            if total > max_tokens and last > first:
-                break
-            behind = last + 1
-            cost = PASSAGE + _smallness(total / max_tokens) + least[behind]
-            cost += joints[behind] if behind < len(pieces) else 0.0
+        before = tokens[first] + 1  # nothing stands in front of the first
+        stop = max(first + 2, bisect_right(tokens, max_tokens + before))
+        large = min(stop, max(first + 1, bisect_right(tokens, len(small) - 1 + before)))
+        best = float("inf")
+        for behind in range(first + 1, large):
+            cost = small[tokens[behind] - before] + least[behind] + joints[behind]
             if cost <= best:
                 best, ends[first] = cost, behind
+        if large < stop and (cost := min(those := behind_large[large:stop])) <= best:
+            best, ends[first] = cost, stop - 1 - those[::-1].index(cost)
         least[first] = best
+        behind_large[first] = PASSAGE + best + joints[first]
     runs, first = [], 0
     while first < len(pieces):
         runs.append(list(pieces[first : ends[first]]))
@@ -105,8 +111,11 @@ def is_listing(piece: str) -> bool:
     return piece.lstrip().startswith(FENCED) or (LISTED.match(piece) is not None and not ITEM.match(piece))
 
 
-def _smallness(share: float) -> float:
-    return TINY * max(0.0, 1.0 - share / SMALL)
+@lru_cache(maxsize=16)
+def _costs_of_small(max_tokens: int) -> tuple[float, ...]:
+    """What a passage costs by its number of tokens, up to those that are not small."""
+    costs = (PASSAGE + TINY * max(0.0, 1.0 - total / max_tokens / SMALL) for total in range(max_tokens + 1))
+    return tuple(takewhile(lambda cost: cost > PASSAGE, costs))
 
 
 def _indent(piece: str) -> int:

@@ -105,14 +105,17 @@ def keywords(text: str, max_keywords: int = 8) -> list[str]:
         for word in parts[key]:
             frequency[word] += 1
             degree[word] += len(phrase)
-    scores = {key: sum(degree[word] / frequency[word] for word in words) for key, words in parts.items()}
-    best = sorted(scores, key=lambda key: -scores[key])  # stable: earlier phrases win ties
+    shares = {word: degree[word] / number for word, number in frequency.items()}
+    scores = {key: sum(map(shares.__getitem__, words)) for key, words in parts.items()}
+    best = sorted(scores, key=scores.__getitem__, reverse=True)  # stable: earlier phrases win ties
     chosen: list[str] = []
+    within = ""  # those that are chosen, a line each
     for key in best:
         if len(chosen) == max_keywords:
             break
-        if not any(f" {key} " in f" {other} " for other in chosen):
+        if f" {key} " not in within:
             chosen.append(key)
+            within += f" {key} \n"
     return [spelling[key] for key in chosen]
 
 
@@ -127,8 +130,9 @@ def _phrases(text: str, function_words: frozenset[str]) -> list[list[str]]:
     phrases: list[list[str]] = []
     run: list[str] = []
     previous = "\n"
-    for word in [*WORD.findall(text), "\n"]:
-        if _is_word(word) and not (function_words and word.lower() in function_words):
+    words = [*WORD.findall(text), "\n"]
+    for word, is_word in zip(words, map(_is_word, words), strict=True):
+        if is_word and not (function_words and word.lower() in function_words):
             run.append(word)
         elif run and not (word == "\n" and previous not in (".", "\n", ":")):  # a line break inside a sentence
             if (trimmed := _trimmed(run)) and len("".join(trimmed)) > 2:

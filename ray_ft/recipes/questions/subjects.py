@@ -7,6 +7,7 @@ stands once among other words is there by chance. What is set in listings, table
 import re
 from collections import Counter
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import PurePosixPath
 
 from ray_ft.recipes.chunking.chunks import LINK, clean_title
@@ -15,6 +16,10 @@ from ray_ft.recipes.chunking.languages import european_language
 from ray_ft.recipes.questions.topics import named, says_something
 from ray_ft.rows import Chunk
 
+OTHERS, LETTERS = (
+    re.compile(r"[^\x00-\x7f]+"),
+    re.compile("[A-Za-z]"),
+)  # characters that are not ASCII, and letters that are
 LISTINGS = re.compile(
     r"^[ \t]*```[\s\S]*?(?:^[ \t]*```|\Z)|^(?: {4}|\t)[^\n]*[=(){};<>\[\]|$/][^\n]*$"
     r"|^[ \t]*(?:>>>|\.\.\.|[$%#>]) [^\n]*$",
@@ -84,9 +89,11 @@ def subjects(chunk: Chunk, max_subjects: int, common: frozenset[str] = frozenset
     prose = CREDITS.sub(" ", LINK.sub(r" \1 ", prose))
     marked = [next(filter(None, m.groups()[1:])) for m in MARKED.finditer(prose)]
     marked = [m.strip().rstrip(":") for m in marked if not CODE_SIGNS.search(m) and m.lower() not in STOP_WORDS]
-    times = Counter(_stem(word) for word in WORDS.findall(prose.lower()))
-    above = {_stem(word) for word in WORDS.findall(" ".join(map(clean_title, chunk.heading_path)).lower())}
     lowered, is_foreign = prose.lower(), _is_foreign(prose)
+    times: Counter[str] = Counter()
+    for word, number in Counter(WORDS.findall(lowered)).items():
+        times[_stem(word)] += number
+    above = _stems_above(chunk.heading_path)
     found: dict[str, tuple[float, str]] = {}
     phrases = [_trimmed(phrase) for phrase in keywords(prose, LOOKED_AT)]
     again = [pair for phrase in phrases for pair in _pairs(phrase) if lowered.count(pair.lower()) > 1]
@@ -130,23 +137,32 @@ def common_words(chunks: Sequence[Chunk]) -> frozenset[str]:
         return frozenset()
     times: Counter[str] = Counter()
     for chunk in chunks:
-        times.update({_stem(word) for word in WORDS.findall(chunk.text.lower())})
+        times.update(set(map(_stem, set(WORDS.findall(chunk.text.lower())))))
     return frozenset(word for word, n in times.items() if n > MANY * len(chunks))
 
 
 def _is_foreign(prose: str) -> bool:
     """Whether a text is not English: of other languages nobody knows here which words are general."""
-    letters = [character for character in prose if character.isalpha()]
-    return sum(map(str.isascii, letters)) < MOSTLY * len(letters) or european_language(prose) != ""
+    others = "" if prose.isascii() else "".join(OTHERS.findall(prose))
+    if any(map(str.isalpha, others)):
+        num_others, num_ascii = sum(map(str.isalpha, others)), len(LETTERS.findall(prose))
+        if num_ascii < MOSTLY * (num_ascii + num_others):
+            return True
+    return european_language(prose) != ""
 
 
-def _is_above(phrase: str, above: set[str]) -> bool:
+@lru_cache(maxsize=64)
+def _stems_above(heading_path: tuple[str, ...]) -> frozenset[str]:
+    return frozenset(map(_stem, WORDS.findall(" ".join(map(clean_title, heading_path)).lower())))
+
+
+def _is_above(phrase: str, above: frozenset[str]) -> bool:
     return any(_stem(word) in above for word in WORDS.findall(phrase.lower()) if len(word) > MIN_LETTERS)
 
 
-def _evidence(phrase: str, num_times: int, times: Counter[str], above: set[str], common: frozenset[str]) -> float:
-    words = [_stem(word) for word in WORDS.findall(phrase.lower())]
-    telling = [word for word in words if word not in GENERAL and word not in common and not word.isdigit()]
+def _evidence(phrase: str, num_times: int, times: Counter[str], above: frozenset[str], common: frozenset[str]) -> float:
+    words, own = _stems(phrase)
+    telling = [word for word in own if word not in common] if common else own
     if not telling:
         return -FAIR  # whatever marks it
     score = 0.0
@@ -166,6 +182,13 @@ def _evidence(phrase: str, num_times: int, times: Counter[str], above: set[str],
     return score - 0.75 * (len(words) - len(telling))
 
 
+@lru_cache(maxsize=1 << 14)
+def _stems(phrase: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The words of a phrase as they are counted, and those of them that are neither general nor numbers."""
+    words = tuple(map(_stem, WORDS.findall(phrase.lower())))
+    return words, tuple(word for word in words if word not in GENERAL and not word.isdigit())
+
+
 def _trimmed(phrase: str) -> str:
     """A phrase without words in front that name nothing: `existing file format`."""
     words = phrase.split(" ")
@@ -182,10 +205,11 @@ def _pairs(phrase: str) -> list[str]:
 
 def _is_same(key: str, other: str) -> bool:
     """Whether one of two phrases is in the other, whatever signs and endings they have: `--pre`, `pre flag`."""
-    a, b = (f" {' '.join(map(_stem, WORDS.findall(phrase)))} " for phrase in (key, other))
+    a, b = (f" {' '.join(_stems(phrase)[0])} " for phrase in (key, other))
     return a in b or b in a
 
 
+@lru_cache(maxsize=1 << 16)
 def _stem(word: str) -> str:
     """A word without the plural's ending, so that both count as one."""
     return word[:-1] if len(word) > 3 and word.endswith("s") and not word.endswith("ss") else word
