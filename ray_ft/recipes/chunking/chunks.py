@@ -4,7 +4,8 @@ import re
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
+from functools import lru_cache
+from itertools import accumulate, islice
 from pathlib import PurePosixPath
 
 from ray_ft.recipes.chunking.pieces import (
@@ -67,7 +68,7 @@ def document_title(document: Document) -> str:
 
 def sections(document: Document) -> list[Section]:
     """Sections in order, empty ones included; without headings the whole document is one."""
-    line_starts = [0, *(m.end() for m in re.finditer("\n", document.text))]
+    line_starts = [0, *accumulate(len(line) + 1 for line in document.text.split("\n"))][:-1]
     found: list[Section] = []
     stack: list[Block] = []
     heading: Block | None = None
@@ -94,9 +95,16 @@ def sections(document: Document) -> list[Section]:
     return found
 
 
+@lru_cache(maxsize=4096)
 def clean_title(text: str) -> str:
     """A heading without markup: backticks, emphasis and link targets."""
     return " ".join(MARKS.sub("", LINK.sub(r"\1", text)).split())
+
+
+@lru_cache(maxsize=64)
+def file_name(path: str) -> str:
+    """The last part of a path; most passages that are looked at in a row are of one file."""
+    return PurePosixPath(path).name
 
 
 def titled(chunk: Chunk, text: str = "") -> str:

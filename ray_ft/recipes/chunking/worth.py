@@ -6,9 +6,10 @@ all the same.
 
 import re
 from collections.abc import Sequence
-from pathlib import PurePosixPath
+from functools import lru_cache
+from itertools import islice
 
-from ray_ft.recipes.chunking.chunks import LINK, clean_title
+from ray_ft.recipes.chunking.chunks import LINK, clean_title, file_name
 from ray_ft.recipes.chunking.joining import ITEM, is_listing, is_term
 from ray_ft.rows import Chunk
 from ray_ft.words import num_words
@@ -25,14 +26,15 @@ OPEN = (":", "：")
 BREAK = re.compile(r"\n[ \t]*\n|\n(?=[ \t]*(?:[-*+•|]|\d{1,3}[.)])[ \t])|(?<=[.!?])[\"')\]]*\s(?=\S)|(?<=[。！？])")
 RULE = re.compile(r"([=\-~^\"'*+])\1{2,}\s")  # above a title
 URL = re.compile(r"https?://\S++")
-CREDITS = re.compile(r"\(#\d+\)|(?<!\w)[#@][\w-]++")
-SENTENCE_END = re.compile(r"[.!?](?=\s|$)|[。！？।။។]")
+CREDITS = re.compile(r"\(#\d+\)|#(?<!\w.)[\w-]++|@(?<!\w.)[\w-]++")
+SENTENCE_END = re.compile(r"[.!?。！？।။។](?:(?<=[。！？।။។])|(?=\s|$))")
 UNMARKED = re.compile("[\u0e00-\u0eff]")  # Thai and Lao, whose sentences end with a space or nothing
 LICENCE = re.compile(  # the heading of a licence that stands in full, and not of what a project says of its own
     r"\b(?:gnu|gpl|lgpl|apache|mit|bsd|isc|mozilla|creative commons|public|documentation)\b[^\n]{0,60}\blicen[cs]e\b",
     re.IGNORECASE,
 )
 BULLETS = ("•", "*", "-", "–")  # of what is no heading, in a PDF
+PAGES = (".htm", ".xhtm", ".php", ".asp")
 LEADS_ON = re.compile(r"\.(?:x?html?|php|aspx?)(?:#[^\s#]*+)?[)\]>]?[ \t]*$")  # a line of an index: a name and its page
 RULE_ALONE = re.compile(r"[-=*_~]{3,}")
 NAMED = re.compile(r"^`++[^`\n]++`++$", re.MULTILINE)  # a line that only names what is told below
@@ -79,6 +81,8 @@ def _depth(line: str) -> int:
 
 def num_rows(text: str) -> int:
     """Rows of a table, where they are three or more and a third of all lines; else 0."""
+    if " | " not in text:
+        return 0
     lines = text.split("\n")
     rows = sum(" | " in line for line in lines)
     return rows if rows >= MIN_ROWS and MIN_ROWS * rows >= len(lines) else 0
@@ -86,20 +90,21 @@ def num_rows(text: str) -> int:
 
 def below_its_heading(chunk: Chunk, text: str) -> str:
     """A passage that goes on within a section, below that section's heading, which says what it is about."""
-    file = PurePosixPath(chunk.metadata.get("path", "")).name
+    file = file_name(chunk.metadata.get("path", ""))
     path = [title for title in dict.fromkeys(chunk.heading_path) if title != file and not title.startswith(BULLETS)]
     if not path or HEADING.match(text.lstrip()) or RULE.match(text) or path[-1] == clean_title(text.partition("\n")[0]):
         return text
-    if any(path[-1] in match.group() for match in HEADING.finditer(text)):
+    if path[-1] in text and any(path[-1] in match.group() for match in HEADING.finditer(text)):
         return text  # what stands in front of a document's first heading
     return f"{' > '.join(path[-2:])}\n\n{text}"
 
 
 def _stands_alone(text: str, min_words: int) -> bool:
     """Whether a passage says enough beside what it links to, and neither begins nor ends within something."""
-    body = CREDITS.sub(" ", URL.sub(" ", LINK.sub(" ", NAMED.sub("", HEADING.sub("", text))))).strip()
-    num_sentences = len(SENTENCE_END.findall(body))
-    is_several = num_sentences > 1 or UNMARKED.search(body) is not None
+    body = NAMED.sub("", _below_headings(text)) if "`" in text else _below_headings(text)
+    body = CREDITS.sub(" ", URL.sub(" ", LINK.sub(" ", body) if "[" in body else body)).strip()
+    has_sentences = len(list(islice(SENTENCE_END.finditer(body), 2))) > 1
+    is_several = has_sentences or UNMARKED.search(body) is not None
     if len(body) < 4 * MAX_SURE_WORDS and num_words(body) < (min_words if is_several else 1.5 * min_words):
         return False
     if (
@@ -109,10 +114,12 @@ def _stands_alone(text: str, min_words: int) -> bool:
     ):
         return False
     lines = body.split("\n")
-    if 2 * sum(LEADS_ON.search(line) is not None for line in lines) > len(lines):
+    if any(page in body for page in PAGES) and 2 * sum(LEADS_ON.search(line) is not None for line in lines) > len(
+        lines
+    ):
         return False
     last = text.rstrip().rpartition("\n")[2]
-    is_prose = num_sentences > 1 and len(last) > MAX_TITLE and ITEM.match(last) is None and " | " not in last
+    is_prose = has_sentences and len(last) > MAX_TITLE and ITEM.match(last) is None and " | " not in last
     return not (is_prose and BROKEN_OFF.search(last) and not UNMARKED.search(last))
 
 
@@ -120,14 +127,21 @@ def is_worth_it(chunk: Chunk, *, min_words: int = MIN_WORDS) -> bool:
     """Whether a passage of a document holds a sentence, a listing or rows of a table, and more than a few words."""
     if "torn" in chunk.metadata:
         return False
-    body = HEADING.sub("", chunk.text).strip()
+    body = _below_headings(chunk.text).strip()
     if len(body) < 4 * MAX_SURE_WORDS and num_words(body) < min_words:
         return False
     if body.endswith(OPEN) and _without_lead(chunk.text) == chunk.text:
         return False  # nothing but the beginning of what is not here
     lines = body.split("\n")
-    is_table = sum(" | " in line for line in lines) >= MIN_ROWS
-    return is_table or LISTING.search(body) is not None or any(map(_says_something, lines))
+    if any(map(_says_something, lines)) or sum(" | " in line for line in lines) >= MIN_ROWS:
+        return True
+    return LISTING.search(body) is not None
+
+
+@lru_cache(maxsize=4)
+def _below_headings(text: str) -> str:
+    """A text without its headings; one passage is asked for several times in a row."""
+    return HEADING.sub("", text)
 
 
 def as_read(text: str) -> str:
@@ -137,7 +151,7 @@ def as_read(text: str) -> str:
     and so are the name of what is not and headings above nothing. Three blank lines and more become one.
     """
     text = _without_lead(_without_name(_without_bare_headings(GAP.sub("\n\n", text))))
-    marks = [match.start() for match in FENCE.finditer(text)]
+    marks = [match.start() for match in FENCE.finditer(text)] if "```" in text else []
     if len(marks) % 2 == 0:
         return text
     # A fence that closes stands right below the listing, and one that opens has a blank line above it.
@@ -147,6 +161,8 @@ def as_read(text: str) -> str:
 
 def _without_bare_headings(text: str) -> str:
     """Without headings of Markdown right above one that is no part of theirs."""
+    if not text.startswith("#") and "\n\n#" not in text:
+        return text
     parts = text.split("\n\n")
     levels = [(mark.end() if (mark := MARK.match(part)) and "\n" not in part.strip() else 0) for part in parts]
     pairs = zip(parts, levels, [*levels[1:], 0], strict=True)
@@ -167,7 +183,7 @@ def _without_name(text: str) -> str:
     if num_kept == len(parts):
         return text
     kept = "\n\n".join(parts[:num_kept]).rstrip()
-    return _without_name(kept) if num_words(HEADING.sub("", kept)) >= MIN_WORDS else text
+    return _without_name(kept) if num_words(_below_headings(kept)) >= MIN_WORDS else text
 
 
 def _without_lead(text: str) -> str:
@@ -176,7 +192,7 @@ def _without_lead(text: str) -> str:
         return text
     last = max((match.start() for match in BREAK.finditer(text)), default=0)
     kept = text[:last].rstrip()
-    return kept if num_words(HEADING.sub("", kept)) >= MIN_WORDS else text
+    return kept if num_words(_below_headings(kept)) >= MIN_WORDS else text
 
 
 def _says_something(line: str) -> bool:

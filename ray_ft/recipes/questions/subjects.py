@@ -8,31 +8,33 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from functools import lru_cache
-from pathlib import PurePosixPath
 
-from ray_ft.recipes.chunking.chunks import LINK, clean_title
+from ray_ft.recipes.chunking.chunks import LINK, clean_title, file_name
 from ray_ft.recipes.chunking.keywords import STOP_WORDS, keywords
 from ray_ft.recipes.chunking.languages import european_language
 from ray_ft.recipes.questions.topics import named, says_something
 from ray_ft.rows import Chunk
 
-OTHERS, LETTERS = (
-    re.compile(r"[^\x00-\x7f]+"),
-    re.compile("[A-Za-z]"),
-)  # characters that are not ASCII, and letters that are
+OTHERS = re.compile(r"[^\x00-\x7f]+")  # what is not ASCII
+LETTERS = re.compile("[A-Za-z]")
 LISTINGS = re.compile(
     r"^[ \t]*```[\s\S]*?(?:^[ \t]*```|\Z)|^(?: {4}|\t)[^\n]*[=(){};<>\[\]|$/][^\n]*$"
     r"|^[ \t]*(?:>>>|\.\.\.|[$%#>]) [^\n]*$",
     re.MULTILINE,
 )
 LABELS = re.compile(r"^:[\w -]{1,30}:[^\n]*$|^[^|\n]{1,40}: \| |^[\w/ -]{1,30}:[ \t]*$", re.MULTILINE)
+NUMBERS = re.compile(r"\(#\d+\)|#(?<!\w.)[\w-]+|@(?<!\w.)[\w-]+")
 CREDITS = re.compile(
     r"\(#\d+\)|(?<!\w)[#@][\w-]+|(?<![\w.-])[\w.-]++/[\w.-]++#\d+|(?:(?<=\) )|(?<=\)))\[[^\[\]\n]*+\]"
     r"|\b(?:contributed|reported|thanks|written|maintained) (?:by|to):? [^\n]*",
     re.IGNORECASE,
 )
+BY = tuple(
+    f"{word} {to}" for word in ("contributed", "reported", "thanks", "written", "maintained") for to in ("by", "to")
+)
 MARKED = re.compile(
-    r"(?<!`)(`{1,2})(?! )([^`\n]{2,60})\1(?!`)|\*\*([^*\n]{2,60})\*\*|(?<![\w*])\*([^*\n ][^*\n]{1,50})\*(?!\*)"
+    r"`(?<!``)(?! )([^`\n]{2,60})`(?!`)|``(?<!```)(?! )([^`\n]{2,60})``(?!`)"
+    r"|\*\*([^*\n]{2,60})\*\*|\*(?<![\w*]\*)([^*\n ][^*\n]{1,50})\*(?!\*)"
 )
 NAME = re.compile(r"[a-z\d][A-Z]|\w\w[_.-]\w\w|^--?[a-z]|^[A-Z]{2}")  # in a word that is spelled as names are
 WORDS = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
@@ -86,14 +88,14 @@ def subjects(chunk: Chunk, max_subjects: int, common: frozenset[str] = frozenset
     The heading above it comes first, where it is a name and no sentence.
     """
     prose = LABELS.sub(" ", LISTINGS.sub("\n", chunk.text))
-    prose = CREDITS.sub(" ", LINK.sub(r" \1 ", prose))
-    marked = [next(filter(None, m.groups()[1:])) for m in MARKED.finditer(prose)]
+    prose = _without_credits(LINK.sub(r" \1 ", prose) if "[" in prose else prose)
+    marked = [next(filter(None, m.groups())) for m in MARKED.finditer(prose)]
     marked = [m.strip().rstrip(":") for m in marked if not CODE_SIGNS.search(m) and m.lower() not in STOP_WORDS]
     lowered, is_foreign = prose.lower(), _is_foreign(prose)
     times: Counter[str] = Counter()
     for word, number in Counter(WORDS.findall(lowered)).items():
         times[_stem(word)] += number
-    above = _stems_above(chunk.heading_path)
+    above = _stems_above(tuple(chunk.heading_path))
     found: dict[str, tuple[float, str]] = {}
     phrases = [_trimmed(phrase) for phrase in keywords(prose, LOOKED_AT)]
     again = [pair for phrase in phrases for pair in _pairs(phrase) if lowered.count(pair.lower()) > 1]
@@ -117,14 +119,21 @@ def subjects(chunk: Chunk, max_subjects: int, common: frozenset[str] = frozenset
     return chosen
 
 
+def _without_credits(prose: str) -> str:
+    """`CREDITS` takes long to find; where none of its words stands, what is left of it is found by its signs."""
+    lowered = prose.lower()
+    has_words = any(words in lowered for words in BY) or ")[" in prose or ") [" in prose
+    is_sure = prose.isascii() and not has_words and not ("#" in prose and "/" in prose)
+    return (NUMBERS if is_sure else CREDITS).sub(" ", prose)
+
+
 def _titles(chunk: Chunk) -> list[str]:
     """The names among the two headings above a passage, the nearest first; none that any document has."""
     titles = [named(clean_title(title)) for title in reversed(chunk.heading_path[-2:])]
-    return [
-        title for title in titles if _is_name(title) and title != PurePosixPath(chunk.metadata.get("path", "")).name
-    ]
+    return [title for title in titles if _is_name(title) and title != file_name(chunk.metadata.get("path", ""))]
 
 
+@lru_cache(maxsize=1024)
 def _is_name(title: str) -> bool:
     words = [word.lower() for word in WORDS.findall(title)]
     is_short = len(title.split()) <= MAX_TITLE_WORDS and not title.endswith((".", "?", "!"))
