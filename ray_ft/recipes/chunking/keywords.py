@@ -6,7 +6,7 @@ words, and each character counts as a word.
 """
 
 import re
-from collections import Counter
+from collections import defaultdict
 from functools import lru_cache
 
 from ray_ft.recipes.chunking.languages import BY_LANGUAGE, ELISION, european_language
@@ -70,7 +70,7 @@ STOP_WORDS = frozenset(ENGLISH.split()).union(FORMS.split(), *map(_forms, VERBS.
 NOT_PROSE = re.compile(
     r"```.*?(?:```|\Z)|`{1,2}|https?://\S+|<[^<>\n]{1,80}>|\]\([^)\]]*+\)|^[=\-~^\"'*#+]{3,}$", re.DOTALL | re.MULTILINE
 )
-ROW_END = re.compile(r"\n(?=[ \t]*(?:[-*+•]|\d{1,3}[.)])[ \t])|(?<=[^\n])\n(?=[^\n|]{1,80} \| )")
+ROW_END = re.compile(r"\n(?:(?=[ \t]*(?:[-*+•]|\d{1,3}[.)])[ \t])|(?<=[^\n]\n)(?=[^\n|]{1,80} \| ))")
 """The end of a row of a table or of a list's item, where a phrase ends too."""
 WORD = re.compile(r"[^\W\d_][\w]*(?:[-'’./][\w]+)*|\S|\n")
 UNSPACED_RUN = re.compile(f"[{''.join(f'{chr(a)}-{chr(b)}' for a, b in UNSPACED)}]+")
@@ -93,18 +93,19 @@ def keywords(text: str, max_keywords: int = 8) -> list[str]:
     language = "" if unspaced else european_language(text)
     spaced = UNSPACED_RUN.sub(".", text) if unspaced else ELISION.sub("de ", text) if language == "fr" else text
     phrases = [(" ", phrase) for phrase in _phrases(spaced, BY_LANGUAGE.get(language, NO_WORDS))]
-    frequency: Counter[str] = Counter()
-    degree: Counter[str] = Counter()
+    frequency: dict[str, int] = defaultdict(int)
+    degree: dict[str, int] = defaultdict(int)
     spelling: dict[str, str] = {}
     parts: dict[str, list[str]] = {}
     for joint, phrase in [*phrases, *(("", list(phrase)) for phrase in unspaced)]:
         spelled = joint.join(phrase)
         key = spelled.lower()
         spelling.setdefault(key, spelled)
-        parts[key] = key.split(" ") if joint else list(key)
-        for word in parts[key]:
+        parts[key] = words = key.split(" ") if joint else list(key)
+        size = len(phrase)
+        for word in words:
             frequency[word] += 1
-            degree[word] += len(phrase)
+            degree[word] += size
     shares = {word: degree[word] / number for word, number in frequency.items()}
     scores = {key: sum(map(shares.__getitem__, words)) for key, words in parts.items()}
     best = sorted(scores, key=scores.__getitem__, reverse=True)  # stable: earlier phrases win ties
@@ -153,7 +154,7 @@ def _is_word(word: str) -> bool:
 
 def _trimmed(run: list[str]) -> list[str]:
     """A phrase without what is a verb more often than not: `files covered`, `executing arbitrary commands`."""
-    while run and PAST.fullmatch(run[-1]):
+    while run and run[-1].endswith("ed") and PAST.fullmatch(run[-1]):
         run = run[:-1]
     if len(run) > 2 and run[0].endswith("ing") and run[0].islower():
         run = run[1:]

@@ -6,7 +6,7 @@ stands once among other words is there by chance. What is set in listings, table
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
 from ray_ft.recipes.chunking.chunks import LINK, clean_title, file_name
@@ -92,9 +92,7 @@ def subjects(chunk: Chunk, max_subjects: int, common: frozenset[str] = frozenset
     marked = [next(filter(None, m.groups())) for m in MARKED.finditer(prose)]
     marked = [m.strip().rstrip(":") for m in marked if not CODE_SIGNS.search(m) and m.lower() not in STOP_WORDS]
     lowered, is_foreign = prose.lower(), _is_foreign(prose)
-    times: Counter[str] = Counter()
-    for word, number in Counter(WORDS.findall(lowered)).items():
-        times[_stem(word)] += number
+    times = Counter(WORDS.findall(lowered))
     above = _stems_above(tuple(chunk.heading_path))
     found: dict[str, tuple[float, str]] = {}
     phrases = [_trimmed(phrase) for phrase in keywords(prose, LOOKED_AT)]
@@ -103,9 +101,9 @@ def subjects(chunk: Chunk, max_subjects: int, common: frozenset[str] = frozenset
         key = phrase.lower().strip("`*")
         if len(key) < MIN_LETTERS or key in found:
             continue
-        score = _evidence(phrase, lowered.count(key), times, above, common) + (1.0 if rank < len(marked) else 0.0)
         if is_foreign and rank >= len(marked) and not (NAME.search(phrase) or _is_above(phrase, above)):
             continue
+        score = _evidence(phrase, lowered.count(key), times, above, common) + (1.0 if rank < len(marked) else 0.0)
         found[key] = (score, phrase.strip("`*"))
     best = sorted((item for item in found.items() if item[1][0] >= FAIR), key=lambda item: -item[1][0])
     chosen = _titles(chunk)[:1]
@@ -169,7 +167,9 @@ def _is_above(phrase: str, above: frozenset[str]) -> bool:
     return any(_stem(word) in above for word in WORDS.findall(phrase.lower()) if len(word) > MIN_LETTERS)
 
 
-def _evidence(phrase: str, num_times: int, times: Counter[str], above: frozenset[str], common: frozenset[str]) -> float:
+def _evidence(
+    phrase: str, num_times: int, times: Mapping[str, int], above: frozenset[str], common: frozenset[str]
+) -> float:
     words, own = _stems(phrase)
     telling = [word for word in own if word not in common] if common else own
     if not telling:
@@ -177,9 +177,9 @@ def _evidence(phrase: str, num_times: int, times: Counter[str], above: frozenset
     score = 0.0
     if num_times > 1:
         score += 2.0
-    elif all(times[word] > 1 for word in telling):
+    elif all(_comes_again(word, times) for word in telling):
         score += 1.5
-    elif times[words[-1]] > 1 and words[-1] in telling:
+    elif words[-1] in telling and _comes_again(words[-1], times):
         score += 1.0
     if any(word in above for word in telling):
         score += 1.0 if len(words) > 1 or num_times > 1 else 0.5
@@ -189,6 +189,12 @@ def _evidence(phrase: str, num_times: int, times: Counter[str], above: frozenset
         score -= 1.0  # a word of the language
     score += 1.0 if 1 < len(words) < 4 else 0.0
     return score - 0.75 * (len(words) - len(telling))
+
+
+def _comes_again(stem: str, times: Mapping[str, int]) -> bool:
+    """Whether a word stands in a text twice, with or without the plural's ending."""
+    plural = f"{stem}s"
+    return times.get(stem, 0) + (times.get(plural, 0) if _stem(plural) == stem else 0) > 1
 
 
 @lru_cache(maxsize=1 << 14)
