@@ -83,10 +83,6 @@ class Listed(Sequence[Item]):
         """Whether each item is to be read at all, [items]."""
         return np.array((np.array(self._flags, dtype=np.uint8) & IS_UNREAD) == 0)
 
-    def close(self) -> None:
-        """Remove the file."""
-        self._todo.close()
-
 
 def _lot(item: Item) -> int:
     name = item.path if isinstance(item, SourceFile) else item.file.name

@@ -26,7 +26,7 @@ os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "RAYON_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 ENTRY = Path(__file__).resolve().parents[2] / "bench_data"
 CONTROL_SECONDS = 2.0
-STEPS = ("list_items", "read_items", "place_documents", "name_groups", "write_groups", "publish", "tidy")
+STEPS = ("read_items", "place_documents", "name_groups", "write_groups", "publish", "tidy")
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -76,7 +76,6 @@ def _run(folder: Path, given: argparse.Namespace) -> list[dict[str, Any]]:
     found = sources_digest(data)
     rows = [{"step": "look for changes", "seconds": time.monotonic() - started, "driver_gib": _memory()}]
     ray.init(address="local", num_cpus=given.cpus, include_dashboard=False, log_to_driver=False)
-    peaks: dict[str, float] = {}
     with measured_steps(STEPS, driver_gib=_memory) as steps:
         made = prepare_training_set(
             data,
@@ -91,7 +90,6 @@ def _run(folder: Path, given: argparse.Namespace) -> list[dict[str, Any]]:
     peak = rows[0]["driver_gib"]
     for name, step in steps.items():
         peak += step["driver_gib"]
-        peaks[name] = peak
         rows.append({"step": name, "seconds": step["seconds"], "driver_gib": peak})
     rows.append({"step": "all", "seconds": time.monotonic() - started, "driver_gib": _memory()})
     return rows
