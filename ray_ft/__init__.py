@@ -76,6 +76,7 @@ if TYPE_CHECKING:
         ModelError,
         PromptTooLongError,
         RayFTError,
+        StorageError,
         TrainingError,
     )
 
@@ -122,6 +123,7 @@ __all__ = [
     "ServingConfig",
     "Sizing",
     "Standing",
+    "StorageError",
     "Sweep",
     "SweepConfig",
     "TrainConfig",

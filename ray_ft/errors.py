@@ -4,6 +4,7 @@ RayFTError
 ├── ConfigError (ValueError)                    a key, a value or a run folder that cannot work
 ├── DataError (ValueError)                      documents that give no training set
 ├── MissingArtifactError (FileNotFoundError)    a stage's input that no verb has made yet
+├── StorageError                                storage that denies, cannot be reached or lacks what it should hold
 ├── MissingDependencyError (ImportError)        an optional package that is not installed
 ├── ModelError (ValueError)                     a model or adapter that cannot be loaded or does not belong
 ├── DoesNotFitError                             no strategy fits the hardware
@@ -32,6 +33,10 @@ class DataError(RayFTError, ValueError):
 
 class MissingArtifactError(RayFTError, FileNotFoundError):
     """A stage's input does not exist; the message names the verb that makes it."""
+
+
+class StorageError(RayFTError):
+    """Storage behind a URI does not do what is asked; the message names the object and what storage says."""
 
 
 class MissingDependencyError(RayFTError, ImportError):

@@ -13,7 +13,8 @@ from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from ray_ft.errors import ConfigError, MissingDependencyError, TrainingError, first_line
+from ray_ft.errors import TrainingError, first_line
+from ray_ft.storage import joined, open_filesystem
 from ray_ft.training.checkpoints.files import damage
 from ray_ft.training.checkpoints.record import (
     FOLDER,
@@ -30,7 +31,6 @@ log = logging.getLogger("ray_ft")
 FIRST_WAIT_SECONDS = 1.0
 LONGEST_WAIT_SECONDS = 60.0
 CLOSE_SECONDS = 600.0  # that the end of a run waits for storage
-PYARROW_SCHEMES = ("s3", "gs", "gcs", "hdfs", "abfs", "abfss")  # those that pyarrow has built in
 
 
 class CheckpointStore:
@@ -95,22 +95,8 @@ def open_store(uri: str | None, run_path: str | Path) -> CheckpointStore | None:
     """Where a run's checkpoints go beside its folder: `uri`/<name of the run's folder>; None without a URI."""
     if uri is None:
         return None
-    where = f"{uri.rstrip('/')}/{Path(run_path).name}"
-    scheme = uri.partition("://")[0] if "://" in uri else "file"
-    try:
-        if scheme in PYARROW_SCHEMES:
-            from fsspec.implementations.arrow import ArrowFSWrapper
-            from pyarrow.fs import FileSystem
-
-            found, root = FileSystem.from_uri(where)
-            return CheckpointStore(ArrowFSWrapper(found), root, uri=where)
-        from fsspec.core import url_to_fs
-
-        fs, root = url_to_fs(where)
-    except ImportError as error:
-        raise MissingDependencyError(f"train.checkpoint_uri: {uri}: {first_line(error)}") from error
-    except (ValueError, OSError) as error:
-        raise ConfigError(f"train.checkpoint_uri: {uri}: {first_line(error)}") from error
+    where = joined(uri, Path(run_path).name)
+    fs, root = open_filesystem(where, "train.checkpoint_uri")
     return CheckpointStore(fs, root, uri=where)
 
 

@@ -134,7 +134,7 @@ def test_a_run_does_not_wait_for_ever_for_storage(tmp_path: Path) -> None:
 
 
 def test_a_scheme_that_nobody_knows_is_a_config_error(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"train\.checkpoint_uri: nowhere://x"):
+    with pytest.raises(ConfigError, match=r"train\.checkpoint_uri: 'nowhere://x"):
         open_store("nowhere://x", tmp_path)
 
 
