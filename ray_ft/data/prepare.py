@@ -26,6 +26,7 @@ from ray_ft.data.ingest.manifest import files_read, list_items, slices_of
 from ray_ft.data.ingest.stage import SCRATCH, read_items
 from ray_ft.data.report.summary import report, require_examples
 from ray_ft.data.run.lock import locked, scratch
+from ray_ft.data.sources.archive import keeping
 from ray_ft.data.tokenization.chat import ChatEncoder
 from ray_ft.engines import Engine
 from ray_ft.models.tokenizer import load_tokenizer
@@ -61,7 +62,7 @@ def prepare_training_set(
     encoder = ChatEncoder(tokenizer, system_prompt=model.system_prompt, max_seq_len=model.max_seq_len)
     chat_problem = template_problem(encoder, data)
     folder = Path(f"{output_path}.work")
-    with locked(folder), scratch(folder / SCRATCH):
+    with locked(folder), scratch(folder / SCRATCH), keeping(folder / SCRATCH / "members"):
         items = list_items(data, model.max_seq_len)
         if data.rehearsal is not None:
             assert engine is not None

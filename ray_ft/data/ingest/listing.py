@@ -26,6 +26,7 @@ from ray_ft.errors import ConfigError, DataError
 READ_AHEAD = 8  # threads that hash files
 HASHED_AT_A_TIME, HASHED_TOGETHER = 4096, 64  # files of all threads, and of one
 UNKNOWN_FORMAT, LINK_OUT = "unknown format", "link out of its source"
+MAX_TELLING_BYTES = 2**20  # of a licence, or of what a repository says of its files
 SCRIPT_HEAD = b"#!/bin/sh"
 
 
@@ -186,8 +187,13 @@ def _entries_of(source: str, kind: str, data: DataConfig, prefix: str) -> Iterat
         if not chosen(entry.relative) or any(is_tools(part) for part in PurePosixPath(entry.relative).parts[:-1]):
             continue
         path = _printable(str(PurePosixPath(prefix) / entry.relative))
-        head = _head(entry.location, kind) if may_be_script(path) else b""
+        head = b""
+        if may_be_script(path):
+            head = entry.head(HEAD_BYTES) if entry.head else _head(entry.location, kind)
         reason = entry.reason or _reason(path, entry.num_bytes, data, entry.relative, head)
+        if entry.taken and (not reason or (_tells(path) and entry.num_bytes <= MAX_TELLING_BYTES)):
+            entry = entry.taken()
+            reason = reason or entry.reason
         yield SourceFile(path, entry.location, entry.num_bytes, reason, kind, entry.content)
 
 
@@ -230,6 +236,12 @@ def _reason(path: str, num_bytes: int, data: DataConfig, relative: str, head: by
     if format_of(path, head) is None:
         return UNKNOWN_FORMAT
     return "larger than data.max_file_bytes" if num_bytes > data.max_file_bytes else dropped_by_path(relative)
+
+
+def _tells(path: str) -> bool:
+    """Whether a file may say something of others."""
+    name = path.rpartition("/")[2]
+    return name == ".gitattributes" or bool(LICENCE_FILE.match(name))
 
 
 def _printable(path: str) -> str:

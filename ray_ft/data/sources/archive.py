@@ -1,36 +1,47 @@
-"""Members of zip and tar archives, read one by one where they stand; a compressed tar is unpacked once per machine.
+"""Members of zip and tar archives. Those of a zip file and of a plain tar are read one by one where they stand.
+
+A compressed tar is read from its beginning to its end, once for each time that it is listed. While `keeping` is in
+force, members that are going to be read are kept on the way, in a file that all nodes see.
 
 Nothing is written under a member's name, so no name can lead out of a folder, and no member is read beyond the size
 that was listed for it. Archives in archives are not opened.
 """
 
-import bz2
-import gzip
 import hashlib
 import lzma
-import os
 import stat
 import tarfile
-import tempfile
 import threading
+import uuid
 import zipfile
-from collections.abc import Callable, Iterator
+import zlib
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from contextvars import ContextVar
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
+from tarfile import InvalidHeaderError, ReadError, TruncatedHeaderError  # type: ignore[attr-defined]
+from types import TracebackType
 from typing import IO, Any
 
 from ray_ft.data.sources.base import MAX_MEMBERS, Entry, plain
-from ray_ft.errors import ConfigError, DataError
+from ray_ft.data.sources.unpacked import BUFFER_BYTES, refuse_bomb, unpacked_stream
+from ray_ft.errors import ConfigError, DataError, first_line
 
-COMPRESSED: dict[str, Callable[..., Any]] = {
-    ".tar.gz": gzip.open,
-    ".tgz": gzip.open,
-    ".tar.bz2": bz2.open,
-    ".tar.xz": lzma.open,
-}
+COMPRESSED = {
+    ".tar.gz": ".gz", ".tgz": ".gz", ".tar.bz2": ".bz2", ".tbz2": ".bz2", ".tar.xz": ".xz", ".txz": ".xz",
+    ".tar.zst": ".zst", ".tzst": ".zst",
+}  # fmt: skip
 SUFFIXES = (".zip", ".tar", *COMPRESSED)
-MAX_RATIO, SMALL_BYTES = 100, 2**30  # an archive that unpacks to more than both is a bomb
-CHUNK = 2**22
+MEMBERS = ".members"  # suffix of a file of kept members
+LEVEL = 1  # of zstd; kept members are read once
+READ_ERRORS = (
+    EOFError, NotImplementedError, OSError, RuntimeError, lzma.LZMAError, tarfile.TarError, zipfile.BadZipFile,
+    zlib.error,
+)  # fmt: skip
+
+_folder: ContextVar[Path | None] = ContextVar("folder of kept members", default=None)
 
 
 def is_archive(source: str) -> bool:
@@ -38,35 +49,62 @@ def is_archive(source: str) -> bool:
     return source.lower().endswith(SUFFIXES) and not Path(source).expanduser().is_dir()
 
 
-def list_archive(source: str) -> Iterator[Entry]:
-    """Every file in the archive. Raises ConfigError for one that is missing, DataError for a damaged one or a bomb."""
-    path = Path(source).expanduser().absolute()
+@contextmanager
+def keeping(folder: Path) -> Iterator[None]:
+    """Keep below a folder what is taken of compressed tars while they are listed, so that each member is read alone."""
+    token = _folder.set(folder)
     try:
-        if path.suffix.lower() == ".zip":
-            yield from _list_zip(path, source)
-        else:
-            yield from _list_tar(path, source)
+        yield
+    finally:
+        _folder.reset(token)
+
+
+def list_archive(source: str) -> Iterator[Entry]:
+    """Every file in the archive; of one that is cut short what stands before, and then that.
+
+    Raises ConfigError for one that is missing, DataError for one of which nothing can be read, and for a bomb.
+    """
+    path = Path(source).expanduser().absolute()
+    is_begun = False
+    try:
+        for entry in _list_zip(path, source) if _is_zip(path) else _list_tar(path, source):
+            is_begun = True
+            yield entry
     except FileNotFoundError:
         raise ConfigError(f"data.sources: there is no archive {source!r} (from {Path.cwd()})") from None
-    except (zipfile.BadZipFile, tarfile.TarError, lzma.LZMAError, EOFError, OSError) as error:
-        raise DataError(f"data.sources: cannot read the archive {source!r}: {error}") from None
+    except READ_ERRORS as error:
+        if not is_begun:
+            raise DataError(f"data.sources: cannot read the archive {source!r}: {first_line(error)}") from None
+        yield Entry(plain(path.name), f"{path}::0:0", 0, f"damaged archive: {first_line(error)}")
 
 
 def read_member(location: str) -> bytes:
     """The bytes of a member, never more than were listed. Raises OSError for what cannot be unpacked."""
     archive, place = location.rsplit("::", 1)
-    first, size = (int(number) for number in place.split(":"))
+    first, size, *packed = (int(number) for number in place.split(":"))
     try:
-        if archive.lower().endswith(".zip"):
+        if packed:
+            content = _read_kept(Path(archive), first, size, *packed)
+        elif _is_zip(Path(archive)):
             return _open_zip(archive).read(first, size)
-        with _uncompressed(Path(archive), archive).open("rb") as stream:
-            stream.seek(first)
-            content = stream.read(size)
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, lzma.LZMAError) as error:
-        raise OSError(5, f"{type(error).__name__}: {error}") from None
+        else:
+            with _open_tar(Path(archive), archive) as stream:
+                _go_to(stream, first)
+                content = stream.read(size)
+    except (DataError, *READ_ERRORS) as error:
+        if isinstance(error, OSError) and error.strerror:
+            raise
+        raise OSError(5, f"{type(error).__name__}: {first_line(error)}") from None
     if len(content) != size:
         raise OSError(5, f"{archive} ends early")
     return content
+
+
+def _is_zip(path: Path) -> bool:
+    return path.suffix.lower() == ".zip"
+
+
+# --- zip --------------------------------------------------------------------------------------------------------------
 
 
 class Zip:
@@ -92,7 +130,8 @@ def _list_zip(path: Path, source: str) -> Iterator[Entry]:
     _open_zip.cache_clear()  # the file may have changed since
     with zipfile.ZipFile(path) as archive:
         members = archive.infolist()
-    _check(source, len(members), sum(m.file_size for m in members), path.stat().st_size)
+    _check_number(source, len(members))
+    refuse_bomb(f"data.sources: {source!r}", sum(m.file_size for m in members), path.stat().st_size)
     for number, member in enumerate(members):
         if member.is_dir():
             continue
@@ -101,57 +140,145 @@ def _list_zip(path: Path, source: str) -> Iterator[Entry]:
         yield Entry(name, f"{path}::{number}:{member.file_size}", member.file_size, reason)
 
 
+# --- tar --------------------------------------------------------------------------------------------------------------
+
+
 def _list_tar(path: Path, source: str) -> Iterator[Entry]:
-    with tarfile.open(_uncompressed(path, source), "r:") as archive:
-        for number, member in enumerate(archive):
-            _check(source, number, 0, 0)
+    packing, folder = _packing(path), _folder.get()
+    with ExitStack() as held:
+        stream = held.enter_context(_open_tar(path, f"data.sources: {source!r}"))
+        archive = held.enter_context(
+            tarfile.open(fileobj=stream, mode="r|" if packing else "r:", tarinfo=_Member, bufsize=BUFFER_BYTES)
+        )
+        kept = held.enter_context(_Kept(folder)) if packing and folder is not None else None
+        number = 0
+        while (member := _next(archive, stream)) is not None:
+            archive.members.clear()  # type: ignore[attr-defined] # which would hold them all
+            number += 1
+            _check_number(source, number)
             if member.isdir():
                 continue
-            reason = (
-                "" if member.isreg() and not member.issparse() else "link" if member.linkname else "no regular file"
-            )
-            name = plain(member.name)
-            yield Entry(name, f"{path}::{member.offset_data}:{member.size}", member.size, reason)
+            is_file = member.isreg() and not member.issparse()
+            reason = "" if is_file else "link" if member.linkname else "no regular file"
+            entry = Entry(plain(member.name), f"{path}::{member.offset_data}:{member.size}", member.size, reason)
+            if packing and is_file:
+                passing = _Passing(entry, archive.extractfile(member), kept)
+                entry = replace(entry, head=passing.head, taken=passing.taken)
+            yield entry
 
 
-def _uncompressed(path: Path, source: str) -> Path:
-    """The tar itself, or the unpacked copy of a compressed one in this machine's temporary folder."""
-    opened = next((how for suffix, how in COMPRESSED.items() if path.name.lower().endswith(suffix)), None)
-    if opened is None:
-        return path
-    status = path.stat()
-    about = f"{path}\0{status.st_size}\0{status.st_mtime_ns}".encode("utf-8", "surrogateescape")
-    folder = Path(tempfile.gettempdir()) / f"ray_ft-archives-{os.getuid()}"
-    target = folder / f"{hashlib.sha256(about).hexdigest()[:32]}.tar"
-    if not target.exists():
-        folder.mkdir(mode=0o700, exist_ok=True)
-        if folder.stat().st_uid != os.getuid():
-            raise OSError(1, f"{folder} belongs to someone else")
-        with tempfile.NamedTemporaryFile(dir=folder, delete=False) as partial:
-            try:
-                _unpack(opened(path), partial, source, status.st_size)
-                Path(partial.name).rename(target)
-            except BaseException:
-                Path(partial.name).unlink()
-                raise
-    return target
+class _Member(tarfile.TarInfo):
+    """A header; one that is none, in the middle, would be taken for the end of the archive."""
+
+    @classmethod
+    def fromtarfile(cls, tarfile: tarfile.TarFile) -> "_Member":
+        try:
+            return super().fromtarfile(tarfile)
+        except (InvalidHeaderError, TruncatedHeaderError) as error:
+            raise ReadError(str(error)) from None
 
 
-def _unpack(stream: IO[bytes], target: IO[bytes], source: str, packed: int) -> None:
-    """Copy what the stream unpacks to, and stop where it becomes a bomb."""
-    num_bytes = 0
-    with stream:
-        while chunk := stream.read(CHUNK):
-            num_bytes += len(chunk)
-            _check(source, 0, num_bytes, packed)
-            target.write(chunk)
+class _Passing:
+    """A member while the stream is at it."""
+
+    def __init__(self, entry: Entry, stream: Any, kept: "_Kept | None") -> None:
+        self.entry, self.stream, self.kept = entry, stream, kept
+        self.begin = b""
+
+    def head(self, size: int) -> bytes:
+        """How it begins, "" where that cannot be read."""
+        with suppress(*READ_ERRORS):
+            self.begin = self.stream.read(size)
+        return self.begin
+
+    def taken(self) -> Entry:
+        """The entry with what tells its content, and where that is kept; or why it cannot be read."""
+        try:
+            content = self.begin + self.stream.read(self.entry.num_bytes - len(self.begin))
+        except READ_ERRORS as error:
+            return replace(self.entry, reason=f"unreadable: {first_line(error)}")
+        if len(content) != self.entry.num_bytes:
+            return replace(self.entry, reason="unreadable: the archive ends early")
+        location = self.entry.location if self.kept is None else self.kept.add(content)
+        return replace(self.entry, location=location, content=hashlib.sha256(content).hexdigest())
 
 
-def _check(source: str, num_members: int, unpacked: int, packed: int) -> None:
+class _Kept:
+    """A new file of members, below a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        import pyarrow as pa
+
+        self.path = folder / f"{uuid.uuid4().hex}{MEMBERS}"
+        self.codec = pa.Codec("zstd", LEVEL)
+        self.end = 0
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            self.stream = self.path.open("wb")
+        except OSError as error:
+            raise DataError(f"cannot write {self.path}: {error.strerror}") from None
+
+    def __enter__(self) -> "_Kept":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            self.stream.close()
+        except OSError as why:
+            raise DataError(f"cannot write {self.path}: {why.strerror}") from None
+
+    def add(self, content: bytes) -> str:
+        """Keep what a member holds; the place of it."""
+        packed = self.codec.compress(content, asbytes=True)
+        place = f"{self.path}::{self.end}:{len(content)}:{len(packed)}"
+        try:
+            self.stream.write(packed)
+        except OSError as error:
+            raise DataError(f"cannot write {self.path}: {error.strerror}") from None
+        self.end += len(packed)
+        return place
+
+
+def _read_kept(path: Path, first: int, size: int, num_bytes: int) -> bytes:
+    import pyarrow as pa
+
+    with path.open("rb") as stream:
+        stream.seek(first)
+        content: bytes = pa.Codec("zstd").decompress(stream.read(num_bytes), size, asbytes=True)
+    return content
+
+
+def _open_tar(path: Path, what: str) -> IO[bytes]:
+    return unpacked_stream(path, packing, what) if (packing := _packing(path)) else path.open("rb")
+
+
+def _packing(path: Path) -> str:
+    """How a tar is packed, "" where it is not."""
+    return next((packing for suffix, packing in COMPRESSED.items() if path.name.lower().endswith(suffix)), "")
+
+
+def _next(archive: tarfile.TarFile, stream: IO[bytes]) -> tarfile.TarInfo | None:
+    """The next member. A packed tar is read to its very end, where what was read may be found to be wrong."""
+    member = None
+    try:
+        member = archive.next()
+    finally:
+        while member is None and not stream.seekable() and stream.read(BUFFER_BYTES):
+            pass
+    return member
+
+
+def _go_to(stream: IO[bytes], place: int) -> None:
+    """Go forward in a stream, which may have to be read for that."""
+    if stream.seekable():
+        stream.seek(place)
+        return
+    while place > 0 and (chunk := stream.read(min(place, BUFFER_BYTES))):
+        place -= len(chunk)
+
+
+def _check_number(source: str, num_members: int) -> None:
     if num_members > MAX_MEMBERS:
         raise DataError(f"data.sources: {source!r} has more than {MAX_MEMBERS:,} members; unpack what you need of it")
-    if unpacked > SMALL_BYTES and unpacked > MAX_RATIO * packed:
-        raise DataError(
-            f"data.sources: {source!r} unpacks to more than {MAX_RATIO} times its size, as archive bombs do; "
-            "unpack it yourself if it is meant to"
-        )

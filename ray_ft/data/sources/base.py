@@ -1,5 +1,6 @@
 """What a listed source gives."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
@@ -15,6 +16,8 @@ class Entry:
     num_bytes: int
     reason: str = ""  # why it will not be read
     content: str = ""  # differs when the content does; "" where only reading tells
+    head: Callable[[int], bytes] | None = None  # how it begins, where it can be read only before the next is listed
+    taken: "Callable[[], Entry] | None" = None  # there, the same with its content looked at, or with the reason why not
 
 
 def plain(path: str) -> str:
