@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ray_ft.rows import Question
+from ray_ft.storage import files_of, part_of, resolved
 from ray_ft.words import is_number, pieces, split
 
 if TYPE_CHECKING:
@@ -113,8 +114,7 @@ def overlaps(questions: Sequence[Question], training_set: str | Path, *, common:
     items = [_Item.of(question) for question in questions]
     wanted = Runs.of(run for item in items for run in item.runs())
     allowed = Runs.of(held for text in common for held in wanted.held_by(word_hashes(text)))
-    files = sorted(str(file) for file in (Path(training_set) / "examples.parquet").glob("*.parquet"))
-    found = Runs.of(_without(held, allowed) for held in _scan(files, wanted))
+    found = Runs.of(_without(held, allowed) for held in _scan(resolved(training_set), wanted))
     return [item.overlap(found) for item in items]
 
 
@@ -175,36 +175,37 @@ def _without(run: "tuple[int, Hashes]", allowed: Runs) -> "tuple[int, Hashes]":
     return size, hashes[~np.isin(hashes, allowed.hashes.get(size, hashes[:0]))]
 
 
-def _scan(files: Sequence[str], wanted: Runs) -> "Iterator[tuple[int, Hashes]]":
+def _scan(training_set: str, wanted: Runs) -> "Iterator[tuple[int, Hashes]]":
     """The wanted runs that training holds."""
     import ray
 
     if not wanted.hashes:
         return
+    files = [name for name in files_of(training_set, "examples.parquet") if name.endswith(".parquet")]
     if not ray.is_initialized() or len(files) < 2:
         for file in files:
-            yield from _scan_file(file, wanted).items()
+            yield from _scan_file(training_set, file, wanted).items()
         return
     task = ray.remote(_scan_file)
     shared = ray.put(wanted)
-    waiting = [task.remote(file, shared) for file in files]
+    waiting = [task.remote(training_set, file, shared) for file in files]
     while waiting:
         ready, waiting = ray.wait(waiting)
         for made in ray.get(ready):
             yield from made.items()
 
 
-def _scan_file(file: str, wanted: Runs) -> "Mapping[int, Hashes]":
+def _scan_file(training_set: str, file: str, wanted: Runs) -> "Mapping[int, Hashes]":
     seen: set[int] = set()
     found: list[tuple[int, Hashes]] = []
-    for text in _trained_texts(file):
+    for text in _trained_texts(part_of(training_set, file)):
         if (key := hash(text)) not in seen:
             seen.add(key)
             found += wanted.held_by(word_hashes(text))
     return Runs.of(found).hashes
 
 
-def _trained_texts(file: str) -> Iterator[str]:
+def _trained_texts(file: Path) -> Iterator[str]:
     import pyarrow.parquet as pq
 
     def turns(row: Mapping[str, Any]) -> Iterator[str]:

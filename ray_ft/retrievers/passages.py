@@ -5,6 +5,7 @@ from pathlib import Path
 
 from ray_ft.errors import MissingArtifactError
 from ray_ft.rows import Chunk, from_row, user_message
+from ray_ft.storage import part_of
 
 FILE = "passages.parquet"
 NUM_PASSAGES = 3
@@ -18,7 +19,7 @@ def read_passages(folder: str | Path) -> list[Chunk]:
     """
     import pyarrow.parquet as pq
 
-    path = Path(folder) / FILE
+    path = part_of(folder, FILE)
     if not path.exists():
         raise MissingArtifactError(
             f"The training set lacks {path}. Run `ray-ft prepare CONFIG --force` to make it again."

@@ -12,6 +12,7 @@ from ray_ft.errors import ConfigError
 from ray_ft.retrievers import Retriever
 from ray_ft.retrievers.passages import FILE, NUM_PASSAGES, read_passages
 from ray_ft.rows import Chunk
+from ray_ft.storage import part_of
 
 Found = list[tuple[Chunk, float]]
 """Passages with their scores, the best first."""
@@ -51,7 +52,7 @@ class PassageSet:
         """
         import pyarrow.parquet as pq
 
-        source = Path(self.folder) / FILE
+        source = part_of(self.folder, FILE)
         if not source.exists() or not pq.read_table(source, columns=["id"]).num_rows:
             raise ConfigError(f"serving.retrieval: there is no passage in {source}; prepare documents, or turn it off")
         try:

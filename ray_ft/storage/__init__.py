@@ -2,16 +2,25 @@
 
 from ray_ft.storage.filesystems import PYARROW_SCHEMES, joined, open_filesystem, query_of, shown
 from ray_ft.storage.objects import Found, MissingObject, Store, in_parallel, is_uri
+from ray_ft.storage.sets import Part, files_of, is_whole, part_of, parts_of, put_manifest, read_manifest, resolved
 
 __all__ = [
     "PYARROW_SCHEMES",
     "Found",
     "MissingObject",
+    "Part",
     "Store",
+    "files_of",
     "in_parallel",
     "is_uri",
+    "is_whole",
     "joined",
     "open_filesystem",
+    "part_of",
+    "parts_of",
+    "put_manifest",
     "query_of",
+    "read_manifest",
+    "resolved",
     "shown",
 ]

@@ -18,6 +18,7 @@ import numpy.typing as npt
 from ray_ft.errors import DataError, MissingArtifactError, first_line
 from ray_ft.kernels.attention import packed_lengths
 from ray_ft.rows import Split
+from ray_ft.storage import part_of
 
 INPUT_IDS, LABELS, POSITION_IDS = 0, 1, 2
 IGNORED = -100  # label of a position that the loss does not see
@@ -36,11 +37,15 @@ class PackedRows:
     """
 
     def __init__(self, training_set_path: str | Path, split: Split, *, data_digest: str = "") -> None:
-        self.folder = Path(training_set_path) / "shards"
+        self.path = training_set_path
         try:
-            manifest = json.loads((self.folder / "manifest.json").read_text())
+            manifest = json.loads(part_of(training_set_path, "shards/manifest.json").read_text())
+        except MissingArtifactError:
+            raise
         except FileNotFoundError:
-            raise MissingArtifactError(f"No packed rows in {self.folder}. Run `ray-ft prepare CONFIG` first.") from None
+            raise MissingArtifactError(
+                f"No packed rows in {training_set_path}/shards. Run `ray-ft prepare CONFIG` first."
+            ) from None
         found = manifest.get("data_digest", "none")
         if data_digest and found != data_digest:
             raise DataError(
@@ -63,7 +68,7 @@ class PackedRows:
     def __getitem__(self, index: int) -> npt.NDArray[np.int32]:
         shard, offset = self._locate(index)
         if shard not in self._open:
-            self._open[shard] = self._checked(self.folder / self._files[shard], self._hashes[shard])
+            self._open[shard] = self._checked(part_of(self.path, f"shards/{self._files[shard]}"), self._hashes[shard])
         row: npt.NDArray[np.int32] = self._open[shard][offset]
         return row
 
@@ -74,7 +79,7 @@ class PackedRows:
     def chunk_ids(self, index: int) -> list[str]:
         """The chunks that were packed into a row, for messages."""
         shard, offset = self._locate(index)
-        path = self.folder / (self._files[shard].removesuffix(".npy") + ".chunks.jsonl")
+        path = part_of(self.path, f"shards/{self._files[shard].removesuffix('.npy')}.chunks.jsonl")
         if not path.is_file():
             return []
         with path.open(encoding="utf-8") as lines:

@@ -18,6 +18,7 @@ from ray_ft.hardware import placement
 from ray_ft.hardware.gpus import automatic_precision
 from ray_ft.models.folder import base_digest
 from ray_ft.models.tokenizer import tokenizer_digest
+from ray_ft.storage import resolved
 from ray_ft.trackers import tensorboard
 from ray_ft.trackers.base import ID_FOLDER
 from ray_ft.training.batches import num_steps
@@ -142,7 +143,7 @@ def make_task(
     }
     use_gpu = plan.gpu != "cpu"
     return TrainingTask(
-        training_set_path=str(Path(training_set.path).resolve()),
+        training_set_path=resolved(training_set.path),
         base_path=base_path,
         about_base=about_base,
         chat_template=None if model.chat_template is None else str(Path(model.chat_template).resolve()),

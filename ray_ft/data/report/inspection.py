@@ -6,7 +6,6 @@ Tables are read column by column, so that a set of any size is looked at in litt
 import random
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ray_ft.artifacts import Inspection, RuleSpread, SourcedExample, TrainingSet
@@ -14,6 +13,7 @@ from ray_ft.data.dedup.leakage import find_leaks
 from ray_ft.data.filters.quality import REASON, RULES, Text
 from ray_ft.data.schemas import COLUMNS, DOCUMENTS, EXAMPLES
 from ray_ft.errors import DataError, first_line
+from ray_ft.storage import part_of, parts_of
 
 if TYPE_CHECKING:
     from pyarrow.dataset import Dataset
@@ -58,7 +58,7 @@ def inspect_training_set(made: TrainingSet, *, num_examples: int, dropped: bool,
         files=dict((Counter(made.files) + Counter(made.records)).most_common()),  # lines of datasets may be ok as well
         token_histogram={str(low): histogram[low] for low in BINS},
         samples=tuple(_samples(made, sorted(drawn))),
-        leaks=tuple(find_leaks(Path(made.path), thorough=True)),
+        leaks=tuple(find_leaks(parts_of(made.path), thorough=True)),
         quality=rated,
         num_rated=num_rated,
     )
@@ -95,14 +95,14 @@ def table(made: TrainingSet, name: str) -> "Dataset":
     import pyarrow as pa
     import pyarrow.dataset as ds
 
+    path = part_of(made.path, name)
     try:
-        opened = ds.dataset(str(Path(made.path) / name), format="parquet")
+        opened = ds.dataset(str(path), format="parquet")
     except (OSError, pa.ArrowInvalid) as error:
-        raise DataError(f"{Path(made.path) / name} cannot be read: {first_line(error)}") from None
+        raise DataError(f"{path} cannot be read: {first_line(error)}") from None
     if missing := [column for column in COLUMNS[name] if column not in opened.schema.names]:
         raise DataError(
-            f"{Path(made.path) / name} is from an older version, without {', '.join(missing)}; "
-            "run `ray-ft prepare --force` first"
+            f"{path} is from an older version, without {', '.join(missing)}; run `ray-ft prepare --force` first"
         )
     return opened
 

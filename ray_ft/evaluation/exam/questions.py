@@ -12,6 +12,7 @@ from ray_ft.config import EvaluationConfig
 from ray_ft.errors import DataError, MissingArtifactError
 from ray_ft.evaluation.exam.user_questions import SourceDocument, read_user_questions
 from ray_ft.rows import STRATA, Question, Stratum, from_row
+from ray_ft.storage import part_of
 
 MAX_DOCUMENT_CHARS = 65_536
 """A held-out document is scored by its beginning: one huge file must not stand for all."""
@@ -116,7 +117,7 @@ def lot(seed: int, key: str) -> str:
 
 
 def _existing(training_set: TrainingSet, name: str) -> Path:
-    path = Path(training_set.path) / name
+    path = part_of(training_set.path, name)
     if not path.exists():
         raise MissingArtifactError(
             f"The training set lacks {path}. Run `ray-ft prepare CONFIG --force` to make it again."

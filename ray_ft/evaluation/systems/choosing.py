@@ -8,7 +8,6 @@ import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
-from pathlib import Path
 
 from ray_ft.config import EvaluationConfig
 from ray_ft.evaluation.scores.metrics import states_fact
@@ -19,6 +18,7 @@ from ray_ft.recipes.questions.from_structure import key_facts
 from ray_ft.retrievers import Index
 from ray_ft.retrievers.passages import NUM_PASSAGES
 from ray_ft.rows import Chunk, Question, user_message
+from ray_ft.storage import part_of
 
 NUMBERS = (1, 2, 3, 5, 8)
 """Passages to try."""
@@ -91,7 +91,7 @@ def validation_questions(training_set: str, *, seed: int) -> list[Question]:
     """Questions of the qa recipe about validation documents, a fixed sample; [] where there are none."""
     import pyarrow.parquet as pq
 
-    path = Path(training_set) / "examples.parquet"
+    path = part_of(training_set, "examples.parquet")
     columns = ["prompt", "completion", "document_id", "recipe"]
     rows = pq.read_table(path, columns=columns, filters=[("split", "==", "validation")]).to_pylist()
     found: dict[str, Question] = {}

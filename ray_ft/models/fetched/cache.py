@@ -1,7 +1,6 @@
 """The user's cache: bases that are fetched or converted once for each machine, each in a folder that is there whole."""
 
 import json
-import os
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping
@@ -9,14 +8,9 @@ from pathlib import Path
 
 from ray_ft.errors import ConfigError
 from ray_ft.locks import waiting_lock
+from ray_ft.storage.cache import cache_path
 
 PROVENANCE = "ray_ft_source.json"
-
-
-def cache_path() -> Path:
-    """$RAY_FT_CACHE, else ray_ft below $XDG_CACHE_HOME or ~/.cache; several nodes need one that all of them see."""
-    given = os.environ.get("RAY_FT_CACHE")
-    return Path(given or Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "ray_ft").expanduser().resolve()
 
 
 def kept_once(name: str, make: Callable[[Path], None]) -> Path:

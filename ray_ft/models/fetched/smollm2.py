@@ -17,8 +17,9 @@ from pathlib import Path
 from ray_ft.errors import ModelError, last_line
 from ray_ft.models.builtin import SMOLLM2, SMOLLM2_HUB_ID
 from ray_ft.models.config_json import reach_hub
-from ray_ft.models.fetched.cache import PROVENANCE, cache_path, kept_once, write_provenance
+from ray_ft.models.fetched.cache import PROVENANCE, kept_once, write_provenance
 from ray_ft.models.fetched.gguf import convert_gguf
+from ray_ft.storage.cache import cache_path
 
 log = logging.getLogger("ray_ft")
 

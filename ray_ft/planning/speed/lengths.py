@@ -3,6 +3,9 @@
 import json
 from pathlib import Path
 
+from ray_ft.storage import is_uri, part_of
+
+SHARDS = 8  # looked at where each has to be fetched
 ROWS = 64  # looked at of each file, spread over it
 
 
@@ -14,12 +17,15 @@ def attended_tokens(training_set_path: str | Path) -> float | None:
     """
     import numpy as np
 
-    folder = Path(training_set_path) / "shards"
     try:
-        shards = json.loads((folder / "manifest.json").read_text())["splits"]["train"]["shards"]
+        manifest = part_of(training_set_path, "shards/manifest.json")
+        shards = json.loads(manifest.read_text())["splits"]["train"]["shards"]
         total = num_tokens = 0
-        for shard in shards:
-            rows = np.load(folder / shard["file"], mmap_mode="r")  # [rows, 3, tokens]: the last is position_ids
+        # Of a set in storage some shards are fetched, spread over it.
+        for shard in shards[:: max(1, len(shards) // SHARDS) if is_uri(training_set_path) else 1]:
+            rows = np.load(
+                part_of(training_set_path, f"shards/{shard['file']}"), mmap_mode="r"
+            )  # [rows, 3, tokens]: the last is position_ids
             positions = rows[:: max(1, len(rows) // ROWS), 2]
             total, num_tokens = total + int(positions.sum(dtype=np.int64)), num_tokens + positions.size
     except (OSError, ValueError, KeyError, IndexError):

@@ -8,7 +8,6 @@ import json
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,6 +17,7 @@ from ray_ft.artifacts import Gate, TrainingSet
 from ray_ft.errors import ConfigError, DataError, ModelError
 from ray_ft.models.tokenizer import end_of_turn_id, load_tokenizer, template_digest
 from ray_ft.rows import Split
+from ray_ft.storage import part_of
 from ray_ft.training.batches import IGNORED, INPUT_IDS, LABELS, POSITION_IDS, PackedRows
 from ray_ft.training.checks.isolation import TOLERANCE, isolate, why_state_leaks
 
@@ -113,7 +113,7 @@ def _check_rows(rows: PackedRows, *, split: Split, seen: _Seen) -> None:
 
 def _check_end_of_turn(training_set: TrainingSet, seen: _Seen, tokenizer: Any) -> None:
     """A set with conversations or questions has to teach where an answer stops."""
-    manifest = json.loads((Path(training_set.path) / "shards" / "manifest.json").read_text())
+    manifest = json.loads(part_of(training_set.path, "shards/manifest.json").read_text())
     num_chats = manifest["splits"].get("train", {}).get("num_chat_examples", 0)
     if num_chats == 0 or seen.num_ends_of_turn:
         return

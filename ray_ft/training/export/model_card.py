@@ -14,6 +14,7 @@ from ray_ft.artifacts import Plan, Report, TrainingSet, TunedModel
 from ray_ft.hardware import GIB
 from ray_ft.models.added_tokens import RECORD
 from ray_ft.progress import duration
+from ray_ft.storage import part_of
 from ray_ft.training.reporting.metrics import METRICS_FILE, read_metrics
 from ray_ft.training.versions import git_revision, versions
 
@@ -186,7 +187,7 @@ def _recipes(run: RunFacts) -> Rows:
     """Examples of each recipe in each split, from the table that prepare wrote."""
     if run.training_set is None:
         return []
-    folder = Path(run.training_set.path) / "examples.parquet"
+    folder = part_of(run.training_set.path, "examples.parquet")
     if not folder.is_dir():
         return []
     import pyarrow.parquet as pq

@@ -10,6 +10,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from ray_ft.errors import ConfigError, TrainingError
+from ray_ft.storage import part_of
 from ray_ft.training.checkpoints.record import FOLDER
 from ray_ft.training.task import TrainingTask
 
@@ -60,7 +61,7 @@ def _unseen(task: TrainingTask) -> list[str]:
     found = []
     if task.mark and (not mark.is_file() or mark.read_text() != task.mark):
         found.append(f"run folder {task.run_path}")
-    if not (Path(task.training_set_path) / "shards" / "manifest.json").is_file():
+    if not part_of(task.training_set_path, "shards/manifest.json").is_file():
         found.append(f"training set {task.training_set_path}")
     if not (Path(task.base_path) / "config.json").is_file():
         found.append(f"base model {task.base_path}")

@@ -13,6 +13,7 @@ from ray_ft.evaluation.scores.metrics import abstention, without_thoughts
 from ray_ft.fences import fenced_in, fenced_language
 from ray_ft.grammars import GRAMMARS
 from ray_ft.rows import Question
+from ray_ft.storage import part_of
 
 WORD = re.compile(r"[^\W\d]\w*")
 IN_PROSE = re.compile(r"`[^`\n]+`|\b\w*[a-z0-9_][A-Z_]\w*\b")
@@ -65,7 +66,7 @@ def with_code_scores(done: Sequence[Done], questions: Sequence[Question], traini
             reference = questions[d.index].reference
             found[place] = score_code(d.answer, reference=reference, language=language, prompt=d.prompt)
     wanted = frozenset[str]().union(*(one.unknown for one in found.values()))
-    known = names_in_corpus(Path(training_set), wanted) if wanted else set[str]()
+    known = names_in_corpus(training_set, wanted) if wanted else set[str]()
     scored = list(done)
     for place, one in found.items():
         invented = sorted(one.unknown - known)
@@ -75,7 +76,7 @@ def with_code_scores(done: Sequence[Done], questions: Sequence[Question], traini
     return scored
 
 
-def names_in_corpus(training_set: Path, wanted: frozenset[str]) -> set[str]:
+def names_in_corpus(training_set: str | Path, wanted: frozenset[str]) -> set[str]:
     """Those of the wanted names that code of the corpus has, or that its prose speaks of as code.
 
     A document is parsed only where it holds a word that is still wanted: a comment's word is no name.
@@ -96,11 +97,11 @@ def names_in_corpus(training_set: Path, wanted: frozenset[str]) -> set[str]:
     return found
 
 
-def _documents(training_set: Path) -> Iterator[tuple[str, str]]:
+def _documents(training_set: str | Path) -> Iterator[tuple[str, str]]:
     """Language and text of every document that was read."""
     import pyarrow.parquet as pq
 
-    for file in sorted((training_set / "documents.parquet").glob("*.parquet")):
+    for file in sorted(part_of(training_set, "documents.parquet").glob("*.parquet")):
         with pq.ParquetFile(file) as table:
             if not {"language", "text"} <= set(table.schema_arrow.names):
                 continue
