@@ -12,10 +12,17 @@ os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.5")
 os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+# Of the server that stands for S3 in tests, which takes any; processes of the cluster inherit them.
+os.environ.setdefault("AWS_ACCESS_KEY_ID", "testing")
+os.environ.setdefault("AWS_SECRET_ACCESS_KEY", "testing")
 # The models are so small that threads would only wait for each other.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import functools
+import importlib.util
+import logging
+import urllib.request
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -63,6 +70,28 @@ def ray_cluster() -> Iterator[None]:
     ray.init(address="local", num_cpus=4, include_dashboard=False, log_to_driver=False, object_store_memory=200 * 2**20)
     yield
     ray.shutdown()
+
+
+@pytest.fixture(scope="session")
+def object_store() -> Iterator[str]:
+    """Address of a server that speaks S3; without moto its tests are skipped, and fail in CI."""
+    if importlib.util.find_spec("moto") is None and "CI" not in os.environ:
+        pytest.skip("needs moto")
+    from moto.server import ThreadedMotoServer
+
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)  # which tells every request
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    yield "http://{}:{}".format(*server.get_host_and_port())
+    server.stop()
+
+
+@pytest.fixture
+def bucket(object_store: str) -> str:
+    """URI of a new bucket."""
+    name = f"bucket-{uuid.uuid4().hex[:8]}"
+    urllib.request.urlopen(urllib.request.Request(f"{object_store}/{name}", method="PUT"), timeout=10).close()
+    return f"s3://{name}?endpoint_override={object_store}&scheme=http&region=us-east-1"
 
 
 @pytest.fixture(scope="session")

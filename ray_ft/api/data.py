@@ -10,6 +10,7 @@ from ray_ft.api.run_folder import config_path_of, existing_artifact, save
 from ray_ft.api.session import ray_session
 from ray_ft.artifacts import Inspection, TrainingSet
 from ray_ft.config import Config, to_plain
+from ray_ft.storage import is_uri, is_whole, joined, shown
 
 log = logging.getLogger("ray_ft")
 
@@ -26,7 +27,8 @@ def prepare(config: Config, *, force: bool = False, retry_quarantined: bool = Fa
     inputs |= {"sources": sources_digest(config.data)} if config.data.sources else {}
     inputs |= {"datasets": datasets_digest(config.data)} if config.data.datasets else {}
     existing = existing_artifact(TrainingSet, config, inputs, verb="prepare", force=force)
-    if existing is not None and Path(existing.path).is_dir():
+    output = output_of(config)
+    if existing is not None and _lies_at(existing.path, output) and is_whole(existing.path):
         if not retry_quarantined:
             return existing
         if not any(state.startswith("quarantined") for state in existing.files):
@@ -40,7 +42,7 @@ def prepare(config: Config, *, force: bool = False, retry_quarantined: bool = Fa
             config.data,
             model=config.model,
             model_path=model_path,
-            output_path=str(config.run_path.resolve() / "data"),
+            output_path=output,
             seed=config.seed,
             inputs_digest=artifacts.digest(inputs),
             engine=config.engine,
@@ -50,6 +52,19 @@ def prepare(config: Config, *, force: bool = False, retry_quarantined: bool = Fa
         inputs["sources"] |= {"changed_while_read": True}
     save(made, config, inputs)
     return made
+
+
+def output_of(config: Config) -> str:
+    """Where the run's training set goes: its folder, or below data.storage_uri under the run's name."""
+    uri = config.data.storage_uri
+    return str(config.run_path.resolve() / "data") if uri is None else joined(uri, config.run_name)
+
+
+def _lies_at(path: str, output: str) -> bool:
+    """Whether a set that was made lies where it would now: a run's folder may have been moved."""
+    if is_uri(path) and is_uri(output):
+        return shown(path).startswith(f"{shown(output)}/")
+    return is_uri(path) == is_uri(output)
 
 
 def inspect(

@@ -21,6 +21,7 @@ from ray_ft.errors import ConfigError
 from ray_ft.recipes import RECIPES, Recipe
 from ray_ft.rows import MAX_NEW_TOKENS
 
+PASSWORD = re.compile(r"://[^/\s@:]{0,100}:[^/\s@]{1,200}@")
 LANGUAGE = re.compile(r"[a-z]{2,3}")
 
 Require = Callable[[bool, str, object, str], None]
@@ -66,6 +67,10 @@ def _check_data(data: DataConfig, require: Require, *, draft: bool) -> None:
         len(data.sources) + len(data.datasets) > 0, "data.sources", list(data.sources),
         "a list with at least one file or folder, or data.datasets one with at least one dataset",
     )  # fmt: skip
+    uri = data.storage_uri
+    require(uri is None or "://" in uri, "data.storage_uri", uri, "a URI such as s3://bucket/sets, or null")
+    has_password = uri is not None and PASSWORD.search(uri) is not None
+    require(not has_password, "data.storage_uri", "***", "a URI without a password: the environment has credentials")
     for name in ("validation_fraction", "test_fraction"):
         require(0 <= getattr(data, name) < 1, f"data.{name}", getattr(data, name), "in [0, 1)")
     similar = data.near_copy_similarity

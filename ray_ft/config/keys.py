@@ -131,6 +131,8 @@ class DataConfig:
     """Rules that documents have to pass, as Gopher, FineWeb and C4 have them; null, and a rule at null, take all."""
     common_lines: int = 0
     """Short paragraphs and lists at the head or foot of this many documents are left out of all but one; 0: of none."""
+    storage_uri: str | None = None
+    """Where the set and what is finished of it lie: a URI of pyarrow or fsspec such as s3://bucket/sets; null: here."""
 
 
 @dataclass(frozen=True)

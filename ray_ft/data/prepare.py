@@ -9,11 +9,10 @@ number of deaths, writes the same set.
 import logging
 import time
 from itertools import chain
-from pathlib import Path
 
 from ray_ft.artifacts import TrainingSet, digest
 from ray_ft.config import DataConfig, ModelConfig
-from ray_ft.data.build.plan import ANSWERS, GROUPS, answers_of, group_job, name_groups, template_problem
+from ray_ft.data.build.plan import answers_folder, answers_of, group_job, name_groups, template_problem
 from ray_ft.data.build.publish import publish
 from ray_ft.data.build.stage import write_groups
 from ray_ft.data.build.tidy import tidy
@@ -23,9 +22,10 @@ from ray_ft.data.generation.rehearsal import rehearse
 from ray_ft.data.ingest.datasets import datasets_digest
 from ray_ft.data.ingest.listing import sources_digest
 from ray_ft.data.ingest.manifest import files_read, list_items, slices_of
-from ray_ft.data.ingest.stage import SCRATCH, read_items
+from ray_ft.data.ingest.stage import read_items
 from ray_ft.data.report.summary import report, require_examples
-from ray_ft.data.run.lock import locked, scratch
+from ray_ft.data.run.lock import held, scratch
+from ray_ft.data.run.place import SCRATCH
 from ray_ft.data.sources.archive import keeping
 from ray_ft.data.tokenization.chat import ChatEncoder
 from ray_ft.engines import Engine
@@ -49,9 +49,9 @@ def prepare_training_set(
 ) -> TrainingSet:
     """Make the training set below `output_path`, replacing what is there once the new one is whole. Ray must be up.
 
-    What is finished on the way lies in OUTPUT_PATH.work, where a run after a crash or a change of some files finds it.
-    The set's fingerprint is `inputs_digest`, or another one where files changed while they were read. `engine` answers
-    with the base for data.rehearsal.
+    What is finished on the way lies in OUTPUT_PATH.work, or below `output_path` where that is a URI; there a run after
+    a crash or a change of some files finds it. The set's fingerprint is `inputs_digest`, or another one where files
+    changed while they were read. `engine` answers with the base for data.rehearsal.
     Raises ConfigError for a missing source or a chat template that cannot be masked, DataError when the files give
     nothing to train on or cannot be written, or a dataset changes meanwhile, GenerationError where an engine cannot
     go on.
@@ -61,56 +61,59 @@ def prepare_training_set(
     tokenizer = load_tokenizer(model_path, model.chat_template)
     encoder = ChatEncoder(tokenizer, system_prompt=model.system_prompt, max_seq_len=model.max_seq_len)
     chat_problem = template_problem(encoder, data)
-    folder = Path(f"{output_path}.work")
-    with locked(folder), scratch(folder / SCRATCH), keeping(folder / SCRATCH / "members"):
-        items = list_items(data, model.max_seq_len)
-        if data.rehearsal is not None:
-            assert engine is not None
-            answers = answers_of(engine, data, model, model_path, Path(output_path).parent / ANSWERS)
-            asked = rehearse(
-                data.rehearsal,
-                engine=engine,
-                answers=answers,
-                encoder=encoder,
+    with held(output_path) as (place, still_held):
+        folder = place.here
+        with scratch(folder / SCRATCH), keeping(folder / SCRATCH / "members"):
+            items = list_items(data, model.max_seq_len)
+            if data.rehearsal is not None:
+                assert engine is not None
+                answers = answers_of(engine, data, model, model_path, answers_folder(output_path))
+                asked = rehearse(
+                    data.rehearsal,
+                    engine=engine,
+                    answers=answers,
+                    encoder=encoder,
+                    model_path=model_path,
+                    chat_template=model.chat_template,
+                    folder=folder,
+                    seed=seed,
+                )
+                items = chain(items, slices_of([asked], model.max_seq_len))
+            work = read_items(items, data, folder, retry_quarantined=retry_quarantined, place=place)
+            if work.changed:
+                inputs_digest = digest(inputs_digest, work.changed)
+                log.warning(
+                    "%d files changed while they were read and are taken as they were then, e.g. %s; run prepare again "
+                    "with --force once they rest", len(work.changed), work.changed[0],
+                )  # fmt: skip
+            placements = place_documents(work.heads(), work.text, data, seed, folder / SCRATCH)
+            job = group_job(
+                work,
+                encoder,
+                data=data,
+                model=model,
                 model_path=model_path,
-                chat_template=model.chat_template,
-                folder=folder,
+                output_path=output_path,
                 seed=seed,
+                chat_problem=chat_problem,
             )
-            items = chain(items, slices_of([asked], model.max_seq_len))
-        work = read_items(items, data, folder, retry_quarantined=retry_quarantined)
-        if work.changed:
-            inputs_digest = digest(inputs_digest, work.changed)
-            log.warning(
-                "%d files changed while they were read and are taken as they were then, e.g. %s; run prepare again "
-                "with --force once they rest", len(work.changed), work.changed[0],
-            )  # fmt: skip
-        placements = place_documents(work.heads(), work.text, data, seed, folder / SCRATCH)
-        job = group_job(
-            work,
-            encoder,
-            data=data,
-            model=model,
-            model_path=model_path,
-            output_path=output_path,
-            seed=seed,
-            chat_problem=chat_problem,
-        )
-        groups = name_groups(work, placements, job, data, tokenizer)
-        total = write_groups(groups, job, data.generator)
-        require_examples(total, data)
-        made = publish(
-            groups.names,
-            folder / GROUPS,
-            Path(output_path),
-            total,
-            data=data,
-            model=model,
-            model_path=model_path,
-            tokenizer=tokenizer,
-            inputs_digest=inputs_digest,
-            common=common,
-        )
-        tidy(work, groups.names, data)
+            groups = name_groups(work, placements, job, data, tokenizer)
+            total = write_groups(groups, job, data.generator)
+            require_examples(total, data)
+            still_held()
+            made = publish(
+                groups.names,
+                place,
+                output_path,
+                total,
+                data=data,
+                model=model,
+                model_path=model_path,
+                tokenizer=tokenizer,
+                inputs_digest=inputs_digest,
+                common=common,
+            )
+            still_held()
+            tidy(work, groups.names, data, made.path)
     report(total, made, time.monotonic() - started)
     return made

@@ -2,10 +2,23 @@
 
 from ray_ft.storage.filesystems import PYARROW_SCHEMES, joined, open_filesystem, query_of, shown
 from ray_ft.storage.objects import Found, MissingObject, Store, in_parallel, is_uri
-from ray_ft.storage.sets import Part, files_of, is_whole, part_of, parts_of, put_manifest, read_manifest, resolved
+from ray_ft.storage.sets import (
+    MANIFEST,
+    SETS,
+    Part,
+    files_of,
+    is_whole,
+    part_of,
+    parts_of,
+    put_manifest,
+    read_manifest,
+    resolved,
+)
 
 __all__ = [
+    "MANIFEST",
     "PYARROW_SCHEMES",
+    "SETS",
     "Found",
     "MissingObject",
     "Part",

@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
 
 from ray_ft.errors import StorageError, first_line
-from ray_ft.storage.filesystems import joined, open_filesystem, shown, without_user
+from ray_ft.storage.filesystems import joined, open_filesystem, query_of, shown, without_user
 
 Given = TypeVar("Given")
 Made = TypeVar("Made")
@@ -77,6 +77,10 @@ class Store:
         """The whole URI of an object."""
         return joined(self.uri, name)
 
+    def name_of(self, uri: str) -> str:
+        """The name of an object, of its whole URI."""
+        return uri.removesuffix(query_of(uri)).removeprefix(self.uri_of("").removesuffix(query_of(uri)))
+
     def list(self, prefix: str = "") -> list[Found]:
         """Objects whose names begin with a folder's, in the order of names."""
         top = self._path(prefix) if prefix else str(self._root)
@@ -109,7 +113,8 @@ class Store:
     def read(self, name: str, start: int = 0, end: int | None = None) -> bytes:
         """Its bytes, or those from `start` to before `end`. Raises MissingObject where it is not there."""
         path = self._path(name)
-        return self._tried("read", name, lambda: bytes(self._fs.cat_file(path, start=start, end=end)))
+        more = {"seekable": True} if end is not None and hasattr(self._fs, "fs") else {}  # pyarrow's asks where it is
+        return self._tried("read", name, lambda: bytes(self._fs.cat_file(path, start=start or None, end=end, **more)))
 
     def write(self, name: str, content: bytes) -> None:
         """Put an object whole in the place of the one of that name."""

@@ -17,15 +17,15 @@ from ray_ft.data.ingest.manifest import group_items
 from ray_ft.data.ingest.sandbox import Limits
 from ray_ft.data.ingest.stage import Work
 from ray_ft.data.run.digests import code_digest, digest_of, source_of
+from ray_ft.data.run.place import GROUPS, TOKENIZER, Place
 from ray_ft.data.tokenization.chat import ChatEncoder
 from ray_ft.data.tokenization.conversation import multi_turn_problem
 from ray_ft.data.tokenization.tokenizer_cache import save_lean
 from ray_ft.engines import Engine
 from ray_ft.errors import ConfigError
 from ray_ft.models.tokenizer import template_digest, tokenizer_digest
+from ray_ft.storage import is_uri, joined, resolved
 
-GROUPS = "groups"  # folder of the groups' folders
-TOKENIZER = "tokenizer"  # folder of the copy that workers load
 ANSWERS = "answers"  # folder of what engines wrote, which all runs share
 SEEN_DOCUMENTS = 1000  # trained documents that get questions, about
 
@@ -54,7 +54,7 @@ def group_job(
 ) -> GroupJob:
     """What every group is made with, and a copy of the tokenizer for the workers."""
     return GroupJob(
-        output_path=str(work.folder / GROUPS),
+        output_path=work.shared.below(GROUPS),
         model_path=model_path,
         chat_template=str(Path(model.chat_template).resolve()) if model.chat_template else None,
         system_prompt=model.system_prompt,
@@ -66,8 +66,8 @@ def group_job(
         drops_repeats=data.deduplicate != "none",
         chat_problem=chat_problem,
         multi_turn_problem=chat_problem or multi_turn_problem(encoder),
-        answers=response_cache(data, model, model_path, Path(output_path).parent / ANSWERS),
-        tokenizer_path=save_lean(encoder.tokenizer, work.folder / TOKENIZER),
+        answers=response_cache(data, model, model_path, answers_folder(output_path)),
+        tokenizer_path=shared_lean(encoder.tokenizer, work.shared),
         limits=Limits(data.parse_seconds, int(data.parse_memory_gib * 2**30)),
     )
 
@@ -125,12 +125,28 @@ def _digest(job: GroupJob, data: DataConfig, tokenizer: Any) -> str:
     )
 
 
-def response_cache(data: DataConfig, model: ModelConfig, model_path: str, folder: Path) -> ResponseCache | None:
+def answers_folder(output_path: str) -> str:
+    """Where engines' answers lie that belong to a set: beside it."""
+    return joined(output_path, ANSWERS) if is_uri(output_path) else str(Path(output_path).parent / ANSWERS)
+
+
+def shared_lean(tokenizer: Any, place: Place) -> str | None:
+    """Where workers find the copy of a tokenizer; None where the copy would not be the same."""
+    made = save_lean(tokenizer, place.here / TOKENIZER)
+    if made is None or not place.is_stored:
+        return made
+    store = place.store.below(TOKENIZER, Path(made).name)
+    for file in sorted(Path(made).iterdir()):
+        store.send(file.name, file)
+    return store.uri
+
+
+def response_cache(data: DataConfig, model: ModelConfig, model_path: str, folder: str) -> ResponseCache | None:
     """Where the answers of data.generator lie, under what its answers depend on."""
     return None if data.generator is None else answers_of(data.generator, data, model, model_path, folder)
 
 
-def answers_of(engine: Engine, data: DataConfig, model: ModelConfig, model_path: str, folder: Path) -> ResponseCache:
+def answers_of(engine: Engine, data: DataConfig, model: ModelConfig, model_path: str, folder: str) -> ResponseCache:
     """Where the answers of an engine lie, under what they depend on."""
     identity = digest_of(engine.writer_identity(model_path, chat_template=model.chat_template))
-    return ResponseCache(str(Path(data.answers_path or folder).resolve()), identity, uuid.uuid4().hex)
+    return ResponseCache(resolved(data.answers_path or folder), identity, uuid.uuid4().hex)

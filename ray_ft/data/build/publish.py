@@ -1,5 +1,6 @@
 """Last steps of prepare: the groups' files under their numbers, one file of questions, the finished folder in place."""
 
+import hashlib
 import heapq
 import json
 import os
@@ -7,30 +8,32 @@ import shutil
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from ray_ft.artifacts import TrainingSet, digest, to_json, write_text
 from ray_ft.config import DataConfig, ModelConfig
-from ray_ft.data.build.job import NUMBER, QUESTION_PARTS, RESULT, GroupResult, Shard
+from ray_ft.data.build.finished import StoredGroups, numbered
+from ray_ft.data.build.job import QUESTION_PARTS, RESULT, GroupResult, Shard
 from ray_ft.data.dedup.leakage import find_leaks
+from ray_ft.data.run.place import GROUPS, MADE, Place
 from ray_ft.data.schemas import DOCUMENTS, SPLITS
 from ray_ft.errors import DataError
 from ray_ft.models.tokenizer import template_digest, tokenizer_digest
 from ray_ft.overlap import overlaps, table
 from ray_ft.rows import Question, from_row
+from ray_ft.storage import MANIFEST, Part, parts_of, put_manifest
 
-OWN = f"{NUMBER:05d}"
-QUARANTINE = "quarantine.parquet"
+QUARANTINE, QUESTIONS, SHARDS = "quarantine.parquet", "questions.jsonl", "manifest.json"
 QUARANTINE_COLUMNS = ("path", "reason", "note", "num_bytes", "id")
 MAX_QUESTIONS = 1000  # per stratum, drawn by the hash of their ids
 DRAWN = 2  # times as many are held against training, which leaves some out
 
 
 def publish(
-    names: Iterable[str],
-    groups: Path,
-    output: Path,
+    names: Sequence[str],
+    place: Place,
+    output: str,
     total: GroupResult,
     *,
     data: DataConfig,
@@ -40,12 +43,13 @@ def publish(
     inputs_digest: str,
     common: Sequence[str] = (),
 ) -> TrainingSet:
-    """Make one training set of the groups below a folder, and put it in the place of the one before.
+    """Make one training set of the groups at a place, and put it in the place of the one before.
+
+    In storage the set is a manifest that names the groups' objects, and `output` the URI below which all of them lie.
 
     Questions that overlap with training are left out, but for what the `common` texts hold.
     Raises DataError, and leaves what was there before, when something is in two splits or cannot be written.
     """
-    partial = Path(f"{output}.partial")
     shards = sorted(total.shards, key=lambda s: s.file)
     shares = dict(sorted(total.mixture.shares.items()))
     digests = {
@@ -56,15 +60,14 @@ def publish(
     about = manifest(
         shards, max_seq_len=model.max_seq_len, num_chat_examples=total.chats, mixture=to_json(shares), **digests
     )
-    try:
-        publish_groups(names, groups, partial)
-        write_text(partial / "shards" / "manifest.json", json.dumps(about, indent=1) + "\n")
-        num_questions, overlap = _complete(partial, output, common)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+    written = json.dumps(about, indent=1) + "\n"
+    if place.is_stored:
+        path, num_questions, overlap = publish_stored(names, place, written, common)
+    else:
+        path, num_questions, overlap = _publish_folder(names, place, Path(output), written, common)
     per_split = {split: about["splits"].get(split, {}) for split in SPLITS}
     return TrainingSet(
-        path=str(output),
+        path=path,
         recipes=(*(r.name for r in data.recipes), *sorted(total.formats)),
         num_documents={split: total.documents[split] for split in SPLITS},
         num_examples={split: total.examples[split] for split in SPLITS},
@@ -83,6 +86,55 @@ def publish(
         overlap=overlap,
         **digests,
     )
+
+
+def _publish_folder(
+    names: Sequence[str], place: Place, output: Path, about: str, common: Sequence[str]
+) -> tuple[str, int, dict[str, dict[str, int]]]:
+    """The groups' files under their numbers in a new folder, which takes the old one's place."""
+    partial = Path(f"{output}.partial")
+    try:
+        publish_groups(names, Path(place.below(GROUPS)), partial)
+        write_text(partial / "shards" / "manifest.json", about)
+        num_questions, overlap = _complete(partial, output, common)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return str(output), num_questions, overlap
+
+
+def publish_stored(
+    names: Sequence[str], place: Place, about: str, common: Sequence[str]
+) -> tuple[str, int, dict[str, dict[str, int]]]:
+    """A manifest of the groups' objects and of what is made of them, put when all of them are there.
+
+    What the set holds is looked through by way of a draft, a set that has the groups alone: each machine fetches what
+    it reads of it, and the driver all tables but no rows. Raises DataError when something is in two splits.
+    """
+    store, parts = place.store, dict[str, Part]()
+    for number, (_, files) in enumerate(StoredGroups(place.below(GROUPS)).with_parts(names)):
+        for name, part in files.items():
+            path = PurePosixPath(name)
+            parts[str(path.parent / numbered(path.name, number))] = replace(part, object=f"{GROUPS}/{part.object}")
+    draft = put_manifest(store, parts)
+    try:
+        folder = parts_of(draft)
+        no_leaks(folder)
+        made = place.here / "made"
+        made.mkdir(parents=True, exist_ok=True)
+        num_questions, overlap = decontaminate_questions(draft, folder / QUESTION_PARTS, made / QUESTIONS, common)
+        write_quarantine(folder, made / QUARANTINE)
+        (made / SHARDS).write_text(about, encoding="utf-8")
+    except OSError as error:
+        raise DataError(f"cannot write {error.filename or place.here}: {error.strerror}") from None
+    finally:
+        store.delete([f"{store.name_of(draft)}/{MANIFEST}"])
+    for file, name in ((QUESTIONS, QUESTIONS), (QUARANTINE, QUARANTINE), (SHARDS, f"shards/{SHARDS}")):
+        content = (made / file).read_bytes()
+        sha256 = hashlib.sha256(content).hexdigest()
+        parts[name] = Part(f"{MADE}/{sha256}", len(content), sha256)
+        store.write(parts[name].object, content)
+    kept = {name: part for name, part in parts.items() if not name.startswith(f"{QUESTION_PARTS}/")}
+    return put_manifest(store, kept), num_questions, overlap
 
 
 def manifest(
@@ -142,16 +194,6 @@ def publish_group(folder: Path, number: int, target: Path) -> None:
                 shutil.copyfile(file, place)
 
 
-def numbered(name: str, number: int) -> str:
-    """The name that a group's file has in the training set."""
-    return name.replace(OWN, f"{number:05d}", 1)
-
-
-def published_shard(shard: Shard, number: int) -> Shard:
-    """A group's shard as the manifest lists it."""
-    return replace(shard, file=numbered(shard.file, number))
-
-
 def _complete(partial: Path, output: Path, common: Sequence[str]) -> tuple[int, dict[str, dict[str, int]]]:
     """The questions and the table of the quarantine, then the new set in the old one's place.
 
@@ -159,25 +201,31 @@ def _complete(partial: Path, output: Path, common: Sequence[str]) -> tuple[int, 
     something is in two splits.
     """
     try:
-        if leaks := find_leaks(partial):
-            raise DataError(
-                f"the splits overlap, so this set is not kept: {'; '.join(leaks[:3])} ({len(leaks)} in all)"
-            )
-        num_questions, overlap = decontaminate_questions(partial, common)
-        write_quarantine(partial)
+        no_leaks(partial)
+        parts = partial / QUESTION_PARTS
+        num_questions, overlap = decontaminate_questions(partial, parts, partial / QUESTIONS, common)
+        shutil.rmtree(parts)
+        write_quarantine(partial, partial / QUARANTINE)
         put_in_place(partial, output)
     except OSError as error:
         raise DataError(f"cannot write {error.filename or output}: {error.strerror}") from None
     return num_questions, overlap
 
 
-def decontaminate_questions(folder: Path, common: Sequence[str]) -> tuple[int, dict[str, dict[str, int]]]:
-    """Write the questions of a new set that training does not hold; their number, and the table of overlaps."""
-    target = folder / "questions.jsonl"
-    merge_questions(folder / QUESTION_PARTS, target, DRAWN * MAX_QUESTIONS)
+def no_leaks(folder: Path) -> None:
+    """Raises DataError when something is in two splits of the set that a folder holds."""
+    if leaks := find_leaks(folder):
+        raise DataError(f"the splits overlap, so this set is not kept: {'; '.join(leaks[:3])} ({len(leaks)} in all)")
+
+
+def decontaminate_questions(
+    training_set: str | Path, parts: Path, target: Path, common: Sequence[str]
+) -> tuple[int, dict[str, dict[str, int]]]:
+    """Write those of the groups' questions that a set does not train on; their number, and the table of overlaps."""
+    merge_questions(parts, target, DRAWN * MAX_QUESTIONS)
     lines = [line for line in target.read_text(encoding="utf-8").split("\n") if line]
     questions = [from_row(Question, json.loads(line)) for line in lines]
-    found = overlaps(questions, folder, common=common)
+    found = overlaps(questions, training_set, common=common)
     kept: Counter[str] = Counter()
     clean = []
     for line, question, kind in zip(lines, questions, found, strict=True):
@@ -188,7 +236,7 @@ def decontaminate_questions(folder: Path, common: Sequence[str]) -> tuple[int, d
     return len(clean), table(questions, found)
 
 
-def write_quarantine(folder: Path) -> int:
+def write_quarantine(folder: Path, target: Path) -> int:
     """Write the table of what the training set below `folder` put aside, in the order of paths; returns its rows."""
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -201,19 +249,18 @@ def write_quarantine(folder: Path) -> int:
         columns=list(QUARANTINE_COLUMNS), filter=put_aside, batch_readahead=1, fragment_readahead=1
     )
     table = pa.Table.from_batches(found.to_batches(), schema=found.projected_schema).sort_by("path")
-    pq.write_table(table, folder / QUARANTINE)
+    pq.write_table(table, target)
     return int(table.num_rows)
 
 
 def merge_questions(parts: Path, target: Path, max_per_stratum: int) -> int:
-    """Draw questions by the hash of their ids from the groups' files, which are then removed; returns their number."""
+    """Draw questions by the hash of their ids from the groups' files; returns their number."""
     strata = ("held_out", "seen")
     lines: list[str] = []
     for stratum in strata:
         drawn = heapq.nsmallest(max_per_stratum, _lines(parts, stratum))
         lines += [line for _, line in drawn]
     target.write_text("".join(line + "\n" for line in lines), encoding="utf-8")
-    shutil.rmtree(parts)
     return len(lines)
 
 

@@ -5,20 +5,17 @@ earlier run wrote of equal groups is taken as it is.
 """
 
 import logging
-import shutil
-import uuid
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import replace
 from functools import lru_cache, partial
-from pathlib import Path
 from typing import Any
 
 from ray_ft import progress
-from ray_ft.data.build.job import MAX_NAMED_LINES, RESULT, GroupJob, GroupResult, Placed
+from ray_ft.data.build.finished import groups_at, published_shard
+from ray_ft.data.build.job import MAX_NAMED_LINES, GroupJob, GroupResult, Placed
 from ray_ft.data.build.packing import Edged, GroupRows
 from ray_ft.data.build.plan import Groups
-from ray_ft.data.build.publish import published_shard
 from ray_ft.data.build.questions import make_questions, record_questions
 from ray_ft.data.build.repeats import within_share, without_common, without_repeated
 from ray_ft.data.dedup.placements import Placement
@@ -27,8 +24,9 @@ from ray_ft.data.documents import ReadFile, Record
 from ray_ft.data.formats.text import parse_plain
 from ray_ft.data.generation.requests import ask_engine
 from ray_ft.data.generation.response_cache import Answered, ResponseCache
-from ray_ft.data.ingest.stage import SCRATCH, load
+from ray_ft.data.ingest.stage import load
 from ray_ft.data.run.budget import OutOfTime, budget, budgets_in_turn, renew
+from ray_ft.data.run.journal import packed_body
 from ray_ft.data.run.progress import Counts
 from ray_ft.data.run.tasks import run_tasks, written
 from ray_ft.data.run.typed import dump
@@ -37,24 +35,25 @@ from ray_ft.data.tokenization.chat import ChatEncoder, TokenCounter, token_count
 from ray_ft.data.tokenization.encoded import Encoded
 from ray_ft.data.tokenization.tokenizer_cache import load_lean
 from ray_ft.engines import Engine, WriteRequest
-from ray_ft.errors import ConfigError, DataError, GenerationError, RayFTError
+from ray_ft.errors import ConfigError, DataError, GenerationError, RayFTError, StorageError
 from ray_ft.models.tokenizer import load_tokenizer
 from ray_ft.recipes import Recipe
 from ray_ft.recipes.chunking.chunks import make_passages
 from ray_ft.rows import Chunk, CountTokens, Document, Generate, Question, Split
+from ray_ft.storage import in_parallel, is_uri
 
 log = logging.getLogger("ray_ft")
+
+READ_AHEAD = 8  # requests for documents that are under way, where these lie in storage
 
 
 def write_groups(groups: Groups, job: GroupJob, generator: Engine | None) -> GroupResult:
     """Write the groups that no earlier run finished; returns the sum of all."""
-    folder, scratch = Path(job.output_path), groups.work.folder / SCRATCH
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise DataError(f"cannot write {folder}: {error.strerror}") from None
+    finished, scratch = groups_at(job.output_path), groups.work.shared.tasks
+    finished.prepare()
     sizes = groups.sizes()
-    left = [i for i, name in enumerate(groups.names) if not (folder / name / RESULT).is_file()]
+    whole = finished.whole(groups.names)
+    left = [i for i, name in enumerate(groups.names) if name not in whole]
     # The largest first: no long task is left for the end, when most processors have nothing to do.
     left.sort(key=lambda i: -sizes[i])
 
@@ -81,8 +80,7 @@ def write_groups(groups: Groups, job: GroupJob, generator: Engine | None) -> Gro
                     raise DataError(f"prepare stopped: {result.error}")
                 counts.add(result.num_items, result.num_bytes, result.files + result.records)
     total = GroupResult()
-    for number, name in enumerate(groups.names):
-        one = GroupResult.from_text((folder / name / RESULT).read_text(encoding="utf-8"))
+    for number, one in enumerate(finished.results(groups.names)):
         total.add(replace(one, shards=[published_shard(shard, number) for shard in one.shards]))
     return total
 
@@ -106,25 +104,19 @@ def requests_of(row: dict[str, Any], answers: ResponseCache, *, job: GroupJob) -
 def _finish(row: dict[str, Any], job: GroupJob, generate: Generate | None) -> GroupResult:
     """Write a group, unless it is there; a full disk or a failing engine ends the job with its own words."""
     placed = load_typed(list[Placed], row["work"])
-    folder = Path(job.output_path) / str(row["name"])
-    if (folder / RESULT).is_file():  # its task is run again because the machine that held its answer is gone
-        return GroupResult.from_text((folder / RESULT).read_text(encoding="utf-8"))
-    partial = folder.with_name(f"{folder.name}.{uuid.uuid4().hex[:8]}.partial")
+    name, finished = str(row["name"]), groups_at(job.output_path)
     try:
+        # Its task is run again where the machine that held its answer is gone.
+        if (before := finished.result(name)) is not None:
+            return before
         with budgets_in_turn():
             rows = Group(job, generate).make(placed)
-        rows.write(partial)
-        result = rows.result
-        (partial / RESULT).write_text(result.to_text() + "\n", encoding="utf-8")
-        shutil.rmtree(folder, ignore_errors=True)  # half of a removal
-        partial.rename(folder)
-        return result
+        finished.put(name, rows)
+        return rows.result
     except OSError as error:
         return GroupResult(error=f"cannot write {error.filename or job.output_path}: {error.strerror}")
-    except (GenerationError, ConfigError, DataError) as error:
+    except (GenerationError, ConfigError, DataError, StorageError) as error:
         return GroupResult(error=str(error))
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
 
 
 # --- one group --------------------------------------------------------------------------------------------------------
@@ -143,8 +135,7 @@ class Group:
 
     def make(self, group: Sequence[Placed]) -> GroupRows:
         """Every file through the recipes and every line of a dataset as it is."""
-        for placed in group:
-            documents: Sequence[ReadFile | Record] = load(placed.item, placed.ref)
+        for placed, documents in loaded(group):
             with self._budget():
                 for parsed, placement in zip(documents, placed.placements, strict=True):
                     self._make_one(parsed, placement)
@@ -163,8 +154,8 @@ class Group:
 
     def ask(self, group: Sequence[Placed]) -> None:
         """Let every recipe ask about every document, each as far as it gets; nothing is made of it yet."""
-        for placed in group:
-            for parsed, placement in zip(load(placed.item, placed.ref), placed.placements, strict=True):
+        for placed, documents in loaded(group):
+            for parsed, placement in zip(documents, placed.placements, strict=True):
                 if isinstance(parsed, ReadFile):
                     self._ask(parsed, placement)
 
@@ -303,6 +294,18 @@ class Group:
                 make_examples(document, [recipe], count_tokens, self.generate)
         with suppress(Exception, OutOfTime), self._budget():
             self._questions(document, placement.split, [], [], count_tokens)
+
+
+def loaded(group: Sequence[Placed]) -> Iterator[tuple[Placed, Sequence[ReadFile | Record]]]:
+    """The members of a group with their documents; what takes a request each is read some members ahead."""
+    if not any(placed.ref is not None and is_uri(placed.ref.journal) for placed in group):
+        for placed in group:
+            yield placed, load(placed.item, placed.ref)
+        return
+    refs = [placed.ref for placed in group]
+    ahead = in_parallel(lambda ref: packed_body(ref) if ref is not None else None, refs, threads=READ_AHEAD)
+    for placed, packed in zip(group, ahead, strict=True):
+        yield placed, load(placed.item, placed.ref, packed)
 
 
 def make_examples(

@@ -10,12 +10,12 @@ import uuid
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from ray_ft import progress
 from ray_ft.data.generation.response_cache import ResponseCache, as_row, from_rows
 from ray_ft.data.run.journal import Journal
+from ray_ft.data.run.segments import open_journal
 from ray_ft.data.run.tasks import with_work
 from ray_ft.engines import Engine, Writer, WriteRequest
 from ray_ft.errors import EngineStoppedError, GenerationError, RayFTError
@@ -122,7 +122,8 @@ class Answerer:
         """The error of each answer, "" for most, once it is kept."""
         requests = from_rows(rows)
         self.writer = self.writer or self.engine.load_writer(self.model_path, chat_template=self.chat_template)
-        self.journal = self.journal or Journal(Path(self.at.folder), uuid.uuid4().hex)
+        self.journal = self.journal or open_journal(self.at.folder, uuid.uuid4().hex)
         for place, written in self.writer.write(requests):
             self.at.keep(self.journal, requests[place], written)
             yield written.error
+        self.journal.flush()

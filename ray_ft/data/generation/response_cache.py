@@ -10,9 +10,9 @@ import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
-from pathlib import Path
 
-from ray_ft.data.run.journal import Journal, Ref, read_body, read_journal
+from ray_ft.data.run.journal import Journal, Ref, read_body
+from ray_ft.data.run.segments import entries_in
 from ray_ft.engines import WriteRequest, Written
 from ray_ft.errors import GenerationError
 from ray_ft.rows import MAX_NEW_TOKENS
@@ -73,16 +73,15 @@ class Answered:
 def find_responses(at: ResponseCache) -> dict[bytes, Ref | None]:
     """Where each answer lies, by its request's key; None for those that were refused in this run."""
     found: dict[bytes, Ref | None] = {}
-    for path in sorted(Path(at.folder).glob("*.log")):
-        for entry in read_journal(path):
-            head = entry.head_as(tuple[str, str])
-            if entry.ref is None or head is None:
-                continue
-            run, error = head
-            if not error:
-                found[entry.key] = entry.ref
-            elif run == at.run:
-                found.setdefault(entry.key, None)
+    for entry in entries_in(at.folder):
+        head = entry.head_as(tuple[str, str])
+        if entry.ref is None or head is None:
+            continue
+        run, error = head
+        if not error:
+            found[entry.key] = entry.ref
+        elif run == at.run:
+            found.setdefault(entry.key, None)
     return found
 
 

@@ -8,7 +8,7 @@ import json
 import logging
 import uuid
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
@@ -30,19 +30,19 @@ from ray_ft.data.ingest.reading import read_file
 from ray_ft.data.ingest.sandbox import Limits
 from ray_ft.data.run.budget import OutOfTime, budget, budgets_in_turn, renew
 from ray_ft.data.run.digests import parse_digest
-from ray_ft.data.run.journal import Journal, Ref, read_body, read_journal, strike
+from ray_ft.data.run.journal import Ref, read_body
+from ray_ft.data.run.place import SCRATCH, Place
 from ray_ft.data.run.progress import Counts
+from ray_ft.data.run.segments import Journals, attempt_at, strike
 from ray_ft.data.run.spilled import Spilled
 from ray_ft.data.run.tasks import num_cpus, run_tasks
 from ray_ft.data.run.typed import dump
 from ray_ft.data.run.typed import load as load_typed
-from ray_ft.errors import DataError, RayFTError
+from ray_ft.errors import DataError, RayFTError, StorageError
 from ray_ft.overlap import Runs
 
 log = logging.getLogger("ray_ft")
 
-PARSED = "parsed"  # folder of the journals
-SCRATCH = "scratch"  # folder of what only a run that is under way needs
 MAX_STRIKES = 5  # deaths of workers at one file, after which it is left out; fewer may be bad luck
 KILLER, TOOK_LONG, TOOK_MEMORY = "killed its worker", "took too long", "took too much memory"
 RETRY_TIME, RETRY_MEMORY = 4, 2  # times what a parser gets at its first attempt
@@ -56,9 +56,15 @@ class Work:
 
     items: Listed
     kept: Kept
-    folder: Path
+    folder: Path  # of this machine
     evaluation: Runs = field(default_factory=lambda: Runs({}))
     changed: tuple[str, ...] = ()  # files that were read as something else than what was listed
+    place: Place | None = None  # what all nodes see; None: the folder
+
+    @property
+    def shared(self) -> Place:
+        """Where all nodes find what is finished."""
+        return self.place or Place.of_folder(self.folder)
 
     def heads(self) -> Iterator[tuple[Head, ...]]:
         """What is told of each item's documents, in order."""
@@ -80,11 +86,15 @@ class Work:
         return text_of(load(self.items[item], self.ref(item))[document])
 
 
-def read_items(items: Iterable[Item], data: DataConfig, folder: Path, *, retry_quarantined: bool) -> Work:
+def read_items(
+    items: Iterable[Item], data: DataConfig, folder: Path, *, retry_quarantined: bool, place: Place | None = None
+) -> Work:
     """Parse what no earlier run kept; a file that changes meanwhile counts as what was read of it.
 
-    The list of the items lies below `folder` until it is closed.
+    The list of the items lies below `folder` until it is closed, what is finished at the `place` or there too.
     """
+    shared = place or Place.of_folder(folder)
+    journals = shared.journals
     evaluation = read_evaluation_sets(data.decontaminate)
     found: Spilled[Item] = Spilled(cast(Any, Item), folder / SCRATCH / "found")
     found.extend(items)
@@ -96,10 +106,10 @@ def read_items(items: Iterable[Item], data: DataConfig, folder: Path, *, retry_q
     how = parse_digest(settings)
     listed = Listed.of(keyed(found, how), folder / SCRATCH)
     found.close()
-    kept = find_kept(folder / PARSED, listed.keys)
+    kept = find_kept(journals, listed.keys)
     limits = Limits(data.parse_seconds, int(data.parse_memory_gib * 2**30))
     if retry_quarantined:
-        kept = release(folder / PARSED, kept, listed)
+        kept = release(journals, kept, listed)
         limits = Limits(RETRY_TIME * limits.seconds, RETRY_MEMORY * limits.memory_bytes)
     left = np.flatnonzero(listed.is_read & ~kept.is_there)
     changed: list[str] = []
@@ -108,7 +118,7 @@ def read_items(items: Iterable[Item], data: DataConfig, folder: Path, *, retry_q
             "taking over %s of %s files, reading %s", f"{len(kept):,}", f"{listed.is_read.sum():,}", f"{len(left):,}"
         )
     if len(left):
-        job = ParseJob(str(folder / PARSED), uuid.uuid4().hex, evaluation, cleaning, limits, how)
+        job = ParseJob(journals.folder, uuid.uuid4().hex, evaluation, cleaning, limits, how, shared.tries)
         sizes = listed.sizes[left]
         rows = (
             {"work": dump([listed.todo(int(left[i])) for i in batch])}
@@ -116,7 +126,7 @@ def read_items(items: Iterable[Item], data: DataConfig, folder: Path, *, retry_q
         )
         with progress.task("read", "files", len(left)) as task:
             counts = Counts(task, num_bytes=int(sizes.sum()))
-            done = run_tasks(rows, parse_batch, job, folder=folder / SCRATCH, retries=-1)
+            done = run_tasks(rows, parse_batch, job, folder=shared.tasks, retries=-1)
             as_read: dict[bytes, tuple[bytes, int]] = {}
             for result in map(json.loads, done):
                 if result["error"]:
@@ -127,8 +137,8 @@ def read_items(items: Iterable[Item], data: DataConfig, folder: Path, *, retry_q
         for number, (key, num_bytes) in zip(listed.keys.numbers_of(list(as_read)), list(as_read.values()), strict=True):
             listed.was_read_as(number, key, num_bytes)
             changed.append(listed[number].path)
-        find_kept(folder / PARSED, listed.keys, kept)
-    return Work(listed, kept, folder, evaluation, tuple(sorted(changed)))
+        find_kept(journals, listed.keys, kept)
+    return Work(listed, kept, folder, evaluation, tuple(sorted(changed)), place)
 
 
 # --- one task ---------------------------------------------------------------------------------------------------------
@@ -144,6 +154,7 @@ class ParseJob:
     cleaning: Cleaning = field(default_factory=Cleaning)
     limits: Limits = field(default_factory=Limits)
     how: str = ""  # digest of all that items are parsed with, for the keys of those that changed
+    tries: str = ""  # URI of notes on batches that were begun, where journals are no files
 
 
 @dataclass
@@ -160,16 +171,14 @@ class ParseResult:
 def parse_batch(row: dict[str, Any], *, job: ParseJob) -> dict[str, Any]:
     """Parse what no earlier task of this batch did, and keep it; the counts go back."""
     batch = load_typed(list[Todo], row["work"])
-    folder = Path(job.folder)
-    name = batch_name(batch)
-    done, strikes = _so_far(sorted(folder.glob(f"{name}.*.log")), job.run)
     result = ParseResult()
     try:
-        with Journal(folder, name) as journal, budgets_in_turn():
+        so_far = attempt_at(job.folder, batch_name(batch), job.run, job.tries)
+        with so_far.journal as journal, budgets_in_turn():
             for todo in batch:
-                if todo.key not in done:
+                if todo.key not in so_far.done:
                     journal.begin(todo.key, job.run)
-                    is_killer = strikes[todo.key] >= MAX_STRIKES
+                    is_killer = so_far.strikes[todo.key] >= MAX_STRIKES
                     parsed, heads = _given_up(todo.item, KILLER, job) if is_killer else parse_and_sign(todo.item, job)
                     key, num_bytes = (todo.key, 0) if is_killer else _as_read(todo, parsed, job.how)
                     if key != todo.key:
@@ -178,10 +187,10 @@ def parse_batch(row: dict[str, Any], *, job: ParseJob) -> dict[str, Any]:
                     _count(result, parsed)
                 result.num_items += 1
                 result.num_bytes += size_of(todo.item)
-    except DataError as error:
+    except (DataError, StorageError) as error:
         result.error = str(error)
     except OSError as error:
-        result.error = f"cannot write {error.filename or folder}: {error.strerror}"
+        result.error = f"cannot write {error.filename or job.folder}: {error.strerror}"
     return {"result": json.dumps(vars(result))}
 
 
@@ -246,19 +255,6 @@ def _as_read(todo: Todo, parsed: Parsed, how: str) -> tuple[bytes, int]:
     return todo.key if is_listed else item_key(read.file, found, how), read.file.num_bytes
 
 
-def _so_far(journals: Sequence[Path], run: str) -> tuple[set[bytes], Counter[bytes]]:
-    """Keys that are done, and how often this run began the others without an end."""
-    done: set[bytes] = set()
-    strikes: Counter[bytes] = Counter()
-    for path in journals:
-        for entry in read_journal(path):
-            if entry.ref is not None:
-                done.add(entry.key)
-            elif entry.run == run:
-                strikes[entry.key] += 1
-    return done, strikes
-
-
 def _given_up(item: Item, reason: str, job: ParseJob) -> tuple[Parsed, tuple[Head, ...]]:
     """The account of an item that cannot be read: worker after worker died at it, or it took too much."""
     parsed: Parsed = [ReadFile(item, "quarantined", reason)] if isinstance(item, SourceFile) else []
@@ -276,21 +272,25 @@ def _count(result: ParseResult, parsed: Parsed) -> None:
 # --- what is kept -----------------------------------------------------------------------------------------------------
 
 
-def load(item: Item, ref: Ref | None) -> Parsed:
-    """The documents of an item, from its journal; an item that is not read is its own account."""
+def load(item: Item, ref: Ref | None, packed: bytes | None = None) -> Parsed:
+    """The documents of an item, from its journal; an item that is not read is its own account.
+
+    `packed` is what the journal holds of it, where that was read ahead.
+    """
     if ref is None:
         assert isinstance(item, SourceFile)
         return [ReadFile(item, "skipped", item.reason)]
-    return read_body(ref, list[ReadFile]) if isinstance(item, SourceFile) else read_body(ref, list[Record])
+    is_file = isinstance(item, SourceFile)
+    return read_body(ref, list[ReadFile], packed) if is_file else read_body(ref, list[Record], packed)
 
 
-def release(folder: Path, kept: Kept, items: Listed) -> Kept:
-    """What is kept without what is in quarantine, which the journals below `folder` forget: it will be read again."""
+def release(journals: Path | Journals, kept: Kept, items: Listed) -> Kept:
+    """What is kept without what is in quarantine, which the journals forget: it will be read again."""
     held = {items.keys[i] for i in np.flatnonzero(kept.is_there).tolist() if _is_quarantined(items[i], kept, i)}
     if not held:
         return kept
-    strike(folder, held)
-    return find_kept(folder, items.keys)  # some lie elsewhere now
+    strike(journals, held)
+    return find_kept(journals, items.keys)  # some lie elsewhere now
 
 
 def _is_quarantined(item: Item, kept: Kept, number: int) -> bool:

@@ -16,9 +16,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
 
-from ray_ft.data.run.keys import Keys
 from ray_ft.data.run.typed import Malformed, dump, load
 from ray_ft.errors import DataError
+from ray_ft.storage import MissingObject, Store, is_uri, shown
 
 Kind = TypeVar("Kind")
 
@@ -94,11 +94,13 @@ class Journal:
     def copy(self, entry: Entry) -> None:
         """Keep what another journal holds, as it is."""
         assert entry.ref is not None
-        self._append(DONE, entry.key, entry.head, _packed(entry.ref), entry.ref.full_bytes)
+        self._append(DONE, entry.key, entry.head, packed_body(entry.ref), entry.ref.full_bytes)
+
+    def flush(self) -> None:
+        """See to it that others find what was appended, as they do in a file at once."""
 
     def _append(self, kind: int, key: bytes, head: bytes, body: bytes = b"", full_bytes: int = 0) -> None:
-        frame = FRAME.pack(MARK, kind, key, len(head), len(body), full_bytes, zlib.crc32(key + head))
-        view = memoryview(frame + head + body)
+        view = memoryview(frame_of(kind, key, head, body, full_bytes) + head + body)
         while view:
             try:
                 view = view[os.write(self.stream, view) :]
@@ -106,8 +108,13 @@ class Journal:
                 raise OSError(error.errno, error.strerror, str(self.path)) from None
 
 
-def read_journal(path: Path) -> Iterator[Entry]:
-    """The whole entries of a journal, in order; bodies stay on disk."""
+def frame_of(kind: int, key: bytes, head: bytes, body: bytes, full_bytes: int) -> bytes:
+    """What stands before a head and a body."""
+    return FRAME.pack(MARK, kind, key, len(head), len(body), full_bytes, zlib.crc32(key + head))
+
+
+def read_journal(path: Path, place: str = "") -> Iterator[Entry]:
+    """The whole entries of a journal, in order; bodies stay where they are: in the file, or at another place."""
     size = path.stat().st_size
     offset = 0
     with path.open("rb") as stream:
@@ -123,17 +130,18 @@ def read_journal(path: Path) -> Iterator[Entry]:
             if kind == BEGIN:
                 yield Entry(key, run=head.decode("utf-8", "replace"))
             else:
-                yield Entry(key, head, Ref(str(path), body, body_bytes, full_bytes, head_bytes))
+                yield Entry(key, head, Ref(place or str(path), body, body_bytes, full_bytes, head_bytes))
             stream.seek(offset)
 
 
-def read_body(ref: Ref, kind: type[Kind]) -> Kind:
-    """What was kept for a key. Raises DataError where it is not of the type."""
+def read_body(ref: Ref, kind: type[Kind], packed: bytes | None = None) -> Kind:
+    """What was kept for a key, `packed` where it was read already. Raises DataError where it is not of the type."""
     import pyarrow as pa
 
     try:
-        return load(kind, pa.Codec("zstd").decompress(_packed(ref), ref.full_bytes, asbytes=True))
-    except (OSError, ValueError) as error:  # pyarrow's are among them
+        packed = packed_body(ref) if packed is None else packed
+        return load(kind, pa.Codec("zstd").decompress(packed, ref.full_bytes, asbytes=True))
+    except (OSError, ValueError, MissingObject) as error:  # pyarrow's are among them
         raise _damaged(ref, error) from None
 
 
@@ -141,15 +149,18 @@ def read_head(ref: Ref, kind: type[Kind]) -> Kind:
     """What is told of a document. Raises DataError where it is not of the type."""
     try:
         return load(kind, _bytes_of(ref.journal, ref.offset - ref.head_bytes, ref.head_bytes))
-    except (OSError, Malformed) as error:
+    except (OSError, Malformed, MissingObject) as error:
         raise _damaged(ref, error) from None
 
 
-def _packed(ref: Ref) -> bytes:
+def packed_body(ref: Ref) -> bytes:
+    """What was kept for a key, as it lies there."""
     return _bytes_of(ref.journal, ref.offset, ref.num_bytes)
 
 
 def _bytes_of(journal: str, offset: int, size: int) -> bytes:
+    if is_uri(journal):
+        return Store(journal).read("", offset, offset + size)
     with Path(journal).open("rb") as stream:
         stream.seek(offset)
         return stream.read(size)
@@ -157,37 +168,4 @@ def _bytes_of(journal: str, offset: int, size: int) -> bytes:
 
 def _damaged(ref: Ref, error: Exception) -> DataError:
     what = str(error).strip().split("\n")[0]
-    return DataError(f"{ref.journal} is damaged ({what}); delete it and run prepare again")
-
-
-def compact(folder: Path, live: Keys) -> None:
-    """Free the space of entries that nobody wants any more, where they are half of a journal or all of it."""
-    taken = bytearray(len(live))
-    for path in sorted(folder.glob("*.log")):
-        done = [entry for entry in read_journal(path) if entry.ref]
-        entries = []
-        for entry, number in zip(done, live.numbers_of([entry.key for entry in done]), strict=True):
-            if number >= 0 and not taken[number]:
-                taken[number] = True
-                entries.append(entry)
-        num_bytes = sum(e.ref.num_bytes for e in entries if e.ref)
-        if entries and 2 * num_bytes >= path.stat().st_size - FRAME.size * len(entries):
-            continue
-        if entries:
-            with Journal(folder, path.name.split(".")[0]) as journal:
-                for entry in entries:
-                    journal.copy(entry)
-        path.unlink()
-
-
-def strike(folder: Path, keys: set[bytes]) -> None:
-    """Forget what became of some keys, by writing anew the journals that hold them."""
-    for path in sorted(folder.glob("*.log")):
-        entries = [entry for entry in read_journal(path) if entry.ref]
-        if not any(entry.key in keys for entry in entries):
-            continue
-        with Journal(folder, path.name.split(".")[0]) as journal:
-            for entry in entries:
-                if entry.key not in keys:
-                    journal.copy(entry)
-        path.unlink()
+    return DataError(f"{shown(ref.journal)} is damaged ({what}); delete it and run prepare again")

@@ -1,12 +1,17 @@
 """One run at a time in a work folder: two would clean up after each other."""
 
+import hashlib
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from ray_ft.data.run.lease import leased
+from ray_ft.data.run.place import Place
 from ray_ft.errors import ConfigError, DataError
 from ray_ft.locks import take_lock
+from ray_ft.storage import is_uri
+from ray_ft.storage.cache import cache_path
 
 
 @contextmanager
@@ -23,6 +28,28 @@ def locked(folder: Path) -> Iterator[None]:
                 f"another `ray-ft prepare` is at work in {folder.parent}; wait for it, or choose another run_name"
             )
         yield
+
+
+@contextmanager
+def held(output_path: str) -> Iterator[tuple[Place, Callable[[], None]]]:
+    """Where a run keeps what is finished, with nobody else at work there; and what asks whether that is still so.
+
+    Beside a folder it is OUTPUT_PATH.work. Below a URI it is the URI, with a folder of this machine for what only the
+    driver reads. Raises ConfigError when another run is at work.
+    """
+    if not is_uri(output_path):
+        folder = Path(f"{output_path}.work")
+        with locked(folder):
+            yield Place.of_folder(folder), lambda: None
+        return
+    with leased(output_path) as lease:
+        here = cache_path() / "work" / hashlib.sha256(output_path.encode()).hexdigest()[:16]
+        with scratch(here):
+            try:
+                here.mkdir(parents=True)
+            except OSError as error:
+                raise DataError(f"cannot write {here}: {error.strerror}; RAY_FT_CACHE names another folder") from None
+            yield Place(output_path, here), lease.check
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 import gc
 import json
+import tempfile
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -9,20 +10,22 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from ray_ft.errors import RayFTError
 from ray_ft.quiet import quiet_ray_data
+from ray_ft.storage import Store, is_uri
 
 MAX_TASKS, TASKS_PER_CPU = 1000, 8  # of one job
 YOUNG_OBJECTS = 100_000  # that a process may make before it looks for cycles among them
 
 
 def run_tasks(
-    rows: Iterable[dict[str, Any]], function: Any, job: Any, *, folder: Path, retries: int | None = None
+    rows: Iterable[dict[str, Any]], function: Any, job: Any, *, folder: str | Path, retries: int | None = None
 ) -> Iterator[str]:
     """What the function says of each row, as it comes.
 
     A task takes some rows, one after another; there are as many tasks at a time as the cluster has processors at the
     moment, and a task's process serves the next ones too. What a row's "work" holds travels by a file in `folder`,
-    which all nodes see.
+    which all nodes see, or in an object below a URI.
     """
     import ray
 
@@ -31,8 +34,13 @@ def run_tasks(
         tasks = [{"rows": json.dumps(some)} for some in in_tasks(places, num_cpus())]
         dataset = ray.data.from_items(tasks, override_num_blocks=len(tasks))
         dataset = dataset.flat_map(_run, fn_kwargs={"function": function, "job": job}, **more)
-        for row in dataset.iter_rows():
-            yield row["result"]
+        try:
+            for row in dataset.iter_rows():
+                yield row["result"]
+        except ray.exceptions.RayTaskError as error:
+            if isinstance(error.cause, RayFTError):  # a task could not even read its work
+                raise error.cause from None
+            raise
 
 
 def in_tasks(rows: Sequence[Any], num_cpus: int) -> list[Sequence[Any]]:
@@ -46,10 +54,26 @@ def in_tasks(rows: Sequence[Any], num_cpus: int) -> list[Sequence[Any]]:
 
 
 @contextmanager
-def written(rows: Iterable[dict[str, Any]], folder: Path) -> Iterator[list[dict[str, Any]]]:
+def written(rows: Iterable[dict[str, Any]], folder: str | Path) -> Iterator[list[dict[str, Any]]]:
     """The rows with their "work" in a file below `folder` instead of memory; `with_work` reads it where it is done."""
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"tasks-{uuid.uuid4().hex}"
+    name = f"tasks-{uuid.uuid4().hex}"
+    if not is_uri(folder):
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        with _written(rows, Path(folder) / name) as (_, places):
+            yield places
+        return
+    store = Store(str(folder))
+    with tempfile.TemporaryDirectory() as here, _written(rows, Path(here) / name) as (path, places):
+        if places:
+            store.send(name, path)
+        try:
+            yield [{**place, "file": store.uri_of(name)} for place in places]
+        finally:
+            store.delete([name])
+
+
+@contextmanager
+def _written(rows: Iterable[dict[str, Any]], path: Path) -> Iterator[tuple[Path, list[dict[str, Any]]]]:
     places = []
     try:
         with path.open("wb") as stream:
@@ -58,7 +82,7 @@ def written(rows: Iterable[dict[str, Any]], folder: Path) -> Iterator[list[dict[
                 stream.write(row["work"])
                 others = {key: value for key, value in row.items() if key != "work"}
                 places.append({**others, "file": str(path), "start": start, "size": len(row["work"])})
-        yield places
+        yield path, places
     finally:
         path.unlink(missing_ok=True)
 
@@ -67,6 +91,8 @@ def with_work(row: dict[str, Any]) -> dict[str, Any]:
     """A row as it was before it was written; one that never was stays as it is."""
     if "file" not in row:
         return row
+    if is_uri(row["file"]):
+        return {**row, "work": Store(row["file"]).read("", row["start"], row["start"] + row["size"])}
     with Path(row["file"]).open("rb") as stream:
         stream.seek(row["start"])
         return {**row, "work": stream.read(row["size"])}

@@ -7,11 +7,13 @@ once and leaves the tokenizer as its Rust part and its template, which is all th
 
 import json
 import shutil
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from ray_ft.artifacts import digest
 from ray_ft.errors import DataError
+from ray_ft.models.fetched.cache import kept_once, write_provenance
+from ray_ft.storage import Store, is_uri, shown
 
 CONFIG = "tokenizer_config.json"
 MESSAGES = [{"role": "user", "content": "What is it? <b>"}, {"role": "assistant", "content": "Näher."}]
@@ -39,9 +41,18 @@ def save_lean(tokenizer: Any, folder: Path) -> str | None:
 
 
 def load_lean(path: str) -> Any:
-    """The tokenizer that `save_lean` wrote."""
+    """The tokenizer that `save_lean` wrote; one that was put in storage is fetched into the user's cache."""
     from transformers import PreTrainedTokenizerFast
 
+    if is_uri(path):
+        store = Store(path)
+
+        def fetch(folder: Path) -> None:
+            for found in store.list():
+                store.fetch(found.name, folder / found.name)
+            write_provenance(folder, {"source": shown(path)})
+
+        path = str(kept_once(f"tokenizer-{PurePosixPath(shown(path)).name}", fetch))
     return PreTrainedTokenizerFast.from_pretrained(path, local_files_only=True)
 
 

@@ -8,15 +8,16 @@ import pytest
 
 from ray_ft.config import DataConfig
 from ray_ft.data.build.job import RESULT
-from ray_ft.data.build.plan import GROUPS, seen_fraction
+from ray_ft.data.build.plan import seen_fraction
 from ray_ft.data.build.tidy import tidy
 from ray_ft.data.documents import SourceFile
 from ray_ft.data.ingest.items import Todo
 from ray_ft.data.ingest.kept import find_kept
 from ray_ft.data.ingest.listed import Listed
-from ray_ft.data.ingest.stage import PARSED, SCRATCH, Work
+from ray_ft.data.ingest.stage import Work
 from ray_ft.data.run.journal import Journal, read_journal
 from ray_ft.data.run.lock import locked
+from ray_ft.data.run.place import GROUPS, PARSED, SCRATCH
 from ray_ft.errors import ConfigError
 
 KEY, GONE = b"k" * 32, b"g" * 32

@@ -19,8 +19,9 @@ from ray_ft.data.ingest.kept import find_kept
 from ray_ft.data.ingest.manifest import keyed, list_items
 from ray_ft.data.ingest.sandbox import Limits
 from ray_ft.data.ingest.stage import KILLER, MAX_STRIKES, ParseJob, load, parse_batch
-from ray_ft.data.run.journal import Journal, compact, read_journal
+from ray_ft.data.run.journal import Journal, read_journal
 from ray_ft.data.run.keys import Keys
+from ray_ft.data.run.segments import compact
 from ray_ft.data.run.typed import dump
 from ray_ft.data.run.typed import load as load_typed
 from ray_ft.errors import DataError

@@ -80,6 +80,6 @@ def test_the_table_lists_what_is_in_quarantine_and_nothing_else(tmp_path: Path, 
     kept, _ = _parsed(tmp_path / "kept", items, [bytes([i]) * 32 for i in range(2)])
     read = [one for i in (1, 0) for one in load(items[i], kept.ref(i)) if isinstance(one, ReadFile)]
     write_part(tmp_path, DOCUMENTS, 0, [document_row(one, "", "") for one in read])
-    assert write_quarantine(tmp_path) == 1
+    assert write_quarantine(tmp_path, tmp_path / QUARANTINE) == 1
     (row,) = pq.read_table(tmp_path / QUARANTINE).to_pylist()
     assert (row["path"], row["reason"], row["note"]) == ("s/b.odd", "parser crashed", "exit 3")

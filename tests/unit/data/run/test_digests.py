@@ -15,7 +15,7 @@ STAGES: dict[Step, str] = {"read": "data/ingest/stage.py", "write": "data/build/
 # What the stages import and no document depends on: what drives the work, and what is in a key by its value.
 DECIDES_NOTHING = (
     "artifacts", "config", "engines", "errors.py", "kernels", "locks.py", "progress.py", "quiet.py", "registry.py",
-    "strategies", "__init__.py", "data/run", "models", "data/__init__.py",
+    "storage", "strategies", "__init__.py", "data/run", "models", "data/__init__.py",
     # Placements are part of a group's name.
     "data/dedup/clusters.py", "data/dedup/columns.py", "data/dedup/containment.py", "data/dedup/file_share.py",
     "data/dedup/placements.py", "data/dedup/__init__.py",
