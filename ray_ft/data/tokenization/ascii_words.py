@@ -3,6 +3,7 @@
 Tokenizers of the GPT family cut a text into words by a pattern before anything else, and make tokens of each word by
 itself. Python's own patterns find the same words where no other characters than ASCII are; that takes a third of the
 tokenizer's time or less. What a word's tokens are, only the tokenizer says, and the first texts are compared with it.
+Where a text falls apart at spaces, what holds other characters between two of them is taken as one word.
 """
 
 import json
@@ -17,6 +18,8 @@ BEYOND = {f"\\{letter}" for letter in "pPXhHRKGAZz"}  # what Python's patterns k
 MAX_WORDS = 1 << 17  # that are remembered
 MAX_CHARACTERS = 100  # of a word; longer ones, such as keys, hardly come again
 NUM_COMPARED = 8  # texts at the beginning that are tokenised both ways
+JOINT = re.compile(r"\S ")  # a text falls apart between the two
+OTHER = re.compile(r"[^\x00-\x7f]+")
 
 
 class Words:
@@ -26,8 +29,8 @@ class Words:
         self._backend = backend
         self._pattern = pattern
         self._known: dict[str, array[int]] = {}
-        self._num_compared = 0
-        self._is_trusted = True
+        self._num_compared = {True: 0, False: 0}  # of ASCII, and with other characters
+        self._is_trusted = {True: True, False: True}
         others = [t.content for t in backend.get_added_tokens_decoder().values() if not t.special and t.content]
         self._others = re.compile("|".join(map(re.escape, others))) if others else None
 
@@ -39,26 +42,47 @@ class Words:
             return None
         return Words(backend, pattern)
 
-    def ids(self, text: str) -> "array[int] | None":
-        """Ids of a text's tokens."""
-        if not self._is_trusted or not text.isascii() or (self._others is not None and self._others.search(text)):
+    def ids(self, text: str, *, falls_apart: bool = False) -> "array[int] | None":
+        """Ids of a text's tokens; `falls_apart` says that this tokenizer's are the same on both sides of a joint."""
+        is_ascii = text.isascii()
+        if not self._is_trusted[True] or not (is_ascii or (falls_apart and self._is_trusted[False])):
+            return None
+        if self._others is not None and self._others.search(text):
             return None
         if len(self._known) > MAX_WORDS:
             self._known.clear()
-        words = self._pattern.findall(text)
+        words = self._pattern.findall(text) if is_ascii else self._parted(text)
         if "".join(words) != text or not self._learn(set(words).difference(self._known)):
             return None
         made = array("i", b"".join([self._known[word] for word in words]))
-        if self._num_compared < NUM_COMPARED:
-            self._num_compared += 1
-            self._is_trusted = ids_of(self._backend, [text])[0] == made.tolist()
-        return made if self._is_trusted else None
+        if self._num_compared[is_ascii] < NUM_COMPARED:
+            self._num_compared[is_ascii] += 1
+            self._is_trusted[is_ascii] = ids_of(self._backend, [text])[0] == made.tolist()
+        return made if self._is_trusted[is_ascii] else None
+
+    def _parted(self, text: str) -> list[str]:
+        """The words of a text, and what is between two joints where other characters than ASCII are; [] if long."""
+        words: list[str] = []
+        done = 0
+        for found in OTHER.finditer(text):
+            if found.start() < done:
+                continue
+            start = last_joint(text, done, found.start())
+            joint = JOINT.search(text, found.end() - 1)
+            end = joint.start() + 1 if joint is not None else len(text)
+            if end - start > MAX_CHARACTERS:
+                return []
+            words += self._pattern.findall(text[done:start])
+            words.append(text[start:end])
+            done = end
+        return words + self._pattern.findall(text[done:])
 
     def _learn(self, words: set[str]) -> bool:
         """Ask the tokenizer for words; False where one of them is long, or would be cut again by itself."""
         if any(len(word) > MAX_CHARACTERS for word in words):
             return False
-        if any(found is None or found.end() < len(found.string) for found in map(self._pattern.match, words)):
+        matches = map(self._pattern.match, filter(str.isascii, words))
+        if any(found is None or found.end() < len(found.string) for found in matches):
             return False
         new = list(words)
         for word, ids in zip(new, ids_of(self._backend, new) if new else [], strict=True):
@@ -69,6 +93,15 @@ class Words:
 def ids_of(backend: Any, texts: list[str]) -> list[list[int]]:
     """Ids of texts, each by itself."""
     return [encoding.ids for encoding in backend.encode_batch_fast(texts, add_special_tokens=False)]
+
+
+def last_joint(text: str, start: int, end: int) -> int:
+    """The last joint behind `start`; `start` itself where there is none."""
+    while (place := text.rfind(" ", start + 1, end)) > start:
+        if not text[place - 1].isspace():
+            return place
+        end = place
+    return start
 
 
 def ascii_pattern(rule: str) -> "re.Pattern[str] | None":

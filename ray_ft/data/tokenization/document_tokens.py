@@ -16,9 +16,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from ray_ft.data.tokenization.ascii_words import Words, ids_of
+from ray_ft.data.tokenization.ascii_words import JOINT, Words, ids_of, last_joint
 
-JOINT = re.compile(r"\S ")  # a text falls apart between the two
 JOINT_IN_TOKEN = re.compile(r"[^\sĠĊĉč▁][ Ġ▁]")  # a space is written as Ġ or ▁, other white space as Ċ, ĉ, č
 STRETCH, LONGEST = 2_000, 40_000  # characters that are tokenised at once, and at most where nothing falls apart
 SHORT = 200  # characters; cutting a shorter text would cost more than its tokens
@@ -173,7 +172,7 @@ class DocumentTokens:
 
     def last_joint(self, text: str) -> int:
         """Where a text with special tokens falls apart last; 0 where it does not."""
-        return _last_joint(text, 0, len(text)) if self._splicer.is_exact_around_specials else 0
+        return last_joint(text, 0, len(text)) if self._splicer.is_exact_around_specials else 0
 
     def find(self, words: str, start: int, end: int) -> Verbatim | None:
         """Where words stand in text[start:end]; None where they do not, or where knowing it saves nothing."""
@@ -197,7 +196,7 @@ class DocumentTokens:
             found = JOINT.search(self.text, start, end)
             head = found.start() + 1 if found is not None else end
         if tail < 0:
-            tail = _last_joint(self.text, head, end)
+            tail = last_joint(self.text, head, end)
         if tail <= head:
             return None
         first, last = bisect_left(self._starts, head), bisect_left(self._starts, tail)
@@ -230,7 +229,8 @@ class DocumentTokens:
         """Ids, and the characters at which the tokens begin."""
         sizes = self._splicer.num_bytes
         if sizes is not None:  # twice as fast as asking the tokenizer for its offsets
-            known = self._splicer.words.ids(text) if self._splicer.words is not None else None
+            words = self._splicer.words
+            known = words.ids(text, falls_apart=self._splicer.is_exact) if words is not None else None
             ids = np.array(ids_of(self._splicer.content, [text])[0] if known is None else known, dtype=np.int32)
             ends = np.cumsum(sizes[ids])
             data = text.encode("utf-8", "replace")
@@ -249,15 +249,6 @@ def _reaches_over(token: Any) -> bool:
 def num_ids(backend: Any, texts: list[str]) -> int:
     """Tokens of texts, each by itself, together."""
     return sum(map(len, backend.encode_batch_fast(texts, add_special_tokens=False)))
-
-
-def _last_joint(text: str, start: int, end: int) -> int:
-    """The last joint behind `start`; `start` itself where there is none."""
-    while (place := text.rfind(" ", start + 1, end)) > start:
-        if not text[place - 1].isspace():
-            return place
-        end = place
-    return start
 
 
 def _characters(data: bytes, num_characters: int, places: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:

@@ -20,6 +20,7 @@ from small_tokenizers import (
 from tokenizers import AddedToken, Regex, Tokenizer, pre_tokenizers
 
 from ray_ft.data.tokenization.ascii_words import MAX_WORDS, NUM_COMPARED, Words, ascii_pattern, ids_of
+from ray_ft.data.tokenization.document_tokens import Splicer
 
 QWEN = LLAMA_3.replace(r"\p{N}{1,3}", r"\p{N}")
 GPT_4O = (
@@ -78,6 +79,42 @@ def test_other_characters_and_tokens_of_their_own_are_left_to_the_tokenizer() ->
     assert words.ids("a <think> b") is None
     assert words.ids("a think b") is not None
     assert words.ids(f"a {'b' * 101} c") is None
+
+
+@pytest.mark.parametrize("make", [gpt_2, llama_3, composing, lambda: by(QWEN), lambda: by(GPT_4O)])
+def test_where_a_text_falls_apart_other_characters_cost_no_more_than_the_words_that_hold_them(make: Any) -> None:
+    class Asked:
+        """Counts the characters that the tokenizer is asked for."""
+
+        def __init__(self, backend: Tokenizer) -> None:
+            self.backend, self.num_asked = backend, 0
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self.backend, name)
+
+        def encode_batch_fast(self, texts: list[str], **options: Any) -> Any:
+            self.num_asked += sum(map(len, texts))
+            return self.backend.encode_batch_fast(texts, **options)
+
+    backend = make()
+    assert Splicer(backend, backend).is_exact
+    asked = Asked(backend)
+    words = Words.of(asked)
+    assert words is not None
+    texts = [text_of(seed, 40).replace("x" * 40, "x") for seed in range(40)]
+    for text in (*texts, "—", " — ", "a\u00a0 b — c", "\n\u0301 e\u0301 x  é  \n\n é", "é" + " \u2003 " * 9):
+        found = words.ids(text, falls_apart=True)
+        assert found is not None
+        assert found.tolist() == ids_of(backend, [text])[0]
+    # Eight texts of ASCII and eight others are tokenised as a whole, and each word of a few sentences once.
+    assert asked.num_asked < sum(map(len, texts)) / 2
+
+
+def test_long_stretches_of_other_characters_are_left_to_the_tokenizer() -> None:
+    words = words_of(gpt_2())
+    assert words is not None
+    assert words.ids(f"Größe {'東' * 101}", falls_apart=True) is None
+    assert words.ids("Größe 東", falls_apart=True) is not None
 
 
 def test_a_tokenizer_that_makes_something_else_of_a_text_is_believed() -> None:
