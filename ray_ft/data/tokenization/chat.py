@@ -4,7 +4,7 @@ The end-of-turn token that the template writes after an answer is a target too, 
 """
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
 from typing import Any
 
@@ -197,6 +197,8 @@ class TokenCounter:
         self._splicer = splicer
         self._tokens = DocumentTokens("", splicer)
         self._counted: dict[tuple[int, int], int] = {}
+        self._document: object = None
+        self._cut: dict[object, Any] = {}
 
     def __call__(self, text: str) -> int:
         """Tokens of a text by itself."""
@@ -212,6 +214,14 @@ class TokenCounter:
         if (count := self._counted.get((start, end))) is None:
             count = self._counted[start, end] = tokens.count(start, end)
         return count
+
+    def once(self, document: object, settings: object, make: Callable[[], Any]) -> Any:
+        """What `make` gives for a document and settings: several recipes cut one alike, and so does retrieval."""
+        if document is not self._document:
+            self._document, self._cut = document, {}
+        if settings not in self._cut:
+            self._cut[settings] = make()
+        return self._cut[settings]
 
     def tokens_of(self, text: str) -> DocumentTokens:
         """The tokens of the document."""

@@ -4,7 +4,7 @@ import re
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import accumulate, islice
 from pathlib import PurePosixPath
 
@@ -130,6 +130,26 @@ def make_passages(
     in common. Tables and code blocks of prose stay whole where they fit. Where a section is cut, the next chunk begins
     with up to `overlap_tokens` of the one before, and says in `metadata["overlap"]` how many characters they share.
     """
+    cut = partial(_passages, document, max_tokens, count_tokens, overlap_tokens)
+    once = getattr(count_tokens, "once", None)  # of a counter that remembers what was cut with it
+    chunks: list[Chunk] = cut() if once is None else once(document, (max_tokens, overlap_tokens), cut)
+    return [
+        Chunk(
+            f"{c.document_id}#{recipe}-{i}",
+            c.document_id,
+            c.text,
+            c.num_tokens,
+            c.heading_path,
+            c.start,
+            c.end,
+            dict(c.metadata),
+        )
+        for i, c in enumerate(chunks)
+    ]
+
+
+def _passages(document: Document, max_tokens: int, count_tokens: CountTokens, overlap_tokens: int) -> list[Chunk]:
+    """`make_passages`, before any recipe gives them its name."""
     boundaries, whole = (CODE, []) if document.language else (PROSE, blocks_to_keep(document))
     if document.language:
         units: list[tuple[int, int, tuple[str, ...]]] = [(b.start, b.end, (document.path,)) for b in document.blocks]
@@ -159,7 +179,7 @@ def make_passages(
     for i in range(1, len(spans)) if overlap_tokens else ():
         if spans[i].start in continued:
             spans[i] = _overlapping(document.text, joined[i - 1], spans[i], max_tokens, overlap_tokens, count_tokens)
-    return make_chunks(document, spans, recipe=recipe, max_tokens=max_tokens, count_tokens=count_tokens)
+    return make_chunks(document, spans, recipe="", max_tokens=max_tokens, count_tokens=count_tokens)
 
 
 def _with_headings_above(found: list[Section]) -> list[tuple[int, int, tuple[str, ...]]]:

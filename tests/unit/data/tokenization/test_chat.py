@@ -5,12 +5,16 @@ from typing import Any
 
 import pytest
 
+from ray_ft.data.formats import FORMATS
+from ray_ft.data.ingest.reading import parse
 from ray_ft.data.tokenization.chat import ChatEncoder, TokenCounter, token_counter
+from ray_ft.data.tokenization.document_tokens import DocumentTokens
 from ray_ft.data.tokenization.encoded import IGNORED, Encoded
 from ray_ft.errors import ConfigError
 from ray_ft.models.chat_text import chat_ids, render_chat
+from ray_ft.recipes.chunking.chunks import make_passages
 from ray_ft.recipes.chunking.pieces import split_span
-from ray_ft.rows import Example
+from ray_ft.rows import Document, Example
 
 CHATML = (
     "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{{ m['content'] }}<|im_end|>\n{% endfor %}"
@@ -244,6 +248,32 @@ def test_cuts_steered_by_where_tokens_begin_hold_what_is_allowed_and_lose_no_wor
     # Cut by exact counts alone, there are no more than a tenth fewer.
     exact = split_span(text, 0, len(text), max_tokens=50, count_tokens=encoder.count_tokens)
     assert len(pieces) <= 1.1 * len(exact)
+
+
+def test_a_document_that_several_recipes_cut_alike_is_cut_once(tokenizer: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = "\n\n".join(f"# Part {i}\n\n{ANSWER} {'It is so. ' * i}" for i in range(40))
+    document = Document("d", text, "a.md", "markdown", blocks=parse(text, FORMATS[".md"])[0].blocks)
+    counter, asked = token_counter(_encoder(tokenizer)), [0]
+
+    def about(tokens: DocumentTokens, start: int, end: int, *, plain: Any = DocumentTokens.about) -> Any:
+        asked[0] += 1
+        return plain(tokens, start, end)
+
+    monkeypatch.setattr(DocumentTokens, "about", about)
+    one = make_passages(document, recipe="paragraph", max_tokens=64, count_tokens=counter)
+    num_asked = asked[0]
+    other = make_passages(document, recipe="keyword", max_tokens=64, count_tokens=counter)
+    assert 0 < num_asked == asked[0]
+    assert [c.id for c in one] == [f"d#paragraph-{i}" for i in range(len(one))]
+    assert [c.id for c in other] == [f"d#keyword-{i}" for i in range(len(one))]
+    alone = token_counter(_encoder(tokenizer))
+    assert other == make_passages(document, recipe="keyword", max_tokens=64, count_tokens=alone)
+    one[0].metadata["part"] = "9"  # what one recipe notes is not told to the next
+    assert "part" not in make_passages(document, recipe="qa", max_tokens=64, count_tokens=counter)[0].metadata
+    shorter = make_passages(document, recipe="qa", max_tokens=32, count_tokens=counter)
+    assert max(c.num_tokens for c in shorter) <= 32
+    changed = dataclasses.replace(document, id="e")
+    assert make_passages(changed, recipe="qa", max_tokens=32, count_tokens=counter)[0].document_id == "e"
 
 
 @pytest.mark.parametrize("template", [CHATML, BRACKETS, REWRITING, THINKING])
