@@ -24,11 +24,12 @@ class Keyword(Recipe):
 
     def examples(self, chunks: list[Chunk], generate: Generate | None) -> list[Example]:
         common = common_words(chunks)
-        found = [(c, text, subjects(c, self.max_keywords, common)) for c, text in worth_it(chunks, min_words=MIN_WORDS)]
+        prose = ((c, text) for c, text in worth_it(chunks, min_words=MIN_WORDS) if not num_rows(text))
+        found = [(c, text, subjects(c, self.max_keywords, common)) for c, text in prose]
         return [
             Example(f"Write a passage about: {', '.join(words)}.", self._shown(c, text), c.id, c.document_id, self.name)
             for c, text, words in found
-            if len(words) >= min(MIN_SUBJECTS, self.max_keywords) and not num_rows(text)
+            if len(words) >= min(MIN_SUBJECTS, self.max_keywords)
         ]
 
     def _shown(self, chunk: Chunk, text: str) -> str:

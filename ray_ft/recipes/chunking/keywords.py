@@ -6,7 +6,7 @@ words, and each character counts as a word.
 """
 
 import re
-from collections import defaultdict
+from collections import Counter
 from functools import lru_cache
 
 from ray_ft.recipes.chunking.languages import BY_LANGUAGE, ELISION, european_language
@@ -84,6 +84,8 @@ NO_WORDS: frozenset[str] = frozenset()
 MIN_UNSPACED, MAX_UNSPACED = 2, 12  # characters of a phrase
 MAX_WORDS = 4
 MAX_WORD_LENGTH = 40
+RUN = re.compile("w+(?:nw+)*")  # of words by their kinds: one end of a line stands within a sentence
+MAX_KINDS = 1 << 16  # words that are remembered
 
 
 def keywords(text: str, max_keywords: int = 8) -> list[str]:
@@ -92,20 +94,31 @@ def keywords(text: str, max_keywords: int = 8) -> list[str]:
     unspaced = [] if text.isascii() else [p for run in UNSPACED_RUN.findall(text) for p in _unspaced_phrases(run)]
     language = "" if unspaced else european_language(text)
     spaced = UNSPACED_RUN.sub(".", text) if unspaced else ELISION.sub("de ", text) if language == "fr" else text
-    phrases = [(" ", phrase) for phrase in _phrases(spaced, BY_LANGUAGE.get(language, NO_WORDS))]
-    frequency: dict[str, int] = defaultdict(int)
-    degree: dict[str, int] = defaultdict(int)
     spelling: dict[str, str] = {}
     parts: dict[str, list[str]] = {}
-    for joint, phrase in [*phrases, *(("", list(phrase)) for phrase in unspaced)]:
-        spelled = joint.join(phrase)
+    several: list[list[str]] = []  # words of phrases with more than one
+    every: list[str] = []
+    for phrase in _phrases(spaced, BY_LANGUAGE.get(language, NO_WORDS)):
+        spelled = phrase[0] if len(phrase) == 1 else " ".join(phrase)
+        key = spelled.lower()
+        words = [key] if len(phrase) == 1 else key.split(" ")
+        if key not in parts:
+            spelling[key], parts[key] = spelled, words
+        if len(phrase) > 1:
+            several.append(words)
+        every += words
+    for spelled in unspaced:
         key = spelled.lower()
         spelling.setdefault(key, spelled)
-        parts[key] = words = key.split(" ") if joint else list(key)
-        size = len(phrase)
+        parts[key] = words = list(key)
+        several.append(words)
+        every += words
+    frequency = Counter(every)
+    degree = dict(frequency)
+    for words in several:
+        more = len(words) - 1
         for word in words:
-            frequency[word] += 1
-            degree[word] += size
+            degree[word] += more
     shares = {word: degree[word] / number for word, number in frequency.items()}
     scores = {key: sum(map(shares.__getitem__, words)) for key, words in parts.items()}
     best = sorted(scores, key=scores.__getitem__, reverse=True)  # stable: earlier phrases win ties
@@ -129,21 +142,38 @@ def _unspaced_phrases(run: str) -> list[str]:
 def _phrases(text: str, function_words: frozenset[str]) -> list[list[str]]:
     """Runs of words that no stop word, mark or line end interrupts; longer runs than MAX_WORDS are no keywords."""
     phrases: list[list[str]] = []
-    run: list[str] = []
-    previous = "\n"
-    words = [*WORD.findall(text), "\n"]
-    for word, is_word in zip(words, map(_is_word, words), strict=True):
-        if is_word and not (function_words and word.lower() in function_words):
-            run.append(word)
-        elif run and not (word == "\n" and previous not in (".", "\n", ":")):  # a line break inside a sentence
-            if (trimmed := _trimmed(run)) and len("".join(trimmed)) > 2:
-                phrases.append(trimmed)
-            run = []
-        previous = word
-    return [*phrases, trimmed] if (trimmed := _trimmed(run)) else phrases
+    words = WORD.findall(text)
+    for found in RUN.finditer("".join(map(_kinds(function_words).__getitem__, words))):
+        first, end = found.span()
+        run = words[first:end]
+        if "\n" in run:
+            run = [word for word in run if word != "\n"]
+        if len(run) > 2 or run[-1].endswith("ed"):
+            run = _trimmed(run)
+        if len(run) > 1 or (run and (len(run[0]) > 2 or end == len(words))):
+            phrases.append(run)
+    return phrases
 
 
-@lru_cache(maxsize=1 << 16)
+class _Kinds(dict[str, str]):
+    """By word or mark a letter: `w` where a phrase may hold it, `n` for the end of a line, `o` for others."""
+
+    def __init__(self, function_words: frozenset[str]) -> None:
+        self._function_words = function_words
+
+    def __missing__(self, word: str) -> str:
+        if len(self) > MAX_KINDS:
+            self.clear()
+        is_word = _is_word(word) and word.lower() not in self._function_words
+        kind = self[word] = "w" if is_word else "n" if word == "\n" else "o"
+        return kind
+
+
+@lru_cache(maxsize=16)
+def _kinds(function_words: frozenset[str]) -> _Kinds:
+    return _Kinds(function_words)
+
+
 def _is_word(word: str) -> bool:
     """Whether a phrase may hold it: no mark, no stop word, no adverb."""
     if not word[0].isalpha() or not 1 < len(word) <= MAX_WORD_LENGTH:

@@ -72,10 +72,12 @@ def european_language(text: str) -> str:
     head = text[:SAMPLE].lower()
     if " the " in head and " of " in head:
         return ""
-    words = WORD.findall(ELISION.sub("de ", head))
-    counts = Counter(language for word in words if word in LANGUAGES_OF for language in LANGUAGES_OF[word])
-    if not counts:
-        return ""
+    words = WORD.findall(ELISION.sub("de ", head) if "'" in head or "’" in head else head)
+    known = [word for word in words if word in LANGUAGES_OF]
+    num_english = sum(map(ENGLISH.__contains__, words))
+    if len(known) < MIN_WORDS or len(known) < MIN_SHARE * len(words) or len(known) <= 2 * num_english:
+        return ""  # no language has more
+    counts = Counter(language for word in known for language in LANGUAGES_OF[word])
     best = max(sorted(counts), key=lambda language: counts[language])
     enough = len(BY_LANGUAGE[best].intersection(words)) >= MIN_WORDS and counts[best] >= MIN_SHARE * len(words)
-    return best if enough and counts[best] > 2 * sum(word in ENGLISH for word in words) else ""
+    return best if enough and counts[best] > 2 * num_english else ""

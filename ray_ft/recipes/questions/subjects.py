@@ -6,8 +6,9 @@ stands once among other words is there by chance. What is set in listings, table
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
+from typing import NamedTuple
 
 from ray_ft.recipes.chunking.chunks import LINK, clean_title, file_name
 from ray_ft.recipes.chunking.keywords import STOP_WORDS, keywords
@@ -38,6 +39,7 @@ MARKED = re.compile(
 )
 NAME = re.compile(r"[a-z\d][A-Z]|\w\w[_.-]\w\w|^--?[a-z]|^[A-Z]{2}")  # in a word that is spelled as names are
 WORDS = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
+SPACED = {code: " " for code in range(128) if not chr(code).isalnum() and chr(code) != "'"}
 CODE_SIGNS = re.compile(r"[={}<>;$\\|,\"'\[\]]|\s.*\s.*\s")
 _GENERAL = """
     able above actual addition additional alternative amount answer appropriate april area argument august author
@@ -75,6 +77,7 @@ TITLES = GENERAL | frozenset(_TITLES.split())
 MANY = 0.5  # share of a document's passages that a word of its own subject stands in
 MIN_PASSAGES = 6  # of a document, below which that is not asked
 MIN_LETTERS = 3
+MAX_STEMS = 1 << 16  # words that are remembered
 MOSTLY = 0.9  # share of a text's letters that are ASCII in English
 MAX_TITLE_WORDS = 7  # of a heading that is a name
 LOOKED_AT = 40  # of RAKE's phrases
@@ -92,28 +95,33 @@ def subjects(chunk: Chunk, max_subjects: int, common: frozenset[str] = frozenset
     marked = [next(filter(None, m.groups())) for m in MARKED.finditer(prose)]
     marked = [m.strip().rstrip(":") for m in marked if not CODE_SIGNS.search(m) and m.lower() not in STOP_WORDS]
     lowered, is_foreign = prose.lower(), _is_foreign(prose)
-    times = Counter(WORDS.findall(lowered))
+    twice = frozenset(stem for stem, number in Counter(map(_stem, _words(lowered))).items() if number > 1)
     above = _stems_above(tuple(chunk.heading_path))
     found: dict[str, tuple[float, str]] = {}
-    phrases = [_trimmed(phrase) for phrase in keywords(prose, LOOKED_AT)]
-    again = [pair for phrase in phrases for pair in _pairs(phrase) if lowered.count(pair.lower()) > 1]
+    phrases = [_trimmed(phrase) if " " in phrase else phrase for phrase in keywords(prose, LOOKED_AT)]
+    longer = (phrase for phrase in phrases if phrase.count(" ") > 1)
+    again = [pair for phrase in longer for pair in _pairs(phrase) if lowered.count(pair.lower()) > 1]
     for rank, phrase in enumerate([*marked, *again, *phrases]):
         key = phrase.lower().strip("`*")
         if len(key) < MIN_LETTERS or key in found:
             continue
-        if is_foreign and rank >= len(marked) and not (NAME.search(phrase) or _is_above(phrase, above)):
+        is_marked = rank < len(marked)
+        if is_foreign and not is_marked and not (NAME.search(phrase) or _is_above(phrase, above)):
             continue
-        score = _evidence(phrase, lowered.count(key), times, above, common) + (1.0 if rank < len(marked) else 0.0)
-        found[key] = (score, phrase.strip("`*"))
+        score = _evidence(_told(phrase), lowered.count(key) > 1, twice, above, common)
+        found[key] = (score + 1.0 if is_marked else score, phrase.strip("`*"))
     best = sorted((item for item in found.items() if item[1][0] >= FAIR), key=lambda item: -item[1][0])
     chosen = _titles(chunk)[:1]
+    spelled = [_spelled(phrase.lower()) for phrase in chosen]
     for key, (score, phrase) in best:
         if len(chosen) == max_subjects or (score < ENOUGH and not MIN_SURE <= len(chosen) < MIN_SUBJECTS):
             break
         if score < ENOUGH and " " not in phrase and not NAME.search(phrase):
             continue
-        if not any(_is_same(key, other.lower()) for other in chosen):
+        one = _spelled(key)
+        if not any(one in other or other in one for other in spelled):
             chosen.append(phrase)
+            spelled.append(_spelled(phrase.lower()))
     return chosen
 
 
@@ -143,9 +151,24 @@ def common_words(chunks: Sequence[Chunk]) -> frozenset[str]:
     if len(chunks) < MIN_PASSAGES:
         return frozenset()
     times: Counter[str] = Counter()
-    for chunk in chunks:
-        times.update(set(map(_stem, set(WORDS.findall(chunk.text.lower())))))
-    return frozenset(word for word, n in times.items() if n > MANY * len(chunks))
+    enough = MANY * len(chunks)
+    first = len(chunks) - int(enough)  # words that stand in none of so many passages stand in too few of all
+    for chunk in chunks[:first]:
+        times.update(set(map(_stem, set(_words(chunk.text.lower())))))
+    known = frozenset(times)
+    for chunk in chunks[first:]:
+        times.update(known.intersection(map(_stem, set(_words(chunk.text.lower())))))
+    return frozenset(word for word, n in times.items() if n > enough)
+
+
+def _words(lowered: str) -> list[str]:
+    """What WORDS finds, in a third of the time where nothing but ASCII is."""
+    if not lowered.isascii():
+        return WORDS.findall(lowered)
+    words = lowered.translate(SPACED).split()
+    if "'" not in lowered:
+        return words
+    return [part for word in words for part in (WORDS.findall(word) if "'" in word else (word,))]
 
 
 def _is_foreign(prose: str) -> bool:
@@ -167,49 +190,54 @@ def _is_above(phrase: str, above: frozenset[str]) -> bool:
     return any(_stem(word) in above for word in WORDS.findall(phrase.lower()) if len(word) > MIN_LETTERS)
 
 
-def _evidence(
-    phrase: str, num_times: int, times: Mapping[str, int], above: frozenset[str], common: frozenset[str]
-) -> float:
-    words, own = _stems(phrase)
-    telling = [word for word in own if word not in common] if common else own
-    if not telling:
-        return -FAIR  # whatever marks it
-    score = 0.0
-    if num_times > 1:
-        score += 2.0
-    elif all(_comes_again(word, times) for word in telling):
-        score += 1.5
-    elif words[-1] in telling and _comes_again(words[-1], times):
-        score += 1.0
-    if any(word in above for word in telling):
-        score += 1.0 if len(words) > 1 or num_times > 1 else 0.5
-    if " " not in phrase and NAME.search(phrase):
-        score += 1.0
-    if len(words) == 1 and phrase.isalpha() and not phrase.isupper() and phrase[1:].islower():
-        score -= 1.0  # a word of the language
-    score += 1.0 if 1 < len(words) < 4 else 0.0
-    return score - 0.75 * (len(words) - len(telling))
+class _Told(NamedTuple):
+    """What a phrase says by itself: its words as they are counted, those that name something, its spelling's evidence.
 
+    General words and numbers name nothing.
+    """
 
-def _comes_again(stem: str, times: Mapping[str, int]) -> bool:
-    """Whether a word stands in a text twice, with or without the plural's ending."""
-    plural = f"{stem}s"
-    return times.get(stem, 0) + (times.get(plural, 0) if _stem(plural) == stem else 0) > 1
+    words: tuple[str, ...]
+    own: tuple[str, ...]
+    evidence: float
 
 
 @lru_cache(maxsize=1 << 14)
-def _stems(phrase: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The words of a phrase as they are counted, and those of them that are neither general nor numbers."""
-    words = tuple(map(_stem, WORDS.findall(phrase.lower())))
-    return words, tuple(word for word in words if word not in GENERAL and not word.isdigit())
+def _told(phrase: str) -> _Told:
+    words = tuple(map(_stem, _words(phrase.lower())))
+    evidence = 1.0 if " " not in phrase and NAME.search(phrase) else 0.0
+    if len(words) == 1 and phrase.isalpha() and not phrase.isupper() and phrase[1:].islower():
+        evidence -= 1.0  # a word of the language
+    evidence += 1.0 if 1 < len(words) < 4 else 0.0
+    return _Told(words, tuple(word for word in words if word not in GENERAL and not word.isdigit()), evidence)
+
+
+def _evidence(
+    told: _Told, comes_again: bool, twice: frozenset[str], above: frozenset[str], common: frozenset[str]
+) -> float:
+    """`twice` are the words that stand in the passage so often, with or without the plural's ending."""
+    words, telling, score = told
+    if not common.isdisjoint(telling):
+        telling = tuple(word for word in telling if word not in common)
+    if not telling:
+        return -FAIR  # whatever marks it
+    if comes_again:
+        score += 2.0
+    elif twice.issuperset(telling):
+        score += 1.5
+    elif words[-1] in telling and words[-1] in twice:
+        score += 1.0
+    if not above.isdisjoint(telling):
+        score += 1.0 if len(words) > 1 or comes_again else 0.5
+    return score - 0.75 * (len(words) - len(telling))
 
 
 def _trimmed(phrase: str) -> str:
     """A phrase without words in front that name nothing: `existing file format`."""
-    words = phrase.split(" ")
-    while len(words) > 1 and words[0].lower() in GENERAL:
-        words = words[1:]
-    return " ".join(words)
+    first, gap, rest = phrase.partition(" ")
+    while gap and first.lower() in GENERAL:
+        phrase = rest
+        first, gap, rest = phrase.partition(" ")
+    return phrase
 
 
 def _pairs(phrase: str) -> list[str]:
@@ -218,13 +246,21 @@ def _pairs(phrase: str) -> list[str]:
     return [" ".join(words[i : i + 2]) for i in range(len(words) - 1)] if len(words) > 2 else []
 
 
-def _is_same(key: str, other: str) -> bool:
-    """Whether one of two phrases is in the other, whatever signs and endings they have: `--pre`, `pre flag`."""
-    a, b = (f" {' '.join(_stems(phrase)[0])} " for phrase in (key, other))
-    return a in b or b in a
+@lru_cache(maxsize=1 << 14)
+def _spelled(phrase: str) -> str:
+    """A phrase as it is looked for in others, whatever signs and endings they have: `--pre`, `pre flag`."""
+    return f" {' '.join(_told(phrase).words)} "
 
 
-@lru_cache(maxsize=1 << 16)
-def _stem(word: str) -> str:
-    """A word without the plural's ending, so that both count as one."""
-    return word[:-1] if len(word) > 3 and word.endswith("s") and not word.endswith("ss") else word
+class _Stems(dict[str, str]):
+    """By word, the word without the plural's ending, so that both count as one."""
+
+    def __missing__(self, word: str) -> str:
+        if len(self) > MAX_STEMS:
+            self.clear()
+        is_plural = len(word) > 3 and word.endswith("s") and not word.endswith("ss")
+        stem = self[word] = word[:-1] if is_plural else word
+        return stem
+
+
+_stem = _Stems().__getitem__

@@ -7,6 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from ray_ft.recipes.chunking.chunks import clean_title
 from ray_ft.recipes.chunking.keywords import keywords
@@ -97,6 +98,7 @@ def topic_of(chunk: Chunk) -> Topic | None:
     return Topic(title, f"{title} ({above})" if above else title, document, above)
 
 
+@lru_cache(maxsize=4096)
 def named(title: str) -> str:
     """A title as one would name it: without its number, and what says that it is one."""
     return SUFFIX.sub("", NUMBERING.sub("", title)).rstrip(": ")

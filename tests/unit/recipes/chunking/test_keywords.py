@@ -1,6 +1,6 @@
 """RAKE on small texts whose scores can be worked out by hand."""
 
-from ray_ft.recipes.chunking.keywords import keywords
+from ray_ft.recipes.chunking.keywords import _phrases, keywords
 
 
 def test_longer_phrases_of_rare_words_come_first() -> None:
@@ -16,6 +16,17 @@ def test_stop_words_and_code_blocks_are_no_keywords() -> None:
 
 def test_a_phrase_may_go_over_a_line_break_inside_a_sentence() -> None:
     assert "garbage collection" in keywords("It makes garbage\ncollection part of the runtime.")
+
+
+def test_two_line_ends_and_marks_end_a_phrase_and_a_short_word_counts_at_the_end_alone() -> None:
+    none: frozenset[str] = frozenset()
+    assert _phrases("bow ramp\nmotor", none) == [["bow", "ramp", "motor"]]
+    assert _phrases("bow ramp\n\nmotor", none) == [["bow", "ramp"], ["motor"]]
+    assert _phrases("bow ramp:\nmotor, pier", none) == [["bow", "ramp"], ["motor"], ["pier"]]
+    assert _phrases("go, db", none) == [["db"]]
+    assert _phrases("db\n", none) == []
+    assert _phrases("rampe ouverte du navire", frozenset({"du"})) == [["rampe", "ouverte"], ["navire"]]
+    assert _phrases("opening bow ramp closed", none) == [["bow", "ramp"]]
 
 
 def test_a_phrase_inside_a_chosen_one_is_not_told_again() -> None:

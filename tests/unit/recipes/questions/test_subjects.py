@@ -1,9 +1,11 @@
 """Which keywords name the subject of a passage: those with evidence in how it is written, and none by chance."""
 
+import random
+
 import pytest
 
 from ray_ft.recipes import Keyword
-from ray_ft.recipes.questions.subjects import common_words, subjects
+from ray_ft.recipes.questions.subjects import MANY, MIN_PASSAGES, WORDS, _stem, _words, common_words, subjects
 from ray_ft.rows import Chunk
 
 PROSE = "A crew that has little time can leave it to the master, who looks after it in the same way as before."
@@ -80,3 +82,23 @@ def test_of_other_languages_only_names_marked_words_and_those_of_the_heading_are
 def test_what_only_warns_and_a_single_word_with_little_evidence_fill_no_prompt() -> None:
     text = "**WARNING:** The bow ramp opens with `open_ramp`. The bow ramp is old. It is for crews, and those crews."
     assert set(subjects(_chunk(text), 6)) == {"bow ramp", "open_ramp"}
+
+
+def test_words_of_ascii_are_those_that_the_pattern_finds() -> None:
+    rng = random.Random(5)
+    for _ in range(2_000):
+        text = "".join(rng.choices("ab1''_-. \n\t\x1f\x7f\x00/", k=rng.randint(0, 30)))
+        assert _words(text) == WORDS.findall(text)
+    assert _words("the crew’s ramp") == ["the", "crew’s", "ramp"]
+
+
+def test_common_words_are_those_of_more_than_half_of_the_passages_wherever_these_stand() -> None:
+    rng = random.Random(7)
+    for _ in range(200):
+        chunks = [
+            _chunk(" ".join(rng.choices(["ramps", "ramp", "bow", "pier", "deck", "crew's"], k=3)), number=i)
+            for i in range(rng.randint(MIN_PASSAGES, 15))
+        ]
+        stems = [{_stem(word) for word in WORDS.findall(chunk.text)} for chunk in chunks]
+        often = {word for word in set().union(*stems) if sum(word in one for one in stems) > MANY * len(chunks)}
+        assert common_words(chunks) == often
