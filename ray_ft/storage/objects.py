@@ -189,6 +189,8 @@ def lasting_reason(error: Exception) -> str:
     """Why trying again is of no use; "" where it may be."""
     if isinstance(error, PermissionError):
         return "storage denies it to these credentials"
+    if isinstance(error, (FileExistsError, IsADirectoryError, NotADirectoryError)):
+        return error.strerror or "a file is where a folder should be"
     return next((says for pattern, says in REASONS if pattern.search(str(error))), "")
 
 

@@ -22,6 +22,7 @@ from typing import IO, Any
 
 from ray_ft.errors import MissingArtifactError, StorageError
 from ray_ft.storage.cache import cache_path
+from ray_ft.storage.filesystems import shown
 from ray_ft.storage.objects import MissingObject, Store, in_parallel, is_uri
 
 MANIFEST = "set.json"
@@ -105,7 +106,7 @@ def _manifest(training_set: str) -> bytes:
             f"{error}: the training set was replaced by a newer one, or deleted; run `ray-ft prepare CONFIG` first."
         ) from None
     if _name_of(content) != PurePosixPath(training_set.partition("?")[0]).name:
-        raise StorageError(f"{store.uri_of(MANIFEST)} is damaged; {WAY_OUT}")
+        raise StorageError(f"{shown(store.uri_of(MANIFEST))} is damaged; {WAY_OUT}")
     return content
 
 
@@ -127,6 +128,10 @@ class _Copy:
         self.store = Store(training_set)
         self.data = Store(training_set.replace(f"/{SETS}/{name}", "", 1))
         self.files = read_manifest(training_set)
+        if leads_out := next((n for n in self.files if n.startswith("/") or ".." in PurePosixPath(n).parts), None):
+            raise StorageError(
+                f"{shown(self.store.uri_of(MANIFEST))} names {leads_out!r}, which leads out of a set; {WAY_OUT}"
+            )
         with _writing(self.cache):
             self.folder.mkdir(parents=True, exist_ok=True)
             _hold(self.folder)
@@ -168,7 +173,9 @@ class _Copy:
         try:
             self.data.fetch(part.object, partial)
             if partial.stat().st_size != part.num_bytes or _sha256(partial) != part.sha256:
-                raise StorageError(f"{self.data.uri_of(part.object)} is not what its training set lists; {WAY_OUT}")
+                raise StorageError(
+                    f"{shown(self.data.uri_of(part.object))} is not what its training set lists; {WAY_OUT}"
+                )
             partial.rename(kept)
         except MissingObject as error:
             raise StorageError(

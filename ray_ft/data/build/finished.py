@@ -16,7 +16,7 @@ from pathlib import Path
 from ray_ft.data.build.job import NUMBER, RESULT, GroupResult, Shard
 from ray_ft.data.build.packing import GroupRows
 from ray_ft.errors import DataError
-from ray_ft.storage import MissingObject, Part, Store, in_parallel, is_uri
+from ray_ft.storage import MissingObject, Part, Store, in_parallel, is_uri, shown
 
 OWN = f"{NUMBER:05d}"
 
@@ -105,7 +105,7 @@ class StoredGroups(GroupFolders):
         def read(name: str) -> tuple[GroupResult, dict[str, Part]]:
             found = self._read(name)
             if found is None:
-                raise DataError(f"{self.store.uri_of(name)} was deleted while prepare ran; run it again")
+                raise DataError(f"{shown(self.store.uri_of(name))} was deleted while prepare ran; run it again")
             return found
 
         return in_parallel(read, names)

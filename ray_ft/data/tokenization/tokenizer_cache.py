@@ -49,7 +49,7 @@ def load_lean(path: str) -> Any:
 
         def fetch(folder: Path) -> None:
             for found in store.list():
-                store.fetch(found.name, folder / found.name)
+                store.fetch(found.name, folder / PurePosixPath(found.name).name)
             write_provenance(folder, {"source": shown(path)})
 
         path = str(kept_once(f"tokenizer-{PurePosixPath(shown(path)).name}", fetch))

@@ -100,6 +100,13 @@ def test_a_manifest_of_other_bytes_is_told(store: Store) -> None:
         part_of(made, "questions.jsonl")
 
 
+@pytest.mark.parametrize("name", ["../../../home/.bashrc", "/etc/passwd", "a/../../b"])
+def test_a_manifest_that_leads_out_of_its_set_is_refused(store: Store, name: str) -> None:
+    made = put(store, {name: b"x"})
+    with pytest.raises(StorageError, match=r"set\.json names '.*', which leads out of a set"):
+        part_of(made, "anything")
+
+
 def test_many_readers_fetch_a_file_once(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     made = put(store, FILES)
     fetched: list[str] = []
