@@ -1,7 +1,10 @@
 """`prepare` and `inspect`: documents, code and datasets become a training set, and what it holds."""
 
 import logging
+from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 from ray_ft import artifacts
 from ray_ft.api.base_model import base_path
@@ -10,6 +13,7 @@ from ray_ft.api.run_folder import config_path_of, existing_artifact, save
 from ray_ft.api.session import ray_session
 from ray_ft.artifacts import Inspection, TrainingSet
 from ray_ft.config import Config, to_plain
+from ray_ft.quiet import quiet_libraries
 from ray_ft.storage import is_uri, is_whole, joined, shown
 
 log = logging.getLogger("ray_ft")
@@ -21,35 +25,48 @@ def prepare(config: Config, *, force: bool = False, retry_quarantined: bool = Fa
     `retry_quarantined` reads the files again whose parsers failed, with four times the time and twice the memory.
     Raises DataError when the sources give nothing to train on, ConfigError when the run folder holds another one.
     """
-    from ray_ft.data.prepare import datasets_digest, prepare_training_set, sources_digest
+    from ray_ft.data.prepare import datasets_digest, prepare_training_set, sources_found
 
     inputs = data_inputs(config)
-    inputs |= {"sources": sources_digest(config.data)} if config.data.sources else {}
     inputs |= {"datasets": datasets_digest(config.data)} if config.data.datasets else {}
-    existing = existing_artifact(TrainingSet, config, inputs, verb="prepare", force=force)
+    quiet_libraries()
     output = output_of(config)
-    if existing is not None and _lies_at(existing.path, output) and is_whole(existing.path):
-        if not retry_quarantined:
-            return existing
-        if not any(state.startswith("quarantined") for state in existing.files):
-            log.info("prepare: nothing is in quarantine")
-            return existing
-    with ray_session(config):
+    if artifacts.load_inputs(TrainingSet, config.run_path) is not None and not force:
+        inputs |= {"sources": sources_found(config.data, output)} if config.data.sources else {}
+        existing = existing_artifact(TrainingSet, config, inputs, verb="prepare", force=False)
+        if existing is not None and _lies_at(existing.path, output) and is_whole(existing.path):
+            if not retry_quarantined:
+                return existing
+            if not any(state.startswith("quarantined") for state in existing.files):
+                log.info("prepare: nothing is in quarantine")
+                return existing
+
+    def fingerprint(sources: Mapping[str, Any]) -> str:
+        """Of the set, with what its files held when they were read."""
+        inputs.update({"sources": dict(sources)} if config.data.sources else {})
+        return artifacts.digest(inputs)
+
+    with ExitStack() as session:
+
+        def begin() -> None:
+            """All is listed: the set that is there counts no more, and work begins."""
+            if force:
+                artifacts.remove(TrainingSet, config.run_path)
+            session.enter_context(ray_session(config))
+
         asked = [config.data.generator, config.engine if config.data.rehearsal is not None else None]
         needs_weights = any(engine is not None and engine.needs_weights for engine in asked)
-        model_path = base_path(config, tokenizer_only=not needs_weights)
         made = prepare_training_set(
             config.data,
             model=config.model,
-            model_path=model_path,
+            model_path=base_path(config, tokenizer_only=not needs_weights),
             output_path=output,
             seed=config.seed,
-            inputs_digest=artifacts.digest(inputs),
+            inputs_digest=fingerprint,
             engine=config.engine,
             retry_quarantined=retry_quarantined,
+            begin=begin,
         )
-    if made.fingerprint != artifacts.digest(inputs):  # of other content than was listed: for no data the set of them
-        inputs["sources"] |= {"changed_while_read": True}
     save(made, config, inputs)
     return made
 

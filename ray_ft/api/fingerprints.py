@@ -22,7 +22,7 @@ def data_inputs(config: Config) -> dict[str, Any]:
     """Of a training set, without the digests of what it is made from."""
     model = to_identity(config.model)
     # Where answers lie, what is kept and what parsers may take change how a set is made, not what of.
-    runtime = {"answers_path", "keep_parsed", "storage_uri", "parse_seconds", "parse_memory_gib"}
+    runtime = {"answers_path", "keep_parsed", "storage_uri", "trust_times", "parse_seconds", "parse_memory_gib"}
     data = {k: v for k, v in to_identity(config.data).items() if k not in runtime}
     if not data["common"]:  # as before there was the key
         del data["common"]

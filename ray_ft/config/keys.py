@@ -133,6 +133,8 @@ class DataConfig:
     """Short paragraphs and lists at the head or foot of this many documents are left out of all but one; 0: of none."""
     storage_uri: str | None = None
     """Where the set and what is finished of it lie: a URI of pyarrow or fsspec such as s3://bucket/sets; null: here."""
+    trust_times: bool = True
+    """Take a file for unchanged where size, times and inode are what they were when it was read; false hashes all."""
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 All steps of prepare share these; none of them lies below.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from ray_ft.rows import Document, Example, Split
@@ -23,6 +23,7 @@ class SourceFile:
     reason: str = ""
     kind: str = ""  # of the source, a name in `sources.KINDS`; "" for files and folders
     content: str = ""  # differs when the content does; "" where only reading tells
+    stamp: tuple[int, ...] = field(default=(), compare=False)  # of a file of this machine, when it was listed or read
 
 
 @dataclass(frozen=True)

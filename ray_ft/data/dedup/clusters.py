@@ -105,7 +105,8 @@ class _Clusters:
         if not len(self.members):
             return split, how.bounds
         given = np.minimum.reduceat(self.documents.given[self.members], self.starts)
-        lots = np.array([position(self.documents.key(i), seed=how.seed) for i in self.members[self.starts].tolist()])
+        first = self.members[self.starts]
+        lots = np.fromiter((position(self.documents.key(int(i)), seed=how.seed) for i in first), float, len(first))
         is_drawn = given == NONE_GIVEN
         bounds = how.bounds
         if is_drawn.any():

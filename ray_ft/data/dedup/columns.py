@@ -4,6 +4,7 @@ So ten million documents are placed in the memory of one ordinary process. Secti
 than that; they are written once, in the order of the documents, and read in portions.
 """
 
+import os
 import shutil
 import tempfile
 import weakref
@@ -102,7 +103,7 @@ class Columns:
             )
         }  # fmt: skip
         self.sections, self.edges = Records(self.folder / "sections"), Records(self.folder / "edges")
-        self._signatures = (self.folder / "signatures").open("wb")
+        self._signatures = (self.folder / "signatures").open("w+b")
         self._words = (self.folder / "words").open("w+b")  # names and keys
         self._num_signed = self._num_words = 0
         self.num_edged = 0  # documents that have edges
@@ -180,11 +181,14 @@ class Columns:
     def signatures(self, rows: Indices) -> Signatures:
         """Some rows of the file of signatures, [rows, NUM_PERMUTATIONS]; `signed` says which is a document's.
 
-        Each call maps the file anew, so that no more of it than these rows stays in memory.
+        They are read, not mapped: around each row that is touched the system would map sixteen pages.
         """
-        shape = (self._num_signed, NUM_PERMUTATIONS)
-        found: Signatures = np.memmap(self.folder / "signatures", dtype=np.uint32, mode="r", shape=shape)[rows]
-        return np.asarray(found)
+        size = NUM_PERMUTATIONS * 4
+        if len(rows) and bool((np.diff(rows) == 1).all()):
+            raw = os.pread(self._signatures.fileno(), len(rows) * size, int(rows[0]) * size)
+        else:
+            raw = b"".join([os.pread(self._signatures.fileno(), size, row * size) for row in rows.tolist()])
+        return np.frombuffer(raw, dtype=np.uint32).reshape(-1, NUM_PERMUTATIONS)
 
     def equal(self) -> Indices:
         """For each document the first one of equal content; its own number where it cannot be used."""

@@ -4,6 +4,7 @@ A pair is near when the Jaccard similarity of its shingles reaches the threshold
 clear; where they are not, the texts themselves are compared, so that luck of a signature neither joins nor parts.
 """
 
+import os
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
@@ -97,17 +98,20 @@ class NearDuplicates:
         shape = (NUM_PERMUTATIONS // rows, self.number)
         if 0 in shape:
             return
-        with tempfile.TemporaryDirectory(dir=self.folder) if self.folder else nullcontext() as folder:
-            path = Path(folder, "bands") if folder else None
-            keys = np.empty(shape, np.uint64) if path is None else np.memmap(path, np.uint64, "w+", shape=shape)
+        with tempfile.TemporaryFile(dir=self.folder) if self.folder else nullcontext() as stream:
+            keys = np.empty(shape if stream is None else (0, 0), np.uint64)
             for start in range(0, shape[1], CHUNK):
                 some = self.signatures(np.arange(start, min(start + CHUNK, self.number)))
-                if path is not None:
-                    keys = np.memmap(path, np.uint64, "r+", shape=shape)  # what was written leaves memory
                 for band in range(shape[0]):
-                    keys[band, start : start + CHUNK] = _band_keys(some[:, band * rows : (band + 1) * rows])
+                    own = _band_keys(some[:, band * rows : (band + 1) * rows])
+                    if stream is None:
+                        keys[band, start : start + CHUNK] = own
+                    else:  # written and read, not mapped: what is mapped counts as this process's memory
+                        os.pwrite(stream.fileno(), own.tobytes(), (band * shape[1] + start) * own.itemsize)
             for band in range(shape[0]):
-                yield np.array(keys[band])
+                if stream is not None:
+                    stream.seek(band * shape[1] * 8)
+                yield keys[band] if stream is None else np.fromfile(stream, np.uint64, shape[1])
 
     def _join(self, parent: Indices, pairs: Indices, rejected: set[tuple[int, int]]) -> None:
         """Join the near pairs among candidates; the lower root becomes the root of both."""

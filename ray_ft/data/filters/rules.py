@@ -5,6 +5,7 @@ To add a filter, write a function and put it in the tuple of what it looks at.
 
 import re
 from collections.abc import Callable
+from functools import lru_cache
 from itertools import pairwise
 from pathlib import PurePosixPath
 
@@ -75,7 +76,7 @@ def dropped_by_text(text: str, language: str = "") -> str:
 
 def vendored(path: str) -> str:
     """Other people's code, copied in."""
-    return "vendored" if VENDORED_FOLDERS.intersection(PurePosixPath(path).parts[:-1]) else ""
+    return "vendored" if VENDORED_FOLDERS.intersection(_folders(path.rpartition("/")[0])) else ""
 
 
 def generated_name(path: str) -> str:
@@ -90,13 +91,21 @@ def form(path: str) -> str:
 
 def fixture(path: str) -> str:
     """Documents that a project's tests read: they say nothing of the project."""
-    name = PurePosixPath(path)
-    if name.suffix.lower() not in FIXTURE_SUFFIXES:
-        return ""
-    folders = [part.lower() for part in name.parts[:-1]]
+    folder, _, name = path.rpartition("/")
+    suffix = name[name.rfind(".") :].lower() if not name.startswith(".") or name.count(".") > 1 else ""
+    return "test data" if suffix in FIXTURE_SUFFIXES and _holds_fixtures(folder) else ""
+
+
+@lru_cache(maxsize=1024)
+def _folders(folder: str) -> tuple[str, ...]:
+    return PurePosixPath(folder).parts
+
+
+@lru_cache(maxsize=1024)
+def _holds_fixtures(folder: str) -> bool:
+    folders = [part.lower() for part in _folders(folder)]
     pairs = pairwise(folders)
-    is_fixture = FIXTURE_FOLDERS.intersection(folders) or any(a in TEST_FOLDERS and b == "data" for a, b in pairs)
-    return "test data" if is_fixture else ""
+    return bool(FIXTURE_FOLDERS.intersection(folders)) or any(a in TEST_FOLDERS and b == "data" for a, b in pairs)
 
 
 def empty(data: bytes) -> str:

@@ -189,13 +189,13 @@ PACKED = (".gz", ".bz2", ".xz")
 
 def format_of(path: str, head: bytes = b"") -> Format | None:
     """The format of a file by its name, or by how one without a suffix begins; None for what ray_ft does not read."""
-    name = PurePosixPath(path)
-    suffix = name.suffix.lower()
+    name = path.rpartition("/")[2]
+    suffix = _suffix(name)
     if suffix in PACKED:
-        inner = format_of(str(name.with_suffix("")))
+        inner = format_of(name[: -len(suffix)])
         return replace(inner, packed=suffix) if inner is not None else None
-    found = FORMATS_BY_NAME.get(name.name) or FORMATS.get(suffix)
-    if found is None and name.name.startswith(("Dockerfile.", "Containerfile.")):
+    found = FORMATS_BY_NAME.get(name) or FORMATS.get(suffix)
+    if found is None and name.startswith(("Dockerfile.", "Containerfile.")):
         found = FORMATS_BY_NAME["Dockerfile"]
     if found is None and not suffix and (shebang := SHEBANG.match(head)) is not None:
         return INTERPRETERS.get(shebang.group(1).decode())
@@ -204,7 +204,13 @@ def format_of(path: str, head: bytes = b"") -> Format | None:
 
 def may_be_script(path: str) -> bool:
     """Whether only a file's beginning tells what it is."""
-    return not PurePosixPath(path).suffix and format_of(path) is None
+    return not _suffix(path.rpartition("/")[2]) and format_of(path) is None
+
+
+def _suffix(name: str) -> str:
+    """As `PurePosixPath.suffix`, which takes as long as all else that a name tells, in lower case."""
+    place = name.rfind(".")
+    return name[place:].lower() if 0 < place < len(name) - 1 else ""
 
 
 def format_by_text(kind: Format, path: str, text: str) -> Format:

@@ -21,22 +21,35 @@ class Todo:
 
     key: bytes
     item: Item
-    content: str = ""  # SHA-256 of what was listed, or why it could not be read; "" where only storage vouches for it
+    content: str = ""  # SHA-256 of what was listed, or why it could not be read; UNREAD where nobody knows yet
 
 
-BATCH_BYTES, BATCH_FILES = 8 * 2**20, 256  # of one task, at most
+UNREAD = "unread"
+
+
+BATCH_BYTES, BATCH_FILES = 8 * 2**20, 256  # of a batch, at most, but where there would be too many
+MAX_BATCHES = 20_000  # each is a journal
 MIN_BATCH_BYTES, MIN_BATCH_FILES = 256 * 2**10, 16  # and as many as are worth one
 MIN_BATCHES, BATCHES_PER_CPU = 64, 8  # a cluster that is small now may grow
 
 
 def item_key(item: Item, content: str, settings: str) -> bytes:
-    """Equal for items that parsing makes the same of: same content under the same name, parsed in the same way."""
+    """Equal for items that parsing makes the same of: same content under the same name, parsed in the same way.
+
+    Without settings, what `key_under` takes.
+    """
     about: tuple[Any, ...]
     if isinstance(item, SourceFile):
-        about = (item.path, item.num_bytes, item.reason)
+        about = (item.path, item.num_bytes, item.reason, *(item.stamp if content == UNREAD else ()))
     else:
         about = (item.file.name, item.file.kind, item.file.origin, item.start, item.end, item.first)
-    return hashlib.sha256(f"{settings}\0{content}\0{about!r}".encode("utf-8", "surrogateescape")).digest()
+    held = hashlib.sha256(f"{content}\0{about!r}".encode("utf-8", "surrogateescape")).digest()
+    return key_under(settings, held) if settings else held
+
+
+def key_under(settings: str, held: bytes) -> bytes:
+    """The key of an item from the one that says nothing of how it is parsed."""
+    return hashlib.sha256(settings.encode() + held).digest()
 
 
 def size_of(item: Item) -> int:
@@ -53,8 +66,9 @@ def batches(sizes: Numbers, order: Numbers, num_cpus: int = 1) -> Iterator[list[
     as long as a batch is worth a task. What is made does not depend on it.
     """
     wanted = max(MIN_BATCHES, BATCHES_PER_CPU * num_cpus)
-    most_bytes = min(BATCH_BYTES, max(MIN_BATCH_BYTES, int(sizes.sum()) // wanted))
-    most_files = min(BATCH_FILES, max(MIN_BATCH_FILES, len(sizes) // wanted))
+    total = int(sizes.sum())
+    most_bytes = min(max(BATCH_BYTES, total // MAX_BATCHES), max(MIN_BATCH_BYTES, total // wanted))
+    most_files = min(max(BATCH_FILES, len(sizes) // MAX_BATCHES), max(MIN_BATCH_FILES, len(sizes) // wanted))
     batch: list[int] = []
     num_bytes = 0
     for number in np.lexsort((order, -sizes.astype(np.int64))).tolist():

@@ -8,7 +8,6 @@ import stat
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import lru_cache
 from itertools import chain, islice, pairwise
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -18,6 +17,7 @@ from ray_ft.data.documents import SourceFile
 from ray_ft.data.filters.license import LICENCE_FILE
 from ray_ft.data.filters.rules import dropped_by_path
 from ray_ft.data.formats import FORMATS, HEAD_BYTES, format_of, may_be_script
+from ray_ft.data.ingest.known import Known, Notes, Stamp, hash_stamped, stamp_of, stamp_of_archive
 from ray_ft.data.ingest.walk import Found, chosen_paths, is_skipped, is_tools, walk
 from ray_ft.data.sources import KINDS, kind_of, read_bytes
 from ray_ft.data.sources.git import split
@@ -88,27 +88,52 @@ def _checked(source: str, data: DataConfig, prefix: str) -> Iterator[SourceFile]
         raise DataError(_nothing_in(source, reasons, data))
 
 
-def sources_digest(data: DataConfig) -> dict[str, Any]:
+def sources_digest(data: DataConfig, known: Path | None = None, *, trusted: bool = True) -> dict[str, Any]:
     """What the sources hold now: {"digest", "num_files", "num_bytes"} over paths and contents of the files to be read.
 
-    Raises as `each_file`.
+    What was noted in `known` is not read again where that is `trusted`, and noted anew. Raises as `each_file`.
     """
-    hasher = hashlib.sha256()
-    num_files = num_bytes = 0
-    readable = (file for file in each_file(data) if not file.reason)
-    while some := list(islice(readable, HASHED_AT_A_TIME)):
-        for file, content in zip(some, content_hashes(some), strict=True):
-            hasher.update(f"{file.path}\0{content}\n".encode("utf-8", "surrogateescape"))
-            num_bytes += file.num_bytes
-        num_files += len(some)
-    return {"digest": hasher.hexdigest()[:16], "num_files": num_files, "num_bytes": num_bytes}
+    digest = SourcesDigest()
+    earlier = Known(known if trusted else None)
+    with Notes(known) as notes:
+        readable = (file for file in each_file(data) if not file.reason)
+        while some := list(islice(readable, HASHED_AT_A_TIME)):
+            contents = [earlier.content(file) for file in some]
+            unread = (file for file, content in zip(some, contents, strict=True) if not content)
+            hashed = iter(content_hashes(list(unread)))
+            for file, content in zip(some, contents, strict=True):
+                found, stamp = (content, file.stamp) if content else next(hashed)
+                digest.add(file, found)
+                if stamp == file.stamp:
+                    notes.add(file, found)
+    return digest.found()
 
 
-def content_hashes(files: Sequence[SourceFile]) -> list[str]:
-    """SHA-256 of each file's bytes, or why they cannot be read; a file that did not change is read once a process."""
+class SourcesDigest:
+    """Over paths and contents of files, one after the other."""
+
+    def __init__(self) -> None:
+        self._hasher = hashlib.sha256()
+        self._num_files = self._num_bytes = 0
+
+    def add(self, file: SourceFile, content: str) -> None:
+        """Count a file."""
+        self._hasher.update(f"{file.path}\0{content}\n".encode("utf-8", "surrogateescape"))
+        self._num_files += 1
+        self._num_bytes += file.num_bytes
+
+    def found(self) -> dict[str, Any]:
+        """{"digest", "num_files", "num_bytes"}."""
+        return {
+            "digest": self._hasher.hexdigest()[:16], "num_files": self._num_files, "num_bytes": self._num_bytes,
+        }  # fmt: skip
+
+
+def content_hashes(files: Sequence[SourceFile]) -> list[tuple[str, Stamp]]:
+    """What `hash_stamped` tells of each file, by threads of this process."""
     portions = [files[start : start + HASHED_TOGETHER] for start in range(0, len(files), HASHED_TOGETHER)]
     with ThreadPoolExecutor(READ_AHEAD) as threads:
-        return list(chain.from_iterable(threads.map(lambda some: [*map(_content_hash, some)], portions)))
+        return list(chain.from_iterable(threads.map(lambda some: [*map(hash_stamped, some)], portions)))
 
 
 def _files_of(source: str, data: DataConfig, prefix: str) -> Iterator[SourceFile]:
@@ -183,6 +208,7 @@ def source_files(source: str, data: DataConfig) -> Iterator[tuple[Path, str]]:
 def _entries_of(source: str, kind: str, data: DataConfig, prefix: str) -> Iterator[SourceFile]:
     """Files of a source that is no folder; the same are left out as of a folder."""
     chosen = chosen_paths(data)
+    stamp = stamp_of_archive(source) if kind == "archive" else ()
     for entry in KINDS[kind].list(source):
         if not chosen(entry.relative) or any(is_tools(part) for part in PurePosixPath(entry.relative).parts[:-1]):
             continue
@@ -194,7 +220,8 @@ def _entries_of(source: str, kind: str, data: DataConfig, prefix: str) -> Iterat
         if entry.taken and (not reason or (_tells(path) and entry.num_bytes <= MAX_TELLING_BYTES)):
             entry = entry.taken()
             reason = reason or entry.reason
-        yield SourceFile(path, entry.location, entry.num_bytes, reason, kind, entry.content)
+        own = () if entry.content else stamp
+        yield SourceFile(path, entry.location, entry.num_bytes, reason, kind, entry.content, own)
 
 
 def _source_file(found: Found, path: str, data: DataConfig, source: str) -> SourceFile:
@@ -202,7 +229,7 @@ def _source_file(found: Found, path: str, data: DataConfig, source: str) -> Sour
     path, relative = _printable(path), found.relative
     real = found.real or os.path.realpath(found.location)
     try:
-        status = Path(found.real or found.location).stat()
+        status = os.stat(found.real or found.location)  # noqa: PTH116 - a Path for each file takes longer than this
     except OSError as error:
         return SourceFile(path, str(Path(found.location).absolute()), 0, f"unreadable: {error.strerror}")
     if relative and found.is_link and not leads_inside(real, source):
@@ -210,7 +237,7 @@ def _source_file(found: Found, path: str, data: DataConfig, source: str) -> Sour
     is_file = stat.S_ISREG(status.st_mode)
     head = _head(real) if is_file and may_be_script(path) else b""
     reason = _reason(path, status.st_size, data, relative, head) if is_file else "not a regular file"
-    return SourceFile(path, real, status.st_size, reason)
+    return SourceFile(path, real, status.st_size, reason, stamp=stamp_of(status))
 
 
 def leads_inside(path: str | Path, source: str | Path) -> bool:
@@ -270,23 +297,6 @@ def source_name(source: str) -> str:
         name = PurePosixPath(source.partition("?")[0].rstrip("/")).name
         return "" if format_of(name) else name
     return re.sub(r"\.(?:zip|tar(?:\.\w+)?|tgz)$", "", source, flags=re.IGNORECASE) if kind == "archive" else source
-
-
-def _content_hash(file: SourceFile) -> str:
-    try:
-        if file.kind:
-            return file.content or hashlib.sha256(read_bytes(file.kind, file.location)).hexdigest()
-        status = Path(file.location).stat()
-        return _hash_file(file.location, status.st_ino, status.st_size, status.st_mtime_ns)
-    except OSError as error:
-        return f"unreadable: {error.strerror}"
-
-
-@lru_cache(maxsize=1 << 17)
-def _hash_file(location: str, inode: int, num_bytes: int, changed_ns: int) -> str:
-    """SHA-256 of a file; all that tells of a change is part of the key."""
-    with Path(location).open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _nothing_in(source: str, reasons: Counter[str], data: DataConfig) -> str:

@@ -5,14 +5,13 @@ around it and leaves the others as they are.
 """
 
 import math
-from collections.abc import Iterable, Iterator
-from itertools import islice
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from ray_ft.config import DataConfig
-from ray_ft.data.documents import SourceFile
 from ray_ft.data.ingest.datasets import (
     DatasetFile,
     Slice,
@@ -22,9 +21,10 @@ from ray_ft.data.ingest.datasets import (
     has_changed,
     list_datasets,
 )
-from ray_ft.data.ingest.items import Item, Numbers, Todo, item_key
+from ray_ft.data.ingest.items import UNREAD, Item, Numbers, Todo, item_key
+from ray_ft.data.ingest.known import Known, Notes
 from ray_ft.data.ingest.listed import Listed
-from ray_ft.data.ingest.listing import HASHED_AT_A_TIME, content_hashes, each_file, source_files
+from ray_ft.data.ingest.listing import SourcesDigest, each_file, source_files
 from ray_ft.errors import DataError
 
 ROWS_PER_GROUP = 256  # of packed training data for each recipe, at most; the last row of a group is not full
@@ -54,32 +54,42 @@ def files_read(data: DataConfig, named: str) -> Iterator[tuple[Path, str]]:
         yield from ((file, "") for file in dataset_files(named))
 
 
-def keyed(items: Iterable[Item], how: str) -> Iterator[Todo]:
-    """The items, each under a key from its content, its name and how it is parsed.
+def keyed(items: Iterable[Item], known: Known, settings: str = "") -> Iterator[Todo]:
+    """The items, each under a key from its content, its name and how it is parsed; no file is opened for it.
 
-    Raises DataError for a dataset that changed since it was listed and cut.
+    Where nobody knows what a file holds, its size and times stand for that until it is read. Without settings the
+    keys are those that `key_under` takes. Raises DataError for a dataset that changed since it was listed and cut.
     """
     tables: dict[str, str] = {}
-    remaining = iter(items)
-    while some := list(islice(remaining, HASHED_AT_A_TIME)):
-        files = [item for item in some if isinstance(item, SourceFile) and not item.reason]
-        contents = dict(zip((f.path for f in files), content_hashes(files), strict=True))
-        for item in some:
-            if isinstance(item, Slice):
-                yield _keyed_slice(item, how, tables)
-            else:
-                content = contents.get(item.path, "")
-                yield Todo(item_key(item, content, how), item, "" if item.content else content)
+    for item in items:
+        if isinstance(item, Slice):
+            yield _keyed_slice(item, settings, tables)
+        elif item.reason:
+            yield Todo(item_key(item, "", settings), item)
+        else:
+            content = known.content(item) or UNREAD
+            yield Todo(item_key(item, content, settings), item, "" if item.content else content)
 
 
-def _keyed_slice(item: Slice, how: str, tables: dict[str, str]) -> Todo:
+def _keyed_slice(item: Slice, settings: str, tables: dict[str, str]) -> Todo:
     """A slice under its key; `tables` holds what is known of files by now."""
     name = item.file.name
     if name not in tables:
         tables[name] = content_of(item.file)
         if has_changed(item.file, ""):
             raise DataError(f"data.datasets: {name} changed while it was listed; run prepare again")
-    return Todo(item_key(item, tables[name], how), item, tables[name])
+    return Todo(item_key(item, tables[name], settings), item, tables[name])
+
+
+def noted(listed: Listed, known: Path, began_ns: int) -> Mapping[str, Any]:
+    """What the sources held when they were read, noted for the next run."""
+    digest = SourcesDigest()
+    with Notes(known, began_ns) as notes:
+        for file, content, is_as_listed in listed.files():
+            digest.add(file, content)
+            if is_as_listed:
+                notes.add(file, content)
+    return digest.found()
 
 
 def group_bytes(max_seq_len: int) -> int:

@@ -5,6 +5,7 @@ document.
 """
 
 import hashlib
+import os
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -14,6 +15,7 @@ from ray_ft.data.formats import HEAD_BYTES, Format, format_by_text, format_of
 from ray_ft.data.formats.base import Parsed, Unreadable
 from ray_ft.data.formats.text import parse_lines
 from ray_ft.data.ingest.encodings import Decoded, byte_spans, decode, with_bytes
+from ray_ft.data.ingest.known import Stamp, opened, stamp_of, stamp_of_archive, unreadable
 from ray_ft.data.ingest.packed import unpacked
 from ray_ft.data.ingest.sandbox import CHILD, OUT_OF_MEMORY, Limits, ParserError
 from ray_ft.data.sources import read_bytes
@@ -27,11 +29,11 @@ def read_file(file: SourceFile, limits: Limits = Limits()) -> ReadFile:  # noqa:
     if file.reason:
         return ReadFile(file, "skipped", file.reason)
     try:
-        data = read_bytes(file.kind, file.location)
+        data, stamp = _stamped_bytes(file)
     except OSError as error:
-        return ReadFile(file, "skipped", f"unreadable: {error.strerror or error}")
+        return ReadFile(replace(file, stamp=()), "skipped", unreadable(error))
     sha256 = hashlib.sha256(data).hexdigest()
-    file = replace(file, num_bytes=len(data))  # it may have changed since it was listed
+    file = replace(file, num_bytes=len(data), stamp=stamp)  # it may have changed since it was listed
     kind = format_of(file.path, data[:HEAD_BYTES])
     if kind is not None and kind.packed:
         try:
@@ -42,6 +44,21 @@ def read_file(file: SourceFile, limits: Limits = Limits()) -> ReadFile:  # noqa:
     if kind is None or (reason and not (kind.is_binary and reason == "binary")):
         return ReadFile(file, "skipped", reason or "unknown format", sha256=sha256)
     return replace(_read_content(file, data, kind, sha256[:16], limits), sha256=sha256)
+
+
+def _stamped_bytes(file: SourceFile) -> tuple[bytes, Stamp]:
+    """The bytes of a file and its stamp, () where it changed meanwhile.
+
+    Raises OSError, also for a link that took the place of a listed file.
+    """
+    if file.kind:
+        before = stamp_of_archive(file.location) if file.stamp else ()
+        data = read_bytes(file.kind, file.location)
+        return data, before if file.stamp and stamp_of_archive(file.location) == before else ()
+    with opened(file.location) as stream:
+        before = stamp_of(os.fstat(stream.fileno()))
+        data = stream.read()
+        return data, before if stamp_of(os.fstat(stream.fileno())) == before else ()
 
 
 def _read_content(file: SourceFile, data: bytes, kind: Format, content_id: str, limits: Limits) -> ReadFile:

@@ -6,12 +6,13 @@ last document that was done: all of it lies in journals.
 
 import json
 import logging
+import time
 import uuid
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 
@@ -20,12 +21,13 @@ from ray_ft.config import DataConfig
 from ray_ft.data.dedup.decontamination import read_evaluation_sets
 from ray_ft.data.dedup.heads import Head, heads_of, text_of
 from ray_ft.data.documents import ReadFile, Record, SourceFile
-from ray_ft.data.filters.apply import Cleaning, clean_file, clean_record
+from ray_ft.data.filters.apply import Cleaning, clean_file, clean_record, tells_of_others
 from ray_ft.data.ingest.datasets import Slice, has_changed, read_slice
-from ray_ft.data.ingest.items import Item, Todo, batch_name, batches, item_key, size_of
+from ray_ft.data.ingest.items import UNREAD, Item, Todo, batch_name, item_key, size_of
 from ray_ft.data.ingest.kept import Kept, find_kept
-from ray_ft.data.ingest.listed import Listed
-from ray_ft.data.ingest.manifest import keyed
+from ray_ft.data.ingest.known import KNOWN, Known, hash_stamped
+from ray_ft.data.ingest.listed import Batched, Found, Listed
+from ray_ft.data.ingest.manifest import keyed, noted
 from ray_ft.data.ingest.reading import read_file
 from ray_ft.data.ingest.sandbox import Limits
 from ray_ft.data.run.budget import OutOfTime, budget, budgets_in_turn, renew
@@ -34,9 +36,7 @@ from ray_ft.data.run.journal import Ref, read_body
 from ray_ft.data.run.place import SCRATCH, Place
 from ray_ft.data.run.progress import Counts
 from ray_ft.data.run.segments import Journals, attempt_at, strike
-from ray_ft.data.run.spilled import Spilled
 from ray_ft.data.run.tasks import num_cpus, run_tasks
-from ray_ft.data.run.typed import dump
 from ray_ft.data.run.typed import load as load_typed
 from ray_ft.errors import DataError, RayFTError, StorageError
 from ray_ft.overlap import Runs
@@ -46,6 +46,7 @@ log = logging.getLogger("ray_ft")
 MAX_STRIKES = 5  # deaths of workers at one file, after which it is left out; fewer may be bad luck
 KILLER, TOOK_LONG, TOOK_MEMORY = "killed its worker", "took too long", "took too much memory"
 RETRY_TIME, RETRY_MEMORY = 4, 2  # times what a parser gets at its first attempt
+HASHED_HERE, HASHED_HERE_BYTES = 2000, 2**28  # files that are hashed without a job for it
 
 Parsed = list[ReadFile] | list[Record]
 
@@ -60,6 +61,7 @@ class Work:
     evaluation: Runs = field(default_factory=lambda: Runs({}))
     changed: tuple[str, ...] = ()  # files that were read as something else than what was listed
     place: Place | None = None  # what all nodes see; None: the folder
+    sources: Mapping[str, Any] = field(default_factory=dict)  # as `sources_digest` tells, of what was read
 
     @property
     def shared(self) -> Place:
@@ -87,58 +89,80 @@ class Work:
 
 
 def read_items(
-    items: Iterable[Item], data: DataConfig, folder: Path, *, retry_quarantined: bool, place: Place | None = None
+    items: Iterable[Item],
+    data: DataConfig,
+    folder: Path,
+    *,
+    retry_quarantined: bool,
+    place: Place | None = None,
+    known: Path | None = None,
+    begin: Callable[[], None] = lambda: None,
 ) -> Work:
     """Parse what no earlier run kept; a file that changes meanwhile counts as what was read of it.
 
-    The list of the items lies below `folder` until it is closed, what is finished at the `place` or there too.
+    `begin` is called once all is listed. The list of the items lies below `folder` until the run ends, what is finished
+    at the `place` or there too, and in `known` what files held.
     """
-    shared = place or Place.of_folder(folder)
+    shared, known = place or Place.of_folder(folder), known or folder / KNOWN
     journals = shared.journals
     evaluation = read_evaluation_sets(data.decontaminate)
-    found: Spilled[Item] = Spilled(cast(Any, Item), folder / SCRATCH / "found")
-    found.extend(items)
-    cleaning = Cleaning.of(data, (item for item in found if isinstance(item, SourceFile)))
+    began_ns = time.time_ns()
+    (folder / SCRATCH).mkdir(parents=True, exist_ok=True)
+    listed, telling = Listed(folder / SCRATCH), []
+    for todo in keyed(items, Known(known if data.trust_times else None)):
+        listed.append(todo)
+        if isinstance(todo.item, SourceFile) and tells_of_others(todo.item):
+            telling.append(todo.item)
+    cleaning = Cleaning.of(data, telling)
     settings = {
         "evaluation": {size: runs.tobytes().hex() for size, runs in evaluation.hashes.items()},
         "cleaning": cleaning,
     }
     how = parse_digest(settings)
-    listed = Listed.of(keyed(found, how), folder / SCRATCH)
-    found.close()
-    kept = find_kept(journals, listed.keys)
+    listed.put_under(how)
+    begin()
     limits = Limits(data.parse_seconds, int(data.parse_memory_gib * 2**30))
     if retry_quarantined:
-        kept = release(journals, kept, listed)
         limits = Limits(RETRY_TIME * limits.seconds, RETRY_MEMORY * limits.memory_bytes)
-    left = np.flatnonzero(listed.is_read & ~kept.is_there)
+    job = ParseJob(journals.folder, uuid.uuid4().hex, evaluation, cleaning, limits, how, shared.tries)
     changed: list[str] = []
+    if journals.all():  # something may be taken over, by content
+        _hash_unread(listed, job, shared.tasks)
+    kept = find_kept(journals, listed.keys)
+    if retry_quarantined:
+        kept = release(journals, kept, listed)
+    left = np.flatnonzero(listed.is_read & ~kept.is_there)
     if len(kept) and len(left):
         log.info(
             "taking over %s of %s files, reading %s", f"{len(kept):,}", f"{listed.is_read.sum():,}", f"{len(left):,}"
         )
     if len(left):
-        job = ParseJob(journals.folder, uuid.uuid4().hex, evaluation, cleaning, limits, how, shared.tries)
-        sizes = listed.sizes[left]
-        rows = (
-            {"work": dump([listed.todo(int(left[i])) for i in batch])}
-            for batch in batches(sizes, listed.keys.prefixes()[left], num_cpus())
-        )
         with progress.task("read", "files", len(left)) as task:
-            counts = Counts(task, num_bytes=int(sizes.sum()))
-            done = run_tasks(rows, parse_batch, job, folder=shared.tasks, retries=-1)
-            as_read: dict[bytes, tuple[bytes, int]] = {}
-            for result in map(json.loads, done):
+            counts = Counts(task, num_bytes=int(listed.sizes[left].sum()))
+            batched = Batched(listed, left, num_cpus())
+            for result in batched.results(run_tasks(batched.rows(), parse_batch, job, folder=shared.tasks, retries=-1)):
                 if result["error"]:
                     raise DataError(f"prepare stopped: {result['error']}")
                 counts.add(result["num_items"], result["num_bytes"], result["states"])
-                for before, (after, num_bytes) in result["changed"].items():
-                    as_read[bytes.fromhex(before)] = bytes.fromhex(after), num_bytes
-        for number, (key, num_bytes) in zip(listed.keys.numbers_of(list(as_read)), list(as_read.values()), strict=True):
-            listed.was_read_as(number, key, num_bytes)
-            changed.append(listed[number].path)
+                changed += batched.take(result)
         find_kept(journals, listed.keys, kept)
-    return Work(listed, kept, folder, evaluation, tuple(sorted(changed)), place)
+    sources = noted(listed, known, began_ns)
+    return Work(listed, kept, folder, evaluation, tuple(sorted(changed)), place, sources)
+
+
+def _hash_unread(listed: Listed, job: "ParseJob", folder: str) -> None:
+    """Find out what files hold of which nobody knows: here where they are few, else by tasks of the cluster."""
+    unread = np.flatnonzero(listed.is_unread)
+    is_little = len(unread) <= HASHED_HERE and int(listed.sizes[unread].sum()) <= HASHED_HERE_BYTES
+    batched = Batched(listed, unread, 1 if is_little else num_cpus())
+    done: Iterator[str]
+    if is_little:
+        done = (hash_batch(row, job=job)["result"] for row in batched.rows())
+    else:
+        log.info("hashing %s files", f"{len(unread):,}")
+        done = run_tasks(batched.rows(), hash_batch, job, folder=folder)
+    for result in batched.results(done):
+        batched.take(result)
 
 
 # --- one task ---------------------------------------------------------------------------------------------------------
@@ -158,33 +182,36 @@ class ParseJob:
 
 
 @dataclass
-class ParseResult:
+class BatchResult:
     """What a batch became, in numbers."""
 
+    batch: int = 0
     num_items: int = 0
     num_bytes: int = 0
     states: Counter[str] = field(default_factory=Counter)  # "ok", "skipped: reason", "quarantined: reason"
-    changed: dict[str, tuple[str, int]] = field(default_factory=dict)  # key as listed -> as read, and bytes as read
+    found: list[Found] = field(default_factory=list)
     error: str = ""
 
 
 def parse_batch(row: dict[str, Any], *, job: ParseJob) -> dict[str, Any]:
     """Parse what no earlier task of this batch did, and keep it; the counts go back."""
     batch = load_typed(list[Todo], row["work"])
-    result = ParseResult()
+    result = BatchResult(row.get("batch", 0))
     try:
         so_far = attempt_at(job.folder, batch_name(batch), job.run, job.tries)
         with so_far.journal as journal, budgets_in_turn():
-            for todo in batch:
-                if todo.key not in so_far.done:
+            for place, todo in enumerate(batch):
+                # What a task that died did not say of a file is found out anew.
+                found = _hashed(place, todo, job.how) if so_far.done and todo.content == UNREAD else None
+                key = bytes.fromhex(found.key) if found else todo.key
+                if key not in so_far.done:
                     journal.begin(todo.key, job.run)
                     is_killer = so_far.strikes[todo.key] >= MAX_STRIKES
                     parsed, heads = _given_up(todo.item, KILLER, job) if is_killer else parse_and_sign(todo.item, job)
-                    key, num_bytes = (todo.key, 0) if is_killer else _as_read(todo, parsed, job.how)
-                    if key != todo.key:
-                        result.changed[todo.key.hex()] = key.hex(), num_bytes
-                    journal.done(key, heads, parsed)
+                    found = _as_read(place, todo, parsed, job.how)
+                    journal.done(bytes.fromhex(found.key) if found else todo.key, heads, parsed)
                     _count(result, parsed)
+                result.found += [found] if found else []
                 result.num_items += 1
                 result.num_bytes += size_of(todo.item)
     except (DataError, StorageError) as error:
@@ -192,6 +219,22 @@ def parse_batch(row: dict[str, Any], *, job: ParseJob) -> dict[str, Any]:
     except OSError as error:
         result.error = f"cannot write {error.filename or job.folder}: {error.strerror}"
     return {"result": json.dumps(vars(result))}
+
+
+def hash_batch(row: dict[str, Any], *, job: ParseJob) -> dict[str, Any]:
+    """Tell what the files of a batch hold, so that what was made of it is found."""
+    result = BatchResult(row.get("batch", 0))
+    result.found = [_hashed(place, todo, job.how) for place, todo in enumerate(load_typed(list[Todo], row["work"]))]
+    return {"result": json.dumps(vars(result))}
+
+
+def _hashed(place: int, todo: Todo, how: str) -> Found:
+    """What a file holds now."""
+    assert isinstance(todo.item, SourceFile)
+    content, stamp = hash_stamped(todo.item)
+    num_bytes = stamp[0] if stamp and not todo.item.kind else todo.item.num_bytes
+    key = item_key(replace(todo.item, num_bytes=num_bytes), content, how)
+    return Found(place, key.hex(), content, num_bytes, stamp != todo.item.stamp)
 
 
 def parse_and_sign(item: Item, job: ParseJob) -> tuple[Parsed, tuple[Head, ...]]:
@@ -237,22 +280,27 @@ def _clean_line(record: Record, cleaning: Cleaning) -> Record:
     return replace(record, reason=reason, note=note, text="", examples=())
 
 
-def _as_read(todo: Todo, parsed: Parsed, how: str) -> tuple[bytes, int]:
-    """Key and bytes of what was read: under the listed key it would be taken for the listed content once that is back.
+def _as_read(place: int, todo: Todo, parsed: Parsed, how: str) -> Found | None:
+    """What was read, where it is not what was listed: under the listed key it would be taken for that.
 
     Raises DataError for a dataset that has changed, since its slices are cut from what was listed.
     """
     if isinstance(todo.item, Slice):
         if todo.content and has_changed(todo.item.file, todo.content):
             raise DataError(f"data.datasets: {todo.item.file.name} changed while it was read; run prepare again")
-        return todo.key, size_of(todo.item)
+        return None
     (read,) = parsed
     assert isinstance(read, ReadFile)
-    if read.status == "quarantined" and not read.sha256:  # given up, whatever it holds
-        return todo.key, read.file.num_bytes
-    found = read.sha256 or read.reason
-    is_listed = bool(read.sha256) if todo.item.content or not todo.content else found == todo.content
-    return todo.key if is_listed else item_key(read.file, found, how), read.file.num_bytes
+    is_given_up = read.status == "quarantined" and not read.sha256  # whatever it holds
+    if todo.content == UNREAD:
+        content, stamp = hash_stamped(todo.item) if is_given_up else (read.sha256 or read.reason, read.file.stamp)
+        has_moved = stamp != todo.item.stamp
+    else:
+        content, has_moved = read.sha256 or read.reason, True
+        if is_given_up or (bool(read.sha256) if todo.item.content or not todo.content else content == todo.content):
+            return None
+    key = item_key(read.file, content, how)
+    return Found(place, key.hex(), content, read.file.num_bytes, has_moved)
 
 
 def _given_up(item: Item, reason: str, job: ParseJob) -> tuple[Parsed, tuple[Head, ...]]:
@@ -263,7 +311,7 @@ def _given_up(item: Item, reason: str, job: ParseJob) -> tuple[Parsed, tuple[Hea
     return parsed, heads_of(parsed, job.evaluation)
 
 
-def _count(result: ParseResult, parsed: Parsed) -> None:
+def _count(result: BatchResult, parsed: Parsed) -> None:
     for one in parsed:
         status = one.status if isinstance(one, ReadFile) else "skipped" if one.reason else "ok"
         result.states[status if status == "ok" else f"{status}: {one.reason}"] += 1

@@ -1,6 +1,6 @@
 """The keys of many items: 32 bytes each, and found again without a dictionary of them."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -35,6 +35,12 @@ class Keys(Sequence[bytes]):
     def replace(self, number: int, key: bytes) -> None:
         """Put another key into a place."""
         self._bytes[number * KEY_BYTES : (number + 1) * KEY_BYTES] = key
+        self._order = None
+
+    def change(self, made: Callable[[bytes], bytes]) -> None:
+        """Put into each place what is made of its key."""
+        for start in range(0, len(self._bytes), KEY_BYTES):
+            self._bytes[start : start + KEY_BYTES] = made(bytes(self._bytes[start : start + KEY_BYTES]))
         self._order = None
 
     def __len__(self) -> int:

@@ -37,19 +37,24 @@ def held(output_path: str) -> Iterator[tuple[Place, Callable[[], None]]]:
     Beside a folder it is OUTPUT_PATH.work. Below a URI it is the URI, with a folder of this machine for what only the
     driver reads. Raises ConfigError when another run is at work.
     """
+    here = folder_here(output_path)
     if not is_uri(output_path):
-        folder = Path(f"{output_path}.work")
-        with locked(folder):
-            yield Place.of_folder(folder), lambda: None
+        with locked(here):
+            yield Place.of_folder(here), lambda: None
         return
-    with leased(output_path) as lease:
-        here = cache_path() / "work" / hashlib.sha256(output_path.encode()).hexdigest()[:16]
-        with scratch(here):
-            try:
-                here.mkdir(parents=True)
-            except OSError as error:
-                raise DataError(f"cannot write {here}: {error.strerror}; RAY_FT_CACHE names another folder") from None
-            yield Place(output_path, here), lease.check
+    with leased(output_path) as lease, scratch(here):
+        try:
+            here.mkdir(parents=True)
+        except OSError as error:
+            raise DataError(f"cannot write {here}: {error.strerror}; RAY_FT_CACHE names another folder") from None
+        yield Place(output_path, here), lease.check
+
+
+def folder_here(output_path: str) -> Path:
+    """The folder of this machine for what a run keeps, or for what only the driver reads where nodes share none."""
+    if is_uri(output_path):
+        return cache_path() / "work" / hashlib.sha256(output_path.encode()).hexdigest()[:16]
+    return Path(f"{output_path}.work")
 
 
 @contextmanager

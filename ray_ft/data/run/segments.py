@@ -23,6 +23,7 @@ from ray_ft.storage import Found, Store, in_parallel, is_uri, joined, shown
 log = logging.getLogger("ray_ft")
 
 SEGMENT_BYTES, SEGMENT_SECONDS = 8 * 2**20, 15.0  # after which what was gathered is put
+MAX_GAP = 16  # numbers of a batch's journals that may be missing, since tidying up removed them
 INDEX_BYTES = re.compile(r"\.(\d{1,12})\.log$")
 
 
@@ -233,7 +234,7 @@ def attempt_at(folder: str | Path, batch: str, run: str, tries: str = "") -> Att
     done: set[bytes] = set()
     strikes: Counter[bytes] = Counter()
     if not is_uri(folder):
-        for path in sorted(Path(folder).glob(f"{batch}.*.log")):
+        for path in _journals_of(Path(folder), batch):
             for entry in read_journal(path):
                 if entry.ref is not None:
                     done.add(entry.key)
@@ -250,3 +251,15 @@ def attempt_at(folder: str | Path, batch: str, run: str, tries: str = "") -> Att
         done = {entry.key for entry in entries_in(joined(str(folder), batch)) if entry.ref is not None}
     journal = StoredJournal(Store(str(folder)), batch, notes=notes, cautious=bool(before))
     return Attempt(journal, done, strikes)
+
+
+def _journals_of(folder: Path, batch: str) -> list[Path]:
+    """The journals of a batch, without going through those of all others."""
+    found: list[Path] = []
+    number = last = 0
+    while number <= last + MAX_GAP:
+        if (path := folder / f"{batch}.{number}.log").exists():
+            found.append(path)
+            last = number
+        number += 1
+    return found

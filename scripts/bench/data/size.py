@@ -27,6 +27,7 @@ os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 STEPS = ("read_items", "place_documents", "name_groups", "write_groups", "publish", "tidy")
 IN_FOLDER = 1000  # files
 COPY_EVERY, NEAR_EVERY = 20, 14
+Step = Callable[[Path, int], Iterator[tuple[str, float, float]]]  # what it did, and when that began by both clocks
 WORDS_OF_ONE = 80
 SECTIONS_OF_ONE = 5
 
@@ -37,6 +38,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("what", choices=("run", "steps"))
     parser.add_argument("--documents", type=int, default=1_000_000)
     parser.add_argument("--cpus", type=int, default=2)
+    parser.add_argument("--only", choices=sorted(ALONE), action="append", help="of `steps`; all of them if left out")
     parser.add_argument("--limit-gib", type=float, default=2.0)
     parser.add_argument("--folder", type=Path, help="where files are made and removed again; a temporary one otherwise")
     parser.add_argument("--output", type=Path)
@@ -119,28 +121,45 @@ def make_documents(folder: Path, number: int) -> None:
 
 
 def _steps(folder: Path, given: argparse.Namespace) -> list[dict[str, Any]]:
-    return [_alone(step, folder, given.documents) for step in (list_and_hash, place_told_documents, look_for_leaks)]
+    return [row for name in given.only or ALONE for row in _alone(ALONE[name], folder, given.documents)]
 
 
-def _alone(step: Callable[[Path, int], tuple[str, float]], folder: Path, number: int) -> dict[str, Any]:
+def _alone(step: Step, folder: Path, number: int) -> list[dict[str, Any]]:
     """A step in a process of its own, so that no other's memory counts."""
     with multiprocessing.get_context("fork").Pool(1) as pool:
-        name, seconds, driver_gib = pool.apply(_measured, (step, folder / step.__name__, number))
+        rows = pool.apply(_measured, (step, folder / step.__name__, number))
     shutil.rmtree(folder / step.__name__, ignore_errors=True)
-    return {"step": name, "seconds": seconds, "driver_gib": driver_gib}
+    return rows
 
 
-def _measured(step: Callable[[Path, int], tuple[str, float]], folder: Path, number: int) -> tuple[str, float, float]:
+def _measured(step: Step, folder: Path, number: int) -> list[dict[str, Any]]:
+    """A row for each part of the step, as it says that one is done."""
     folder.mkdir()
-    name, started = step(folder, number)
-    return name, time.monotonic() - started, _memory()
+    rows = []
+    for name, started, before in step(folder, number):
+        rows.append(
+            {
+                "step": name,
+                "seconds": time.monotonic() - started,
+                "cpu_seconds": time.process_time() - before,
+                "driver_gib": _memory(),
+            }
+        )
+        print(json.dumps(rows[-1]), flush=True)
+    return rows
 
 
-def list_and_hash(folder: Path, number: int) -> tuple[str, float]:
-    """Files of a folder listed, hashed and kept under their keys."""
+def _now() -> tuple[float, float]:
+    return time.monotonic(), time.process_time()
+
+
+def list_sources(folder: Path, number: int) -> Iterator[tuple[str, float, float]]:
+    """Files of a folder listed under their keys, what they held noted, and all of it looked through for changes."""
     from ray_ft.config import DataConfig
+    from ray_ft.data.ingest.known import KNOWN, Known
     from ray_ft.data.ingest.listed import Listed
-    from ray_ft.data.ingest.manifest import keyed, list_items
+    from ray_ft.data.ingest.listing import sources_digest
+    from ray_ft.data.ingest.manifest import keyed, list_items, noted
 
     for first in range(0, number, IN_FOLDER):
         part = folder / "docs" / f"{first // IN_FOLDER:05d}"
@@ -148,22 +167,42 @@ def list_and_hash(folder: Path, number: int) -> tuple[str, float]:
         (part / "000.md").write_text(f"# Page {first}\n\nWords of page {first}.\n")
         for i in range(1, min(IN_FOLDER, number - first)):
             os.link(part / "000.md", part / f"{i:03d}.md")
-    started = time.monotonic()
-    listed = Listed.of(keyed(list_items(DataConfig(sources=(str(folder / "docs"),)), 1024), "how"), folder / "scratch")
+    time.sleep(3)  # what changed a moment ago is not noted
+    data = DataConfig(sources=(str(folder / "docs"),))
+    started, began_ns = _now(), time.time_ns()
+    (folder / "scratch").mkdir()
+    listed = Listed(folder / "scratch")
+    for todo in keyed(list_items(data, 1024), Known(None)):
+        listed.append(todo)
+    listed.put_under("how")
     assert len(listed) == number
-    return "list, hash, key", started
+    yield "list and key", *started
+    started, sizes = _now(), listed.sizes
+    for i in range(number):  # as tasks tell it
+        listed.was_read_as(i, listed.keys[i], f"{i + 1:064x}", int(sizes[i]), has_moved=False)
+    yield "take what tasks read", *started
+    started = _now()
+    told = noted(listed, folder / KNOWN, began_ns)
+    yield "note what was read", *started
+    started = _now()
+    assert sources_digest(data, folder / KNOWN) == told  # no file is opened: their contents are made up
+    yield "look for changes", *started
 
 
-def place_told_documents(folder: Path, number: int) -> tuple[str, float]:
+def place_told_documents(folder: Path, number: int) -> Iterator[tuple[str, float, float]]:
     """Copies and near copies found, splits drawn, sections that come again told."""
-    from ray_ft.data.dedup.clusters import Placing, place
+    from ray_ft.data.dedup.clusters import Placing, place_columns
+    from ray_ft.data.dedup.columns import Columns
     from ray_ft.data.dedup.splits import Bounds
 
-    started = time.monotonic()
+    started = _now()
+    columns = Columns.of(told(number), folder)
+    yield "take what is told of documents, and make it up", *started
+    started = _now()
     how = Placing(Bounds.of(validation_fraction=0.05, test_fraction=0.05), 0)
-    placed = place(told(number), how=how, text_of=lambda i: "", folder=folder)
+    placed = place_columns(columns, how=how, text_of=lambda i: "")
     assert placed.num_clusters > number // 30
-    return "duplicates, splits", started
+    yield "duplicates, splits", *started
 
 
 def told(number: int) -> Iterator[Any]:
@@ -195,7 +234,7 @@ def told(number: int) -> Iterator[Any]:
         yield head
 
 
-def look_for_leaks(folder: Path, number: int) -> tuple[str, float]:
+def look_for_leaks(folder: Path, number: int) -> Iterator[tuple[str, float, float]]:
     """Documents, examples and packed rows held against each other."""
     from ray_ft.data.dedup.leakage import find_leaks
     from ray_ft.data.schemas import COLUMNS, DOCUMENTS, EXAMPLES, write_part
@@ -221,13 +260,16 @@ def look_for_leaks(folder: Path, number: int) -> tuple[str, float]:
         chunks = [f"{row['id']}#paragraph-0" for row in documents if row["split"] == "train"]
         rows = "".join(json.dumps(chunks[i : i + 8]) + "\n" for i in range(0, len(chunks), 8))
         (folder / "shards" / f"train-{part:05d}-00.chunks.jsonl").write_text(rows)
-    started = time.monotonic()
+    started = _now()
     assert find_leaks(folder) == []
-    return "look for leaks", started
+    yield "look for leaks", *started
 
 
 def _split(number: int) -> str:
     return "test" if number % 20 == 7 else "validation" if number % 20 == 8 else "train"
+
+
+ALONE: dict[str, Step] = {"list": list_sources, "place": place_told_documents, "leaks": look_for_leaks}
 
 
 def _table(about: dict[str, Any]) -> str:

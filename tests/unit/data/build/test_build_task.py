@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from keyed_items import hashed
 
 from ray_ft.config import DataConfig, DatasetConfig
 from ray_ft.data.build import stage as group_module
@@ -24,7 +25,6 @@ from ray_ft.data.ingest.datasets import cut_into_slices, list_datasets
 from ray_ft.data.ingest.items import Item
 from ray_ft.data.ingest.kept import find_kept
 from ray_ft.data.ingest.listing import list_files
-from ray_ft.data.ingest.manifest import keyed
 from ray_ft.data.ingest.sandbox import Limits
 from ray_ft.data.ingest.stage import ParseJob, load, parse_batch
 from ray_ft.data.run.keys import Keys
@@ -95,7 +95,7 @@ def _job(output: Path, **settings: Any) -> GroupJob:
 
 def _parsed(folder: Path, items: list[Item], split: Split | None = "train") -> dict[str, Any]:
     """The row of a group of these items, parsed and placed; None leaves the split to the placement."""
-    batch = list(keyed(items, "how"))
+    batch = hashed(items, "how")
     done = parse_batch({"work": dump(batch)}, job=ParseJob(str(folder), "run", how="how"))
     assert json.loads(done["result"])["error"] == ""
     kept = find_kept(folder, Keys.of(todo.key for todo in batch))

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from keyed_items import hashed
 
 from ray_ft.config import DataConfig, DatasetConfig
 from ray_ft.data.dedup.heads import text_of
@@ -16,7 +17,7 @@ from ray_ft.data.filters.apply import Cleaning
 from ray_ft.data.ingest import stage as parse_module
 from ray_ft.data.ingest.items import Item, Todo, batch_name
 from ray_ft.data.ingest.kept import find_kept
-from ray_ft.data.ingest.manifest import keyed, list_items
+from ray_ft.data.ingest.manifest import list_items
 from ray_ft.data.ingest.sandbox import Limits
 from ray_ft.data.ingest.stage import KILLER, MAX_STRIKES, ParseJob, load, parse_batch
 from ray_ft.data.run.journal import Journal, read_journal
@@ -39,11 +40,11 @@ def items(tmp_path: Path) -> list[Item]:
 
 
 def _keys(items: list[Item]) -> list[bytes]:
-    return [todo.key for todo in keyed(items, "how")]
+    return [todo.key for todo in hashed(items, "how")]
 
 
 def _parse(items: list[Item], folder: Path, run: str = "run") -> dict[str, Any]:
-    row = parse_batch({"work": dump(list(keyed(items, "how")))}, job=ParseJob(str(folder), run, how="how"))
+    row = parse_batch({"work": dump(hashed(items, "how"))}, job=ParseJob(str(folder), run, how="how"))
     result: dict[str, Any] = json.loads(row["result"])
     return result
 
@@ -91,7 +92,7 @@ def test_a_file_at_which_worker_after_worker_dies_in_one_run_is_left_out(
 ) -> None:
     keys = _keys(items)
     for _ in range(MAX_STRIKES):
-        with Journal(tmp_path / "parsed", batch_name(list(keyed(items, "how")))) as journal:
+        with Journal(tmp_path / "parsed", batch_name(hashed(items, "how"))) as journal:
             journal.begin(keys[2], run)
     _parse(items, tmp_path / "parsed")
     kept = find_kept(tmp_path / "parsed", Keys.of(keys))
@@ -135,13 +136,13 @@ def test_a_file_that_changes_before_it_is_read_is_not_taken_for_what_was_listed(
     items: list[Item], tmp_path: Path, meanwhile: str
 ) -> None:
     folder, page = tmp_path / "parsed", tmp_path / "docs" / "2.md"
-    listed, before = list(keyed(items, "how")), page.read_text()
+    listed, before = hashed(items, "how"), page.read_text()
     page.unlink()
     if meanwhile == "changed":
         page.write_text("# Page 2\n\nWhat stands here for a moment only.\n")
     result = json.loads(parse_batch({"work": dump(listed)}, job=ParseJob(str(folder), "run", how="how"))["result"])
-    ((key, (as_read, num_bytes)),) = result["changed"].items()
-    assert key == listed[2].key.hex()
+    ((place, as_read, _, num_bytes, has_moved),) = result["found"]
+    assert (place, has_moved) == (2, True)
     page.write_text(before)
     kept = find_kept(folder, Keys.of(todo.key for todo in listed))
     assert np.flatnonzero(kept.is_there).tolist() == [
@@ -163,7 +164,7 @@ def test_a_file_that_changes_before_it_is_read_is_not_taken_for_what_was_listed(
 
 def test_a_dataset_that_changes_before_it_is_read_ends_the_task_in_one_line(items: list[Item], tmp_path: Path) -> None:
     lines = tmp_path / "lines.jsonl"
-    listed, before = list(keyed(items, "how")), lines.read_text()
+    listed, before = hashed(items, "how"), lines.read_text()
     row, job = {"work": dump(listed)}, ParseJob(str(tmp_path / "parsed"), "run", how="how")
     lines.write_text(before.replace("Plain", "Other"))
     error = json.loads(parse_batch(row, job=job)["result"])["error"]
@@ -171,7 +172,7 @@ def test_a_dataset_that_changes_before_it_is_read_ends_the_task_in_one_line(item
     lines.write_text(before)  # touched, but what was listed
     assert json.loads(parse_batch(row, job=job)["result"])["error"] == ""
     with pytest.raises(DataError, match="changed while it was listed"):
-        list(keyed(items, "how"))  # slices are cut from what was there before
+        hashed(items, "how")  # slices are cut from what was there before
 
 
 def test_a_run_counts_a_file_as_it_was_read_and_the_next_one_as_it_is_then(

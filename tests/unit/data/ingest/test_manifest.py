@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from keyed_items import hashed
 
 from ray_ft.config import DataConfig
 from ray_ft.data.documents import SourceFile
@@ -15,7 +16,6 @@ from ray_ft.data.ingest.manifest import (
     MAX_GROUP_FILES,
     group_bytes,
     group_items,
-    keyed,
     list_items,
 )
 from ray_ft.data.run.digests import digest_of, parse_digest
@@ -68,7 +68,7 @@ def test_a_file_that_comes_changes_only_the_groups_around_it() -> None:
 
 
 def _keys(items: list[Item], settings: object) -> list[bytes]:
-    return [todo.key for todo in keyed(items, parse_digest(settings))]
+    return [todo.key for todo in hashed(items, parse_digest(settings))]
 
 
 def test_a_key_tells_content_name_and_settings(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from keyed_items import hashed
 
 from ray_ft.config import DataConfig, DatasetConfig
 from ray_ft.data.formats.base import Parsed
@@ -21,7 +22,7 @@ from ray_ft.data.ingest import reading
 from ray_ft.data.ingest import stage as stage_module
 from ray_ft.data.ingest.items import Item
 from ray_ft.data.ingest.kept import find_kept
-from ray_ft.data.ingest.manifest import keyed, list_items
+from ray_ft.data.ingest.manifest import list_items
 from ray_ft.data.ingest.sandbox import Limits
 from ray_ft.data.ingest.stage import ParseJob, load, parse_batch
 from ray_ft.data.run.budget import OutOfTime, budget, renew
@@ -126,11 +127,11 @@ def items(tmp_path: Path) -> list[Item]:
 
 def _states(items: list[Item], folder: Path, limits: Limits) -> list[list[str]]:
     how = parse_digest({})
-    todo = list(keyed(items, how))
+    todo = hashed(items, how)
     job = ParseJob(str(folder), "run", limits=limits, how=how)
     result: dict[str, Any] = json.loads(parse_batch({"work": dump(todo)}, job=job)["result"])
     assert not result["error"]
-    assert not result["changed"]
+    assert not result["found"]
     kept = find_kept(folder, Keys.of(one.key for one in todo))
     return [[one.reason for one in load(item, kept.ref(i))] for i, item in enumerate(items)]
 

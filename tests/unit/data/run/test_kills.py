@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from keyed_items import hashed
 
 from ray_ft.config import DataConfig
 from ray_ft.data.build import stage as group_module
@@ -23,7 +24,7 @@ from ray_ft.data.dedup.heads import text_of
 from ray_ft.data.dedup.placements import Placement
 from ray_ft.data.ingest.items import Item
 from ray_ft.data.ingest.kept import find_kept
-from ray_ft.data.ingest.manifest import keyed, list_items
+from ray_ft.data.ingest.manifest import list_items
 from ray_ft.data.ingest.stage import ParseJob, load, parse_batch
 from ray_ft.data.run.journal import read_journal
 from ray_ft.data.run.keys import Keys
@@ -63,7 +64,7 @@ def _killed(work: Callable[[], Any], is_time: Callable[[], bool]) -> bool:
 def test_reading_killed_twenty_times_keeps_every_document_and_reads_hardly_any_twice(
     items: list[Item], tmp_path: Path
 ) -> None:
-    batch = list(keyed(items, "how"))
+    batch = hashed(items, "how")
     keys = [todo.key for todo in batch]
     row = {"work": dump(batch)}
     parse_batch(row, job=ParseJob(str(tmp_path / "undisturbed"), "run", how="how"))
@@ -107,7 +108,7 @@ def test_writing_killed_twenty_times_leaves_a_group_that_is_whole_or_none(
     items: list[Item], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(group_module, "_encoder", lambda *arguments: WordEncoder())
-    batch = list(keyed(items[:100], "how"))
+    batch = hashed(items[:100], "how")
     parse_batch({"work": dump(batch)}, job=ParseJob(str(tmp_path / "p"), "run", how="how"))
     kept = find_kept(tmp_path / "p", Keys.of(todo.key for todo in batch))
     placed = [Placed(item, kept.ref(i), (Placement("train"),)) for i, item in enumerate(items[:100])]

@@ -55,9 +55,10 @@ def test_a_list_of_items_tells_what_groups_and_batches_ask_for(tmp_path: Path) -
     assert listed.sizes.tolist() == [5, 7, 9]
     assert (listed.is_read.tolist(), listed.is_slice.tolist()) == ([True, False, True], [False, False, True])
     assert [listed.todo(i) for i in range(3)] == todo
-    listed.was_read_as(0, b"n" * KEY_BYTES, 6)
+    listed.was_read_as(0, b"n" * KEY_BYTES, "e" * 64, 6, has_moved=True)
     assert (listed[0].num_bytes, listed.sizes[0], listed.keys[0]) == (6, 6, b"n" * KEY_BYTES)
-    assert listed.todo(0) == todo[0]
+    assert listed.todo(0) == Todo(b"n" * KEY_BYTES, files[0], "e" * 64)
+    assert list(listed.files()) == [(listed[0], "e" * 64, False)]
 
 
 def test_what_is_kept_is_found_in_all_journals_and_the_first_of_two_counts(tmp_path: Path) -> None:
