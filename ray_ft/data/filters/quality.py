@@ -12,11 +12,18 @@ from functools import cached_property
 from typing import NamedTuple
 
 from ray_ft.config import QualityConfig
+from ray_ft.words import num_words, script_language
 
 TOKEN = re.compile(
     r"https?://\S++|\d++(?:[.,:]\d++)*+|[^\W\d]\w*?(?=n['’]t\b)|n['’]t\b|['’](?:s|re|ve|ll|d|m)\b|\w++|\.\.\.|[^\w\s]",
     re.IGNORECASE,
 )
+UNSPACED = re.compile(
+    "[\u3005-\u3007\u3040-\u31bf\u31f0-\u31ff\u3400-\u9fff\uf900-\ufaff]{1,2}"
+    "|(?:[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u1950-\u19df]){1,6}"
+    "|[^\u3005-\u3007\u3040-\u31bf\u31f0-\u31ff\u3400-\u9fff\uf900-\ufaff\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u1950-\u19df]+"
+)
+"""A word: two characters of Chinese and Japanese, and six of Thai, Lao, Khmer and Burmese, marks among them."""
 PARAGRAPH, LINES = re.compile(r"\n{2,}"), re.compile(r"\n+")
 ENDS = (".", "!", "?", '."', '!"', '?"', ".”", "!”", "?”", "。", "！", "？", "।", "؟", "።")
 SENTENCE = re.compile(r"(?<![.!?。！？।؟])[.!?。！？।؟]++(?=\s|$|[\"”')\]])|(?<=[。！？])(?=\w)")
@@ -47,8 +54,11 @@ class Text:
 
     @cached_property
     def tokens(self) -> Sequence[str]:
-        """Words and signs."""
-        return TOKEN.findall(self.text)
+        """Words and signs; of scripts without spaces, so many characters as a word has."""
+        tokens = TOKEN.findall(self.text)
+        if self.text.isascii() or not script_language(self.text):
+            return tokens
+        return [part for token in tokens for part in ([token] if token.isascii() else UNSPACED.findall(token))]
 
     @cached_property
     def words(self) -> Sequence[str]:
@@ -171,7 +181,7 @@ def sentences(text: Text) -> float:
     """Sentences in lines that end as one does and have three words (C4, Raffel et al. 2020: "fewer than 5")."""
     whole = (line.strip() for line in text.lines)
     return sum(
-        len(SENTENCE.findall(line)) for line in whole if line.endswith(ENDS) and len(line.split()) >= MIN_LINE_WORDS
+        len(SENTENCE.findall(line)) for line in whole if line.endswith(ENDS) and num_words(line) >= MIN_LINE_WORDS
     )
 
 

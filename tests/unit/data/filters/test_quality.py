@@ -93,3 +93,13 @@ def test_a_threshold_below_zero_is_refused_by_its_name() -> None:
     base = {"run_name": "a", "model": {"name": "m"}, "data": {"sources": ["a"], "recipes": ["qa"]}}
     with pytest.raises(ConfigError, match=r"data\.quality\.min_words"):
         parse_config(base, ["data.quality.min_words=-1"])
+
+
+def test_words_and_sentences_of_scripts_without_spaces_are_counted() -> None:
+    text = Text("确认阀门已经关闭。按住红色按钮五秒钟。\n等待指示灯变成绿色。\n")
+    # 8, 9 and 9 characters, two of them a word
+    assert [RULES[key].measure(text) for key in ("min_words", "min_sentences")] == [4 + 5 + 5, 3]
+    assert 1 < RULES["min_mean_word_length"].measure(text) <= 2
+    thai = Text("ก่อนเริ่มเดินเครื่องให้ตรวจสอบว่าวาล์วปิดอยู่แล้วกดปุ่มสีแดงค้างไว้ห้าวินาที")
+    assert 10 < RULES["min_words"].measure(thai) < 30
+    assert 3 <= RULES["min_mean_word_length"].measure(thai) <= 10
