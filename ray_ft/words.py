@@ -119,7 +119,7 @@ def script_language(text: str) -> str:
     if text.isascii() or not _any_script().search(text):
         return ""
     letters = sum(c.isalpha() for c in text)
-    counts = {name: len(pattern.findall(text)) for name, pattern in _script_patterns().items()}
+    counts = script_counts(text)
     if counts["ja"] + counts["zh"] > letters / 3 and counts["ja"] > counts["zh"] / 8:
         return "ja"
     best = max(counts, key=lambda name: counts[name])
@@ -128,6 +128,11 @@ def script_language(text: str) -> str:
     if best == "zh":
         return "zh-Hant" if sum(c in TRADITIONAL for c in text) > sum(c in SIMPLIFIED for c in text) else "zh-Hans"
     return best
+
+
+def script_counts(text: str) -> dict[str, int]:
+    """How many characters of a text are in each script that tells a language; `ja` are kana, `zh` Han."""
+    return {name: len(pattern.findall(text)) for name, pattern in _script_patterns().items()}
 
 
 def is_loop(words: Sequence[str]) -> bool:

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from itertools import groupby
 
 from ray_ft.recipes.base import RECIPES, Recipe
@@ -14,6 +15,7 @@ from ray_ft.recipes.chunking.worth import as_read, is_worth_it
 from ray_ft.recipes.questions.orders import order_of
 from ray_ft.recipes.questions.parts import begins_well, ends_in_list, own_subjects
 from ray_ft.recipes.questions.topics import LISTS_CHANGES, RELEASE, is_torn, says_something
+from ray_ft.recipes.questions.wordings import wording_of
 from ray_ft.rows import Chunk, CountTokens, Document, Example, Generate
 from ray_ft.words import num_words, script_language
 
@@ -98,16 +100,18 @@ def _prompts(chunks: list[Chunk]) -> Iterator[str]:
         times = Counter(part.metadata.get("terms") for part in parts if part.metadata.get("part", "1") == "1")
         subjects = own_subjects(parts) if len(parts) > 1 else {}
         for chunk in parts:
-            section = f"the section “{' > '.join(chunk.heading_path)}” of {chunk.metadata['path']}"
+            wording = wording_of(chunk)
+            asked = partial(str.format, section=" > ".join(chunk.heading_path), path=chunk.metadata["path"])
             terms, part = chunk.metadata.get("terms"), chunk.metadata.get("part", "1")
             if len(parts) == 1:
-                yield f"Write {section}."
+                yield asked(wording.section)
             elif terms is not None:
                 is_told = terms and times[terms] == 1 and part == "1"
-                beginning = "the beginning of " if "part" in chunk.metadata else ""
-                yield f"Write {beginning}what {section} says about {terms}." if is_told else ""
+                about = wording.first if "part" in chunk.metadata else wording.about
+                yield asked(about, terms=wording.listed(terms)) if is_told else ""
             elif chunk.metadata.get("group", "0") == "0" and part == "1":
                 begins = begins_well(chunk.text) and not ("part" in chunk.metadata and ends_in_list(chunk.text))
-                yield f"Write the beginning of {section}." if begins else ""
+                yield asked(wording.beginning) if begins else ""
             else:
-                yield f"Write what {section} says about “{subject}”." if (subject := subjects[chunk.id]) else ""
+                subject = wording.quoted.format(subjects[chunk.id])
+                yield asked(wording.about, terms=subject) if subjects[chunk.id] else ""

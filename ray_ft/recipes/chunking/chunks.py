@@ -8,6 +8,7 @@ from functools import lru_cache, partial
 from itertools import accumulate, islice
 from pathlib import PurePosixPath
 
+from ray_ft.recipes.chunking.languages import written_in
 from ray_ft.recipes.chunking.pieces import (
     CODE,
     PROSE,
@@ -216,6 +217,7 @@ def make_chunks(
     starts = [b.start for b in document.blocks]
     exactly = exact_counter(document.text, count_tokens)
     untitled = {} if document.language or has_one_title(document) else {"file": PurePosixPath(document.path).name}
+    told = written_in(document)
     for span in spans:
         pieces = split_span(
             document.text, span.start, span.end,
@@ -248,7 +250,7 @@ def make_chunks(
                     heading_path=span.heading_path,
                     start=start,
                     end=end,
-                    metadata={"path": document.path, **untitled, **span.metadata, **parts},
+                    metadata={"path": document.path, **told, **untitled, **span.metadata, **parts},
                 )
             )
     return chunks

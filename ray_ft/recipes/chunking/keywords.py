@@ -88,11 +88,14 @@ RUN = re.compile("w+(?:nw+)*")  # of words by their kinds: one end of a line sta
 MAX_KINDS = 1 << 16  # words that are remembered
 
 
-def keywords(text: str, max_keywords: int = 8) -> list[str]:
-    """The best phrases, best first, spelled as they first stand in the text; empty when there are none."""
+def keywords(text: str, max_keywords: int = 8, language: str | None = None) -> list[str]:
+    """The best phrases, best first, spelled as they first stand in the text; empty when there are none.
+
+    `language` is that of the text, if it is known; else its words tell it.
+    """
     text = ROW_END.sub(".\n", NOT_PROSE.sub(" ", text))
     unspaced = [] if text.isascii() else [p for run in UNSPACED_RUN.findall(text) for p in _unspaced_phrases(run)]
-    language = "" if unspaced else european_language(text)
+    language = "" if unspaced else european_language(text) if language is None else language
     spaced = UNSPACED_RUN.sub(".", text) if unspaced else ELISION.sub("de ", text) if language == "fr" else text
     spelling: dict[str, str] = {}
     parts: dict[str, list[str]] = {}

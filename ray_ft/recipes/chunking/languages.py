@@ -1,11 +1,14 @@
-"""Which European language a text is in, by its function words, and these words themselves.
+"""Which language a passage is in: by its script, by its function words, or as its document; and these words themselves.
 
-Scripts of their own are told by `ray_ft.words.script_language`; English stands for what is not told.
+"" stands for English, and for what nothing tells.
 """
 
 import re
 from collections import Counter
 from functools import lru_cache
+
+from ray_ft.rows import Chunk, Document
+from ray_ft.words import script_counts, script_language
 
 _FUNCTION_WORDS = {
     "fr": """
@@ -51,6 +54,69 @@ _FUNCTION_WORDS = {
         hvis hvor i ikke ind kan kunne man med men mere når nu og også om op over på så sig sin skal skulle som til
         ud under vi vil ville være
     """,
+    "it": """
+        al alla alle anche ancora che chi ci come con cui da dal dalla dalle degli dei del della delle dello di dove
+        e è essere fare gli hanno il in la le lo loro ma mentre nei nel nella nelle non nonché ogni oppure per perché
+        però più può possono prima quale quali quando quella quelle quelli quello questa queste questi questo se
+        senza si sia sono stata stato su sua sue sui sul sulla suo tra tutte tutti tutto un una uno viene vengono
+    """,
+    "nl": """
+        aan als bij dan dat de deze die dit door een en er geen had heeft hebben hem het hier hij hoe hun ik indien
+        is kan kunnen maar meer met mijn moet moeten na naar niet nog nu of om omdat ons ook op over te tot tussen u
+        uit uw van veel voor waar wanneer was wat we welke werd wie wordt worden ze zich zij zijn zo zonder zou
+    """,
+    "pl": """
+        aby albo ale bez będą będzie być był była było by chyba ci co czy dla gdy gdzie go i ich ile ja jak jako jego
+        jej jest jeśli jeżeli już każdy kiedy które którego której który których którym którzy lub ma mają może można
+        na nad nie niż oraz po pod podczas poza przed przez przy się są ta tak także tam te tego tej ten to tych tylko
+        tym w we wszystkich wszystkie z za zawsze że żeby
+    """,
+    "sv": """
+        alla att av bara blir då de den denna deras dess det detta dig din du där efter eller en ett från för genom
+        ha har hur här i icke ingen inte kan kommer man med men mer mot måste ni nu när och också om på samt sedan sig
+        sin ska skall som så till under upp ut utan vad var vara vid vi vilka vilken vill är över
+    """,
+    "nb": """
+        alle andre at av bare ble bli blir da de den denne der dersom deres det dette disse du eller en enn er et
+        etter for fra før gjennom ha har hva hvis hvor hvordan i ikke ingen kan man med men mer mot må når nå og også
+        om opp over på seg selv sin skal som så til under ut uten ved vi vil være
+    """,
+    "fi": """
+        ei eikä että eli en hän he ilman itse ja jo joka jolla jonka jos jossa jotka joten kanssa kaikki koska kuin
+        kun kuten kuuluu lisäksi me mikä missä mukaan muut myös mutta ne niiden niin nyt nämä ole oli olla on ovat
+        pitää se sekä sen siitä sitä tai tällä tämä tämän tästä voi voidaan voit vain vielä
+    """,
+    "cs": """
+        aby aj ale ani až bez být bude budou by byl byla bylo byly co další do ho i jak jako je jeho jejich jejichž
+        jen jestliže ještě již jsou která které který kteří kde když lze má mají může mohou na nad ne nebo není než o
+        od po pod podle pokud pouze pro proto protože před přes při se si své svůj ta tak také tato tedy ten tento to
+        tohoto toto tyto u v ve však všech všechny z za ze že
+    """,
+    "hu": """
+        a az abban akkor alatt amely amelyek ami által annak arra át azok azonban azt be csak de egy egyes egyik el
+        én és ez ezek ezt esetén fel ha hogy hogyan illetve is itt ki kell közben között le lehet lesz majd már meg
+        mely mert mint mivel most nagyon nem nincs után vagy van vannak volt
+    """,
+    "ro": """
+        a acest aceasta aceste al ale am are asupra atunci au ca că când care cât ce cel cele cu cum dacă dar de deci
+        din după este fi fie fără fost iar în între la mai nici nu o pe pentru poate prin sau să se sunt șau și spre
+        sub toate un unei unor unui
+    """,
+    "uk": """
+        або але без був була були було бути в вам вас ви від він вона вони все всі де для до його її з за зі і їх й
+        коли можна може на над не ні під після по при про та так також те ти тільки то у це цей ця цього цієї чи що
+        щоб як яка яке який які якщо
+    """,
+    "vi": """
+        bạn bị bằng các cách cái cần có của cho chỉ chúng cũng đã đang đến để đó được do hay hoặc khi không là lại
+        lên mà mỗi một này nào nên nếu như nhưng những phải qua ra rằng rồi sẽ sau tại tất thì theo trên trong trước
+        từ và vào vẫn về với
+    """,
+    "id": """
+        ada adalah agar akan anda antara apa atau bagi bahwa bila bisa dalam dan dapat dari dengan di hanya harus ini
+        itu jika juga kami karena ke kepada lain lebih maka melalui mereka namun oleh pada saat sebagai sebelum
+        sebuah secara sehingga seperti serta setiap setelah sudah suatu telah tersebut tetapi tidak untuk yang
+    """,
 }
 BY_LANGUAGE = {language: frozenset(words.split()) for language, words in _FUNCTION_WORDS.items()}
 """By language: words that no keyword begins or ends with, and that tell the language."""
@@ -64,15 +130,69 @@ ELISION = re.compile(r"\b(?:[cdjlmnst]|qu|lorsqu|puisqu|jusqu)['’](?=\w)", re.
 """A French article or pronoun in front of its word."""
 SAMPLE = 600  # characters that are looked at
 MIN_WORDS, MIN_SHARE = 5, 0.2  # different function words of the language, and their share of all words
+MIN_ENGLISH, ENGLISH_SHARE = 3, 0.1  # function words of a passage that is English among others that are not
+NUM_PLACES, LENGTH = 32, 240  # of a document that are looked at, and characters of each
+SAYS = {"ja": 2.5, "zh": 2.5, "ko": 2.0, "th": 1.25, "lo": 1.25, "km": 1.25, "my": 1.25}
+"""How many letters of the alphabet say as much as a character."""
+MIN_SAID = 1 / 3  # of what a text says, in a script
+ALPHABET = re.compile("[A-Za-z]")
+LISTING = re.compile(r"^[ \t]*(```|~~~).*?(?:^[ \t]*\1|\Z)", re.DOTALL | re.MULTILINE)
+OF_CODE = re.compile(r"`{1,2}[^`\n]{1,120}`{1,2}|https?://\S+")
+OTHER_SCRIPTS = re.compile("[\u0370-\u1fff\ua000-\uabff]")
+OTHER = "und"
+"""A language in a script of its own that nothing else tells."""
+
+
+def language_of(chunk: Chunk) -> str:
+    """The language of a passage; of one that is neither told nor English, such as a table, that of its document."""
+    if told := told_language(chunk.text):
+        return told
+    of_document = chunk.metadata.get("written_in", "")
+    if of_document and not is_english(chunk.text):
+        return of_document
+    if chunk.text.isascii():
+        return ""
+    return OTHER if len(OTHER_SCRIPTS.findall(chunk.text)) > len(ALPHABET.findall(chunk.text)) else ""
+
+
+@lru_cache(maxsize=64)
+def told_language(text: str) -> str:
+    """The language that the script of a text tells, or its function words."""
+    if language := script_language(text) or european_language(text):
+        return language
+    return "" if text.isascii() or is_english(text) else _by_script(_prose(text))
+
+
+def written_in(document: Document) -> dict[str, str]:
+    """What a passage's metadata says of its document's language; nothing of English and of code."""
+    language = "" if document.language else document_language(document.text)
+    return {"written_in": language} if language else {}
+
+
+@lru_cache(maxsize=16)
+def document_language(text: str) -> str:
+    """The language of most of a document, by what stands in places from its beginning to its end."""
+    step = max(LENGTH, len(text) // NUM_PLACES)
+    sample = _prose("\n".join(text[at : at + LENGTH] for at in range(0, len(text), step)))
+    return _by_script(sample) or _by_words(sample.lower())
+
+
+def is_english(text: str) -> bool:
+    """Whether a text has function words of English, which stand in none of another language."""
+    words = WORD.findall(_prose(text).lower())
+    num_english = sum(word in ENGLISH for word in words)
+    return num_english >= MIN_ENGLISH and num_english >= ENGLISH_SHARE * len(words)
 
 
 @lru_cache(maxsize=64)
 def european_language(text: str) -> str:
-    """fr, de, es, pt, tr, ru or da; "" for English and whatever else is written in letters."""
+    """The language of BY_LANGUAGE whose words a text has; "" for English and whatever else is written in letters."""
     head = text[:SAMPLE].lower()
-    if " the " in head and " of " in head:
-        return ""
-    words = WORD.findall(ELISION.sub("de ", head) if "'" in head or "’" in head else head)
+    return "" if " the " in head and " of " in head else _by_words(head)
+
+
+def _by_words(lowered: str) -> str:
+    words = WORD.findall(ELISION.sub("de ", lowered) if "'" in lowered or "’" in lowered else lowered)
     known = [word for word in words if word in LANGUAGES_OF]
     num_english = sum(map(ENGLISH.__contains__, words))
     if len(known) < MIN_WORDS or len(known) < MIN_SHARE * len(words) or len(known) <= 2 * num_english:
@@ -81,3 +201,19 @@ def european_language(text: str) -> str:
     best = max(sorted(counts), key=lambda language: counts[language])
     enough = len(BY_LANGUAGE[best].intersection(words)) >= MIN_WORDS and counts[best] >= MIN_SHARE * len(words)
     return best if enough and counts[best] > 2 * num_english else ""
+
+
+def _by_script(text: str) -> str:
+    """The language whose script says a good part of a text; a character of Chinese says more than a letter."""
+    if text.isascii():
+        return ""
+    counts = script_counts(text)
+    said = sum(SAYS[name] * number for name, number in counts.items())
+    is_enough = said > MIN_SAID * (said + len(ALPHABET.findall(text)))
+    return script_language(ALPHABET.sub("", text)) if is_enough else ""
+
+
+def _prose(text: str) -> str:
+    """A text without what is set as code."""
+    text = LISTING.sub("\n", text) if "```" in text or "~~~" in text else text
+    return OF_CODE.sub(" ", text) if "`" in text or "://" in text else text

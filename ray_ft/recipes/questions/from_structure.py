@@ -52,24 +52,24 @@ def training_question(chunk: Chunk) -> str:
     topic = topic_of(chunk)
     if topic is None:
         return ""
-    if step := order_of(topic.title):
+    wording = wording_of(chunk)
+    if wording is ENGLISH and (step := order_of(topic.title)):
         asked = f"ow do I {as_asked(step)}?"
         return f"According to “{topic.document}”, h{asked}" if lacks_object(step) else f"H{asked}"
     if topic.title.endswith(ASKED):
         return of_its_document(topic)
     if not topic.is_told:
         return ""
-    wording = wording_of(chunk.text)
     if topic.title.lower() in USUAL and (wording is ENGLISH or "part" in chunk.metadata):
         return usual_question(chunk) if wording is ENGLISH else ""
-    if topic.within and wording is ENGLISH:
-        return f"What does the section “{topic.within}” of “{topic.document}” say about “{topic.title}”?"
+    if topic.within:
+        return wording.within.format(within=topic.within, document=topic.document, topic=topic.title)
     return question_about(topic, chunk)
 
 
 def question_about(topic: Topic, chunk: Chunk) -> str:
     """What a passage's document says about a topic, asked in the passage's language."""
-    return wording_of(chunk.text).trained.format(document=topic.document, topic=topic.words)
+    return wording_of(chunk).trained.format(document=topic.document, topic=topic.words)
 
 
 def evaluation_question(chunk: Chunk) -> str:
@@ -77,10 +77,10 @@ def evaluation_question(chunk: Chunk) -> str:
     if "name" in chunk.metadata:
         kind, name, path = (chunk.metadata[key] for key in ("kind", "name", "path"))
         return f"Describe the purpose of the {kind} `{name}` ({path})."
-    topic, wording = topic_of(chunk), wording_of(chunk.text)
+    topic, wording = topic_of(chunk), wording_of(chunk)
     if topic is None:
         return ""
-    if step := order_of(topic.title):
+    if wording is ENGLISH and (step := order_of(topic.title)):
         return f"Which steps does “{topic.document}” give to {step}?"
     if topic.title.endswith(ASKED):
         return wording.title.format(document=topic.document, topic=topic.title)

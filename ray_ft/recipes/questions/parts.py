@@ -28,7 +28,7 @@ BULLET = re.compile(r"[-*+•][ \t]|\d{1,3}[.)][ \t]")
 TARGET = re.compile(r"\]\([^()\[\]\s]*+\)|https?://\S+")
 LISTING = re.compile(r"^[ \t]*(```|~~~).*?(?:^[ \t]*\1|\Z)", re.DOTALL | re.MULTILINE)
 CODE_SPAN = re.compile(r"(?<!`)`{1,2}([^`\n]{2,50})`{1,2}(?!`)")
-FIRST_SENTENCE = re.compile(r"\A\s*(?:\S+\s+){0,40}?\S*[.!?:](?=\s|\Z)")
+FIRST_SENTENCE = re.compile(r"\A\s*(?:\S+\s+){0,40}?\S*(?:[.!?:](?=\s|\Z)|[。！？：])")
 _LEANING = """
     this that these those it its they them their he she such thus therefore hence then however alas also moreover
     furthermore otherwise instead similarly likewise conversely additionally finally second secondly third next another
@@ -98,7 +98,7 @@ def _subject(part: Chunk, prose: str, section: str) -> str:
     above = " ".join(part.heading_path).lower()
     sentence = found[0] if (found := FIRST_SENTENCE.match(part.text)) else ""
     names = [m[1].strip() for m in CODE_SPAN.finditer(sentence)]
-    phrases = keywords(part.text, NUM_PHRASES) if wording_of(part.text) is ENGLISH else []
+    phrases = keywords(part.text, NUM_PHRASES) if wording_of(part) is ENGLISH else []
     items = [item.lower() for item in ITEMS.split(part.text) if BULLET.match(item)]
     best, best_score = "", 0
     for phrase in dict.fromkeys([*names, *(p for p in phrases if " " in p)]):
@@ -123,6 +123,6 @@ def _subject(part: Chunk, prose: str, section: str) -> str:
 
 def _is_name(phrase: str) -> bool:
     """Whether a phrase names something: no path from the root, no number, no piece of code."""
-    if phrase[0] in "/\"'" or len(phrase.split()) > MAX_NAME_WORDS or not OF_CODE.isdisjoint(phrase):
+    if phrase[0] in "/\"'" or num_words(phrase) > MAX_NAME_WORDS or not OF_CODE.isdisjoint(phrase):
         return False
     return next((c for c in phrase if c.isalnum()), "0").isalpha()

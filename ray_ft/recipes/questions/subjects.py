@@ -6,15 +6,17 @@ stands once among other words is there by chance. What is set in listings, table
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
 from ray_ft.recipes.chunking.chunks import LINK, clean_title, file_name
 from ray_ft.recipes.chunking.keywords import STOP_WORDS, keywords
-from ray_ft.recipes.chunking.languages import european_language
+from ray_ft.recipes.chunking.languages import language_of
 from ray_ft.recipes.questions.topics import named, says_something
+from ray_ft.recipes.terms.of_document import has_terms
 from ray_ft.rows import Chunk
+from ray_ft.words import num_words
 
 OTHERS = re.compile(r"[^\x00-\x7f]+")  # what is not ASCII
 LETTERS = re.compile("[A-Za-z]")
@@ -23,6 +25,8 @@ LISTINGS = re.compile(
     r"|^[ \t]*(?:>>>|\.\.\.|[$%#>]) [^\n]*$",
     re.MULTILINE,
 )
+COMPOUND = re.compile(r"[^\W\d_]+(?:-[^\W\dA-Z_][^\WA-Z_]*)+")  # what a language joins by a hyphen
+WIDE_SIGNS = re.compile("[，。；：、！？“”「」]")
 LABELS = re.compile(r"^:[\w -]{1,30}:[^\n]*$|^[^|\n]{1,40}: \| |^[\w/ -]{1,30}:[ \t]*$", re.MULTILINE)
 NUMBERS = re.compile(r"\(#\d+\)|#(?<!\w.)[\w-]+|@(?<!\w.)[\w-]+")
 CREDITS = re.compile(
@@ -82,23 +86,34 @@ MOSTLY = 0.9  # share of a text's letters that are ASCII in English
 MAX_TITLE_WORDS = 7  # of a heading that is a name
 LOOKED_AT = 40  # of RAKE's phrases
 ENOUGH, FAIR = 2.0, 1.0  # evidence that names a subject, and that may stand beside those that do
+SAME_SHARE = 0.7  # of the letters of two words that are forms of one
+LONG_TERM = 3  # characters of a term that alone says less
+NONE: Mapping[str, int] = {}
 MIN_SUBJECTS, MIN_SURE = 3, 2  # fewer tell no passage from another; so many of them have evidence enough
 
 
-def subjects(chunk: Chunk, max_subjects: int, common: frozenset[str] = frozenset()) -> list[str]:
+def subjects(
+    chunk: Chunk, max_subjects: int, common: frozenset[str] = frozenset(), terms: Mapping[str, int] = NONE
+) -> list[str]:
     """The phrases that name what a passage is about, best first; `common` words are those of the whole document.
 
-    The heading above it comes first, where it is a name and no sentence.
+    The heading above it comes first, where it is a name and no sentence. `terms` are those that a document in another
+    language tells, with the number of times that each stands in the passage.
     """
     prose = LABELS.sub(" ", LISTINGS.sub("\n", chunk.text))
     prose = _without_credits(LINK.sub(r" \1 ", prose) if "[" in prose else prose)
     marked = [next(filter(None, m.groups())) for m in MARKED.finditer(prose)]
     marked = [m.strip().rstrip(":") for m in marked if not CODE_SIGNS.search(m) and m.lower() not in STOP_WORDS]
-    lowered, is_foreign = prose.lower(), _is_foreign(prose)
+    language = language_of(chunk)
+    marked = [m for m in marked if not WIDE_SIGNS.search(m)] if language else marked
+    lowered, is_foreign = prose.lower(), _is_foreign(prose, language)
     twice = frozenset(stem for stem, number in Counter(map(_stem, _words(lowered))).items() if number > 1)
     above = _stems_above(tuple(chunk.heading_path))
     found: dict[str, tuple[float, str]] = {}
-    phrases = [_trimmed(phrase) if " " in phrase else phrase for phrase in keywords(prose, LOOKED_AT)]
+    best_first = keywords(prose, LOOKED_AT, language or None)
+    phrases = [_trimmed(phrase) if " " in phrase else phrase for phrase in best_first]
+    if language:
+        phrases = [name for phrase in phrases for name in _names_of(phrase, language, lowered)]
     longer = (phrase for phrase in phrases if phrase.count(" ") > 1)
     again = [pair for phrase in longer for pair in _pairs(phrase) if lowered.count(pair.lower()) > 1]
     for rank, phrase in enumerate([*marked, *again, *phrases]):
@@ -110,16 +125,19 @@ def subjects(chunk: Chunk, max_subjects: int, common: frozenset[str] = frozenset
             continue
         score = _evidence(_told(phrase), lowered.count(key) > 1, twice, above, common)
         found[key] = (score + 1.0 if is_marked else score, phrase.strip("`*"))
+    for term, number in terms.items():
+        found.setdefault(term, (_evidence_of_term(term, number, chunk), term))
     best = sorted((item for item in found.items() if item[1][0] >= FAIR), key=lambda item: -item[1][0])
     chosen = _titles(chunk)[:1]
     spelled = [_spelled(phrase.lower()) for phrase in chosen]
     for key, (score, phrase) in best:
         if len(chosen) == max_subjects or (score < ENOUGH and not MIN_SURE <= len(chosen) < MIN_SUBJECTS):
             break
-        if score < ENOUGH and " " not in phrase and not NAME.search(phrase):
+        if score < ENOUGH and " " not in phrase and key not in terms and not NAME.search(phrase):
             continue
         one = _spelled(key)
-        if not any(one in other or other in one for other in spelled):
+        is_said = any(one in other or other in one for other in spelled)
+        if not is_said and not (language and any(_is_form(phrase, other) for other in chosen)):
             chosen.append(phrase)
             spelled.append(_spelled(phrase.lower()))
     return chosen
@@ -142,7 +160,7 @@ def _titles(chunk: Chunk) -> list[str]:
 @lru_cache(maxsize=1024)
 def _is_name(title: str) -> bool:
     words = [word.lower() for word in WORDS.findall(title)]
-    is_short = len(title.split()) <= MAX_TITLE_WORDS and not title.endswith((".", "?", "!"))
+    is_short = num_words(title) <= MAX_TITLE_WORDS and not title.endswith((".", "?", "!"))
     return is_short and says_something(title) and not all(w in TITLES or w.isdigit() for w in words)
 
 
@@ -171,14 +189,14 @@ def _words(lowered: str) -> list[str]:
     return [part for word in words for part in (WORDS.findall(word) if "'" in word else (word,))]
 
 
-def _is_foreign(prose: str) -> bool:
+def _is_foreign(prose: str, language: str) -> bool:
     """Whether a text is not English: of other languages nobody knows here which words are general."""
     others = "" if prose.isascii() else "".join(OTHERS.findall(prose))
     if any(map(str.isalpha, others)):
         num_others, num_ascii = sum(map(str.isalpha, others)), len(LETTERS.findall(prose))
         if num_ascii < MOSTLY * (num_ascii + num_others):
             return True
-    return european_language(prose) != ""
+    return language != ""
 
 
 @lru_cache(maxsize=64)
@@ -188,6 +206,12 @@ def _stems_above(heading_path: tuple[str, ...]) -> frozenset[str]:
 
 def _is_above(phrase: str, above: frozenset[str]) -> bool:
     return any(_stem(word) in above for word in WORDS.findall(phrase.lower()) if len(word) > MIN_LETTERS)
+
+
+def _evidence_of_term(term: str, number: int, chunk: Chunk) -> float:
+    """A term of the document is a name; what speaks for it is that it comes again, stands above, and is long."""
+    is_above = any(term in title for title in chunk.heading_path)
+    return FAIR + (1.0 if number > 1 else 0.0) + (0.5 if is_above else 0.0) + (0.5 if len(term) > LONG_TERM else 0.0)
 
 
 class _Told(NamedTuple):
@@ -240,6 +264,14 @@ def _trimmed(phrase: str) -> str:
     return phrase
 
 
+def _names_of(phrase: str, language: str, lowered: str) -> list[str]:
+    """The words of a phrase in another language that are spelled as names; all of it where nouns are not told."""
+    words = phrase.split(" ")
+    if not has_terms(language) and (len(words) == 1 or lowered.count(phrase.lower()) > 1):
+        return [phrase]
+    return [word for word in words if NAME.search(word) and not COMPOUND.fullmatch(word)]
+
+
 def _pairs(phrase: str) -> list[str]:
     """Two words each of a longer phrase, which may come again where all of it does not: `bow ramp opens`."""
     words = phrase.split(" ")
@@ -250,6 +282,14 @@ def _pairs(phrase: str) -> list[str]:
 def _spelled(phrase: str) -> str:
     """A phrase as it is looked for in others, whatever signs and endings they have: `--pre`, `pre flag`."""
     return f" {' '.join(_told(phrase).words)} "
+
+
+def _is_form(phrase: str, other: str) -> bool:
+    """Whether a phrase of another language stands in another one, or both begin so much alike that they are one."""
+    longer = max(len(phrase), len(other))
+    alike = zip(phrase.lower(), other.lower(), strict=False)
+    same = next((i for i, (a, b) in enumerate(alike) if a != b), min(len(phrase), len(other)))
+    return phrase in other or same > max(MIN_LETTERS, SAME_SHARE * longer)
 
 
 class _Stems(dict[str, str]):

@@ -20,6 +20,15 @@ NUMBERING = re.compile(
     r"|(?:(?:chapter|section|part|appendix|annex)\s+(?:\d+|[A-Z]|[IVX]+)[.:]|[A-Z](?:\.\d+)+\.?|(?:\d+\.)*\d+\.?)\s+)(?=\S)",
     re.IGNORECASE,
 )
+OTHER_NUMBERING = re.compile(
+    r"^(?:第\s*[\d一二三四五六七八九十百零〇]+\s*[章節节部編编篇][\s.:：、]*|[附付][录録錄]\s*[A-Z\d一二三四五六七八九十]+[\s.:：、]+"
+    r"|제?\s*\d+\s*[장절부편][\s.:：]+|부록\s*[A-Z\d]+[\s.:：]+|บทที่\s*[\d๐-๙]+[\s.:]+|ភាគ\s*[\d០-៩]+[\s.:]+"
+    r"|(?:kapitel|abschnitt|teil|anhang|chapitre|annexe|partie|capítulo|apéndice|apêndice|anexo|parte|capitolo|appendice"
+    r"|hoofdstuk|bijlage|deel|rozdział|dodatek|глава|раздел|часть|приложение|розділ|додаток|bölüm|kapitola|příloha"
+    r"|bilaga|vedlegg|tillæg|luku|liite|fejezet|capitolul|chương|bab)\s+(?:\d+|[A-ZА-Я]|[IVX]+)[.:]\s+)(?=\S)",
+    re.IGNORECASE,
+)
+"""Of chapters in other languages than English."""
 SUFFIX = re.compile(r"(?<=\S)[\s:–—-]{1,3}(?:manual page|man page|documentation)$", re.IGNORECASE)
 BULLETS, DASHES = ("•", "◦", "▪", "‣"), ("-", "−", "–")
 MAX_TITLE_WORDS, MAX_TITLE = 14, 120
@@ -32,13 +41,27 @@ _EMPTY = """
     related remark remarks reserved section sections summary tbd tip tips todo untitled warning warnings
     name synopsis git topics directives caution important sujets konular temas themen sommaire résumé özet resumen
     exemple exemples beispiel beispiele ejemplo ejemplos exemplo exemplos örnek örnekler 예제 例
+    注意 注释 注記 備考 备注 備註 警告 提示 说明 說明 目录 目錄 目次 附录 附錄 付録 参考文献 參考文獻 前言 序言 まえがき
+    はじめに 序文 著者 作者 비고 주의 목차 부록 머리말
+    저자 참고문헌 예시 ตัวอย่าง สารบัญ บทนำ หมายเหตุ ภาคผนวก ឧទាហរណ៍ មាតិកា
+    einleitung inhaltsverzeichnis inhalt anmerkung anmerkungen hinweis hinweise warnung autor autoren literatur
+    sujets remarque remarques avertissement auteur auteurs bibliographie nota notas advertencia autores índice
+    bibliografía introducción introdução aviso bibliografia esempio esempi introduzione indice autore autori
+    avvertenza voorbeeld voorbeelden inleiding inhoudsopgave opmerking opmerkingen waarschuwing auteursrecht
+    przykład przykłady wstęp wprowadzenie uwaga uwagi ostrzeżenie autorzy spis пример примеры введение содержание
+    оглавление примечание примечания предупреждение автор авторы литература giriş notlar uyarı yazarlar
     zusammenfassung sumário resumo 개요 요약 概要 要約 主题 참고 参照 トピック ディレクティブ
 """
 EMPTY = frozenset(_EMPTY.split()) | {
     "see also", "further reading", "table of contents", "more information", "learn more", "next steps", "read more",
     "related reading", "additional resources", "what's next", "what’s next", "related pages", "related topics",
     "on this page", "voir aussi", "siehe auch", "ver también", "ayrıca bakınız", "veja também",
-    "se også", "what's next?", "what’s next?", "what next?",
+    "se også", "zie ook", "vedi anche", "vedere anche", "zobacz także", "zobacz też", "zobacz również", "spis treści",
+    "см. также", "смотрите также", "см также", "véase también", "consulte também",
+    "另请参阅", "另見", "另见", "参见", "參見",
+    "関連項目", "関連情報", "같이 보기", "참고 항목",
+    "관련 항목", "ดูเพิ่มเติม", "weitere informationen", "mehr informationen",
+    "what's next?", "what’s next?", "what next?",
 }  # fmt: skip
 DATE_OR_VERSION = re.compile(
     r"(?:v|version|release|rev\.?|r)?\s{0,2}[\d._/-]+(?:\s{0,2}(?:alpha|beta|rc|a|b)\s{0,2}\d{0,3})?", re.IGNORECASE
@@ -91,7 +114,7 @@ def topic_of(chunk: Chunk) -> Topic | None:
         document = file or document
     if len(path) == 1:
         found = keywords(chunk.text, 2)
-        return Topic(title, wording_of(chunk.text).both.join(found), document, is_told=False) if found else None
+        return Topic(title, wording_of(chunk).both.join(found), document, is_told=False) if found else None
     if not says_something(title):
         return None
     above = named(path[-2]) if len(path) > 2 and says_something(named(path[-2])) else ""
@@ -101,7 +124,7 @@ def topic_of(chunk: Chunk) -> Topic | None:
 @lru_cache(maxsize=4096)
 def named(title: str) -> str:
     """A title as one would name it: without its number, and what says that it is one."""
-    return SUFFIX.sub("", NUMBERING.sub("", title)).rstrip(": ")
+    return SUFFIX.sub("", NUMBERING.sub("", OTHER_NUMBERING.sub("", title))).rstrip(": ：")
 
 
 def says_something(title: str) -> bool:
@@ -136,7 +159,7 @@ def own_topics(chunks: Sequence[Chunk]) -> dict[str, str]:
     for chunk, words in zip(chunks, found, strict=True):
         alone = [word for word in words if times[word.lower()] == 1] or words
         pairs = (alone[i : i + 2] for i in range(max(1, len(alone) - 1)))
-        topics = (wording_of(chunk.text).both.join(pair) for pair in pairs)
+        topics = (wording_of(chunk).both.join(pair) for pair in pairs)
         told[chunk.id] = next((topic for topic in topics if topic.lower() not in used), "")
         used.add(told[chunk.id].lower())
     return told
