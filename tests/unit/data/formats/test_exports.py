@@ -75,6 +75,7 @@ def test_a_page_that_the_guide_calls_contents_is_read_where_it_says_more_and_ind
         (book(**{"OEBPS/book.opf": "<package"}), "damaged"),
         (book(**{"META-INF/encryption.xml": "<encryption>AES</encryption>"}), "encrypted"),
     ],
+    ids=["no zip", "no container", "torn package", "encrypted"],  # a book's bytes have the time in them
 )
 def test_a_book_that_cannot_be_read_says_why(data: bytes, reason: str) -> None:
     with pytest.raises(Unreadable, match=reason):
