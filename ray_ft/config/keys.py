@@ -45,7 +45,7 @@ class DatasetConfig:
     """Examples that are written already: conversations, prompts with their completions, or plain text."""
 
     path: str = MISSING
-    """JSONL or Parquet file, a folder of such files, or one that datasets.save_to_disk wrote."""
+    """JSONL (also .gz, .bz2, .xz, .zst) or Parquet file, a folder of them, or what datasets.save_to_disk wrote."""
     format: Literal["auto", "messages", "prompt", "text"] = "auto"
     """What a line holds, by these or other tools' names: messages; prompt and completion; text; auto tells by keys."""
     split: Literal["auto", "train", "validation", "test"] = "auto"

@@ -102,7 +102,7 @@ def prepare_training_set(
 
     with held(output_path) as (place, still_held):
         folder = place.here
-        with scratch(folder / SCRATCH), keeping(folder / SCRATCH / "members"):
+        with scratch(folder / SCRATCH), keeping(place.tasks):
             items = list_items(data, model.max_seq_len)
             if data.rehearsal is not None:
                 items = chain(items, rehearsed(data.rehearsal, folder))

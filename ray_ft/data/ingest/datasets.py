@@ -1,23 +1,26 @@
-"""Lists the files of the datasets, cuts them into slices that one task reads, and reads a slice into records."""
+"""Lists the files of the datasets and cuts them into slices, each of which one task reads; parts/rows.py reads them."""
 
 import hashlib
 import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
 from ray_ft.config import DataConfig, DatasetConfig
-from ray_ft.data.documents import Record
 from ray_ft.data.ingest.listing import READ_AHEAD, leads_inside, unique_prefix
-from ray_ft.data.ingest.records import Origin, read_line, read_value
+from ray_ft.data.ingest.parts.lines import PACKED, Cuts, open_lines, packing_of
+from ray_ft.data.ingest.records import Origin
 from ray_ft.errors import ConfigError, DataError, first_line
 from ray_ft.rows import REHEARSAL, Split
+from ray_ft.storage import is_uri
 
 Kind = Literal["lines", "parquet", "arrow"]
 KINDS: dict[str, Kind] = {".jsonl": "lines", ".ndjson": "lines", ".json": "lines", ".parquet": "parquet"}
+HEAD_BYTES = 64
 SAVED_DATASET, SAVED_SPLITS = "state.json", "dataset_dict.json"
 """Files that mark what `Dataset.save_to_disk` and `DatasetDict.save_to_disk` wrote."""
 SPLIT_WORDS: dict[str, Split] = {
@@ -41,12 +44,17 @@ class DatasetFile:
 
 @dataclass(frozen=True)
 class Slice:
-    """Part of a file: bytes from `start` to `end` of lines, or rows of a table; `first` is its first line's number."""
+    """Part of a file: bytes from `start` to `end` of lines, or rows of a table; `first` is its first line's number.
+
+    Of packed lines the bytes are those that they unpack to.
+    """
 
     file: DatasetFile
     start: int
     end: int
     first: int
+    piece: str = ""  # where it lies alone, while a run is under way
+    is_cut_short: bool = False  # whether the file ends within it, before its end
 
 
 def list_datasets(data: DataConfig) -> list[DatasetFile]:
@@ -92,28 +100,16 @@ def cut_into_slices(files: list[DatasetFile], *, slice_bytes: int) -> list[Slice
     return [part for file in files for part in cut[file.kind](file, slice_bytes)]
 
 
-def read_slice(part: Slice) -> list[Record]:
-    """Every line or row of a slice; those that cannot be used carry the reason."""
-    file = part.file
-    if file.kind == "lines":
-        with Path(file.location).open("rb") as stream:
-            stream.seek(part.start)
-            lines = stream.read(part.end - part.start).split(b"\n")
-        numbered = ((i, line) for i, line in enumerate(lines, start=part.first) if line.strip())
-        return [read_line(line.removeprefix(b"\xef\xbb\xbf"), _named(file, i)) for i, line in numbered]
-    rows = _parquet_rows(part) if file.kind == "parquet" else _arrow_rows(part)
-    return [read_value(row, _named(file, i), num_bytes=len(str(row))) for i, row in enumerate(rows, start=part.first)]
-
-
-def _named(file: DatasetFile, number: int) -> Origin:
-    return replace(file.origin, name=f"{file.name}:{number}")
-
-
 # --- listing ----------------------------------------------------------------------------------------------------------
 
 
 def _files_of(dataset: DatasetConfig, prefix: str) -> list[DatasetFile]:
     root = Path(dataset.path).expanduser()
+    if is_uri(dataset.path):
+        raise ConfigError(
+            f"data.datasets: {dataset.path!r} is a URI, and datasets are read from files and folders; copy it to "
+            "storage that all nodes share"
+        )
     if not root.exists():
         raise ConfigError(
             f"data.datasets: no such file or folder {dataset.path!r} (from {Path.cwd()}); give a JSONL or Parquet "
@@ -139,9 +135,12 @@ def _files_of(dataset: DatasetConfig, prefix: str) -> list[DatasetFile]:
 def _parts(root: Path) -> Iterator[tuple[str, Path, Kind]]:
     """Path below the root ("" for a file itself), location and kind, sorted by path."""
     if root.is_file():
-        if root.suffix.lower() not in KINDS:
-            raise DataError(f"data.datasets: {str(root)!r} is none of {' '.join(KINDS)}; unpack or convert it first")
-        yield "", root, KINDS[root.suffix.lower()]
+        if (kind := _kind_of(root)) is None:
+            raise DataError(
+                f"data.datasets: {str(root)!r} is none of {' '.join(KINDS)}, nor lines packed as {' '.join(PACKED)}; "
+                "unpack or convert it first"
+            )
+        yield "", root, kind
     elif (root / SAVED_SPLITS).is_file():
         for folder in sorted(p for p in root.iterdir() if (p / SAVED_DATASET).is_file()):
             yield folder.name, folder, "arrow"
@@ -151,8 +150,17 @@ def _parts(root: Path) -> Iterator[tuple[str, Path, Kind]]:
         for path in sorted(root.rglob("*")):
             relative = path.relative_to(root).as_posix()
             hidden = any(part.startswith(".") for part in relative.split("/"))
-            if path.is_file() and path.suffix.lower() in KINDS and not hidden and leads_inside(path, root):
-                yield relative, path, KINDS[path.suffix.lower()]
+            kind = None if hidden else _kind_of(path)
+            is_twin = bool(kind and packing_of(path)) and path.with_suffix("").is_file()  # of one that is unpacked
+            if kind and not is_twin and path.is_file() and leads_inside(path, root):
+                yield relative, path, kind
+
+
+def _kind_of(path: Path) -> Kind | None:
+    """What a file is by its name; None where it is no part of a dataset."""
+    if not packing_of(path):
+        return KINDS.get(path.suffix.lower())
+    return "lines" if KINDS.get(path.with_suffix("").suffix.lower()) == "lines" else None
 
 
 def dataset_files(path: str) -> Iterator[Path]:
@@ -191,39 +199,47 @@ def _stamps(path: Path, kind: Kind) -> tuple[tuple[int, int], ...]:
 
 def _hash(path: Path) -> str:
     try:
-        with path.open("rb") as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest()
+        status = path.stat()
+        return _hash_file(str(path), status.st_ino, status.st_size, status.st_mtime_ns)
     except OSError as error:
         raise ConfigError(f"data.datasets: cannot read {path}: {error.strerror}") from None
+
+
+@lru_cache(maxsize=1 << 14)
+def _hash_file(path: str, inode: int, num_bytes: int, changed_ns: int) -> str:
+    """SHA-256 of a file, once a process; all that tells of a change is part of the key."""
+    with Path(path).open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 # --- slices of each kind ----------------------------------------------------------------------------------------------
 
 
 def _line_slices(file: DatasetFile, slice_bytes: int) -> Iterator[Slice]:
-    start = position = 0
-    first = number = 1
     try:
-        with Path(file.location).open("rb") as stream:
-            head = stream.read(64).removeprefix(b"\xef\xbb\xbf").lstrip()
-            if head[:1] == b"[" or SPREAD.match(head):
-                what, every = ("one JSON array", "'.[]'") if head[:1] == b"[" else ("JSON over several lines", ".")
-                name = Path(file.name)
-                written = f"{name.stem}{'-lines' if name.suffix == '.jsonl' else ''}.jsonl"
-                raise DataError(
-                    f"data.datasets: {file.name} is {what}; write an object on each line: "
-                    f"jq -c {every} {name.name} > {written}"
-                )
-            stream.seek(0)
-            for line in stream:
-                position, number = position + len(line), number + 1
-                if position - start >= slice_bytes:
-                    yield Slice(file, start, position, first)
-                    start, first = position, number
+        with open_lines(file.location, file.name) as stream:
+            _check_head(file, stream.read(HEAD_BYTES))
+        with open_lines(file.location, file.name) as stream:
+            cuts = Cuts(stream, slice_bytes)
+            for start, end, first in cuts:
+                yield Slice(file, start, end, first, is_cut_short=cuts.is_cut_short)
+    except EOFError:
+        raise DataError(f"data.datasets: {file.name} cannot be unpacked: it ends early") from None
     except OSError as error:
         raise ConfigError(f"data.datasets: cannot read {file.name}: {error.strerror}") from None
-    if position > start:
-        yield Slice(file, start, position, first)
+
+
+def _check_head(file: DatasetFile, head: bytes) -> None:
+    """Raise DataError for JSON that is not written in lines."""
+    head = head.removeprefix(b"\xef\xbb\xbf").lstrip()
+    if head[:1] != b"[" and not SPREAD.match(head):
+        return
+    what, every = ("one JSON array", "'.[]'") if head[:1] == b"[" else ("JSON over several lines", ".")
+    name = Path(file.name)
+    unpacked = name.with_suffix("") if packing_of(name) else name
+    written = f"{unpacked.stem}{'-lines' if unpacked.suffix == '.jsonl' else ''}.jsonl"
+    told = f"jq -c {every} {name.name}" if unpacked == name else f"UNPACK {name.name} | jq -c {every}"
+    raise DataError(f"data.datasets: {file.name} is {what}; write an object on each line: {told} > {written}")
 
 
 def _parquet_slices(file: DatasetFile, slice_bytes: int) -> Iterator[Slice]:
@@ -252,23 +268,3 @@ def _row_slices(file: DatasetFile, num_rows: int, num_bytes: int, slice_bytes: i
     size = max(1, num_rows * slice_bytes // max(num_bytes, 1))
     for start in range(0, num_rows, size):
         yield Slice(file, start, min(start + size, num_rows), start + 1)
-
-
-def _parquet_rows(part: Slice) -> Iterator[Any]:
-    """Rows of a range, from the row groups that hold it."""
-    import pyarrow.parquet as pq
-
-    with pq.ParquetFile(part.file.location) as table:
-        offset = 0
-        for group in range(table.metadata.num_row_groups):
-            size = table.metadata.row_group(group).num_rows
-            first, last = max(part.start - offset, 0), min(part.end - offset, size)
-            if first < last:
-                yield from table.read_row_group(group).slice(first, last - first).to_pylist()
-            offset += size
-
-
-def _arrow_rows(part: Slice) -> Iterator[Any]:
-    from datasets import load_from_disk
-
-    yield from load_from_disk(part.file.location).select(range(part.start, part.end)).to_list()

@@ -4,11 +4,12 @@ import hashlib
 import json
 import os
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple, cast
 
 import numpy as np
@@ -153,8 +154,10 @@ class Found(NamedTuple):
 class Batched:
     """Some items of a list in batches of one task each, and what comes back of them."""
 
-    def __init__(self, listed: Listed, numbers: Numbers, num_cpus: int) -> None:
-        self.listed, self.numbers, self.num_cpus = listed, numbers, num_cpus
+    def __init__(
+        self, listed: Listed, numbers: Numbers, num_cpus: int, pieces: Mapping[int, str] = MappingProxyType({})
+    ) -> None:
+        self.listed, self.numbers, self.num_cpus, self.pieces = listed, numbers, num_cpus, pieces
         self._members: list[Numbers] = []
 
     def rows(self) -> Iterator[dict[str, Any]]:
@@ -163,8 +166,16 @@ class Batched:
         for batch in batches(sizes, order, self.num_cpus):
             members = self.numbers[batch]
             self._members.append(members)
-            work = dump([self.listed.todo(number) for number in members.tolist()])
+            work = dump([self._todo(number) for number in members.tolist()])
             yield {"batch": len(self._members) - 1, "work": work}
+
+    def _todo(self, number: int) -> Todo:
+        """An item, with the place of its piece if it has one."""
+        todo = self.listed.todo(number)
+        if number not in self.pieces:
+            return todo
+        assert isinstance(todo.item, Slice)
+        return replace(todo, item=replace(todo.item, piece=self.pieces[number]))
 
     @staticmethod
     def results(done: Iterable[str]) -> Iterator[dict[str, Any]]:

@@ -9,6 +9,7 @@ from typing import Any, Literal
 from ray_ft.data.documents import Record
 from ray_ft.rows import REHEARSAL, Example, Message, Role, Split
 
+TOOK_LONG, TOOK_MEMORY = "took too long", "took too much memory"
 Format = Literal["messages", "prompt", "text"]
 Turns = Literal["together", "apart"]
 ROLES: Mapping[str, Role] = {

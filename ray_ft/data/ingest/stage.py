@@ -22,13 +22,16 @@ from ray_ft.data.dedup.decontamination import read_evaluation_sets
 from ray_ft.data.dedup.heads import Head, heads_of, text_of
 from ray_ft.data.documents import ReadFile, Record, SourceFile
 from ray_ft.data.filters.apply import Cleaning, clean_file, clean_record, tells_of_others
-from ray_ft.data.ingest.datasets import Slice, has_changed, read_slice
+from ray_ft.data.ingest.datasets import Slice, has_changed
 from ray_ft.data.ingest.items import UNREAD, Item, Todo, batch_name, item_key, size_of
 from ray_ft.data.ingest.kept import Kept, find_kept
 from ray_ft.data.ingest.known import KNOWN, Known, hash_stamped
 from ray_ft.data.ingest.listed import Batched, Found, Listed
 from ray_ft.data.ingest.manifest import keyed, noted
+from ray_ft.data.ingest.parts.pieces import make_pieces, remove_pieces
+from ray_ft.data.ingest.parts.rows import read_slice
 from ray_ft.data.ingest.reading import read_file
+from ray_ft.data.ingest.records import TOOK_LONG, TOOK_MEMORY
 from ray_ft.data.ingest.sandbox import Limits
 from ray_ft.data.run.budget import OutOfTime, budget, budgets_in_turn, renew
 from ray_ft.data.run.digests import parse_digest
@@ -44,7 +47,7 @@ from ray_ft.overlap import Runs
 log = logging.getLogger("ray_ft")
 
 MAX_STRIKES = 5  # deaths of workers at one file, after which it is left out; fewer may be bad luck
-KILLER, TOOK_LONG, TOOK_MEMORY = "killed its worker", "took too long", "took too much memory"
+KILLER = "killed its worker"
 RETRY_TIME, RETRY_MEMORY = 4, 2  # times what a parser gets at its first attempt
 HASHED_HERE, HASHED_HERE_BYTES = 2000, 2**28  # files that are hashed without a job for it
 
@@ -139,12 +142,15 @@ def read_items(
     if len(left):
         with progress.task("read", "files", len(left)) as task:
             counts = Counts(task, num_bytes=int(listed.sizes[left].sum()))
-            batched = Batched(listed, left, num_cpus())
+            slices = ((i, listed[i]) for i in left[listed.is_slice[left]].tolist())
+            pieces = make_pieces(slices, shared.tasks, limits)
+            batched = Batched(listed, left, num_cpus(), pieces)
             for result in batched.results(run_tasks(batched.rows(), parse_batch, job, folder=shared.tasks, retries=-1)):
                 if result["error"]:
                     raise DataError(f"prepare stopped: {result['error']}")
                 counts.add(result["num_items"], result["num_bytes"], result["states"])
                 changed += batched.take(result)
+            remove_pieces(pieces)
         find_kept(journals, listed.keys, kept)
     sources = noted(listed, known, began_ns)
     return Work(listed, kept, folder, evaluation, tuple(sorted(changed)), place, sources)

@@ -11,6 +11,7 @@ import hashlib
 import lzma
 import stat
 import tarfile
+import tempfile
 import threading
 import uuid
 import zipfile
@@ -26,8 +27,9 @@ from types import TracebackType
 from typing import IO, Any
 
 from ray_ft.data.sources.base import MAX_MEMBERS, Entry, plain
-from ray_ft.data.sources.unpacked import BUFFER_BYTES, refuse_bomb, unpacked_stream
-from ray_ft.errors import ConfigError, DataError, first_line
+from ray_ft.data.sources.unpacked import BUFFER_BYTES, go_to, refuse_bomb, unpacked_stream
+from ray_ft.errors import ConfigError, DataError, StorageError, first_line
+from ray_ft.storage import Store, is_uri
 
 COMPRESSED = {
     ".tar.gz": ".gz", ".tgz": ".gz", ".tar.bz2": ".bz2", ".tbz2": ".bz2", ".tar.xz": ".xz", ".txz": ".xz",
@@ -41,7 +43,7 @@ READ_ERRORS = (
     zlib.error,
 )  # fmt: skip
 
-_folder: ContextVar[Path | None] = ContextVar("folder of kept members", default=None)
+_folder: ContextVar["_Folder | None"] = ContextVar("folder of kept members", default=None)
 
 
 def is_archive(source: str) -> bool:
@@ -50,13 +52,18 @@ def is_archive(source: str) -> bool:
 
 
 @contextmanager
-def keeping(folder: Path) -> Iterator[None]:
-    """Keep below a folder what is taken of compressed tars while they are listed, so that each member is read alone."""
-    token = _folder.set(folder)
+def keeping(folder: str | Path) -> Iterator[None]:
+    """Keep below a folder or a URI what is taken of compressed tars as they are listed, so that members are read alone.
+
+    What is kept goes at the end.
+    """
+    kept = _Folder(str(folder))
+    token = _folder.set(kept)
     try:
         yield
     finally:
         _folder.reset(token)
+        kept.clear()
 
 
 def list_archive(source: str) -> Iterator[Entry]:
@@ -84,14 +91,14 @@ def read_member(location: str) -> bytes:
     first, size, *packed = (int(number) for number in place.split(":"))
     try:
         if packed:
-            content = _read_kept(Path(archive), first, size, *packed)
+            content = _read_kept(archive, first, size, *packed)
         elif _is_zip(Path(archive)):
             return _open_zip(archive).read(first, size)
         else:
             with _open_tar(Path(archive), archive) as stream:
-                _go_to(stream, first)
+                go_to(stream, first)
                 content = stream.read(size)
-    except (DataError, *READ_ERRORS) as error:
+    except (DataError, StorageError, *READ_ERRORS) as error:
         if isinstance(error, OSError) and error.strerror:
             raise
         raise OSError(5, f"{type(error).__name__}: {first_line(error)}") from None
@@ -203,17 +210,37 @@ class _Passing:
         return replace(self.entry, location=location, content=hashlib.sha256(content).hexdigest())
 
 
-class _Kept:
-    """A new file of members, below a folder."""
+class _Folder:
+    """Where members are kept that all nodes have to find, and what is there."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, root: str) -> None:
+        self.root, self.names = root, list[str]()
+
+    def clear(self) -> None:
+        """Remove what was kept."""
+        if is_uri(self.root) and self.names:
+            Store(self.root).delete(self.names)
+        elif not is_uri(self.root):
+            for name in self.names:
+                (Path(self.root) / name).unlink(missing_ok=True)
+
+
+class _Kept:
+    """A new file of members, below a folder, or below a URI once it is whole."""
+
+    def __init__(self, folder: _Folder) -> None:
         import pyarrow as pa
 
-        self.path = folder / f"{uuid.uuid4().hex}{MEMBERS}"
+        self.name = f"{uuid.uuid4().hex}{MEMBERS}"
+        self.folder = folder
+        self.here = tempfile.TemporaryDirectory() if is_uri(folder.root) else None
+        self.path = Path(self.here.name if self.here else folder.root) / self.name
+        self.place = Store(folder.root).uri_of(self.name) if self.here else str(self.path)
         self.codec = pa.Codec("zstd", LEVEL)
         self.end = 0
+        folder.names.append(self.name)
         try:
-            folder.mkdir(parents=True, exist_ok=True)
+            self.path.parent.mkdir(parents=True, exist_ok=True)
             self.stream = self.path.open("wb")
         except OSError as error:
             raise DataError(f"cannot write {self.path}: {error.strerror}") from None
@@ -228,11 +255,15 @@ class _Kept:
             self.stream.close()
         except OSError as why:
             raise DataError(f"cannot write {self.path}: {why.strerror}") from None
+        if self.here is not None:
+            with self.here:
+                if kind is not GeneratorExit:
+                    Store(self.folder.root).send(self.name, self.path)
 
     def add(self, content: bytes) -> str:
         """Keep what a member holds; the place of it."""
         packed = self.codec.compress(content, asbytes=True)
-        place = f"{self.path}::{self.end}:{len(content)}:{len(packed)}"
+        place = f"{self.place}::{self.end}:{len(content)}:{len(packed)}"
         try:
             self.stream.write(packed)
         except OSError as error:
@@ -241,12 +272,16 @@ class _Kept:
         return place
 
 
-def _read_kept(path: Path, first: int, size: int, num_bytes: int) -> bytes:
+def _read_kept(place: str, first: int, size: int, num_bytes: int) -> bytes:
     import pyarrow as pa
 
-    with path.open("rb") as stream:
-        stream.seek(first)
-        content: bytes = pa.Codec("zstd").decompress(stream.read(num_bytes), size, asbytes=True)
+    if is_uri(place):
+        packed = Store(place).read("", first, first + num_bytes)
+    else:
+        with Path(place).open("rb") as stream:
+            stream.seek(first)
+            packed = stream.read(num_bytes)
+    content: bytes = pa.Codec("zstd").decompress(packed, size, asbytes=True)
     return content
 
 
@@ -268,15 +303,6 @@ def _next(archive: tarfile.TarFile, stream: IO[bytes]) -> tarfile.TarInfo | None
         while member is None and not stream.seekable() and stream.read(BUFFER_BYTES):
             pass
     return member
-
-
-def _go_to(stream: IO[bytes], place: int) -> None:
-    """Go forward in a stream, which may have to be read for that."""
-    if stream.seekable():
-        stream.seek(place)
-        return
-    while place > 0 and (chunk := stream.read(min(place, BUFFER_BYTES))):
-        place -= len(chunk)
 
 
 def _check_number(source: str, num_members: int) -> None:

@@ -28,6 +28,15 @@ def unpacked_stream(path: Path, suffix: str, what: str) -> IO[bytes]:
     return io.BufferedReader(_Counted(OPENED[suffix](path), what, packed), BUFFER_BYTES)
 
 
+def go_to(stream: IO[bytes], place: int) -> None:
+    """Go forward in a stream, which may have to be read for that."""
+    if stream.seekable():
+        stream.seek(place)
+        return
+    while place > 0 and (chunk := stream.read(min(place, BUFFER_BYTES))):
+        place -= len(chunk)
+
+
 def refuse_bomb(what: str, unpacked: int, packed: int) -> None:
     """Raise DataError for what unpacks to so much."""
     if unpacked > SMALL_BYTES and unpacked > MAX_RATIO * packed:

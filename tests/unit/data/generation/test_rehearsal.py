@@ -20,7 +20,8 @@ from ray_ft.data.generation import rehearsal as module
 from ray_ft.data.generation.rehearsal import draw_prompts, read_prompts, rehearse, unanswered
 from ray_ft.data.generation.requests import Answerer
 from ray_ft.data.generation.response_cache import ResponseCache, as_row
-from ray_ft.data.ingest.datasets import cut_into_slices, list_datasets, read_slice
+from ray_ft.data.ingest.datasets import cut_into_slices, list_datasets
+from ray_ft.data.ingest.parts.rows import read_slice
 from ray_ft.data.report.summary import require_examples
 from ray_ft.engines import Engine, WriteRequest, Written
 from ray_ft.errors import DataError, GenerationError

@@ -8,7 +8,8 @@ import pytest
 
 from ray_ft.config import DataConfig, DatasetConfig
 from ray_ft.data.documents import Record
-from ray_ft.data.ingest.datasets import cut_into_slices, datasets_digest, list_datasets, read_slice
+from ray_ft.data.ingest.datasets import cut_into_slices, datasets_digest, list_datasets
+from ray_ft.data.ingest.parts.rows import read_slice
 from ray_ft.errors import ConfigError, DataError
 
 ROWS = [{"prompt": f"Question {i}?", "completion": f"Answer {i}, with a few more words."} for i in range(50)]

@@ -90,17 +90,29 @@ def test_members_are_kept_in_one_pass_and_each_is_read_alone(
     assert digest == sources_digest(_data(folder))["digest"]
 
 
+def test_members_may_be_kept_in_storage_where_nodes_share_no_folder(tmp_path: Path) -> None:
+    files = _pages(20)
+    path = _packed(tmp_path / "wiki.tar.gz", files)
+    with keeping((tmp_path / "store").as_uri()):
+        found = list_files(_data(path))
+        path.unlink()
+        assert _contents(found) == {f"wiki/{name}": content for name, content in files.items()}
+        assert all(f.location.startswith("file://") for f in found)
+    assert not [path for path in (tmp_path / "store").rglob("*") if path.is_file()]
+
+
 def test_what_is_not_read_is_not_kept(tmp_path: Path) -> None:
     path = _packed(tmp_path / "wiki.tar.gz", {"a.md": b"# A\n", "large.md": b"x" * 10_000, "b.bin": b"y" * 10_000})
     with keeping(tmp_path / "members"):
         files = list_files(_data(path, max_file_bytes=1000))
+        (kept,) = (tmp_path / "members").iterdir()
+        assert kept.stat().st_size < 100
     assert {f.path: f.reason for f in files} == {
         "wiki/a.md": "",
         "wiki/b.bin": "unknown format",
         "wiki/large.md": "larger than data.max_file_bytes",
     }
-    (kept,) = (tmp_path / "members").iterdir()
-    assert kept.stat().st_size < 100
+    assert not kept.exists()
 
 
 def test_a_member_that_is_not_read_passes_without_being_held(tmp_path: Path) -> None:
@@ -137,7 +149,7 @@ def test_of_an_archive_that_is_cut_short_what_stands_before_is_read_and_the_end_
     path.write_bytes(data[: len(data) * 4 // 5])
     with keeping(tmp_path / "members"):
         found = list_files(_data(path))
-    whole = {f.path: read_bytes(f.kind, f.location) for f in found if not f.reason}
+        whole = {f.path: read_bytes(f.kind, f.location) for f in found if not f.reason}
     assert len(whole) > 1000
     assert whole == {f"wiki/{name}": files[name] for name in list(files)[: len(whole)]}
     told = {f.path: f.reason for f in found if f.reason}
