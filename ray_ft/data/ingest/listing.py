@@ -20,6 +20,7 @@ from ray_ft.data.formats import FORMATS, HEAD_BYTES, format_of, may_be_script
 from ray_ft.data.ingest.known import Known, Notes, Stamp, hash_stamped, stamp_of, stamp_of_archive
 from ray_ft.data.ingest.walk import Found, chosen_paths, is_skipped, is_tools, walk
 from ray_ft.data.sources import KINDS, kind_of, read_bytes
+from ray_ft.data.sources.base import printable
 from ray_ft.data.sources.git import split
 from ray_ft.errors import ConfigError, DataError
 
@@ -139,7 +140,8 @@ def content_hashes(files: Sequence[SourceFile]) -> list[tuple[str, Stamp]]:
 def _files_of(source: str, data: DataConfig, prefix: str) -> Iterator[SourceFile]:
     """Files of one source, named below `prefix`, in the order of their paths."""
     if kind := kind_of(source):
-        yield from sorted(_entries_of(source, kind, data, prefix), key=lambda file: file.path)
+        files = _entries_of(source, kind, data, prefix)
+        yield from files if kind == "uri" else sorted(files, key=lambda file: file.path)
         return
     try:
         yield from _files_below(source, data, prefix)
@@ -158,7 +160,7 @@ def _files_below(source: str, data: DataConfig, prefix: str) -> Iterator[SourceF
     for found in walk(root, data):
         path = "/".join(part for part in (prefix, found.relative) if part)
         if found.problem:
-            yield SourceFile(_printable(path), str(Path(found.location).absolute()), 0, found.problem)
+            yield SourceFile(printable(path), str(Path(found.location).absolute()), 0, found.problem)
             continue
         file = _source_file(found, path, data, source)
         if found.is_link and found.relative:
@@ -212,7 +214,7 @@ def _entries_of(source: str, kind: str, data: DataConfig, prefix: str) -> Iterat
     for entry in KINDS[kind].list(source):
         if not chosen(entry.relative) or any(is_tools(part) for part in PurePosixPath(entry.relative).parts[:-1]):
             continue
-        path = _printable(str(PurePosixPath(prefix) / entry.relative))
+        path = printable(str(PurePosixPath(prefix) / entry.relative))
         head = b""
         if may_be_script(path):
             head = entry.head(HEAD_BYTES) if entry.head else _head(entry.location, kind)
@@ -226,7 +228,7 @@ def _entries_of(source: str, kind: str, data: DataConfig, prefix: str) -> Iterat
 
 def _source_file(found: Found, path: str, data: DataConfig, source: str) -> SourceFile:
     """What can be told of a file without opening it. It is read where links lead to now, for a link may be changed."""
-    path, relative = _printable(path), found.relative
+    path, relative = printable(path), found.relative
     real = found.real or os.path.realpath(found.location)
     try:
         status = os.stat(found.real or found.location)  # noqa: PTH116 - a Path for each file takes longer than this
@@ -269,11 +271,6 @@ def _tells(path: str) -> bool:
     """Whether a file may say something of others."""
     name = path.rpartition("/")[2]
     return name == ".gitattributes" or bool(LICENCE_FILE.match(name))
-
-
-def _printable(path: str) -> str:
-    """A path whose bytes are no UTF-8, with a mark for each of them: tables and prompts hold text only."""
-    return path.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 def unique_prefix(source: str, taken: set[str]) -> str:

@@ -20,6 +20,11 @@ class Entry:
     taken: "Callable[[], Entry] | None" = None  # there, the same with its content looked at, or with the reason why not
 
 
+def printable(path: str) -> str:
+    """A path whose bytes are no UTF-8, with a mark for each of them: tables and prompts hold text only."""
+    return path.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
 def plain(path: str) -> str:
     """A path of an archive or a repository as one below the source: no root, no way up."""
     parts = PurePosixPath(path.replace("\\", "/")).parts
