@@ -4,9 +4,10 @@ import hashlib
 import json
 import os
 from array import array
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
@@ -149,6 +150,18 @@ class Found(NamedTuple):
     content: str
     num_bytes: int
     has_moved: bool  # it was something else when it was listed
+
+
+@dataclass
+class BatchResult:
+    """What a batch became, in numbers."""
+
+    batch: int = 0
+    num_items: int = 0
+    num_bytes: int = 0
+    states: Counter[str] = field(default_factory=Counter)  # "ok", "skipped: reason", "quarantined: reason"
+    found: list[Found] = field(default_factory=list)
+    error: str = ""
 
 
 class Batched:

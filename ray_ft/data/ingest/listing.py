@@ -28,6 +28,7 @@ READ_AHEAD = 8  # threads that hash files
 HASHED_AT_A_TIME, HASHED_TOGETHER = 4096, 64  # files of all threads, and of one
 UNKNOWN_FORMAT, LINK_OUT = "unknown format", "link out of its source"
 MAX_TELLING_BYTES = 2**20  # of a licence, or of what a repository says of its files
+ARCHIVE_SUFFIX = re.compile(r"\.(?:zip|tar(?:\.\w+)?|t(?:gz|bz2|xz|zst))$", re.IGNORECASE)
 SCRIPT_HEAD = b"#!/bin/sh"
 
 
@@ -293,7 +294,11 @@ def source_name(source: str) -> str:
     if kind == "uri":
         name = PurePosixPath(source.partition("?")[0].rstrip("/")).name
         return "" if format_of(name) else name
-    return re.sub(r"\.(?:zip|tar(?:\.\w+)?|tgz)$", "", source, flags=re.IGNORECASE) if kind == "archive" else source
+    return (
+        re.sub(r"\.(?:zip|tar(?:\.\w+)?|t(?:gz|bz2|xz|zst))$", "", source, flags=re.IGNORECASE)
+        if kind == "archive"
+        else source
+    )
 
 
 def _nothing_in(source: str, reasons: Counter[str], data: DataConfig) -> str:

@@ -8,7 +8,6 @@ import json
 import logging
 import time
 import uuid
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -26,7 +25,7 @@ from ray_ft.data.ingest.datasets import Slice, has_changed
 from ray_ft.data.ingest.items import UNREAD, Item, Todo, batch_name, item_key, size_of
 from ray_ft.data.ingest.kept import Kept, find_kept
 from ray_ft.data.ingest.known import KNOWN, Known, hash_stamped
-from ray_ft.data.ingest.listed import Batched, Found, Listed
+from ray_ft.data.ingest.listed import Batched, BatchResult, Found, Listed
 from ray_ft.data.ingest.manifest import keyed, noted
 from ray_ft.data.ingest.parts.pieces import make_pieces, remove_pieces
 from ray_ft.data.ingest.parts.rows import read_slice
@@ -185,18 +184,6 @@ class ParseJob:
     limits: Limits = field(default_factory=Limits)
     how: str = ""  # digest of all that items are parsed with, for the keys of those that changed
     tries: str = ""  # URI of notes on batches that were begun, where journals are no files
-
-
-@dataclass
-class BatchResult:
-    """What a batch became, in numbers."""
-
-    batch: int = 0
-    num_items: int = 0
-    num_bytes: int = 0
-    states: Counter[str] = field(default_factory=Counter)  # "ok", "skipped: reason", "quarantined: reason"
-    found: list[Found] = field(default_factory=list)
-    error: str = ""
 
 
 def parse_batch(row: dict[str, Any], *, job: ParseJob) -> dict[str, Any]:

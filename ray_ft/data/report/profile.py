@@ -5,9 +5,10 @@ A large corpus is looked at by a drawn sample, and a part of that is tokenised; 
 
 import random
 import re
+import tempfile
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -21,7 +22,7 @@ from ray_ft.data.dedup.splits import Bounds
 from ray_ft.data.documents import ReadFile, Record, SourceFile
 from ray_ft.data.filters.apply import Cleaning
 from ray_ft.data.formats import HEAD_BYTES, MARKDOWN, format_by_text, format_of, may_be_script
-from ray_ft.data.ingest.items import size_of
+from ray_ft.data.ingest.items import Item, size_of
 from ray_ft.data.ingest.manifest import list_items
 from ray_ft.data.ingest.reading import parse
 from ray_ft.data.ingest.sandbox import Limits
@@ -29,6 +30,7 @@ from ray_ft.data.ingest.stage import ParseJob, parse_and_sign
 from ray_ft.data.report.inspection import table
 from ray_ft.data.run.budget import budgets_in_turn
 from ray_ft.data.schemas import DOCUMENTS, EXAMPLES
+from ray_ft.data.sources.archive import keeping
 from ray_ft.errors import DataError
 from ray_ft.overlap import Runs
 from ray_ft.rows import REHEARSAL, Document, Example, from_row
@@ -132,7 +134,12 @@ def _profile(
 
 def _of_sources(data: DataConfig, max_seq_len: int, seed: int) -> _Sample:
     """A drawn sample of the files and slices, read and cleaned as prepare does."""
-    items = [item for item in list_items(data, max_seq_len) if not (isinstance(item, SourceFile) and item.reason)]
+    with tempfile.TemporaryDirectory() as folder, keeping(folder):
+        return _of_listed(list_items(data, max_seq_len), data, seed)
+
+
+def _of_listed(listed: Iterable[Item], data: DataConfig, seed: int) -> _Sample:
+    items = [item for item in listed if not (isinstance(item, SourceFile) and item.reason)]
     cleaning = Cleaning.of(data, [item for item in items if isinstance(item, SourceFile)])
     limits = Limits(data.parse_seconds, int(data.parse_memory_gib * 2**30))
     job = ParseJob("", "", Runs({}), cleaning, limits)

@@ -16,6 +16,7 @@ from ray_ft.config import DataConfig, DatasetConfig
 from ray_ft.data.documents import Record
 from ray_ft.data.ingest import datasets as datasets_module
 from ray_ft.data.ingest.datasets import Slice, cut_into_slices, datasets_digest, list_datasets
+from ray_ft.data.ingest.known import Known
 from ray_ft.data.ingest.manifest import keyed, slices_of
 from ray_ft.data.ingest.parts import lines as lines_module
 from ray_ft.data.ingest.parts import pieces as pieces_module
@@ -360,6 +361,6 @@ def test_a_file_is_hashed_once_a_process(tmp_path: Path) -> None:
     data = DataConfig(datasets=(DatasetConfig(str(tmp_path / "a.jsonl")),))
     before = datasets_module._hash_file.cache_info().misses
     datasets_digest(data)
-    assert len(list(keyed(slices_of(list_datasets(data), 64), "how"))) >= 1
+    assert len(list(keyed(slices_of(list_datasets(data), 64), Known(None)))) >= 1
     datasets_digest(data)
     assert datasets_module._hash_file.cache_info().misses == before + 1

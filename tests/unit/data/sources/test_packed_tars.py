@@ -18,12 +18,13 @@ from ray_ft.data.documents import SourceFile
 from ray_ft.data.filters.apply import Cleaning
 from ray_ft.data.ingest.listing import list_files, sources_digest
 from ray_ft.data.ingest.reading import read_file
+from ray_ft.data.report.profile import profile_corpus
 from ray_ft.data.sources import archive as archive_module
 from ray_ft.data.sources import read_bytes
 from ray_ft.data.sources.archive import keeping
 from ray_ft.errors import DataError
 
-SUFFIXES = ("tar.gz", "tgz", "tar.bz2", "tar.xz", "tar.zst")
+SUFFIXES = ("tar.gz", "tgz", "tar.bz2", "tbz2", "tar.xz", "txz", "tar.zst", "tzst")
 
 
 def _data(source: Path | str, **settings: object) -> DataConfig:
@@ -49,11 +50,11 @@ def _packed(path: Path, files: dict[str, bytes]) -> Path:
     import pyarrow as pa
 
     raw = _tar(files)
-    if path.suffix == ".zst":
+    if path.suffix in (".zst", ".tzst"):
         raw = pa.Codec("zstd").compress(raw, asbytes=True)
     elif path.suffix in (".gz", ".tgz"):
         raw = gzip.compress(raw)
-    elif path.suffix == ".xz":
+    elif path.suffix in (".xz", ".txz"):
         raw = lzma.compress(raw[:1024]) + lzma.compress(raw[1024:])  # two streams, as parallel packers write
     else:
         import bz2
@@ -99,6 +100,16 @@ def test_members_may_be_kept_in_storage_where_nodes_share_no_folder(tmp_path: Pa
         assert _contents(found) == {f"wiki/{name}": content for name, content in files.items()}
         assert all(f.location.startswith("file://") for f in found)
     assert not [path for path in (tmp_path / "store").rglob("*") if path.is_file()]
+
+
+def test_advice_on_an_archive_goes_through_it_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = _packed(tmp_path / "wiki.tar.gz", _pages(20))
+    passes = []
+    whole = archive_module.unpacked_stream
+    monkeypatch.setattr(archive_module, "unpacked_stream", lambda *of: passes.append(of) or whole(*of))  # type: ignore[func-returns-value]
+    profile = profile_corpus(_data(path), max_seq_len=64, seed=0)
+    assert profile.num_documents == 20
+    assert len(passes) == 1
 
 
 def test_what_is_not_read_is_not_kept(tmp_path: Path) -> None:
