@@ -38,23 +38,55 @@ TITLE = re.compile(r"\\title(?:\[[^\]]*+\])?\{")
 LABELLED = re.compile(r"\\(?:sub){0,2}(?:section|chapter)\*?\{([^{}\\]++)\}\s*+\\label\{([^{}]++)\}")
 REFERENCE = re.compile(r"\\(?:ref|eqref|[cC]ref|autoref|pageref|nameref)\*?\{([^{}\\]++)\}")
 CITED = re.compile(r"(?<![~ \t\n])[~ \t\n]*+\\cite[a-z]*+\*?(?:\[[^\]]*+\])*+\{[^{}]*+\}")
+CLOSING = {"{": "}", "[": "]", "(": ")", "<": ">"}
 SPACES = re.compile(r"[ \t\n]++")
 
 
 def parse_latex(text: str) -> Parsed:
     """Blocks of the document's body, below its title; the preamble, labels, citations and pictures are left out."""
-    from pylatexenc.latexwalker import LatexWalker
-
     titles: dict[str, str] = {label: title for title, label in LABELLED.findall(text)}
     text = REFERENCE.sub(lambda match: titles.get(str(match.group(1)), str(match.group(1))), CITED.sub("", text))
     head = BODY.search(text)
-    nodes, _, _ = LatexWalker(text, tolerant_parsing=True, latex_context=_context()).get_latex_nodes(pos=0)
+    nodes, _, _ = _walker()(text, tolerant_parsing=True, latex_context=_context()).get_latex_nodes(pos=0)
     title = _title(text, nodes)
     pieces = [Piece("heading", title, 1)] if title else []
     body = next((n.nodelist for n in nodes if head and _is_environment(n, "document")), nodes)
     pieces += _pieces(body)
     whole, blocks = assemble(pieces)
     return Parsed(whole, blocks, {"title": title} if title else {})
+
+
+@cache
+def _walker() -> Any:
+    """pylatexenc's parser, reading each group once.
+
+    Where a macro's arguments end in mid-air, it reads on behind the macro's name, so that a group is read anew, and
+    those in it twice for each that they stand in.
+    """
+    from pylatexenc.latexwalker import LatexGroupNode, LatexWalker
+
+    class Walker(LatexWalker):  # type: ignore[misc]
+        def get_latex_braced_group(self, pos: int, brace_type: str = "{", parsing_state: Any = None) -> Any:
+            state = parsing_state if parsing_state is not None else self.make_parsing_state()
+            read = self.__dict__.setdefault("groups_read", {})
+            key = (pos, brace_type, state.in_math_mode, state.math_mode_delimiter)
+            if key in read and read[key][0] is state.latex_context:
+                return read[key][1]
+            pair = (brace_type, CLOSING.get(brace_type, ""))
+            token = self.get_token(pos, include_brace_chars=None if brace_type == "{" else [pair], parsing_state=state)
+            if not pair[1] or token.tok != "brace_open" or token.arg != brace_type:
+                return super().get_latex_braced_group(pos, brace_type, state)  # which says what is wrong
+            # No call of the base class: one more for each group would let fewer stand in each other.
+            place = token.pos + token.len
+            nodes, start, size = self.get_latex_nodes(place, stop_upon_closing_brace=pair, parsing_state=state)
+            size += start - token.pos
+            group = self.make_node(
+                LatexGroupNode, nodelist=nodes, parsing_state=state, delimiters=pair, pos=token.pos, len=size
+            )
+            read[key] = (state.latex_context, (group, token.pos, size))
+            return read[key][1]
+
+    return Walker
 
 
 @cache
