@@ -149,9 +149,21 @@ class DocumentTokens:
         """Tokens of text[start:end] by itself."""
         cut = self._cut(start, end)
         if cut is None:
-            return num_ids(self._splicer.content, [self.text[start:end]])
+            return self._number([self.text[start:end]])
         edges = [text for text in (self.text[start : cut.start], self.text[cut.end : end]) if text]
-        return cut.last - cut.first + (num_ids(self._splicer.content, edges) if edges else 0)
+        return cut.last - cut.first + self._number(edges)
+
+    def _number(self, texts: Sequence[str]) -> int:
+        """Tokens of texts, each by itself, together; those of short ones by their words, which are known mostly."""
+        number, asked, words = 0, [], self._splicer.words
+        for text in texts:
+            is_short = words is not None and len(text) <= 2 * STRETCH
+            known = words.ids(text, falls_apart=self._splicer.is_exact) if words is not None and is_short else None
+            if known is None:
+                asked.append(text)
+            else:
+                number += len(known)
+        return number + num_ids(self._splicer.content, asked) if asked else number
 
     def ids(self, start: int, end: int, *, before: str = "", after: str = "", is_content: bool = False) -> list[int]:
         """Ids of `before`, text[start:end] and `after` as one text.

@@ -57,6 +57,23 @@ def test_counts_and_ids_are_those_of_the_span_by_itself(make: Any) -> None:
             assert ids == ids_of(parts.special, [before + piece + after])[0]
 
 
+def test_the_edges_of_spans_are_counted_by_their_words_without_asking_the_tokenizer_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    text = "".join(c for c in text_of(5).replace("x" * 40, "x") if c.isascii())
+    tokens = DocumentTokens(text, splicer(gpt_2()))
+    spans = [(start, start + 400) for start in range(0, len(text) - 400, 31)]
+
+    def count() -> int:
+        return sum(tokens.count(start, end) for start, end in spans)
+
+    total, asked = count(), []  # each edge has been seen
+    monkeypatch.setattr("ray_ft.data.tokenization.ascii_words.ids_of", lambda _, texts: asked.append(texts) or [])
+    monkeypatch.setattr("ray_ft.data.tokenization.document_tokens.num_ids", lambda _, texts: asked.append(texts) or 0)
+    assert count() == total
+    assert asked == []
+
+
 @pytest.mark.parametrize("make", [*EXACT, *WITHOUT_SPACES, *MARKED, *AS_IT_STANDS])
 def test_ids_of_whole_lines_are_those_that_they_have_by_themselves(make: Any) -> None:
     parts = splicer(make())
