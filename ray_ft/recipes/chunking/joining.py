@@ -20,6 +20,7 @@ MAX_TERM = 160  # characters of a line by itself that names what follows: a term
 ITEM = re.compile(r"[ \t]*(?:[-*+•]|\d{1,3}[.)]|#\.)[ \t]")
 NAME_ALONE = re.compile(r"[ \t]*[-*+•] [^\s:]+:?")
 HEADING = re.compile(r"#{1,6} [^\n]*|[^\n]+\n([=\-~^\"'*+])\1{2,}")
+UNDERLINES = tuple("=-~^\"'*+")  # one of them ends a heading that has a rule below
 FENCED = ("```", "~~~")
 LISTED = re.compile(r"(?: {4}|\t)[ \t]*+(?:[^\n]*[=(){};<>\[\]|$]|import )")
 SAYS_LESS = re.compile(  # words that point at what was said before
@@ -69,14 +70,15 @@ def best_parts(pieces: Sequence[Piece], max_tokens: int, text: str) -> list[list
 def cut_cost(text: str, before: Piece, after: Piece) -> float:
     """What it costs to part two neighbours: much behind what leads in, little between paragraphs that stand alone."""
     a, b = text[before[0] : before[1]].strip("\n"), text[after[0] : after[1]].strip("\n")
-    if leads_in(a.strip(), b.strip()) or HEADING.fullmatch(a.rpartition("\n\n")[2].strip()):
+    if leads_in(a.strip(), b.strip()) or _ends_in_heading(a):
         return LEAD
-    cost = 0.0 if "\n\n" in text[before[1] : after[0] + 1] or ITEM.match(b) else SENTENCE
+    is_item = ITEM.match(b) is not None
+    cost = 0.0 if is_item or "\n\n" in text[before[1] : after[0] + 1] else SENTENCE
     if is_listing(b):
         return cost + (SENTENCE if is_listing(a) else LISTING)
     if " | " in b.partition("\n")[0]:
         return cost + (ROW if " | " in a.rpartition("\n")[2] else LIST)
-    if ITEM.match(b):
+    if is_item:
         if not ITEM.match(a):
             return cost + LIST
         if NAME_ALONE.fullmatch(a.rpartition("\n")[2]):
@@ -89,6 +91,12 @@ def cut_cost(text: str, before: Piece, after: Piece) -> float:
     if is_listing(a):
         cost += BEHIND
     return cost + (POINTS_BACK if SAYS_LESS.match(b) else 0.0)
+
+
+def _ends_in_heading(piece: str) -> bool:
+    last = piece.rpartition("\n\n")[2].strip()
+    may_be = last.startswith("#") or last.endswith(UNDERLINES)
+    return may_be and HEADING.fullmatch(last) is not None
 
 
 def leads_in(text: str, following: str) -> bool:
