@@ -130,6 +130,7 @@ ELISION = re.compile(r"\b(?:[cdjlmnst]|qu|lorsqu|puisqu|jusqu)['’](?=\w)", re.
 """A French article or pronoun in front of its word."""
 SAMPLE = 600  # characters that are looked at
 MIN_WORDS, MIN_SHARE = 5, 0.2  # different function words of the language, and their share of all words
+FEW_WORDS, FEW_SHARE, ACCENTED_SHARE = 3, 0.08, 0.1  # of function words, and of words with letters that English lacks
 MIN_ENGLISH, ENGLISH_SHARE = 3, 0.1  # function words of a passage that is English among others that are not
 NUM_PLACES, LENGTH = 32, 240  # of a document that are looked at, and characters of each
 SAYS = {"ja": 2.5, "zh": 2.5, "ko": 2.0, "th": 1.25, "lo": 1.25, "km": 1.25, "my": 1.25}
@@ -160,7 +161,10 @@ def told_language(text: str) -> str:
     """The language that the script of a text tells, or its function words."""
     if language := script_language(text) or european_language(text):
         return language
-    return "" if text.isascii() or is_english(text) else _by_script(_prose(text))
+    if text.isascii() or is_english(text):
+        return ""
+    prose = _prose(text)
+    return _by_script(prose) or _by_few_words(prose.lower())
 
 
 def written_in(document: Document) -> dict[str, str]:
@@ -174,7 +178,7 @@ def document_language(text: str) -> str:
     """The language of most of a document, by what stands in places from its beginning to its end."""
     step = max(LENGTH, len(text) // NUM_PLACES)
     sample = _prose("\n".join(text[at : at + LENGTH] for at in range(0, len(text), step)))
-    return _by_script(sample) or _by_words(sample.lower())
+    return _by_script(sample) or _by_words(sample.lower()) or _by_few_words(sample.lower())
 
 
 def is_english(text: str) -> bool:
@@ -201,6 +205,17 @@ def _by_words(lowered: str) -> str:
     best = max(sorted(counts), key=lambda language: counts[language])
     enough = len(BY_LANGUAGE[best].intersection(words)) >= MIN_WORDS and counts[best] >= MIN_SHARE * len(words)
     return best if enough and counts[best] > 2 * num_english else ""
+
+
+def _by_few_words(lowered: str) -> str:
+    """The language of a text with letters that English lacks, of which fewer function words are enough."""
+    words = WORD.findall(lowered)
+    if sum(not word.isascii() for word in words) < max(FEW_WORDS, ACCENTED_SHARE * len(words)):
+        return ""
+    counts = Counter(language for word in words for language in LANGUAGES_OF.get(word, ()))
+    best = max(sorted(counts), key=lambda language: counts[language], default="")
+    enough = best and len(BY_LANGUAGE[best].intersection(words)) >= FEW_WORDS and counts[best] >= FEW_SHARE * len(words)
+    return best if enough and counts[best] > 2 * sum(map(ENGLISH.__contains__, words)) else ""
 
 
 def _by_script(text: str) -> str:

@@ -26,6 +26,7 @@ LISTINGS = re.compile(
     re.MULTILINE,
 )
 COMPOUND = re.compile(r"[^\W\d_]+(?:-[^\W\dA-Z_][^\WA-Z_]*)+")  # what a language joins by a hyphen
+HANGUL = re.compile("[가-힣]")  # whose particles stand behind a name without a space
 WIDE_SIGNS = re.compile("[，。；：、！？“”「」]")
 LABELS = re.compile(r"^:[\w -]{1,30}:[^\n]*$|^[^|\n]{1,40}: \| |^[\w/ -]{1,30}:[ \t]*$", re.MULTILINE)
 NUMBERS = re.compile(r"\(#\d+\)|#(?<!\w.)[\w-]+|@(?<!\w.)[\w-]+")
@@ -269,7 +270,7 @@ def _names_of(phrase: str, language: str, lowered: str) -> list[str]:
     words = phrase.split(" ")
     if not has_terms(language) and (len(words) == 1 or lowered.count(phrase.lower()) > 1):
         return [phrase]
-    return [word for word in words if NAME.search(word) and not COMPOUND.fullmatch(word)]
+    return [word for word in words if NAME.search(word) and not COMPOUND.fullmatch(word) and not HANGUL.search(word)]
 
 
 def _pairs(phrase: str) -> list[str]:

@@ -71,3 +71,14 @@ def test_a_document_has_the_language_of_most_of_its_text() -> None:
     prose = "Il motore si ferma e la valvola viene chiusa dalla molla, ma non si apre da sola quando è fredda. "
     assert document_language("# Title of the page\n\n" + prose * 20) == "it"
     assert document_language("The pump is started with the lever, and it stops when the valve is closed. " * 20) == ""
+
+
+def test_letters_that_english_lacks_make_few_function_words_enough() -> None:
+    assert told_language("Oblicza logiczną nierównoważność dwóch wyrażeń, które są w nawiasach, na końcu.") == "pl"
+    assert told_language("Written by José Peña, Zoë Müller and Łukasz Żak, with help of Ana de la Peña.") == ""
+
+
+def test_a_particle_is_no_part_of_a_korean_name() -> None:
+    text = "리눅스를 설치합니다. 리눅스는 커널입니다. 리눅스의 파일을 읽습니다."
+    assert "리눅스" in spaced_nouns([text], "ko")
+    assert not [noun for noun in spaced_nouns([text], "ko") if noun.endswith(("를", "는", "의"))]
