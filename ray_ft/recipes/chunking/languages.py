@@ -151,9 +151,9 @@ def language_of(chunk: Chunk) -> str:
     of_document = chunk.metadata.get("written_in", "")
     if of_document and not is_english(chunk.text):
         return of_document
-    if chunk.text.isascii():
+    if chunk.text.isascii() or len(OTHER_SCRIPTS.findall(chunk.text)) <= len(ALPHABET.findall(chunk.text)):
         return ""
-    return OTHER if len(OTHER_SCRIPTS.findall(chunk.text)) > len(ALPHABET.findall(chunk.text)) else ""
+    return of_document or OTHER
 
 
 @lru_cache(maxsize=64)

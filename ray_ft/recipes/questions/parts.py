@@ -46,6 +46,11 @@ LEANS = re.compile(
 )
 WORD = re.compile(r"[^\W_]+")
 ENDS = (".", "!", "?", "```", "|", "。", "！", "？", "।", "။", "។", "؟", ")", "`", '"', "”", "»", "」", "』", "）")
+LEADS_TO_LIST = re.compile(
+    "(?:次[はにの]|以下[はにの])[^。\\n]{0,60}。\\s*\\Z|(?:如下|下列|以下|下面)[^。，\\n]{0,24}。\\s*\\Z"
+)
+"""A last sentence of Japanese and Chinese that says what comes next, where other languages have a colon."""
+TAIL = 90  # characters in which it stands
 WITHOUT_ENDS = frozenset({"th", "lo", "km", "my"})
 """Languages whose sentences end without a mark."""
 
@@ -80,6 +85,8 @@ def begins_well(text: str) -> bool:
 def is_finished(text: str) -> bool:
     """Whether a passage ends as a sentence, a listing or a table does, but for terms whose entries are not in it."""
     text = finished(text)
+    if not text.isascii() and LEADS_TO_LIST.search(text[-TAIL:]):
+        return False
     return text.rstrip().endswith(ENDS) or script_language(text) in WITHOUT_ENDS
 
 

@@ -9,6 +9,7 @@ from ray_ft.data.formats.lightweight.markdown.parse import parse_markdown
 from ray_ft.recipes import QA, Heading, Keyword, Recipe
 from ray_ft.recipes.questions import topics
 from ray_ft.recipes.questions.from_structure import evaluation_question, training_question
+from ray_ft.recipes.questions.parts import is_finished
 from ray_ft.recipes.questions.wordings import ENGLISH, PLAIN, WORDINGS
 from ray_ft.rows import Chunk, Document, Example
 
@@ -139,3 +140,22 @@ def test_terms_are_listed_and_quoted_as_the_language_does() -> None:
     assert ENGLISH.listed(terms) == terms
     assert WORDINGS["de"].listed(terms) == "„-a“, „-b“ und „-c“"
     assert WORDINGS["ja"].listed(terms) == "「-a」、「-b」と「-c」"
+
+
+@pytest.mark.parametrize(
+    ("text", "is_whole"),
+    [
+        ("鍵を回すと始動します。重要なキーを次に記します。", False),
+        ("次に鍵を回すと、モーターが始動します。音がしたら止めてください。", True),
+        ("设备文件有两种。它们的区别如下。", False),
+        ("如下所述的区别很小。设备文件有两种。", True),
+    ],
+)
+def test_a_beginning_that_leads_to_a_list_is_not_whole(text: str, is_whole: bool) -> None:
+    assert is_finished(text) == is_whole
+
+
+def test_a_passage_of_its_script_has_the_language_of_its_document() -> None:
+    text = "Утилита показывает версии пакетов (see the list of the packages by apt)."
+    asked = training_question(chunk(text, "Пакеты", "Версии", written_in="ru"))
+    assert asked == "Что говорится в «Пакеты» на тему «Версии»?"
