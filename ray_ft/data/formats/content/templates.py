@@ -2,6 +2,8 @@
 
 import re
 
+from ray_ft.words import num_words
+
 BEGINS = re.compile(
     r"\s*+(?:\{%[-+~]?\s*+(?:extends|load|block|from|import|macro|set|use|layout|comment)\b|\{\{[-~]?\s*+(?:define|template|#|>)"
     r"|<%@|<%[-=#]?\s|\{#|<#(?:macro|import|include|assign|ftl)\b|\{extends\s|@extends\(|@layout\b)"
@@ -35,5 +37,5 @@ def is_template(text: str, prose: str, *, num_attributes: int = 0, max_words_a_s
         return True
     count = ATTRIBUTE_WEIGHT * num_attributes
     count += sum(1 for pattern in (STATEMENT, EXPRESSION) for _ in pattern.finditer(prose))
-    num_words = len(prose.split())
-    return count >= (1 if num_words <= FEW_WORDS else MIN_SIGNS) and count * max_words_a_sign >= num_words
+    size = num_words(prose)
+    return count >= (1 if size <= FEW_WORDS else MIN_SIGNS) and count * max_words_a_sign >= size

@@ -12,6 +12,7 @@ from ray_ft.data.formats.base import LIST_ITEM
 from ray_ft.data.formats.pdf.furniture import text_lines
 from ray_ft.data.formats.pdf.page import HEADING_SCALE, Line, Page, Table, body_size, usual_step
 from ray_ft.rows import Block
+from ray_ft.words import num_words
 
 MAX_HEADING, MAX_HEADING_LINES = 200, 3
 MAX_BOLD_HEADING, MAX_BOLD_WORDS = 100, 12
@@ -177,7 +178,7 @@ def _is_titled(line: Line) -> bool:
     text = line.text
     return (
         len(text) <= MAX_BOLD_HEADING
-        and len(text.split()) <= MAX_BOLD_WORDS
+        and num_words(text) <= MAX_BOLD_WORDS
         and not text.endswith((".", "!", *GOES_ON, *HYPHENS))
         and not text[:1].islower()
         and not (LIST_ITEM.match(text) and not NUMBERED.match(text))

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from ray_ft.data.formats.base import Lines
 from ray_ft.rows import Block
+from ray_ft.words import num_words
 
 UNDERLINE = re.compile(r"([=\-~^\"'`#*+_:.<>])\1{2,}[ \t]*")
 RULES = frozenset("=-~^\"'`#*+_:.<>")
@@ -107,8 +108,8 @@ def _alone(rows: Sequence[str], i: int) -> Candidate | None:
     number = NUMBER.match(title)
     if number is not None:
         rest = title[number.end() :]
-        is_sentence = rest.endswith(SENTENCE_SIGNS) and (rest[-1] != "." or len(rest.split()) > 4)  # laws end with one
-        is_sentence = is_sentence or (rest.startswith(CONDITIONS) and len(rest.split()) > 4)
+        is_sentence = rest.endswith(SENTENCE_SIGNS) and (rest[-1] != "." or num_words(rest) > 4)  # laws end with one
+        is_sentence = is_sentence or (rest.startswith(CONDITIONS) and num_words(rest) > 4)
         is_path = PATH.match(rest) is not None
         is_named = not rest[0].islower() and not is_sentence and (is_path or rest[0] not in "-+*/=<>|%")
         return Candidate(title, "number", i, i + 1, number.group(1).count(".") + 1) if is_named else None
@@ -119,9 +120,9 @@ def _alone(rows: Sequence[str], i: int) -> Candidate | None:
 
 def _is_title(title: str) -> bool:
     """Short words in one column, and no sentence."""
-    words = title.split()
-    is_sentence = title.endswith(SENTENCE_SIGNS) and len(words) > 4
-    is_short = 0 < len(title) <= MAX_TITLE and len(words) <= MAX_WORDS
+    size = num_words(title)
+    is_sentence = title.endswith(SENTENCE_SIGNS) and size > 4
+    is_short = 0 < len(title) <= MAX_TITLE and size <= MAX_WORDS
     return is_short and not is_sentence and any(map(str.isalpha, title)) and not COLUMNS.search(title)
 
 

@@ -167,3 +167,8 @@ def test_whether_a_list_leads_here_is_told_without_a_copy_of_what_follows() -> N
     page = Page(text, tokens, 0)
     starts = [i for i, token in enumerate(tokens) if token.type == "bullet_list_open"]
     assert [page.leads_here(start) for start in starts] == [True, False]
+
+
+def test_a_page_in_a_script_without_spaces_that_shows_a_sign_of_templates_is_a_document() -> None:
+    text = "启动之前请确认阀门已经关闭，并且按住红色按钮五秒钟，等待指示灯变成绿色。{{ name }} 代表名称。\n"
+    assert parse_markdown(text).blocks

@@ -196,3 +196,10 @@ def test_pages_of_manuals_and_their_parts_are_asciidoc() -> None:
     assert parse_text(part).text.startswith("- ferry-bow(1): Opens the bow.")
     notes = "Words:\n\nfirst::\nsecond::\nthird::\n"
     assert parse_text(notes).text == notes
+
+
+def test_a_sentence_of_a_script_without_spaces_is_no_title() -> None:
+    sentence = "== 启动之前请确认阀门已经关闭，并且按住红色按钮五秒钟。 ==\n\n等待指示灯变成绿色。\n\n"
+    title = "== 启动步骤 ==\n\n等待指示灯变成绿色。\n\n"
+    assert [name for _, name in headings(title * 3)] == ["启动步骤"] * 3
+    assert headings(sentence * 3) == []
