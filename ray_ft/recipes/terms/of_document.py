@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from ray_ft.recipes.chunking.keywords import NOT_PROSE
 from ray_ft.recipes.chunking.languages import LISTING, told_language
 from ray_ft.recipes.terms.nouns import counted, counted_korean, known, spaced_nouns
-from ray_ft.recipes.terms.unspaced import unspaced_terms, without_width
+from ray_ft.recipes.terms.unspaced import times_in, unspaced_terms, without_width
 from ray_ft.rows import Chunk
 
 UNSPACED = frozenset({"zh", "ja", "th", "lo", "km", "my"})
@@ -33,7 +33,7 @@ def terms_of_passages(chunks: Sequence[Chunk]) -> dict[str, dict[str, int]]:
     marked = [LISTING.sub("\n", NOT_PROSE.sub(" ", chunk.text)) for chunk in chunks] if language else []
     if language.partition("-")[0] in UNSPACED:
         terms, texts = unspaced_terms(marked, language), list(map(without_width, marked))
-        counts = [{term: number for term in terms if (number := text.count(term))} for text in texts]
+        counts = [{term: number for term in terms if (number := times_in(term, text))} for text in texts]
     elif known(language):
         nouns = spaced_nouns(marked, language)
         counts = [(counted_korean if language == "ko" else counted)(nouns, text) for text in marked]

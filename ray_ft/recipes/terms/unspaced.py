@@ -43,7 +43,7 @@ SPLIT_SEA = re.compile(
 )
 TERM_JA = re.compile(f"[{HAN}{KATAKANA}](?:[{HAN}{KATAKANA}]|・(?=[{KATAKANA}]))+")
 SUFFIXES_JA, NO_END_JA = "上中時後前毎等内間", "的又以回毎"
-KATAKANA_BEFORE = re.compile(f"[{KATAKANA}]")
+KANA = re.compile(f"[{KATAKANA}]")
 NOUN = re.compile(r"(?![ぁ-ゟ])|は|が|を|の|と|も|や|へ|から|まで|より|など|で(?!き)|に(?!よ)|です|だ|か")
 LEADS_ON = re.compile("[なしすさせ]|でき|的")
 DIGITS_JA = re.compile(f"[一二三四五六七八九十百千数各何両同全第約他当本次新旧再未諸毎](?=[{HAN}])")
@@ -100,7 +100,7 @@ def _japanese(texts: Iterable[str]) -> dict[str, int]:
     for text in texts:
         for match in TERM_JA.finditer(text):
             term, end = match[0], match.end()
-            if len(term) > 2 and term[-1] in SUFFIXES_JA and KATAKANA_BEFORE.match(term, len(term) - 2):
+            if len(term) > 2 and term[-1] in SUFFIXES_JA and KANA.match(term, len(term) - 2):
                 term = term[:-1]
             times[term] += 1
             is_noun = NOUN.match(text, end) is not None and not LEADS_ON.match(text, end)
@@ -128,6 +128,17 @@ def _between_breaks(terms: Mapping[str, int], text: str) -> dict[str, int]:
         return 2 * sum(at in breaks and at + len(term) in breaks for at in places) > len(places)
 
     return {term: number for term, number in terms.items() if is_whole(term)}
+
+
+def times_in(term: str, text: str) -> int:
+    """How often a term stands in a text, and not within a longer word of katakana, as ログ does in ログイン."""
+    if not KANA.match(term) and not KANA.match(term[-1]):
+        return text.count(term)
+    around = ((text[max(0, at - 1) : at], text[at + len(term) : at + len(term) + 1]) for at in _places(term, text))
+    return sum(
+        not (KANA.match(term) and KANA.match(before)) and not (KANA.match(term[-1]) and KANA.match(behind))
+        for before, behind in around
+    )
 
 
 def _places(term: str, text: str) -> list[int]:

@@ -5,7 +5,7 @@ import pytest
 from ray_ft.recipes.chunking.languages import document_language, told_language
 from ray_ft.recipes.terms.nouns import spaced_nouns
 from ray_ft.recipes.terms.of_document import terms_of_passages
-from ray_ft.recipes.terms.unspaced import unspaced_terms
+from ray_ft.recipes.terms.unspaced import times_in, unspaced_terms
 from ray_ft.rows import Chunk
 
 
@@ -82,3 +82,8 @@ def test_a_particle_is_no_part_of_a_korean_name() -> None:
     text = "리눅스를 설치합니다. 리눅스는 커널입니다. 리눅스의 파일을 읽습니다."
     assert "리눅스" in spaced_nouns([text], "ko")
     assert not [noun for noun in spaced_nouns([text], "ko") if noun.endswith(("를", "는", "의"))]
+
+
+def test_a_term_within_a_longer_word_of_katakana_is_not_counted() -> None:
+    assert times_in("ログ", "ログインした後にログを見ます。ブログではありません。") == 1
+    assert times_in("電流", "過電流と電流") == 2
