@@ -59,27 +59,26 @@ def size_of(item: Item) -> int:
     return item.end - item.start if item.file.kind == "lines" else BATCH_BYTES
 
 
-def batches(sizes: Numbers, order: Numbers, num_cpus: int = 1) -> Iterator[list[int]]:
-    """Numbers of items in batches of one task each, the largest first, so that no large one is left for the end.
+def batches(sizes: Numbers, num_cpus: int = 1) -> Iterator[range]:
+    """Numbers of items in batches of one task each: neighbours, so that who reads what was made of them in order goes
+    from one journal to the next. The largest batch comes first, so that no large one is left for the end.
 
-    `sizes` are the bytes of each, and `order` decides between equal ones. There are several batches for each processor,
-    as long as a batch is worth a task. What is made does not depend on it.
-    """
+    `sizes` are the bytes of each. There are several batches for each processor, as long as a batch is worth a task.
+    What is made does not depend on it.
+    """  # fmt: skip
     wanted = max(MIN_BATCHES, BATCHES_PER_CPU * num_cpus)
-    total = int(sizes.sum())
+    ends = np.cumsum(sizes, dtype=np.int64)
+    total = int(ends[-1]) if len(ends) else 0
     most_bytes = min(max(BATCH_BYTES, total // MAX_BATCHES), max(MIN_BATCH_BYTES, total // wanted))
     most_files = min(max(BATCH_FILES, len(sizes) // MAX_BATCHES), max(MIN_BATCH_FILES, len(sizes) // wanted))
-    batch: list[int] = []
-    num_bytes = 0
-    for number in np.lexsort((order, -sizes.astype(np.int64))).tolist():
-        size = int(sizes[number])
-        if batch and (num_bytes + size > most_bytes or len(batch) >= most_files):
-            yield batch
-            batch, num_bytes = [], 0
-        batch.append(number)
-        num_bytes += size
-    if batch:
-        yield batch
+    found: list[tuple[int, int, int]] = []
+    first = before = 0
+    while first < len(ends):
+        fitting = int(np.searchsorted(ends, before + most_bytes, side="right"))
+        last = min(max(fitting, first + 1), first + most_files)
+        found.append((before - int(ends[last - 1]), first, last))
+        first, before = last, int(ends[last - 1])
+    return (range(first, last) for _, first, last in sorted(found))
 
 
 def batch_name(batch: Sequence[Todo]) -> str:

@@ -1,7 +1,7 @@
 """Where the finished items of a run lie, by number: a place in a journal each, and nothing of what they hold."""
 
+import os
 from array import array
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +19,8 @@ class Kept:
     """For each item of a list where it lies, if it does."""
 
     def __init__(self, number: int) -> None:
+        self._open: tuple[str, int] | None = None
+        self.places: set[str] = set()  # of the journals that were looked through
         self._journals: list[str] = []
         self._files: list[str] = []  # on this machine, with what each journal tells of its entries
         self._journal = array("i", [-1]) * number
@@ -58,30 +60,59 @@ class Kept:
 
     def heads(self, number: int) -> tuple[Head, ...]:
         """What is told of an item's documents. Raises DataError where the journal was changed meanwhile."""
-        file = self._files[self._journal[number]]
-        return read_head(replace(self.ref(number), journal=file), tuple[Head, ...])
+        ref = self.ref(number)
+        return read_head(ref, tuple[Head, ...], self._told(ref, self._files[self._journal[number]]))
+
+    def _told(self, ref: Ref, file: str) -> bytes | None:
+        """What the file says, which stays open: neighbours mostly lie in one. None where it is gone."""
+        if self._open is None or self._open[0] != file:
+            self.close()
+            try:
+                self._open = file, os.open(file, os.O_RDONLY)
+            except OSError:
+                return None
+        return os.pread(self._open[1], ref.head_bytes, ref.offset - ref.head_bytes)
+
+    def close(self) -> None:
+        """Close the file that was read last."""
+        if self._open is not None:
+            os.close(self._open[1])
+            self._open = None
+
+    def __del__(self) -> None:
+        self.close()
 
 
 def find_kept(folder: Path | Journals, keys: Keys, kept: Kept | None = None) -> Kept:
-    """Of these keys those that some journal holds, beside what is `kept` already.
+    """Of these keys those that some journal holds, beside what is `kept` already: by the journals that came since.
 
-    Heads of another form, as an earlier version wrote them, are as if they were not there.
+    Heads of another form, as an earlier version wrote them, are as if they were not there; what came since, this run's
+    own tasks wrote.
     """
+    take = _take_unseen if kept is None else _take
     kept = Kept(len(keys)) if kept is None else kept
     for place, path in Journals.of(folder).all().items():
+        if place in kept.places:
+            continue
+        kept.places.add(place)
         entries: list[Entry] = []
         for entry in read_journal(path, place):
             if entry.ref is not None:
                 entries.append(entry)
                 if len(entries) == AT_A_TIME:
-                    _take(entries, keys, kept, path)
+                    take(entries, keys, kept, path)
                     entries = []
-        _take(entries, keys, kept, path)
+        take(entries, keys, kept, path)
     return kept
+
+
+def _take_unseen(entries: list[Entry], keys: Keys, kept: Kept, file: Path) -> None:
+    """Those whose heads are of the form of today."""
+    _take([entry for entry in entries if entry.head_as(tuple[Head, ...]) is not None], keys, kept, file)
 
 
 def _take(entries: list[Entry], keys: Keys, kept: Kept, file: Path) -> None:
     for entry, number in zip(entries, keys.numbers_of([entry.key for entry in entries]), strict=True):
-        if number >= 0 and number not in kept and entry.head_as(tuple[Head, ...]) is not None:
+        if number >= 0 and number not in kept:
             assert entry.ref is not None
             kept.add(number, entry.ref, str(file))

@@ -175,9 +175,8 @@ class Batched:
 
     def rows(self) -> Iterator[dict[str, Any]]:
         """A row for each batch."""
-        sizes, order = self.listed.sizes[self.numbers], self.listed.keys.prefixes()[self.numbers]
-        for batch in batches(sizes, order, self.num_cpus):
-            members = self.numbers[batch]
+        for batch in batches(self.listed.sizes[self.numbers], self.num_cpus):
+            members = self.numbers[batch.start : batch.stop]
             self._members.append(members)
             work = dump([self._todo(number) for number in members.tolist()])
             yield {"batch": len(self._members) - 1, "work": work}

@@ -145,10 +145,11 @@ def read_body(ref: Ref, kind: type[Kind], packed: bytes | None = None) -> Kind:
         raise _damaged(ref, error) from None
 
 
-def read_head(ref: Ref, kind: type[Kind]) -> Kind:
-    """What is told of a document. Raises DataError where it is not of the type."""
+def read_head(ref: Ref, kind: type[Kind], told: bytes | None = None) -> Kind:
+    """What is told of a document, `told` where it was read already. Raises DataError where it is not of the type."""
     try:
-        return load(kind, _bytes_of(ref.journal, ref.offset - ref.head_bytes, ref.head_bytes))
+        told = _bytes_of(ref.journal, ref.offset - ref.head_bytes, ref.head_bytes) if told is None else told
+        return load(kind, told)
     except (OSError, Malformed, MissingObject) as error:
         raise _damaged(ref, error) from None
 

@@ -6,10 +6,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pytest
 from keyed_items import hashed
 
 from ray_ft.config import DataConfig
 from ray_ft.data.documents import SourceFile
+from ray_ft.data.ingest import items as items_module
 from ray_ft.data.ingest.items import BATCH_BYTES, BATCH_FILES, Item, Todo, batches, size_of
 from ray_ft.data.ingest.listed import Listed
 from ray_ft.data.ingest.manifest import (
@@ -19,7 +21,6 @@ from ray_ft.data.ingest.manifest import (
     list_items,
 )
 from ray_ft.data.run.digests import digest_of, parse_digest
-from ray_ft.data.run.keys import Keys
 
 
 def _files(sizes: list[int], prefix: str = "docs/page") -> list[Item]:
@@ -34,8 +35,7 @@ def _groups(items: list[Item]) -> list[list[Item]]:
 
 def _batches(todo: Sequence[Todo], num_cpus: int = 1) -> list[list[Todo]]:
     sizes = np.array([size_of(one.item) for one in todo])
-    keys = Keys.of(one.key for one in todo).prefixes()
-    return [[todo[i] for i in batch] for batch in batches(sizes, keys, num_cpus)]
+    return [[todo[i] for i in batch] for batch in batches(sizes, num_cpus)]
 
 
 def test_groups_are_neighbours_within_the_budget_and_hold_every_item_once() -> None:
@@ -84,15 +84,23 @@ def test_a_key_tells_content_name_and_settings(tmp_path: Path) -> None:
     assert [new == old for new, old in zip(changed, keys, strict=True)] == [False, True]
 
 
-def test_batches_hold_every_item_once_the_largest_first() -> None:
-    items = _files([(7919 * i) % 400_000 for i in range(1000)] + [3 * BATCH_BYTES])
+def test_batches_are_neighbours_and_hold_every_item_once_the_largest_first() -> None:
+    items = _files([(7919 * i) % 400_000 for i in range(700)] + [3 * BATCH_BYTES] + [400_000] * 300)
     todo = [Todo(i.to_bytes(8, "big") * 4, item) for i, item in enumerate(items)]
     made = _batches(todo)
-    assert sorted((one for batch in made for one in batch), key=lambda one: one.key) == todo
-    assert size_of(made[0][0].item) == 3 * BATCH_BYTES
+    assert [one for batch in sorted(made, key=lambda batch: batch[0].key) for one in batch] == todo
+    num_bytes = [sum(size_of(one.item) for one in batch) for batch in made]
+    assert num_bytes == sorted(num_bytes, reverse=True)
+    assert made[0] == [todo[700]]
     assert all(len(batch) <= BATCH_FILES for batch in made)
-    assert all(sum(size_of(one.item) for one in batch) <= BATCH_BYTES for batch in made[1:])
-    assert _batches(todo[::-1]) == made
+    assert max(num_bytes[1:]) <= BATCH_BYTES
+
+
+def test_there_are_no_more_batches_than_journals_that_a_folder_holds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(items_module, "MAX_BATCHES", 10)
+    assert len(_batches([Todo(b"k" * 32, item) for item in _files([10] * 100_000)])) <= 65  # and not 390
+    assert len([*batches(np.full(1000, BATCH_BYTES))]) <= 67  # and not 1000
+    assert [*batches(np.array([], dtype=np.int64))] == []
 
 
 def test_more_processors_get_more_batches_until_these_are_too_small_for_a_task() -> None:
