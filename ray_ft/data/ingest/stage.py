@@ -37,6 +37,7 @@ from ray_ft.data.run.digests import parse_digest
 from ray_ft.data.run.journal import Ref, read_body
 from ray_ft.data.run.place import SCRATCH, Place
 from ray_ft.data.run.progress import Counts
+from ray_ft.data.run.room import tell_room
 from ray_ft.data.run.segments import Journals, attempt_at, strike
 from ray_ft.data.run.tasks import num_cpus, run_tasks
 from ray_ft.data.run.typed import load as load_typed
@@ -122,6 +123,7 @@ def read_items(
     }
     how = parse_digest(settings)
     listed.put_under(how)
+    tell_room(len(listed))
     begin()
     limits = Limits(data.parse_seconds, int(data.parse_memory_gib * 2**30))
     if retry_quarantined:
