@@ -30,10 +30,11 @@ from ray_ft.data.ingest.manifest import files_read, list_items, slices_of
 from ray_ft.data.ingest.stage import read_items
 from ray_ft.data.report.summary import report, require_examples
 from ray_ft.data.run.lock import folder_here, held, scratch
-from ray_ft.data.run.place import SCRATCH
+from ray_ft.data.run.place import SCRATCH, Place
 from ray_ft.data.sources.archive import keeping
 from ray_ft.data.tokenization.chat import ChatEncoder
 from ray_ft.engines import Engine
+from ray_ft.errors import ConfigError
 from ray_ft.models.tokenizer import load_tokenizer
 from ray_ft.storage import is_uri
 
@@ -84,10 +85,11 @@ def prepare_training_set(
     encoder = ChatEncoder(tokenizer, system_prompt=model.system_prompt, max_seq_len=model.max_seq_len)
     chat_problem = template_problem(encoder, data)
 
-    def rehearsed(rehearsal: RehearsalConfig, folder: Path) -> Iterator[Item]:
+    def rehearsed(rehearsal: RehearsalConfig, place: Place) -> Iterator[Item]:
         """What the base answers, asked once all else is listed."""
         assert engine is not None
         begin()
+        _refuse_other_machines(place, "data.rehearsal")
         asked = rehearse(
             rehearsal,
             engine=engine,
@@ -95,7 +97,7 @@ def prepare_training_set(
             encoder=encoder,
             model_path=model_path,
             chat_template=model.chat_template,
-            folder=folder,
+            folder=place.here,
             seed=seed,
         )
         yield from slices_of([asked], model.max_seq_len)
@@ -105,7 +107,7 @@ def prepare_training_set(
         with scratch(folder / SCRATCH), keeping(place.tasks):
             items = list_items(data, model.max_seq_len)
             if data.rehearsal is not None:
-                items = chain(items, rehearsed(data.rehearsal, folder))
+                items = chain(items, rehearsed(data.rehearsal, place))
             work = read_items(
                 items,
                 data,
@@ -152,3 +154,14 @@ def prepare_training_set(
             tidy(work, groups.names, data, made.path)
     report(total, made, time.monotonic() - started)
     return made
+
+
+def _refuse_other_machines(place: Place, key: str) -> None:
+    """Raises ConfigError where a cluster's machines would look for what this one alone has."""
+    import ray
+
+    if place.is_stored and len(ray.nodes()) > 1:
+        raise ConfigError(
+            f"{key}: what it makes lies on the machine that runs prepare, where other machines do not see it; use "
+            "one machine, or leave data.storage_uri out and give an output_dir that all of them mount"
+        )

@@ -45,6 +45,14 @@ MINIMAL: dict[str, Any] = {
             {"data": {"datasets": ["a.jsonl"], "rehearsal": {"temperature": -1}}},
             "data.rehearsal.temperature: -1.0 must be at least 0",
         ),
+        (
+            {"data": {"datasets": ["a.jsonl"], "storage_uri": "sets"}},
+            "data.storage_uri: 'sets' must be a URI such as s3://bucket/sets, or null",
+        ),
+        (
+            {"data": {"datasets": ["a.jsonl"], "storage_uri": "s3://key:secret@bucket/sets"}},
+            "data.storage_uri: '***' must be a URI without a password: the environment has credentials",
+        ),
         ({"data": {"rehearsal": {}}}, "data.sources: [] must be a list with at least one"),
         ({"evaluation": {"num_passages": 0}}, "evaluation.num_passages: 0 must be at least 1"),
         (

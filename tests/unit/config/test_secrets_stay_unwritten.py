@@ -136,3 +136,11 @@ def test_messages_do_not_quote_a_secret(
 )
 def test_only_what_is_secret_is_masked(text: str, shown: str) -> None:
     assert mask(text) == shown
+
+
+def test_where_a_set_lies_makes_no_other_one() -> None:
+    here = parse_config({**RAW, "serving": {}, "data": {"sources": ["notes"], "recipes": ["paragraph"]}})
+    there = parse_config(
+        {**RAW, "serving": {}, "data": {"sources": ["notes"], "recipes": ["paragraph"], "storage_uri": "s3://b/sets"}}
+    )
+    assert data_inputs(here) == data_inputs(there)
