@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from keyed_items import hashed
 
 from ray_ft.config import DataConfig
 from ray_ft.data.dedup.heads import text_of
@@ -16,7 +17,7 @@ from ray_ft.data.documents import ReadFile
 from ray_ft.data.ingest import stage
 from ray_ft.data.ingest.items import Item
 from ray_ft.data.ingest.kept import find_kept
-from ray_ft.data.ingest.manifest import keyed, list_items
+from ray_ft.data.ingest.manifest import list_items
 from ray_ft.data.ingest.stage import KILLER, MAX_STRIKES, ParseJob, load, parse_batch
 from ray_ft.data.run import segments
 from ray_ft.data.run.keys import Keys
@@ -70,7 +71,7 @@ def read(items: list[Item], keys: list[bytes], folder: str, here: Path) -> list[
 def test_twenty_deaths_at_other_documents_lose_nothing(
     items: list[Item], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    batch = list(keyed(items, HOW))
+    batch = hashed(items, HOW)
     keys, row = [todo.key for todo in batch], {"work": dump(batch)}
     parse_batch(row, job=job(f"file://{tmp_path}/undisturbed"))  # here, so that the others begin warm
     here, draw = f"file://{tmp_path}/killed", random.Random(0)
@@ -103,7 +104,7 @@ def test_twenty_deaths_at_other_documents_lose_nothing(
 def test_a_document_at_which_worker_after_worker_dies_is_given_up_and_the_others_are_read(
     items: list[Item], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    batch = list(keyed(items[:10], HOW))
+    batch = hashed(items[:10], HOW)
     keys, row = [todo.key for todo in batch], {"work": dump(batch)}
     deadly = batch[4].item.path
     die_at(monkeypatch, lambda item: item.path == deadly)
@@ -119,12 +120,12 @@ def test_a_document_at_which_worker_after_worker_dies_is_given_up_and_the_others
 
 def test_a_task_that_storage_refuses_ends_with_one_line(items: list[Item], tmp_path: Path) -> None:
     (tmp_path / "far").write_text("a file where a folder should be")
-    result = parse_batch({"work": dump(list(keyed(items[:1], HOW)))}, job=job(f"file://{tmp_path}/far"))
+    result = parse_batch({"work": dump(hashed(items[:1], HOW))}, job=job(f"file://{tmp_path}/far"))
     assert '"error": "data.storage_uri: cannot ' in result["result"]
 
 
 def test_a_try_notes_nothing_of_another_run(items: list[Item], tmp_path: Path) -> None:
     folder = f"file://{tmp_path}/far"
-    row = {"work": dump(list(keyed(items[:2], HOW)))}
+    row = {"work": dump(hashed(items[:2], HOW))}
     parse_batch(row, job=job(folder))
     assert {found.name.split("/")[0] for found in Store(f"{folder}/tries").list()} == {"run"}
