@@ -21,6 +21,7 @@ PARTS = {
     "content": ("rivals.content", "words of marked pages that are kept, beside trafilatura"),
     "kills": ("kills", "prepare with workers, nodes and drivers killed"),
     "size": ("size", "what the driver holds at any number of documents"),
+    "large": ("large", "what single inputs of a gigabyte take, of each kind"),
     "autoscaling": ("autoscaling", "prepare on a cluster that grows"),
 }
 """By part: the module below bench.data whose `main` takes the arguments, and what it measures."""

@@ -44,6 +44,18 @@ class Watch:
         """The highest memory, in bytes (RSS), of any one process whose name holds one of the parts."""
         return max((size for name, size in self._memory.values() if any(part in name for part in parts)), default=0)
 
+    def memory_of_root(self) -> int:
+        """The highest memory of this process."""
+        return self._memory[self._root][1]
+
+    def memory_of_others(self) -> int:
+        """The highest memory of any other process."""
+        return max((size for process, (_, size) in self._memory.items() if process != self._root), default=0)
+
+    def size_of(self, process: psutil.Process) -> int:
+        """The memory of a process that counts."""
+        return int(process.memory_info().rss)
+
     def _look_on(self) -> None:
         while not self._stop.wait(SECONDS_BETWEEN_LOOKS):
             self._look()
@@ -52,7 +64,7 @@ class Watch:
         with self._lock:
             for process in [self._root, *self._root.children(recursive=True)]:
                 try:
-                    times, size, name = process.cpu_times(), process.memory_info().rss, " ".join(process.cmdline())
+                    times, size, name = process.cpu_times(), self.size_of(process), " ".join(process.cmdline())
                 except psutil.Error:
                     continue
                 self._taken[process] = times.user + times.system
