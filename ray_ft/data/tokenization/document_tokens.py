@@ -158,7 +158,7 @@ class DocumentTokens:
         number, asked, words = 0, [], self._splicer.words
         for text in texts:
             is_short = words is not None and len(text) <= 2 * STRETCH
-            known = words.ids(text, falls_apart=self._splicer.is_exact) if words is not None and is_short else None
+            known = words.ids(text, falls_apart=self._is_exact) if words is not None and is_short else None
             if known is None:
                 asked.append(text)
             else:
