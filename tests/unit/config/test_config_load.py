@@ -92,7 +92,7 @@ def test_a_loaded_config_is_frozen_all_the_way_down() -> None:
         ({"train": {"num_epochs": "three"}}, "train.num_epochs: Value 'three' of type 'str' could not be converted"),
         ({"train": {"lr_scheduler": "cosin"}}, "train.lr_scheduler: Invalid value 'cosin', expected one of"),
         ({"train": 3}, "train: expected a mapping of keys, got 3"),
-        ({"data": {"datasets": [{"weight": 2}]}}, "data.datasets.0.path is required: JSONL or Parquet file"),
+        ({"data": {"datasets": [{"weight": 2}]}}, "data.datasets.0.path is required: JSONL (also"),
         ({"data": {"datasets": "a.jsonl"}}, "data.datasets: expected a list, e.g. [{path: ...}], got 'a.jsonl'"),
         (
             {"data": {"datasets": [{"path": "a.jsonl", "wieght": 2}]}},
