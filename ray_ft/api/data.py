@@ -25,11 +25,12 @@ def prepare(config: Config, *, force: bool = False, retry_quarantined: bool = Fa
     `retry_quarantined` reads the files again whose parsers failed, with four times the time and twice the memory.
     Raises DataError when the sources give nothing to train on, ConfigError when the run folder holds another one.
     """
-    from ray_ft.data.prepare import datasets_digest, prepare_training_set, sources_found
+    from ray_ft.data.prepare import datasets_digest, prepare_training_set, require_sources, sources_found
 
     inputs = data_inputs(config)
     inputs |= {"datasets": datasets_digest(config.data)} if config.data.datasets else {}
     quiet_libraries()
+    require_sources(config.data)  # before a base is fetched
     output = output_of(config)
     if artifacts.load_inputs(TrainingSet, config.run_path) is not None and not force:
         inputs |= {"sources": sources_found(config.data, output)} if config.data.sources else {}

@@ -25,7 +25,7 @@ from ray_ft.data.generation.rehearsal import rehearse
 from ray_ft.data.ingest.datasets import datasets_digest
 from ray_ft.data.ingest.items import Item
 from ray_ft.data.ingest.known import KNOWN
-from ray_ft.data.ingest.listing import sources_digest
+from ray_ft.data.ingest.listing import require_sources, sources_digest
 from ray_ft.data.ingest.manifest import files_read, list_items, slices_of
 from ray_ft.data.ingest.stage import read_items
 from ray_ft.data.report.summary import report, require_examples
@@ -38,7 +38,7 @@ from ray_ft.errors import ConfigError
 from ray_ft.models.tokenizer import load_tokenizer
 from ray_ft.storage import is_uri
 
-__all__ = ["datasets_digest", "files_read", "prepare_training_set", "sources_found"]
+__all__ = ["datasets_digest", "files_read", "prepare_training_set", "require_sources", "sources_found"]
 
 log = logging.getLogger("ray_ft")
 

@@ -147,10 +147,22 @@ def _files_of(source: str, data: DataConfig, prefix: str) -> Iterator[SourceFile
     try:
         yield from _files_below(source, data, prefix)
     except OSError as error:
-        raise ConfigError(
-            f"data.sources: cannot read {source!r} ({error.strerror}, from {Path.cwd()}); "
-            "give files or folders that exist"
-        ) from None
+        raise _unreadable(source, error) from None
+
+
+def require_sources(data: DataConfig) -> None:
+    """Raise ConfigError for a file or a folder that is not there: listing would, after what takes long."""
+    for source in data.sources:
+        try:
+            if not kind_of(source):
+                Path(source).expanduser().stat()
+        except OSError as error:
+            raise _unreadable(source, error) from None
+
+
+def _unreadable(source: str, error: OSError) -> ConfigError:
+    why = f"cannot read {source!r} ({error.strerror}, from {Path.cwd()})"
+    return ConfigError(f"data.sources: {why}; give files or folders that exist")
 
 
 def _files_below(source: str, data: DataConfig, prefix: str) -> Iterator[SourceFile]:
