@@ -1,7 +1,7 @@
 """Heading recipe: the heading path asks, the section answers."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
@@ -15,7 +15,7 @@ from ray_ft.recipes.chunking.worth import as_read, is_worth_it
 from ray_ft.recipes.questions.orders import order_of
 from ray_ft.recipes.questions.parts import begins_well, ends_in_list, own_subjects
 from ray_ft.recipes.questions.topics import LISTS_CHANGES, RELEASE, is_torn, says_something
-from ray_ft.recipes.questions.wordings import wording_of
+from ray_ft.recipes.questions.wordings import Wording, wording_of
 from ray_ft.rows import Chunk, CountTokens, Document, Example, Generate
 from ray_ft.words import num_words, script_language
 
@@ -59,9 +59,9 @@ class Heading(Recipe):
 
     def examples(self, chunks: list[Chunk], generate: Generate | None) -> list[Example]:
         return [
-            Example(prompt, finished(as_read(c.text)), c.id, c.document_id, self.name)
-            for c, prompt in zip(chunks, _prompts(chunks), strict=True)
-            if prompt and is_worth_it(c, min_words=_least(c)) and says_enough(c.text, min_words=_least_said(c))
+            Example(ask(wording_of(c)), finished(as_read(c.text)), c.id, c.document_id, self.name)
+            for c, ask in zip(chunks, _asks(chunks), strict=True)
+            if ask and is_worth_it(c, min_words=_least(c)) and says_enough(c.text, min_words=_least_said(c))
         ]
 
 
@@ -93,25 +93,28 @@ def _least_said(chunk: Chunk) -> int:
     return MIN_WORDS if is_told else MIN_PROSE
 
 
-def _prompts(chunks: list[Chunk]) -> Iterator[str]:
-    """The path of headings asks for a section; of one in several parts, what tells the part; "" where nothing does."""
+def _asks(chunks: list[Chunk]) -> Iterator[Callable[[Wording], str] | None]:
+    """The path of headings asks for a section; of one in several parts, what tells the part; None: nothing does."""
     for _, group in groupby(chunks, key=lambda c: (c.metadata.get("section"), c.heading_path)):
         parts = list(group)
         times = Counter(part.metadata.get("terms") for part in parts if part.metadata.get("part", "1") == "1")
         subjects = own_subjects(parts) if len(parts) > 1 else {}
         for chunk in parts:
-            wording = wording_of(chunk)
-            asked = partial(str.format, section=" > ".join(chunk.heading_path), path=chunk.metadata["path"])
             terms, part = chunk.metadata.get("terms"), chunk.metadata.get("part", "1")
             if len(parts) == 1:
-                yield asked(wording.section)
+                yield partial(_prompt, chunk, "section")
             elif terms is not None:
                 is_told = terms and times[terms] == 1 and part == "1"
-                about = wording.first if "part" in chunk.metadata else wording.about
-                yield asked(about, terms=wording.listed(terms)) if is_told else ""
+                about = "first" if "part" in chunk.metadata else "about"
+                yield partial(_prompt, chunk, about, terms=terms) if is_told else None
             elif chunk.metadata.get("group", "0") == "0" and part == "1":
                 begins = begins_well(chunk.text) and not ("part" in chunk.metadata and ends_in_list(chunk.text))
-                yield asked(wording.beginning) if begins else ""
+                yield partial(_prompt, chunk, "beginning") if begins else None
             else:
-                subject = wording.quoted.format(subjects[chunk.id])
-                yield asked(wording.about, terms=subject) if subjects[chunk.id] else ""
+                yield partial(_prompt, chunk, "about", subject=subjects[chunk.id]) if subjects[chunk.id] else None
+
+
+def _prompt(chunk: Chunk, form: str, wording: Wording, *, terms: str = "", subject: str = "") -> str:
+    told = wording.quoted.format(subject) if subject else wording.listed(terms)
+    asked: str = getattr(wording, form)
+    return asked.format(section=" > ".join(chunk.heading_path), path=chunk.metadata["path"], terms=told)

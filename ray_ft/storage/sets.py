@@ -28,7 +28,6 @@ from ray_ft.storage.objects import MissingObject, Store, in_parallel, is_uri
 MANIFEST = "set.json"
 SETS = "sets"  # folder of the sets' manifests, below the data's URI
 KEPT_FREE_BYTES = 512 * 2**20  # of the cache's disk
-AT_A_TIME = 2**20
 JUST_FETCHED_SECONDS = 60  # while a file may wait to be listed by its set
 WAY_OUT = "run `ray-ft prepare ... --force` to make the set anew"
 
@@ -277,8 +276,5 @@ def _writing(cache: Path) -> Iterator[None]:
 
 
 def _sha256(file: Path) -> str:
-    digest = hashlib.sha256()
     with file.open("rb") as stream:
-        while piece := stream.read(AT_A_TIME):
-            digest.update(piece)
-    return digest.hexdigest()
+        return hashlib.file_digest(stream, "sha256").hexdigest()
