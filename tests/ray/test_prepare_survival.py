@@ -43,14 +43,17 @@ def _document(number: int) -> str:
     return f"Page {number}\n==========\n\n" + "\n".join(parts)
 
 
+def write_pages(root: Path, num_documents: int) -> Path:
+    root.mkdir()
+    for number in range(num_documents):
+        (root / f"page_{number:03d}.rst").write_text(_document(number))
+    return root
+
+
 @pytest.fixture(scope="module")
 def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """reStructuredText, which takes docutils some milliseconds a page: time enough to be killed in."""
-    root = tmp_path_factory.mktemp("corpus") / "pages"
-    root.mkdir()
-    for number in range(NUM_DOCUMENTS):
-        (root / f"page_{number:03d}.rst").write_text(_document(number))
-    return root
+    return write_pages(tmp_path_factory.mktemp("corpus") / "pages", NUM_DOCUMENTS)
 
 
 def prepare_again(corpus: Path, output: Path, model_path: str) -> TrainingSet:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from test_prepare_survival import _document, prepare_again
+from test_prepare_survival import prepare_again, write_pages
 
 from ray_ft.storage import joined, parts_of
 
@@ -19,11 +19,7 @@ NUM_DOCUMENTS = 120
 
 @pytest.fixture(scope="module")
 def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("corpus") / "pages"
-    root.mkdir()
-    for number in range(NUM_DOCUMENTS):
-        (root / f"page_{number:03d}.rst").write_text(_document(number))
-    return root
+    return write_pages(tmp_path_factory.mktemp("corpus") / "pages", NUM_DOCUMENTS)
 
 
 def contents(path: str) -> dict[str, str]:

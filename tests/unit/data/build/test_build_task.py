@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from keyed_items import hashed
+from word_encoder import WordEncoder
 
 from ray_ft.config import DataConfig, DatasetConfig
 from ray_ft.data.build import stage as group_module
@@ -29,25 +30,11 @@ from ray_ft.data.ingest.sandbox import Limits
 from ray_ft.data.ingest.stage import ParseJob, load, parse_batch
 from ray_ft.data.run.keys import Keys
 from ray_ft.data.run.typed import dump
-from ray_ft.data.tokenization.document_tokens import Verbatim
 from ray_ft.data.tokenization.encoded import Encoded
 from ray_ft.recipes import QA, Heading, Paragraph
 from ray_ft.rows import Chunk, CountTokens, Document, Example, Split
 
 TEXT = "# Ferry\n\nIt crosses the strait.\n\n## Open the ramp\n\nPress the green button until `lamp_on` is lit.\n"
-
-
-class WordEncoder:
-    """Stands in for the chat encoder: a token for each word."""
-
-    pad_id = 0
-
-    def count_tokens(self, text: str) -> int:
-        return len(text.split())
-
-    def encode(self, example: Example, *, ends: bool, place: Verbatim | None = None) -> list[Encoded] | str:
-        ids = list(range(1, 2 + len(example.completion.split())))
-        return [Encoded(ids, ids)] if len(ids) <= 64 else "too long"
 
 
 @dataclass(frozen=True)
@@ -76,7 +63,7 @@ class Endless(Paragraph):
 
 @pytest.fixture(autouse=True)
 def words(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(group_module, "_encoder", lambda *arguments: WordEncoder())
+    monkeypatch.setattr(group_module, "_encoder", lambda *arguments: WordEncoder(64))
 
 
 def _job(output: Path, **settings: Any) -> GroupJob:

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 from keyed_items import hashed
+from word_encoder import WordEncoder
 
 from ray_ft.config import DataConfig
 from ray_ft.data.build import stage as group_module
@@ -29,10 +30,7 @@ from ray_ft.data.ingest.stage import ParseJob, load, parse_batch
 from ray_ft.data.run.journal import read_journal
 from ray_ft.data.run.keys import Keys
 from ray_ft.data.run.typed import dump
-from ray_ft.data.tokenization.document_tokens import Verbatim
-from ray_ft.data.tokenization.encoded import Encoded
 from ray_ft.recipes import Heading, Paragraph
-from ray_ft.rows import Example
 
 NUM_DOCUMENTS, NUM_KILLS = 1200, 20
 
@@ -89,19 +87,6 @@ def test_reading_killed_twenty_times_keeps_every_document_and_reads_hardly_any_t
     begun = Counter(e.key for path in killed.glob("*.log") for e in read_journal(path) if e.ref is None)
     assert len(begun) == NUM_DOCUMENTS
     assert sum(n - 1 for n in begun.values()) <= NUM_KILLS < 0.02 * NUM_DOCUMENTS
-
-
-class WordEncoder:
-    """Stands in for the chat encoder: a token for each word."""
-
-    pad_id = 0
-
-    def count_tokens(self, text: str) -> int:
-        return len(text.split())
-
-    def encode(self, example: Example, *, ends: bool, place: Verbatim | None = None) -> list[Encoded] | str:
-        ids = list(range(1, 2 + len(example.completion.split())))
-        return [Encoded(ids, ids)] if len(ids) <= 256 else "too long"
 
 
 def test_writing_killed_twenty_times_leaves_a_group_that_is_whole_or_none(

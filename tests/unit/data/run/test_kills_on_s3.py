@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from keyed_items import hashed
+from word_encoder import WordEncoder
 
 from ray_ft.config import DataConfig
 from ray_ft.data.build import stage as group_module
@@ -25,10 +26,7 @@ from ray_ft.data.ingest.stage import ParseJob, parse_batch
 from ray_ft.data.run.keys import Keys
 from ray_ft.data.run.place import Place
 from ray_ft.data.run.typed import dump
-from ray_ft.data.tokenization.document_tokens import Verbatim
-from ray_ft.data.tokenization.encoded import Encoded
 from ray_ft.recipes import Heading, Paragraph
-from ray_ft.rows import Example
 from ray_ft.storage import joined
 
 pytestmark = pytest.mark.long
@@ -36,22 +34,9 @@ pytestmark = pytest.mark.long
 NUM_DOCUMENTS, PER_BATCH, PER_GROUP, NUM_KILLS = 120, 6, 24, 20
 
 
-class WordTokens:
-    """Stands in for the chat encoder: a token for each word."""
-
-    pad_id = 0
-
-    def count_tokens(self, text: str) -> int:
-        return len(text.split())
-
-    def encode(self, example: Example, *, ends: bool, place: Verbatim | None = None) -> list[Encoded] | str:
-        ids = list(range(1, 2 + len(example.completion.split())))
-        return [Encoded(ids, ids)] if len(ids) <= 256 else "too long"
-
-
 @pytest.fixture
 def batch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Todo]:
-    monkeypatch.setattr(group_module, "_encoder", lambda *arguments: WordTokens())
+    monkeypatch.setattr(group_module, "_encoder", lambda *arguments: WordEncoder())
     folder = tmp_path / "corpus"
     folder.mkdir()
     for number in range(NUM_DOCUMENTS):
